@@ -1,0 +1,52 @@
+"""The 40 CelebA attributes (Liu et al. 2015): canonical order, look-up, plain words."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable
+
+from latentedit.errors import LatentEditError
+
+ATTRIBUTES: tuple[str, ...] = (
+    "5_o_Clock_Shadow", "Arched_Eyebrows", "Attractive", "Bags_Under_Eyes", "Bald",
+    "Bangs", "Big_Lips", "Big_Nose", "Black_Hair", "Blond_Hair",
+    "Blurry", "Brown_Hair", "Bushy_Eyebrows", "Chubby", "Double_Chin",
+    "Eyeglasses", "Goatee", "Gray_Hair", "Heavy_Makeup", "High_Cheekbones",
+    "Male", "Mouth_Slightly_Open", "Mustache", "Narrow_Eyes", "No_Beard",
+    "Oval_Face", "Pale_Skin", "Pointy_Nose", "Receding_Hairline", "Rosy_Cheeks",
+    "Sideburns", "Smiling", "Straight_Hair", "Wavy_Hair", "Wearing_Earrings",
+    "Wearing_Hat", "Wearing_Lipstick", "Wearing_Necklace", "Wearing_Necktie", "Young",
+)  # fmt: skip
+"""CelebA's names in CelebA's order; index i is column i of every score array."""
+
+_DISPLAY = {"5_o_Clock_Shadow": "5 o'clock shadow", "No_Beard": "No beard"}
+
+
+def display_name(name: str) -> str:
+    """Return the plain-word form of an attribute: ``Mouth_Slightly_Open`` -> ``Mouth slightly open``."""
+    return _DISPLAY.get(name, name.replace("_", " ").capitalize())
+
+
+def _key(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name.lower())
+
+
+def find_attribute(name: str, names: Iterable[str] = ATTRIBUTES) -> str:
+    """Return the canonical spelling of `name`, forgiving case, spaces and punctuation.
+
+    Args:
+        name: what the user typed: ``young``, ``Black Hair``, ``5 o'clock shadow``.
+        names: the names to choose from.
+
+    Raises:
+        LatentEditError: no such attribute; the message suggests the nearest one.
+    """
+    names = tuple(names)
+    by_key = {_key(known): known for known in names}
+    key = _key(name)
+    if key in by_key:
+        return by_key[key]
+    close = difflib.get_close_matches(key, by_key, n=1, cutoff=0.5)
+    hint = f"did you mean {by_key[close[0]]!r}?" if close else f"choose from: {', '.join(names)}"
+    raise LatentEditError(f"unknown attribute {name!r}: {hint}")

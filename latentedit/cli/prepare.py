@@ -1,0 +1,45 @@
+"""`latentedit prepare`: data sets as they ship -> one training file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    help="Turn a data set into one memory-mapped training file.", no_args_is_help=True
+)
+
+
+@app.callback()
+def _group() -> None:
+    pass
+
+
+@app.command()
+def celeba(
+    folder: Annotated[Path, typer.Argument(help="CelebA's folder, full or half size.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The training file to write.")],
+    resolution: Annotated[
+        int | None, typer.Option(min=4, help="Edge in pixels [default: 128, or 64 for half size].")
+    ] = None,
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Leave out missing and damaged pictures.")
+    ] = False,
+) -> None:
+    """Crop CelebA's faces by the eyes' known position and keep labels and file names."""
+    from latentedit.cli.progress import console, track
+    from latentedit.training.celeba import prepare_celeba
+
+    report = prepare_celeba(
+        folder,
+        output,
+        resolution=resolution,
+        skip_bad=skip_bad,
+        progress=lambda rows, total: track(rows, total, "Cropping"),
+    )
+    for message in report.skipped:
+        console.print(f"skipped: {message}", highlight=False, markup=False)
+    size = report.resolution
+    print(f"{report.written} faces of {size}x{size} in {output}, {len(report.skipped)} skipped")

@@ -1,0 +1,30 @@
+"""Where and in what precision networks run."""
+
+from __future__ import annotations
+
+import torch
+
+from latentedit.errors import LatentEditError
+
+
+def pick_device(name: str = "auto") -> torch.device:
+    """Return the named device, or for ``auto`` CUDA, then MPS, then CPU.
+
+    Raises:
+        LatentEditError: a name torch does not know, or a device that is not there.
+    """
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError):
+        raise LatentEditError(f"device {name!r} is not available: use auto or cpu") from None
+    return device
+
+
+def autocast(device: torch.device, enabled: bool = True) -> torch.autocast:
+    """bfloat16 autocast: convolutions and products in bf16, weights and losses in fp32."""
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=enabled)

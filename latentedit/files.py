@@ -1,0 +1,94 @@
+"""Writing files so that a crash, a full disk or a kill never leaves half of one behind."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from latentedit.errors import LatentEditError
+
+
+@contextmanager
+def atomic_path(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; rename it to `path` when the block ends well.
+
+    The temporary file is synced before the rename and removed if the block raises, so `path`
+    is always either the old file or the whole new one.
+
+    Raises:
+        LatentEditError: the folder does not exist or cannot be written.
+    """
+    path = Path(path)
+    check_writable(path)
+    temporary = path.with_name(f".{path.name}.tmp-{os.getpid()}-{secrets.token_hex(4)}")
+    try:
+        yield temporary
+        with open(temporary, "rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        raise LatentEditError(f"cannot write {path}: {error.strerror or error}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def check_writable(path: str | Path) -> None:
+    """Refuse early an output path that could not be written at the end of a long computation.
+
+    Raises:
+        LatentEditError: `path` is a folder, or its parent is missing or read-only.
+    """
+    path = Path(path)
+    parent = path.parent
+    if path.is_dir():
+        raise LatentEditError(f"cannot write {path}: it is a folder, give a file name")
+    if not parent.is_dir():
+        raise LatentEditError(f"cannot write {path}: folder {parent} does not exist, create it")
+    if not os.access(parent, os.W_OK):
+        raise LatentEditError(f"cannot write {path}: no permission to write in {parent}")
+
+
+def make_folder(path: str | Path) -> Path:
+    """Create a folder (and its parents) for output.
+
+    Raises:
+        LatentEditError: it exists as a file or cannot be created.
+    """
+    path = Path(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise LatentEditError(f"cannot create folder {path}: {error.strerror}") from error
+    return path
+
+
+def write_json(path: str | Path, value: Any) -> None:
+    """Write `value` as indented JSON, whole or not at all."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+
+
+def read_json(path: str | Path) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        LatentEditError: it is missing or is not JSON.
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise LatentEditError(f"cannot read {path}: {error.strerror}") from error
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise LatentEditError(f"{path} is not valid JSON: {error}") from error
+
+
+def sha256(path: str | Path) -> str:
+    """Return the SHA-256 of a file as 64 hex digits."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

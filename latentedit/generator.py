@@ -1,0 +1,112 @@
+"""The progressive generator of Karras et al. 2018: z -> image, grown by resolution."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from latentedit.errors import LatentEditError
+from latentedit.layers import (
+    EqualizedConv2d,
+    EqualizedLinear,
+    UpsampleConv2d,
+    pixel_norm,
+    upsample,
+)
+
+
+@dataclass(frozen=True)
+class GeneratorConfig:
+    """Shape of a `Generator`; ``fmap_base=8192, fmap_max=512, resolution=1024`` is the published one.
+
+    Attributes:
+        resolution: edge of the final picture, a power of two >= 4.
+        latent_dim: length of z.
+        fmap_base: channels at resolution r are ``min(2 * fmap_base / r, fmap_max)``.
+        fmap_max: most channels anywhere.
+    """
+
+    resolution: int = 64
+    latent_dim: int = 512
+    fmap_base: int = 1024
+    fmap_max: int = 128
+
+    def __post_init__(self) -> None:
+        if self.resolution < 4 or self.resolution & (self.resolution - 1):
+            raise LatentEditError(f"resolution {self.resolution} is not a power of two >= 4")
+
+    def channels(self, resolution: int) -> int:
+        """Feature maps at `resolution`."""
+        return min(2 * self.fmap_base // resolution, self.fmap_max)
+
+    @property
+    def resolutions(self) -> tuple[int, ...]:
+        """4, 8, ... up to the final resolution."""
+        return tuple(2**i for i in range(2, self.resolution.bit_length()))
+
+
+class FirstBlock(nn.Module):
+    """z [N, L] -> features [N, C, 4, 4]."""
+
+    def __init__(self, latent_dim: int, channels: int) -> None:
+        super().__init__()
+        self.dense = EqualizedLinear(latent_dim, channels * 16, gain=math.sqrt(2) / 4)
+        self.conv = EqualizedConv2d(channels, channels, 3)
+
+    def forward(self, z: Tensor) -> Tensor:
+        x = self.dense(pixel_norm(z)).view(len(z), -1, 4, 4)
+        x = x.contiguous(memory_format=torch.channels_last)
+        x = pixel_norm(F.leaky_relu(x, 0.2))
+        return pixel_norm(F.leaky_relu(self.conv(x), 0.2))
+
+
+class GrowBlock(nn.Module):
+    """Features [N, I, r, r] -> [N, O, 2r, 2r]."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.conv0 = UpsampleConv2d(inputs, outputs, 3)
+        self.conv1 = EqualizedConv2d(outputs, outputs, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = pixel_norm(F.leaky_relu(self.conv0(x), 0.2))
+        return pixel_norm(F.leaky_relu(self.conv1(x), 0.2))
+
+
+class Generator(nn.Module):
+    """z [N, latent_dim] -> images [N, 3, R, R], about [-1, 1].
+
+    z is pixel-normalised inside, so only its direction matters.
+    """
+
+    def __init__(self, config: GeneratorConfig | None = None) -> None:
+        super().__init__()
+        self.config = config = config or GeneratorConfig()
+        widths = [config.channels(resolution) for resolution in config.resolutions]
+        self.blocks = nn.ModuleList([FirstBlock(config.latent_dim, widths[0])])
+        self.blocks.extend(GrowBlock(a, b) for a, b in zip(widths, widths[1:], strict=False))
+        self.to_rgb = nn.ModuleList(EqualizedConv2d(width, 3, 1, gain=1.0) for width in widths)
+
+    def forward(self, z: Tensor, *, resolution: int | None = None, alpha: float = 1.0) -> Tensor:
+        """Render.
+
+        Args:
+            z: float [N, latent_dim].
+            resolution: stop growing here; the config's resolution by default.
+            alpha: weight of the newest block while it fades in (sec. 2), 0 to 1.
+
+        Returns:
+            float [N, 3, resolution, resolution].
+        """
+        last = self.config.resolutions.index(resolution or self.config.resolution)
+        x = before = self.blocks[0](z)
+        for block in self.blocks[1 : last + 1]:
+            x, before = block(x), x
+        images = self.to_rgb[last](x)
+        if alpha < 1 and last:
+            images = torch.lerp(upsample(self.to_rgb[last - 1](before)), images, alpha)
+        return images

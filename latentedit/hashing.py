@@ -1,0 +1,21 @@
+"""A name for a set of weights that does not depend on how they are stored."""
+
+from __future__ import annotations
+
+import hashlib
+
+import torch
+from torch import nn
+
+
+def weights_hash(network: nn.Module) -> str:
+    """Return 16 hex digits of the SHA-256 over all names, shapes and values.
+
+    Two networks have the same hash exactly when their state dictionaries are equal.
+    """
+    digest = hashlib.sha256()
+    for name, value in sorted(network.state_dict().items()):
+        tensor = value.detach().cpu().contiguous()
+        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
+        digest.update(tensor.flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:16]

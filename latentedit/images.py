@@ -1,0 +1,226 @@
+"""The only place that knows file <-> uint8 [H, W, 3] <-> tensor in [-1, 1]."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont, ImageOps, PngImagePlugin, UnidentifiedImageError
+
+from latentedit.errors import LatentEditError
+from latentedit.files import atomic_path
+
+if TYPE_CHECKING:
+    import torch
+
+MAX_PIXELS = 64_000_000
+"""Largest picture that is opened, in pixels; larger ones are refused before they are decoded."""
+
+UInt8Array = NDArray[np.uint8]
+
+
+def open_image(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> UInt8Array:
+    """Read a picture as the viewer sees it: EXIF orientation applied, alpha over white, RGB.
+
+    Args:
+        path: a PNG, JPEG, WebP, BMP, TIFF or GIF file (first frame).
+        max_pixels: refuse larger ones before decoding (decompression bombs).
+
+    Returns:
+        uint8 [H, W, 3], RGB.
+
+    Raises:
+        LatentEditError: missing, not an image, truncated, or too large.
+    """
+    path = Path(path)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            image: Image.Image
+            with Image.open(path) as image:
+                if image.width * image.height > max_pixels:
+                    raise LatentEditError(
+                        f"{path} has {image.width} x {image.height} pixels, more than the "
+                        f"{max_pixels:,} allowed: make it smaller"
+                    )
+                return _to_rgb(ImageOps.exif_transpose(image))
+    except FileNotFoundError:
+        raise LatentEditError(f"{path} does not exist: check the path") from None
+    except IsADirectoryError:
+        raise LatentEditError(f"{path} is a folder: give an image file") from None
+    except UnidentifiedImageError:
+        raise LatentEditError(f"{path} is not an image that can be read: use PNG or JPEG") from None
+    except LatentEditError:
+        raise
+    except Exception as error:  # decoders raise many types on damaged files
+        raise LatentEditError(f"{path} is damaged or cut short ({error}): replace it") from None
+
+
+def _to_rgb(image: Image.Image) -> UInt8Array:
+    if image.mode.startswith("I;16") or image.mode == "I":
+        wide = np.asarray(image, dtype=np.float64)
+        image = Image.fromarray(np.uint8(wide / 257 if wide.max(initial=0) > 255 else wide))
+    if "A" in image.getbands() or "transparency" in image.info:
+        rgba = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
+    return np.array(image.convert("RGB"))
+
+
+def save_image(
+    path: str | Path, image: UInt8Array, *, metadata: Mapping[str, str] | None = None
+) -> None:
+    """Write uint8 [H, W, 3] to `path` (format by its ending), whole or not at all.
+
+    Args:
+        metadata: text chunks stored in a PNG (other formats cannot carry them).
+
+    Raises:
+        LatentEditError: unknown ending, unwritable path, or metadata for a format without it.
+    """
+    path = Path(path)
+    extension = path.suffix.lower()
+    format_name = Image.registered_extensions().get(extension)
+    if format_name is None or format_name not in Image.SAVE:
+        raise LatentEditError(f"cannot save {path}: end its name in .png or .jpg")
+    options: dict[str, object] = {}
+    if format_name == "PNG":
+        chunks = PngImagePlugin.PngInfo()
+        for key, text in (metadata or {}).items():
+            chunks.add_itxt(key, text)
+        options["pnginfo"] = chunks
+    elif metadata:
+        raise LatentEditError(f"cannot keep the recipe in {path}: save as .png")
+    if format_name == "JPEG":
+        options["quality"] = 95
+    with atomic_path(path) as temporary:
+        Image.fromarray(image).save(temporary, format=format_name, **options)
+
+
+def read_metadata(path: str | Path) -> dict[str, str]:
+    """Return the text chunks of a PNG.
+
+    Raises:
+        LatentEditError: the file cannot be read as an image.
+    """
+    try:
+        with Image.open(path) as image:
+            image.load()
+            return {key: str(value) for key, value in getattr(image, "text", {}).items()}
+    except (OSError, ValueError, SyntaxError) as error:
+        raise LatentEditError(f"cannot read {path}: {error}") from None
+
+
+def resize(
+    image: UInt8Array, size: int, *, box: tuple[float, float, float, float] | None = None
+) -> UInt8Array:
+    """Resample (a box of) one picture to `size` x `size`, antialiased.
+
+    Args:
+        image: uint8 [H, W, 3].
+        box: left, top, right, bottom in pixels (fractions allowed); the whole picture if None.
+
+    Returns:
+        uint8 [size, size, 3].
+    """
+    return np.array(Image.fromarray(image).resize((size, size), Image.Resampling.LANCZOS, box=box))
+
+
+def to_tensor(images: UInt8Array, device: torch.device | str = "cpu") -> torch.Tensor:
+    """uint8 [N, H, W, 3] -> float32 [N, 3, H, W] in [-1, 1], channels_last in memory.
+
+    Raises:
+        LatentEditError: another shape or dtype.
+    """
+    import torch
+
+    if images.ndim != 4 or images.shape[-1] != 3 or images.dtype != np.uint8:
+        raise LatentEditError(
+            f"images must be uint8 [N, H, W, 3], got {images.dtype} {list(images.shape)}"
+        )
+    pixels = torch.from_numpy(np.array(images)).to(device)
+    return pixels.permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
+
+
+def to_uint8(tensor: torch.Tensor) -> UInt8Array:
+    """float [N, 3, H, W] in [-1, 1] -> uint8 [N, H, W, 3]; values outside are clipped."""
+    import torch
+
+    pixels = tensor.detach().float().add(1).mul(127.5).round_().clamp_(0, 255).to(torch.uint8)
+    return pixels.permute(0, 2, 3, 1).cpu().contiguous().numpy()
+
+
+def grid(images: UInt8Array, *, columns: int = 8, gap: int = 2) -> UInt8Array:
+    """Tile uint8 [N, H, W, 3] row by row on white.
+
+    Returns:
+        uint8 [rows * (H + gap) - gap, columns * (W + gap) - gap, 3].
+    """
+    count, height, width = images.shape[:3]
+    columns = max(1, min(columns, count))
+    rows = -(-count // columns)
+    sheet = np.full(
+        (rows * (height + gap) - gap, columns * (width + gap) - gap, 3), 255, dtype=np.uint8
+    )
+    for index, image in enumerate(images):
+        top, left = (index // columns) * (height + gap), (index % columns) * (width + gap)
+        sheet[top : top + height, left : left + width] = image
+    return sheet
+
+
+def film_strip(
+    rows: Sequence[UInt8Array],
+    *,
+    captions: Sequence[Sequence[str]],
+    title: str = "",
+    marked: int | None = None,
+    frame_size: int = 160,
+) -> UInt8Array:
+    """Draw faces as labelled film strips, one row of frames per face.
+
+    Args:
+        rows: for each face uint8 [frames, H, W, 3].
+        captions: for each face one caption a frame, drawn under it.
+        title: one line above everything.
+        marked: index of the frame to outline (the original), in every row.
+        frame_size: edge of a drawn frame in pixels.
+
+    Returns:
+        uint8 [H, W, 3].
+    """
+    margin, line = 12, 16
+    caption_height = line + 8
+    head = 2 * line + 6 if title else margin
+    frames = len(rows[0])
+    width = margin + frames * (frame_size + margin)
+    height = head + len(rows) * (frame_size + caption_height) + margin
+    sheet = Image.new("RGB", (width, height), "white")
+    draw = ImageDraw.Draw(sheet)
+    font = ImageFont.load_default(size=13)
+    if title:
+        draw.text((margin, margin), title, fill="#111111", font=ImageFont.load_default(size=16))
+    for row, (images, texts) in enumerate(zip(rows, captions, strict=True)):
+        top = head + row * (frame_size + caption_height)
+        for column, (image, text) in enumerate(zip(images, texts, strict=True)):
+            left = margin + column * (frame_size + margin)
+            picture = Image.fromarray(image).resize(
+                (frame_size, frame_size), Image.Resampling.BICUBIC
+            )
+            if column == marked:
+                edge = (left - 4, top - 4, left + frame_size + 3, top + frame_size + 3)
+                draw.rectangle(edge, outline="#d0342c", width=3)
+            sheet.paste(picture, (left, top))
+            middle = left + frame_size / 2
+            draw.text((middle, top + frame_size + 6), text, fill="#333333", font=font, anchor="ma")
+    return np.array(sheet)
+
+
+def png_bytes(image: UInt8Array) -> bytes:
+    """Encode uint8 [H, W, 3] as PNG."""
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, format="PNG")
+    return buffer.getvalue()

@@ -1,0 +1,1 @@
+"""Training: data preparation, discriminators, losses, loops. Only the command line imports it."""

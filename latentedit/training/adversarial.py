@@ -1,0 +1,356 @@
+"""Training the progressive generator: one loop for every objective."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from latentedit import latents
+from latentedit.classifier import AttributeClassifier
+from latentedit.devices import autocast, pick_device
+from latentedit.errors import LatentEditError
+from latentedit.files import make_folder
+from latentedit.generator import Generator, GeneratorConfig
+from latentedit.hashing import weights_hash
+from latentedit.images import grid, save_image, to_tensor, to_uint8
+from latentedit.layers import downsample, upsample
+from latentedit.training.augment import flip
+from latentedit.training.data import FaceData
+from latentedit.training.discriminator import Discriminator
+from latentedit.training.losses import NonSaturatingR1, Objective, Projected, WassersteinGP
+from latentedit.training.projected import ProjectedDiscriminator
+from latentedit.training.runs import Run
+from latentedit.training.schedule import Phase, Schedule
+from latentedit.training.state import load_network, load_state, save_state
+
+OBJECTIVES = ("projected", "r1", "wgan-gp")
+
+
+@dataclass(frozen=True)
+class GeneratorOptions:
+    """Options of a generator run; defaults are those of the shipped model.
+
+    Attributes:
+        objective: one of `OBJECTIVES`.
+        resolution: final edge of the pictures.
+        fmap_base: see `GeneratorConfig`.
+        fmap_max: see `GeneratorConfig`.
+        discriminator_fmap_base: the pixel discriminator's `fmap_base`.
+        discriminator_fmap_max: the pixel discriminator's `fmap_max`.
+        start: first resolution.
+        stable_kimg: thousands of images of the stable phases before each growth.
+        fade_kimg: thousands of images of each fade.
+        total_kimg: thousands of images in all.
+        decay_kimg: the rate falls to zero over the last so many thousands.
+        batch_size: pictures a step.
+        learning_rate: Adam's, for the generator and the pixel discriminator.
+        projected_learning_rate: Adam's, for the heads of the projected discriminator.
+        r1_gamma: weight of the R1 penalty.
+        ema_kimg: half-life of the averaged weights.
+        save_kimg: save the state and draw samples every so many thousands.
+        seed: of weights, order and noise.
+        device: auto, cpu, cuda, mps.
+        bf16: bfloat16 autocast.
+    """
+
+    objective: str = "projected"
+    resolution: int = 64
+    fmap_base: int = 1024
+    fmap_max: int = 128
+    discriminator_fmap_base: int = 768
+    discriminator_fmap_max: int = 96
+    start: int = 8
+    stable_kimg: tuple[float, ...] = (10, 20, 35)
+    fade_kimg: tuple[float, ...] = (10, 15, 20)
+    total_kimg: float = 270
+    decay_kimg: float = 40
+    batch_size: int = 32
+    learning_rate: float = 2e-3
+    projected_learning_rate: float = 1e-3
+    r1_gamma: float = 1.0
+    ema_kimg: float = 5
+    save_kimg: float = 5
+    seed: int = 0
+    device: str = "auto"
+    bf16: bool = True
+
+    @property
+    def generator(self) -> GeneratorConfig:
+        """The generator's shape."""
+        return GeneratorConfig(self.resolution, fmap_base=self.fmap_base, fmap_max=self.fmap_max)
+
+    @property
+    def discriminator(self) -> GeneratorConfig:
+        """The pixel discriminator's shape."""
+        return GeneratorConfig(
+            self.resolution,
+            fmap_base=self.discriminator_fmap_base,
+            fmap_max=self.discriminator_fmap_max,
+        )
+
+    @property
+    def schedule(self) -> Schedule:
+        """When to grow."""
+        return Schedule(self.start, self.resolution, self.stable_kimg, self.fade_kimg)
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a progress display may want: images seen and to see, speed, phase, last figures."""
+
+    images: int
+    total: int
+    images_per_second: float
+    phase: Phase
+    figures: Mapping[str, float]
+
+
+def build_objective(options: GeneratorOptions, classifier: AttributeClassifier | None) -> Objective:
+    """Build the discriminators of a run.
+
+    Raises:
+        LatentEditError: unknown objective, or a projected one without a classifier.
+    """
+    pixel = Discriminator(options.discriminator)
+    if options.objective == "wgan-gp":
+        return WassersteinGP(pixel)
+    if options.objective == "r1":
+        return NonSaturatingR1(pixel, options.r1_gamma)
+    if options.objective != "projected":
+        raise LatentEditError(
+            f"unknown objective {options.objective!r}: choose from {', '.join(OBJECTIVES)}"
+        )
+    if classifier is None:
+        raise LatentEditError(
+            "the projected objective needs frozen features: give --classifier, "
+            "or choose --objective r1"
+        )
+    projected = ProjectedDiscriminator(classifier.config.widths)
+    return Projected(classifier, projected, NonSaturatingR1(pixel, options.r1_gamma))
+
+
+def train_generator(
+    data: FaceData,
+    run_folder: str | Path,
+    options: GeneratorOptions,
+    *,
+    classifier: AttributeClassifier | None = None,
+    resume: bool = False,
+    on_step: Callable[[Report], None] = lambda report: None,
+) -> Generator:
+    """Train, saving state and sample grids on the way.
+
+    Args:
+        data: faces at `options.resolution` or larger by a power of two.
+        run_folder: where options, log, samples and state go.
+        classifier: frozen features of the projected objective.
+        resume: go on from the last saved state: the same weights, averages, optimisers, phase,
+            images seen and random numbers, so a killed run ends as an undisturbed one.
+        on_step: called after every step.
+
+    Returns:
+        the generator with averaged weights, in eval mode.
+
+    Raises:
+        LatentEditError: options that do not fit the data or the state.
+    """
+    if data.resolution < options.resolution:
+        raise LatentEditError(
+            f"the faces are {data.resolution}x{data.resolution}, too small for "
+            f"{options.resolution}: prepare them larger or lower --resolution"
+        )
+    run = Run(run_folder)
+    schedule, device = options.schedule, pick_device(options.device)
+    torch.manual_seed(options.seed)
+    generator = Generator(options.generator).to(device)
+    if classifier is not None:
+        classifier = classifier.to(device, memory_format=torch.channels_last)
+    objective = build_objective(options, classifier)
+    objective.networks.to(device, memory_format=torch.channels_last)
+    average = copy.deepcopy(generator).eval().requires_grad_(False)
+    generator_optimizer = torch.optim.Adam(
+        generator.parameters(), options.learning_rate, betas=(0.0, 0.99)
+    )
+    trained = {
+        name: [weight for weight in network.parameters() if weight.requires_grad]
+        for name, network in objective.networks.items()
+    }
+    discriminator_optimizer = torch.optim.Adam(
+        [
+            {
+                "params": weights,
+                "lr": options.projected_learning_rate
+                if name == "projected"
+                else options.learning_rate,
+            }
+            for name, weights in trained.items()
+        ],
+        betas=(0.0, 0.99),
+    )
+    for optimizer in (generator_optimizer, discriminator_optimizer):
+        for group in optimizer.param_groups:
+            group["peak"] = group["lr"]
+    parts: dict[str, Any] = {
+        "networks": {
+            "generator": generator,
+            "average": average,
+            **{f"objective.{name}": network for name, network in objective.networks.items()},
+        },
+        "optimizers": {
+            "generator_optimizer": generator_optimizer,
+            "discriminator_optimizer": discriminator_optimizer,
+        },
+    }
+    run.begin(asdict(options), resume=resume)
+    features_hash = weights_hash(classifier) if classifier is not None else None
+    seen, step = 0, 0
+    if resume:
+        progress = load_state(run.state, **parts)
+        seen, step = progress["images"], progress["step"]
+        if progress["classifier"] != features_hash:
+            raise LatentEditError(
+                "this run looked through another classifier: give --classifier the same weights"
+            )
+        run.rewind_log("images", seen)
+    total = int(options.total_kimg * 1000)
+    fixed = torch.from_numpy(latents.sample(range(48))).to(device)
+    figures: dict[str, float] = {}
+    sums: dict[str, list[float]] = {}
+    clock, clock_images, speed = time.perf_counter(), seen, 0.0
+
+    while seen < total:
+        phase = schedule.at(seen)
+        rate = min(1.0, (total - seen) / max(options.decay_kimg * 1000, 1))
+        for optimizer in (generator_optimizer, discriminator_optimizer):
+            for group in optimizer.param_groups:
+                group["lr"] = group["peak"] * rate
+
+        real = _real_batch(data, options.batch_size, phase, device)
+        z = torch.randn(options.batch_size, options.generator.latent_dim, device=device)
+        with autocast(device, options.bf16):
+            fake = generator(z, resolution=phase.resolution, alpha=phase.alpha)
+            real_look, fake_look = objective.look(real), objective.look(fake)
+            _set_trained(trained, True)
+            loss, now = objective.discriminator_loss(
+                real_look, fake_look.detach(), phase.alpha, step
+            )
+        discriminator_optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        discriminator_optimizer.step()
+
+        _set_trained(trained, False)
+        with autocast(device, options.bf16):
+            generator_loss = objective.generator_loss(fake_look, phase.alpha)
+        generator_optimizer.zero_grad(set_to_none=True)
+        generator_loss.backward()
+        generator_optimizer.step()
+
+        seen, step = seen + options.batch_size, step + 1
+        _follow(average, generator, options, seen)
+        for name, value in (
+            *now.items(),
+            ("discriminator_loss", float(loss.detach())),
+            ("generator_loss", float(generator_loss.detach())),
+        ):
+            sums.setdefault(name, []).append(value)
+        if not np.isfinite(sums["generator_loss"][-1] + sums["discriminator_loss"][-1]):
+            raise LatentEditError(
+                f"the losses are no longer finite after {seen} images: "
+                "resume from the last state with a lower --learning-rate"
+            )
+        if _passed(seen, options.batch_size, 1000):
+            elapsed = time.perf_counter() - clock
+            speed = (seen - clock_images) / elapsed
+            clock, clock_images = time.perf_counter(), seen
+            figures = {name: float(np.mean(values)) for name, values in sums.items()}
+            sums.clear()
+            run.write_log(
+                {
+                    "images": seen,
+                    "resolution": phase.resolution,
+                    "alpha": round(phase.alpha, 4),
+                    "images_per_second": round(speed, 1),
+                    **{name: round(value, 5) for name, value in figures.items()},
+                }
+            )
+        if _passed(seen, options.batch_size, int(options.save_kimg * 1000)) or seen >= total:
+            _draw(run, average, fixed, phase, seen, options.resolution)
+            save_state(
+                run.state,
+                **parts,
+                progress={"images": seen, "step": step, "classifier": features_hash},
+            )
+        on_step(Report(seen, total, speed, phase, figures))
+    return average
+
+
+def load_generator_run(run_folder: str | Path) -> tuple[Generator, dict[str, Any]]:
+    """Return a run's averaged generator, in eval mode, and its progress.
+
+    Raises:
+        LatentEditError: not a generator run, or no state saved yet.
+    """
+    run = Run(run_folder)
+    options = read_options(run)
+    generator = Generator(options.generator)
+    progress = load_network(run.state, "average", generator)
+    return generator.eval(), progress
+
+
+def read_options(run: Run) -> GeneratorOptions:
+    """Return the options a generator's run was started with.
+
+    Raises:
+        LatentEditError: it is not a generator's run.
+    """
+    values = run.read_options()
+    try:
+        for name in ("stable_kimg", "fade_kimg"):
+            values[name] = tuple(values[name])
+        return GeneratorOptions(**values)
+    except (TypeError, KeyError):
+        raise LatentEditError(f"{run.folder} is not a generator's run") from None
+
+
+def _real_batch(data: FaceData, count: int, phase: Phase, device: torch.device) -> Tensor:
+    rows = torch.randint(len(data), (count,)).sort().values.numpy()
+    images = flip(to_tensor(data.images[rows], device))
+    images = downsample(images, data.resolution // phase.resolution)
+    if phase.alpha < 1:  # fade in the reals' detail as the networks' (Karras et al. 2018, sec. 2)
+        images = torch.lerp(upsample(downsample(images)), images, phase.alpha)
+    return images
+
+
+def _set_trained(trained: Mapping[str, list[nn.Parameter]], on: bool) -> None:
+    for weights in trained.values():
+        for weight in weights:
+            weight.requires_grad_(on)
+
+
+@torch.no_grad()
+def _follow(average: Generator, generator: Generator, options: GeneratorOptions, seen: int) -> None:
+    half_life = min(options.ema_kimg * 1000, 0.05 * seen)  # short at first, as in StyleGAN2-ADA
+    weight = 1 - 0.5 ** (options.batch_size / half_life)
+    torch._foreach_lerp_(list(average.parameters()), list(generator.parameters()), weight)
+
+
+def _passed(seen: int, batch: int, every: int) -> bool:
+    return seen // every > (seen - batch) // every
+
+
+def _draw(
+    run: Run, average: Generator, z: Tensor, phase: Phase, seen: int, resolution: int
+) -> None:
+    with torch.inference_mode():
+        images = average(z, resolution=phase.resolution, alpha=phase.alpha)
+        images = upsample(images, resolution // phase.resolution)
+    folder = make_folder(run.folder / "samples")
+    save_image(folder / f"{seen:09d}.png", grid(to_uint8(images), columns=12))

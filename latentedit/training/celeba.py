@@ -1,0 +1,175 @@
+"""Reading CelebA exactly as it ships, at full size (178x218) or half size (89x109)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from latentedit.attributes import ATTRIBUTES
+from latentedit.errors import LatentEditError
+from latentedit.images import open_image, resize
+from latentedit.training.data import create_face_data
+
+FULL_SIZE = (178, 218)
+FULL_BOX = (19.0, 40.0, 159.0, 180.0)
+"""The shared frame in a full-size aligned crop: 140 px, eyes at (69, 111) and (108, 111)."""
+
+
+@dataclass(frozen=True)
+class CelebA:
+    """A folder in CelebA's layout.
+
+    Attributes:
+        images: the folder of pictures.
+        names: file names in the list's order.
+        labels: int8 [N, 40], 1 yes and 0 no, in CelebA's order.
+    """
+
+    images: Path
+    names: tuple[str, ...]
+    labels: NDArray[np.int8]
+
+    def read(self, index: int, resolution: int | None = None) -> NDArray[np.uint8]:
+        """Return face `index` in the shared frame, uint8 [R, R, 3].
+
+        Args:
+            resolution: edge in pixels; by default 64 for half-size and 128 for full-size crops.
+
+        Raises:
+            LatentEditError: the picture is missing, damaged or not an aligned crop.
+        """
+        path = self.images / self.names[index]
+        image = open_image(path)
+        height, width = image.shape[:2]
+        scale = width / FULL_SIZE[0]
+        if abs(height - FULL_SIZE[1] * scale) > 1:
+            raise LatentEditError(
+                f"{path} is {width}x{height}, not an aligned CelebA crop (178x218 or 89x109)"
+            )
+        left, top, right, bottom = (edge * scale for edge in FULL_BOX)
+        return resize(image, resolution or sharp_resolution(width), box=(left, top, right, bottom))
+
+
+def sharp_resolution(width: int) -> int:
+    """Largest power of two at which a crop `width` pixels wide is not enlarged by much."""
+    frame = (FULL_BOX[2] - FULL_BOX[0]) * width / FULL_SIZE[0]
+    return int(2 ** np.floor(np.log2(frame)))
+
+
+def open_celeba(folder: str | Path) -> CelebA:
+    """Open CelebA's layout: `list_attr_celeba.txt` beside (or in ``Anno/``) `img_align_celeba/`.
+
+    Raises:
+        LatentEditError: the list or the picture folder is missing, or a line is malformed.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise LatentEditError(f"{folder} is not a folder: give CelebA's folder")
+    lists = [
+        path for sub in ("", "Anno") if (path := folder / sub / "list_attr_celeba.txt").is_file()
+    ]
+    pictures = [path for sub in ("", "Img") if (path := folder / sub / "img_align_celeba").is_dir()]
+    if not lists or not pictures:
+        missing = "list_attr_celeba.txt" if not lists else "img_align_celeba/"
+        raise LatentEditError(f"{folder} is not CelebA's folder: {missing} is not in it")
+    names, labels = _read_list(lists[0])
+    return CelebA(pictures[0], names, labels)
+
+
+def _read_list(path: Path) -> tuple[tuple[str, ...], NDArray[np.int8]]:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise LatentEditError(f"cannot read {path}: {error}") from None
+    if len(lines) < 3 or tuple(lines[1].split()) != ATTRIBUTES:
+        raise LatentEditError(
+            f"{path} is not CelebA's list: line 2 must name the 40 attributes in CelebA's order"
+        )
+    names: list[str] = []
+    rows: list[list[int]] = []
+    for number, line in enumerate(lines[2:], start=3):
+        fields = line.split()
+        if not fields:
+            continue
+        if len(fields) != 1 + len(ATTRIBUTES) or not set(fields[1:]) <= {"1", "-1"}:
+            raise LatentEditError(
+                f"{path}, line {number}: expected a file name and 40 values of 1 or -1"
+            )
+        names.append(fields[0])
+        rows.append([int(value == "1") for value in fields[1:]])
+    if lines[0].strip() != str(len(names)):
+        raise LatentEditError(
+            f"{path} announces {lines[0].strip()} faces and lists {len(names)}: fetch it again"
+        )
+    return tuple(names), np.array(rows, dtype=np.int8)
+
+
+@dataclass(frozen=True)
+class PrepareReport:
+    """What `prepare_celeba` did: faces written and, by name, what was left out and why."""
+
+    written: int
+    resolution: int
+    skipped: tuple[str, ...]
+
+
+def prepare_celeba(
+    folder: str | Path,
+    output: str | Path,
+    *,
+    resolution: int | None = None,
+    skip_bad: bool = False,
+    progress: Callable[[Iterator[int], int], Iterator[int]] = lambda rows, total: rows,
+) -> PrepareReport:
+    """Write CelebA's faces, labels and ids to one memory-mapped training file.
+
+    Args:
+        folder: CelebA's folder, see `open_celeba`.
+        output: the file to write; it appears only when complete.
+        resolution: edge in pixels; by default the sharpest power of two (64 or 128).
+        skip_bad: leave out missing and damaged pictures instead of stopping.
+        progress: wraps the row iterator (a progress bar).
+
+    Raises:
+        LatentEditError: bad input, or (without `skip_bad`) the names of all bad pictures.
+    """
+    celeba = open_celeba(folder)
+    if resolution is None:
+        resolution = _first_resolution(celeba)
+    bad: list[str] = []
+    source = f"CelebA aligned crops, {celeba.names[0]} to {celeba.names[-1]}"
+    with create_face_data(
+        output, resolution=resolution, label_names=ATTRIBUTES, source=source
+    ) as writer:
+        for index in progress(iter(range(len(celeba.names))), len(celeba.names)):
+            try:
+                image = celeba.read(index, resolution)
+            except LatentEditError as error:
+                bad.append(str(error))
+                continue
+            if not bad or skip_bad:
+                writer.append(image, celeba.labels[index].tolist(), celeba.names[index])
+        if bad and not skip_bad:
+            raise LatentEditError(_bad_pictures(bad))
+        return PrepareReport(len(writer), resolution, tuple(bad))
+
+
+def _first_resolution(celeba: CelebA) -> int:
+    for name in celeba.names:
+        try:
+            return sharp_resolution(open_image(celeba.images / name).shape[1])
+        except LatentEditError:
+            continue
+    raise LatentEditError(f"no picture in {celeba.images} can be read: fetch the data set again")
+
+
+def _bad_pictures(bad: list[str], shown: int = 5) -> str:
+    more = f"; and {len(bad) - shown} more" if len(bad) > shown else ""
+    return (
+        f"{len(bad)} pictures cannot be used: {'; '.join(bad[:shown])}{more}. "
+        "Replace them, or leave them out with --skip-bad"
+    )

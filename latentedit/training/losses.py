@@ -1,0 +1,183 @@
+"""Adversarial objectives: what the discriminators and the generator minimise.
+
+An objective first *looks* at pictures (for a projected discriminator that means computing frozen
+features), then turns looks into losses. A look at fakes keeps its graph to the generator; the
+discriminator's loss uses it detached, so one generated batch and one feature pass serve both.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from latentedit.classifier import AttributeClassifier
+from latentedit.training.augment import translate
+from latentedit.training.discriminator import Discriminator
+from latentedit.training.projected import ProjectedDiscriminator
+
+
+@dataclass(frozen=True)
+class Look:
+    """Pictures [N, 3, r, r] and, where an objective uses them, their frozen features."""
+
+    images: Tensor
+    features: tuple[Tensor, ...] = ()
+
+    def detach(self) -> Look:
+        """The same without the graph."""
+        return Look(self.images.detach(), tuple(map.detach() for map in self.features))
+
+
+class Objective(Protocol):
+    """A pair of losses. `networks` holds everything that is trained beside the generator."""
+
+    networks: nn.ModuleDict
+
+    def look(self, images: Tensor) -> Look:
+        """Prepare pictures for both losses."""
+        ...
+
+    def discriminator_loss(
+        self, real: Look, fake: Look, alpha: float, step: int
+    ) -> tuple[Tensor, dict[str, float]]:
+        """Return the loss and figures for the log; `fake` must be detached."""
+        ...
+
+    def generator_loss(self, fake: Look, alpha: float) -> Tensor:
+        """Return the generator's loss."""
+        ...
+
+
+class WassersteinGP:
+    """WGAN-GP (Gulrajani et al. 2017) with the drift term of Karras et al. 2018, app. A.1."""
+
+    def __init__(self, discriminator: Discriminator, penalty: float = 10.0) -> None:
+        self.networks = nn.ModuleDict({"pixel": discriminator})
+        self.discriminator = discriminator
+        self.penalty = penalty
+
+    def look(self, images: Tensor) -> Look:
+        return Look(images)
+
+    def discriminator_loss(
+        self, real: Look, fake: Look, alpha: float, step: int
+    ) -> tuple[Tensor, dict[str, float]]:
+        on_real = self.discriminator(real.images, alpha=alpha).float()
+        on_fake = self.discriminator(fake.images, alpha=alpha).float()
+        mix = torch.rand(len(real.images), 1, 1, 1, device=on_real.device)
+        between = torch.lerp(real.images.float(), fake.images.float(), mix).requires_grad_()
+        slope = _gradient(self.discriminator(between, alpha=alpha), between).square()
+        norm = slope.sum((1, 2, 3)).sqrt()
+        loss = on_fake.mean() - on_real.mean()
+        loss = loss + self.penalty * (norm - 1).square().mean()
+        loss = loss + 0.001 * on_real.square().mean()
+        return loss, _figures(on_real, on_fake)
+
+    def generator_loss(self, fake: Look, alpha: float) -> Tensor:
+        return -self.discriminator(fake.images, alpha=alpha).float().mean()
+
+
+class NonSaturatingR1:
+    """Non-saturating loss (Goodfellow et al. 2014) with lazy R1 (Mescheder et al. 2018).
+
+    Args:
+        gamma: weight of the penalty; half of it times the squared gradient at real pictures.
+        every: the penalty is taken every so many steps, times that number (Karras et al. 2020).
+    """
+
+    def __init__(self, discriminator: Discriminator, gamma: float = 1.0, every: int = 16) -> None:
+        self.networks = nn.ModuleDict({"pixel": discriminator})
+        self.discriminator = discriminator
+        self.gamma = gamma
+        self.every = every
+
+    def look(self, images: Tensor) -> Look:
+        return Look(images)
+
+    def discriminator_loss(
+        self, real: Look, fake: Look, alpha: float, step: int
+    ) -> tuple[Tensor, dict[str, float]]:
+        penalised = step % self.every == 0
+        images = real.images.detach().requires_grad_(penalised)
+        on_real = self.discriminator(images, alpha=alpha).float()
+        on_fake = self.discriminator(fake.images, alpha=alpha).float()
+        loss = F.softplus(-on_real).mean() + F.softplus(on_fake).mean()
+        figures = _figures(on_real, on_fake)
+        if penalised:
+            slope = _gradient(on_real, images).square().sum((1, 2, 3)).mean()
+            loss = loss + slope * (self.gamma / 2 * self.every)
+            figures["r1"] = float(slope.detach())
+        return loss, figures
+
+    def generator_loss(self, fake: Look, alpha: float) -> Tensor:
+        return F.softplus(-self.discriminator(fake.images, alpha=alpha).float()).mean()
+
+
+class Projected:
+    """A projected discriminator (Sauer et al. 2021, hinge loss) beside a pixel discriminator.
+
+    The features see moved pictures (translation only); the pixel discriminator sees them as
+    they are, so the generator cannot learn the augmentation.
+
+    Args:
+        classifier: the frozen network; small pictures are looked at small (from 32 on), which
+            keeps growth's early phases cheap.
+        projected: discriminator on its features.
+        pixel: the objective of the pixel discriminator.
+        weight: of the projected losses.
+    """
+
+    def __init__(
+        self,
+        classifier: AttributeClassifier,
+        projected: ProjectedDiscriminator,
+        pixel: NonSaturatingR1,
+        weight: float = 1.0,
+    ) -> None:
+        self.networks = nn.ModuleDict({"pixel": pixel.discriminator, "projected": projected})
+        self.classifier = classifier.eval().requires_grad_(False)
+        self.projected = projected
+        self.pixel = pixel
+        self.weight = weight
+
+    def look(self, images: Tensor) -> Look:
+        size = min(max(32, images.shape[-1]), self.classifier.config.resolution)
+        stages = self.classifier.features(translate(images), size)
+        return Look(images, self.projected.mix(stages))
+
+    def discriminator_loss(
+        self, real: Look, fake: Look, alpha: float, step: int
+    ) -> tuple[Tensor, dict[str, float]]:
+        loss, figures = self.pixel.discriminator_loss(real, fake, alpha, step)
+        both = tuple(torch.cat(pair) for pair in zip(real.features, fake.features, strict=True))
+        half = len(real.images)
+        for scores in self.projected(both):
+            on_real, on_fake = scores.float()[:half], scores.float()[half:]
+            hinge = F.relu(1 - on_real).mean() + F.relu(1 + on_fake).mean()
+            loss = loss + self.weight * hinge
+            figures["projected_real"] = figures.get("projected_real", 0.0) + float(
+                on_real.detach().mean()
+            )
+            figures["projected_fake"] = figures.get("projected_fake", 0.0) + float(
+                on_fake.detach().mean()
+            )
+        return loss, figures
+
+    def generator_loss(self, fake: Look, alpha: float) -> Tensor:
+        loss = self.pixel.generator_loss(fake, alpha)
+        for scores in self.projected(fake.features):
+            loss = loss - self.weight * scores.float().mean()
+        return loss
+
+
+def _gradient(scores: Tensor, images: Tensor) -> Tensor:
+    (slope,) = torch.autograd.grad(scores.float().sum(), images, create_graph=True)
+    return slope.float()
+
+
+def _figures(on_real: Tensor, on_fake: Tensor) -> dict[str, float]:
+    return {"real": float(on_real.detach().mean()), "fake": float(on_fake.detach().mean())}

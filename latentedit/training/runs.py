@@ -1,0 +1,78 @@
+"""A run folder: resolved options, a JSON-lines log, the state to resume from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from latentedit.errors import LatentEditError
+from latentedit.files import atomic_path, make_folder, read_json, write_json
+
+
+class Run:
+    """The files of one training run.
+
+    Attributes:
+        folder: the run's folder.
+        state: ``state.safetensors``, everything needed to resume.
+        log: ``log.jsonl``, one JSON object a line.
+        options: ``options.json``, the resolved options and the command.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        self.state = self.folder / "state.safetensors"
+        self.log = self.folder / "log.jsonl"
+        self.options = self.folder / "options.json"
+
+    def begin(self, options: Mapping[str, Any], *, resume: bool) -> None:
+        """Create the folder and save the options.
+
+        Raises:
+            LatentEditError: the run exists and `resume` is false, or the other way round.
+        """
+        if resume and not self.state.exists():
+            raise LatentEditError(f"nothing to resume in {self.folder}: leave out --resume")
+        if not resume and self.state.exists():
+            raise LatentEditError(
+                f"{self.folder} holds a run already: add --resume or choose another folder"
+            )
+        make_folder(self.folder)
+        write_json(self.options, dict(options))
+        if not resume:
+            self.log.unlink(missing_ok=True)
+
+    def write_log(self, record: Mapping[str, Any]) -> None:
+        """Append one record."""
+        with open(self.log, "a", encoding="utf-8") as file:
+            file.write(json.dumps(record) + "\n")
+
+    def read_log(self) -> list[dict[str, Any]]:
+        """Return all whole records; a line cut short by a kill is ignored."""
+        if not self.log.exists():
+            return []
+        records = []
+        for line in self.log.read_text(encoding="utf-8").splitlines():
+            try:
+                records.append(json.loads(line))
+            except json.JSONDecodeError:
+                continue
+        return records
+
+    def rewind_log(self, key: str, last: float) -> None:
+        """Drop records beyond the resumed state: those whose `key` exceeds `last`."""
+        kept = [record for record in self.read_log() if record.get(key, 0) <= last]
+        with atomic_path(self.log) as temporary:
+            temporary.write_text("".join(json.dumps(record) + "\n" for record in kept))
+
+    def read_options(self) -> dict[str, Any]:
+        """Return the saved options.
+
+        Raises:
+            LatentEditError: this is not a run folder.
+        """
+        if not self.options.exists():
+            raise LatentEditError(f"{self.folder} is not a training run: options.json is missing")
+        return dict(read_json(self.options))

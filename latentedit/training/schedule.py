@@ -1,0 +1,60 @@
+"""When to grow: a schedule in thousands of images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from latentedit.errors import LatentEditError
+
+
+@dataclass(frozen=True)
+class Phase:
+    """What the schedule says at one moment.
+
+    Attributes:
+        resolution: edge of the pictures now.
+        alpha: weight of the newest block; 1 when it has faded in.
+    """
+
+    resolution: int
+    alpha: float
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Growing as in Karras et al. 2018: a stable phase, a fade to the next resolution, and so on.
+
+    Attributes:
+        start: first resolution.
+        final: last resolution; it stays until training ends.
+        stable: thousands of images of each stable phase, from `start` on; the last value repeats.
+        fade: thousands of images of each fade, likewise.
+    """
+
+    start: int
+    final: int
+    stable: tuple[float, ...]
+    fade: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if self.start > self.final or self.start & (self.start - 1) or self.start < 4:
+            raise LatentEditError(
+                f"cannot grow from {self.start} to {self.final}: start at a power of two from 4"
+            )
+        if not self.stable or not self.fade or min(*self.stable, *self.fade, 1) < 0:
+            raise LatentEditError("phases must be lists of thousands of images, none negative")
+
+    def at(self, images: int) -> Phase:
+        """Return the phase after `images` images."""
+        left, resolution, index = images / 1000, self.start, 0
+        while resolution < self.final:
+            left -= self.stable[min(index, len(self.stable) - 1)]
+            if left < 0:
+                return Phase(resolution, 1.0)
+            resolution *= 2
+            fade = self.fade[min(index, len(self.fade) - 1)]
+            if left < fade:
+                return Phase(resolution, left / fade)
+            left -= fade
+            index += 1
+        return Phase(resolution, 1.0)

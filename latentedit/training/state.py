@@ -1,0 +1,123 @@
+"""Saving and restoring a training run: networks, optimisers, random state, one safetensors file.
+
+One file is replaced atomically, so after a kill at any moment the run folder holds one
+consistent state.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from latentedit.errors import LatentEditError
+from latentedit.files import atomic_path
+
+
+def save_state(
+    path: str | Path,
+    *,
+    networks: Mapping[str, nn.Module],
+    optimizers: Mapping[str, Optimizer],
+    progress: Mapping[str, Any],
+) -> None:
+    """Write everything a run needs to go on.
+
+    Args:
+        path: the state file, replaced atomically.
+        networks: saved as ``<name>.<parameter>``.
+        optimizers: saved as ``<name>.<parameter index>.<slot>``.
+        progress: JSON values: images seen, options and the like.
+    """
+    tensors: dict[str, Tensor] = {"rng.cpu": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        tensors["rng.cuda"] = torch.cuda.get_rng_state()
+    for name, network in networks.items():
+        for key, value in network.state_dict().items():
+            tensors[f"{name}.{key}"] = value.detach().contiguous().clone()
+    for name, optimizer in optimizers.items():
+        for index, slots in optimizer.state_dict()["state"].items():
+            for slot, value in slots.items():
+                tensors[f"{name}.{index}.{slot}"] = torch.as_tensor(value).contiguous().clone()
+    with atomic_path(path) as temporary:
+        save_file(tensors, temporary, metadata={"progress": json.dumps(dict(progress))})
+
+
+def read_progress(path: str | Path) -> dict[str, Any]:
+    """Return the `progress` that `save_state` was given.
+
+    Raises:
+        LatentEditError: missing or not a state file.
+    """
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            return dict(json.loads(file.metadata()["progress"]))
+    except (OSError, SafetensorError, KeyError, TypeError, json.JSONDecodeError):
+        raise LatentEditError(
+            f"{path} is not a training state: start the run without --resume"
+        ) from None
+
+
+def load_state(
+    path: str | Path,
+    *,
+    networks: Mapping[str, nn.Module],
+    optimizers: Mapping[str, Optimizer],
+) -> dict[str, Any]:
+    """Restore what `save_state` wrote, random state included, and return its `progress`.
+
+    Raises:
+        LatentEditError: missing, not a state file, or made with other networks.
+    """
+    progress = read_progress(path)
+    with safe_open(str(path), framework="pt") as file:
+        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    torch.set_rng_state(tensors.pop("rng.cpu"))
+    cuda_state = tensors.pop("rng.cuda", None)
+    if cuda_state is not None and torch.cuda.is_available():
+        torch.cuda.set_rng_state(cuda_state)
+    for name, network in networks.items():
+        _load(network, _with_prefix(tensors, name), path)
+    for name, optimizer in optimizers.items():
+        slots: dict[int, dict[str, Tensor]] = {}
+        for key, value in _with_prefix(tensors, name).items():
+            index, slot = key.split(".", 1)
+            slots.setdefault(int(index), {})[slot] = value
+        state = optimizer.state_dict()
+        optimizer.load_state_dict({"state": slots, "param_groups": state["param_groups"]})
+    return progress
+
+
+def load_network(path: str | Path, name: str, network: nn.Module) -> dict[str, Any]:
+    """Load one network of a state file into `network` and return the file's `progress`.
+
+    Raises:
+        LatentEditError: missing, not a state file, or another network.
+    """
+    progress = read_progress(path)
+    prefix = f"{name}."
+    with safe_open(str(path), framework="pt") as file:
+        keys = [key for key in file.keys() if key.startswith(prefix)]  # noqa: SIM118
+        weights = {key[len(prefix) :]: file.get_tensor(key) for key in keys}
+    _load(network, weights, path)
+    return progress
+
+
+def _load(network: nn.Module, weights: Mapping[str, Tensor], path: str | Path) -> None:
+    try:
+        network.load_state_dict(weights)
+    except RuntimeError as error:
+        detail = " ".join(str(error).split())
+        raise LatentEditError(f"{path} was made with other options: {detail}") from None
+
+
+def _with_prefix(tensors: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
+    prefix = f"{name}."
+    return {key[len(prefix) :]: value for key, value in tensors.items() if key.startswith(prefix)}

@@ -1,0 +1,194 @@
+"""The loop shared by the networks that are trained with labels."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+
+from latentedit.devices import autocast, pick_device
+from latentedit.images import to_tensor
+from latentedit.training.augment import affine, colour, flip
+from latentedit.training.runs import Run
+from latentedit.training.state import load_state, save_state
+
+
+@dataclass(frozen=True)
+class SupervisedOptions:
+    """Options of a supervised run; defaults are those of the shipped networks.
+
+    Attributes:
+        epochs: passes over the training faces.
+        batch_size: faces a step.
+        learning_rate: peak of the cosine schedule (AdamW).
+        warmup: share of all steps in which the rate rises.
+        weight_decay: AdamW's.
+        ema_decay: per-step decay of the averaged weights, which are the result; it rises to
+            this value over the first steps, so that the random start is soon forgotten.
+        patience: stop after so many epochs without a better validation score; 0 never stops.
+        seed: of weights, order and augmentation.
+        device: auto, cpu, cuda, mps.
+        bf16: bfloat16 autocast.
+    """
+
+    epochs: int = 16
+    batch_size: int = 64
+    learning_rate: float = 2e-3
+    warmup: float = 0.15
+    weight_decay: float = 0.05
+    ema_decay: float = 0.995
+    patience: int = 0
+    seed: int = 0
+    device: str = "auto"
+    bf16: bool = True
+
+
+class Task(Protocol):
+    """What is learnt: the loss, and the figures on validation faces."""
+
+    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Return the mean loss of a batch, a scalar."""
+        ...
+
+    def metrics(self, outputs: Tensor, targets: Tensor) -> dict[str, float]:
+        """Return figures on all validation faces; the key ``score`` is to be maximised."""
+        ...
+
+
+@dataclass(frozen=True)
+class LabelledFaces:
+    """uint8 [N, R, R, 3] faces and their targets [N, ...]."""
+
+    images: NDArray[np.uint8]
+    targets: Tensor
+
+
+def fit(
+    network: nn.Module,
+    task: Task,
+    train: LabelledFaces,
+    validation: LabelledFaces,
+    run_folder: str | Path,
+    options: SupervisedOptions,
+    *,
+    network_options: dict[str, Any] | None = None,
+    resume: bool = False,
+    on_step: Callable[[int, int, dict[str, float]], None] = lambda step, total, figures: None,
+) -> nn.Module:
+    """Train `network` and return its averaged weights as a network in eval mode.
+
+    Args:
+        network: images [N, 3, H, W] in [-1, 1] -> outputs for `task`.
+        run_folder: where options, log and state go.
+        network_options: the network's configuration, saved with the options.
+        resume: go on from the last finished epoch.
+        on_step: called after every step with (step, all steps, last figures).
+
+    Raises:
+        LatentEditError: the run folder holds another run, or there is none to resume.
+    """
+    run = Run(run_folder)
+    run.begin({**asdict(options), "network": network_options or {}}, resume=resume)
+    device = pick_device(options.device)
+    torch.manual_seed(options.seed)
+    network = network.to(device, memory_format=torch.channels_last)
+    averaged = AveragedModel(
+        network, multi_avg_fn=_rising_average(options.ema_decay), use_buffers=True
+    )
+    optimizer = torch.optim.AdamW(network.parameters(), weight_decay=options.weight_decay)
+    parts: dict[str, Any] = {
+        "networks": {"network": network, "averaged": averaged},
+        "optimizers": {"optimizer": optimizer},
+    }
+    epoch, best, stale = 0, -math.inf, 0
+    figures: dict[str, float] = {}
+    if resume:
+        progress = load_state(run.state, **parts)
+        epoch, best, stale = progress["epoch"], progress["best"], progress["stale"]
+        run.rewind_log("epoch", epoch)
+    steps = len(train.images) // options.batch_size
+    total = steps * options.epochs
+    while epoch < options.epochs and not (options.patience and stale >= options.patience):
+        network.train()
+        started, losses = time.perf_counter(), 0.0
+        for index, rows in enumerate(_batches(len(train.images), options.batch_size)):
+            step = epoch * steps + index
+            for group in optimizer.param_groups:
+                group["lr"] = options.learning_rate * _schedule(step / total, options.warmup)
+            images = augment_face(to_tensor(train.images[rows], device))
+            with autocast(device, options.bf16):
+                outputs = network(images)
+            loss = task.loss(outputs.float(), train.targets[rows].to(device))
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+            averaged.update_parameters(network)
+            losses += float(loss.detach())
+            on_step(step + 1, total, figures)
+        epoch += 1
+        outputs = predict(averaged, validation.images, device, bf16=options.bf16)
+        figures = task.metrics(outputs, validation.targets)
+        stale = 0 if figures["score"] > best else stale + 1
+        best = max(best, figures["score"])
+        seconds = time.perf_counter() - started
+        run.write_log(
+            {"epoch": epoch, "loss": losses / steps, **figures, "seconds": round(seconds, 1)}
+        )
+        save_state(run.state, **parts, progress={"epoch": epoch, "best": best, "stale": stale})
+    return averaged.module.eval()
+
+
+def augment_face(images: Tensor) -> Tensor:
+    """The augmentation of labelled faces: flip, small affine moves, light and colour."""
+    return colour(affine(flip(images)))
+
+
+def predict(
+    network: nn.Module,
+    images: NDArray[np.uint8],
+    device: torch.device,
+    *,
+    batch_size: int = 256,
+    bf16: bool = True,
+) -> Tensor:
+    """Return the network's outputs, float32 [N, ...] on the CPU, in eval mode."""
+    network.eval()
+    outputs = []
+    with torch.inference_mode(), autocast(device, bf16):
+        for start in range(0, len(images), batch_size):
+            outputs.append(network(to_tensor(images[start : start + batch_size], device)).cpu())
+    return torch.cat(outputs).float()
+
+
+def _batches(count: int, size: int) -> Iterator[NDArray[np.int64]]:
+    order = torch.randperm(count).numpy()
+    for start in range(0, count - size + 1, size):
+        yield np.sort(order[start : start + size])
+
+
+def _schedule(done: float, warmup: float) -> float:
+    if done < warmup:
+        return done / warmup
+    return 0.5 + 0.5 * math.cos(math.pi * (done - warmup) / (1 - warmup))
+
+
+def _rising_average(decay: float) -> Callable[[Any, Any, Any], None]:
+    @torch.no_grad()
+    def update(averaged: list[Tensor], current: list[Tensor], steps: Tensor | int) -> None:
+        weight = 1 - min(decay, (1 + int(steps)) / (10 + int(steps)))
+        for mean, value in zip(averaged, current, strict=True):
+            if mean.is_floating_point():
+                mean.lerp_(value, weight)
+            else:
+                mean.copy_(value)
+
+    return update
