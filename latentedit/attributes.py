@@ -24,7 +24,7 @@ _DISPLAY = {"5_o_Clock_Shadow": "5 o'clock shadow", "No_Beard": "No beard"}
 
 
 def display_name(name: str) -> str:
-    """Return the plain-word form of an attribute: ``Mouth_Slightly_Open`` -> ``Mouth slightly open``."""
+    """Return an attribute in plain words: ``Wearing_Hat`` -> ``Wearing hat``."""
     return _DISPLAY.get(name, name.replace("_", " ").capitalize())
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -186,7 +185,9 @@ class Boundaries:
         """
         path = _checked(path)
         if not path.is_file():
-            raise LatentEditError(f"{path} does not exist: make it with 'latentedit boundaries fit'")
+            raise LatentEditError(
+                f"{path} does not exist: make it with 'latentedit boundaries fit'"
+            )
         card = read_json(path.with_suffix(".json"))
         try:
             if sha256(path) != card["sha256"]:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import torch
+from torch import nn
 
 from latentedit.errors import LatentEditError
+
+Network = TypeVar("Network", bound=nn.Module)
 
 
 def pick_device(name: str = "auto") -> torch.device:
@@ -23,6 +28,11 @@ def pick_device(name: str = "auto") -> torch.device:
     except (RuntimeError, AssertionError):
         raise LatentEditError(f"device {name!r} is not available: use auto or cpu") from None
     return device
+
+
+def place(network: Network, device: torch.device) -> Network:
+    """Move a network to a device, its convolutions in the memory order that runs fastest."""
+    return network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def autocast(device: torch.device, enabled: bool = True) -> torch.autocast:

@@ -106,7 +106,7 @@ def _orthonormal(rows: Float64Array) -> Float64Array:
     return np.asarray(basis[sizes > 1e-9 * sizes[0]])
 
 
-def _remove(basis: Float64Array, vector: Float64Array) -> Float64Array:
+def _remove(basis: Float64Array, vector: NDArray[Any]) -> Float64Array:
     for _ in range(2):  # twice is enough (Kahan): the rest is orthogonal to machine precision
         vector = vector - basis.T @ (basis @ vector)
     return vector
@@ -210,9 +210,7 @@ def displacement(
     if not edited:
         raise LatentEditError("no attribute to edit: name at least one")
     directions = {
-        name: discounted_direction(
-            boundaries, name, resolve_holds(boundaries, name, edited, hold)
-        )
+        name: discounted_direction(boundaries, name, resolve_holds(boundaries, name, edited, hold))
         for name in sorted(edited)
     }
     latents = np.asarray(z, dtype=np.float64)
@@ -263,9 +261,13 @@ class EditRecipe:
     to: dict[str, float]
     holds: dict[str, dict[str, float]]
 
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain data for JSON, marked with the format's version."""
+        return {"latentedit": 1, **asdict(self)}
+
     def to_json(self) -> str:
         """Return one line of JSON."""
-        return json.dumps({"latentedit": 1, **asdict(self)})
+        return json.dumps(self.as_dict())
 
     @classmethod
     def from_json(cls, text: str) -> EditRecipe:
@@ -311,3 +313,30 @@ def frame_fractions(frames: int) -> NDArray[np.float64]:
     if frames < 2:
         raise LatentEditError(f"a film strip needs at least 2 frames, not {frames}")
     return np.linspace(0, 1, frames)
+
+
+def make_recipe(
+    boundaries: Boundaries,
+    steps: Mapping[str, float],
+    hold: Hold = DEFAULT_HOLD,
+    *,
+    to: Mapping[str, float] | None = None,
+    seeds: Sequence[int] | None = None,
+    model: str = "unnamed",
+) -> EditRecipe:
+    """Describe an edit with names spelt canonically and holds resolved.
+
+    Raises:
+        LatentEditError: unknown names or discounts.
+    """
+    known = {find_attribute(name, boundaries.names): value for name, value in steps.items()}
+    goals = {find_attribute(name, boundaries.names): value for name, value in (to or {}).items()}
+    edited = sorted({*known, *goals})
+    return EditRecipe(
+        model=model,
+        generator_hash=boundaries.generator_hash,
+        seeds=None if seeds is None else tuple(seeds),
+        steps=known,
+        to=goals,
+        holds={name: resolve_holds(boundaries, name, edited, hold) for name in edited},
+    )

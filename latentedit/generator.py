@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -21,7 +22,7 @@ from latentedit.layers import (
 
 @dataclass(frozen=True)
 class GeneratorConfig:
-    """Shape of a `Generator`; ``fmap_base=8192, fmap_max=512, resolution=1024`` is the published one.
+    """Shape of a `Generator`; ``resolution=1024, fmap_base=8192, fmap_max=512`` is the published.
 
     Attributes:
         resolution: edge of the final picture, a power of two >= 4.
@@ -88,7 +89,7 @@ class Generator(nn.Module):
         self.config = config = config or GeneratorConfig()
         widths = [config.channels(resolution) for resolution in config.resolutions]
         self.blocks = nn.ModuleList([FirstBlock(config.latent_dim, widths[0])])
-        self.blocks.extend(GrowBlock(a, b) for a, b in zip(widths, widths[1:], strict=False))
+        self.blocks.extend(GrowBlock(a, b) for a, b in pairwise(widths))
         self.to_rgb = nn.ModuleList(EqualizedConv2d(width, 3, 1, gain=1.0) for width in widths)
 
     def forward(self, z: Tensor, *, resolution: int | None = None, alpha: float = 1.0) -> Tensor:

@@ -115,19 +115,41 @@ def read_metadata(path: str | Path) -> dict[str, str]:
         raise LatentEditError(f"cannot read {path}: {error}") from None
 
 
-def resize(
-    image: UInt8Array, size: int, *, box: tuple[float, float, float, float] | None = None
-) -> UInt8Array:
-    """Resample (a box of) one picture to `size` x `size`, antialiased.
+CELEBA_SIZE = (178, 218)
+"""Width and height of CelebA's full-size aligned crops."""
+
+CELEBA_BOX = (19.0, 40.0, 159.0, 180.0)
+"""The shared frame in such a crop: 140 px, eyes at (69, 111) and (108, 111)."""
+
+
+def to_frame(image: UInt8Array, size: int | None = None) -> UInt8Array:
+    """Cut the shared frame (eyes 0.27 of the width apart) out of an aligned picture.
+
+    A picture in the proportions of CelebA's aligned crops, at any size, is cut by the eyes' known
+    position; any other by its central square, which must then hold an aligned face.
 
     Args:
         image: uint8 [H, W, 3].
-        box: left, top, right, bottom in pixels (fractions allowed); the whole picture if None.
+        size: edge of the result; by default the largest power of two that enlarges nothing.
 
     Returns:
         uint8 [size, size, 3].
     """
+    height, width = image.shape[:2]
+    if is_celeba_crop(width, height):
+        left, top, right, bottom = (edge * width / CELEBA_SIZE[0] for edge in CELEBA_BOX)
+        box = (left, top, right, bottom)
+    else:
+        edge = min(height, width)
+        left, top = (width - edge) / 2, (height - edge) / 2
+        box = (left, top, left + edge, top + edge)
+    size = size or 2 ** int(np.log2(max(box[2] - box[0], 4)))
     return np.array(Image.fromarray(image).resize((size, size), Image.Resampling.LANCZOS, box=box))
+
+
+def is_celeba_crop(width: int, height: int) -> bool:
+    """Whether a picture has the proportions of CelebA's aligned crops, give or take a pixel."""
+    return abs(height - CELEBA_SIZE[1] * width / CELEBA_SIZE[0]) <= 1
 
 
 def to_tensor(images: UInt8Array, device: torch.device | str = "cpu") -> torch.Tensor:

@@ -56,7 +56,7 @@ def slerp(start: ArrayLike, end: ArrayLike, count: int) -> FloatArray:
     Shoemake 1985; near-parallel ends fall back to a straight line.
     """
     a, b = np.asarray(start, dtype=np.float64), np.asarray(end, dtype=np.float64)
-    cosine = np.clip(a @ b / max(np.linalg.norm(a) * np.linalg.norm(b), 1e-12), -1, 1)
+    cosine = np.clip(a @ b / np.maximum(np.linalg.norm(a) * np.linalg.norm(b), 1e-12), -1, 1)
     angle = np.arccos(cosine)
     t = np.linspace(0, 1, count)[:, None]
     if np.sin(angle) < 1e-6:

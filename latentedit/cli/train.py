@@ -55,6 +55,7 @@ def classifier(
             output,
             options,
             validation=validation,
+            command=command_line(),
             resume=resume,
             on_step=on_step,
         )
@@ -86,6 +87,7 @@ def generator(
     batch_size: Annotated[int, typer.Option(min=2, help="Images a step.")] = 32,
     learning_rate: Annotated[float, typer.Option(min=0, help="Adam's rate.")] = 2e-3,
     save_kimg: Annotated[float, typer.Option(min=0.1, help="Save every so many thousands.")] = 5,
+    validation: ValidationOption = 1000,
     seed: Annotated[int, typer.Option(help="Seed of weights, order and noise.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     bf16: Annotated[bool, typer.Option(help="bfloat16 autocast.")] = True,
@@ -127,10 +129,20 @@ def generator(
             open_face_data(data),
             output,
             options,
+            validation=validation,
             classifier=_load_classifier(classifier) if classifier else None,
+            command=command_line(),
             resume=resume,
             on_step=on_step,
         )
+
+
+def command_line() -> str:
+    """The command being run, as one would type it again."""
+    import shlex
+    import sys
+
+    return shlex.join(["latentedit", *sys.argv[1:]])
 
 
 def _numbers(text: str, option: str) -> tuple[float, ...]:

@@ -15,13 +15,14 @@ from torch import Tensor, nn
 
 from latentedit import latents
 from latentedit.classifier import AttributeClassifier
-from latentedit.devices import autocast, pick_device
+from latentedit.devices import autocast, pick_device, place
 from latentedit.errors import LatentEditError
 from latentedit.files import make_folder
 from latentedit.generator import Generator, GeneratorConfig
 from latentedit.hashing import weights_hash
 from latentedit.images import grid, save_image, to_tensor, to_uint8
 from latentedit.layers import downsample, upsample
+from latentedit.pretrained import config_from_json
 from latentedit.training.augment import flip
 from latentedit.training.data import FaceData
 from latentedit.training.discriminator import Discriminator
@@ -142,7 +143,9 @@ def train_generator(
     run_folder: str | Path,
     options: GeneratorOptions,
     *,
+    validation: int = 1000,
     classifier: AttributeClassifier | None = None,
+    command: str = "",
     resume: bool = False,
     on_step: Callable[[Report], None] = lambda report: None,
 ) -> Generator:
@@ -151,7 +154,9 @@ def train_generator(
     Args:
         data: faces at `options.resolution` or larger by a power of two.
         run_folder: where options, log, samples and state go.
+        validation: hold out the last so many faces, for measuring the result.
         classifier: frozen features of the projected objective.
+        command: the command line, for the model's card.
         resume: go on from the last saved state: the same weights, averages, optimisers, phase,
             images seen and random numbers, so a killed run ends as an undisturbed one.
         on_step: called after every step.
@@ -167,14 +172,16 @@ def train_generator(
             f"the faces are {data.resolution}x{data.resolution}, too small for "
             f"{options.resolution}: prepare them larger or lower --resolution"
         )
+    source = f"{data.source}; the last {validation} held out"
+    data, _ = data.split(validation)
     run = Run(run_folder)
     schedule, device = options.schedule, pick_device(options.device)
     torch.manual_seed(options.seed)
     generator = Generator(options.generator).to(device)
     if classifier is not None:
-        classifier = classifier.to(device, memory_format=torch.channels_last)
+        classifier = place(classifier, device)
     objective = build_objective(options, classifier)
-    objective.networks.to(device, memory_format=torch.channels_last)
+    place(objective.networks, device)
     average = copy.deepcopy(generator).eval().requires_grad_(False)
     generator_optimizer = torch.optim.Adam(
         generator.parameters(), options.learning_rate, betas=(0.0, 0.99)
@@ -209,7 +216,7 @@ def train_generator(
             "discriminator_optimizer": discriminator_optimizer,
         },
     }
-    run.begin(asdict(options), resume=resume)
+    run.begin(asdict(options), data=source, command=command, resume=resume)
     features_hash = weights_hash(classifier) if classifier is not None else None
     seen, step = 0, 0
     if resume:
@@ -311,11 +318,8 @@ def read_options(run: Run) -> GeneratorOptions:
     Raises:
         LatentEditError: it is not a generator's run.
     """
-    values = run.read_options()
     try:
-        for name in ("stable_kimg", "fade_kimg"):
-            values[name] = tuple(values[name])
-        return GeneratorOptions(**values)
+        return config_from_json(GeneratorOptions, run.read_options()["options"])
     except (TypeError, KeyError):
         raise LatentEditError(f"{run.folder} is not a generator's run") from None
 

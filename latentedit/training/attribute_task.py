@@ -13,6 +13,7 @@ from torch import Tensor
 from latentedit.classifier import AttributeClassifier, ClassifierConfig
 from latentedit.errors import LatentEditError
 from latentedit.images import to_tensor
+from latentedit.pretrained import config_from_json
 from latentedit.training.data import FaceData
 from latentedit.training.runs import Run
 from latentedit.training.state import load_network
@@ -48,6 +49,7 @@ def train_classifier(
     options: SupervisedOptions,
     *,
     validation: int = 1000,
+    command: str = "",
     resume: bool = False,
     on_step: Callable[[int, int, dict[str, float]], None] = lambda step, total, figures: None,
 ) -> AttributeClassifier:
@@ -63,6 +65,7 @@ def train_classifier(
         raise LatentEditError("these faces have no labels: prepare them with 'prepare celeba'")
     train, held_out = data.split(validation)
     torch.manual_seed(options.seed)
+    source = f"{data.source}; the last {validation} held out"
     config = ClassifierConfig(attributes=data.label_names)
     network = AttributeClassifier(config)
     sample = to_tensor(train.images[:: max(1, len(train) // 1000)])
@@ -71,11 +74,12 @@ def train_classifier(
     result = fit(
         network,
         AttributeTask(),
-        LabelledFaces(train.images, torch.tensor(train.labels)),
+        LabelledFaces(train.images, torch.tensor(train.labels), source),
         LabelledFaces(held_out.images, torch.tensor(held_out.labels)),
         run_folder,
         options,
         network_options=asdict(config),
+        command=command,
         resume=resume,
         on_step=on_step,
     )
@@ -91,11 +95,8 @@ def load_classifier_run(run_folder: str | Path) -> AttributeClassifier:
     """
     run = Run(run_folder)
     try:
-        values = run.read_options()["network"]
         network = AttributeClassifier(
-            ClassifierConfig(
-                **{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
-            )
+            config_from_json(ClassifierConfig, run.read_options()["network"])
         )
     except (KeyError, TypeError):
         raise LatentEditError(f"{run_folder} is not a classifier's run") from None

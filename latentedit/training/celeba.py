@@ -11,12 +11,8 @@ from numpy.typing import NDArray
 
 from latentedit.attributes import ATTRIBUTES
 from latentedit.errors import LatentEditError
-from latentedit.images import open_image, resize
+from latentedit.images import is_celeba_crop, open_image, to_frame
 from latentedit.training.data import create_face_data
-
-FULL_SIZE = (178, 218)
-FULL_BOX = (19.0, 40.0, 159.0, 180.0)
-"""The shared frame in a full-size aligned crop: 140 px, eyes at (69, 111) and (108, 111)."""
 
 
 @dataclass(frozen=True)
@@ -45,19 +41,11 @@ class CelebA:
         path = self.images / self.names[index]
         image = open_image(path)
         height, width = image.shape[:2]
-        scale = width / FULL_SIZE[0]
-        if abs(height - FULL_SIZE[1] * scale) > 1:
+        if not is_celeba_crop(width, height):
             raise LatentEditError(
                 f"{path} is {width}x{height}, not an aligned CelebA crop (178x218 or 89x109)"
             )
-        left, top, right, bottom = (edge * scale for edge in FULL_BOX)
-        return resize(image, resolution or sharp_resolution(width), box=(left, top, right, bottom))
-
-
-def sharp_resolution(width: int) -> int:
-    """Largest power of two at which a crop `width` pixels wide is not enlarged by much."""
-    frame = (FULL_BOX[2] - FULL_BOX[0]) * width / FULL_SIZE[0]
-    return int(2 ** np.floor(np.log2(frame)))
+        return to_frame(image, resolution)
 
 
 def open_celeba(folder: str | Path) -> CelebA:
@@ -159,9 +147,9 @@ def prepare_celeba(
 
 
 def _first_resolution(celeba: CelebA) -> int:
-    for name in celeba.names:
+    for index in range(len(celeba.names)):
         try:
-            return sharp_resolution(open_image(celeba.images / name).shape[1])
+            return len(celeba.read(index))
         except LatentEditError:
             continue
     raise LatentEditError(f"no picture in {celeba.images} can be read: fetch the data set again")

@@ -19,7 +19,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -159,27 +159,26 @@ def open_face_data(path: str | Path) -> FaceData:
         start = 8 + length
         if os.path.getsize(path) != start + header["ids"]["data_offsets"][1]:
             raise ValueError("cut short")
-        dtypes = {"images": np.uint8, "labels": np.int8, "ids": np.uint8}
-        images, labels, ids = (
-            np.memmap(
-                path,
-                dtype=dtypes[name],
-                mode="r",
-                offset=start + header[name]["data_offsets"][0],
-                shape=tuple(header[name]["shape"]),
-            )
-            if all(header[name]["shape"])
-            else np.empty(header[name]["shape"], dtypes[name])
-            for name in ("images", "labels", "ids")
-        )
+        images = _map(path, start, header["images"], np.uint8)
+        labels = np.array(_map(path, start, header["labels"], np.int8))
+        ids = _map(path, start, header["ids"], np.uint8)
     except OSError as error:
         raise LatentEditError(f"cannot read {path}: {error.strerror}; {advice}") from None
     except (struct.error, ValueError, KeyError, TypeError):
         raise LatentEditError(f"{path} is not a training file: {advice}") from None
     return FaceData(
         images=images,
-        labels=np.asarray(labels),
+        labels=labels,
         ids=tuple(bytes(row).rstrip(b"\0").decode() for row in ids),
         label_names=tuple(name for name in metadata["label_names"].split(",") if name),
         source=metadata["source"],
+    )
+
+
+def _map(path: Path, start: int, entry: dict[str, Any], dtype: Any) -> NDArray[Any]:
+    shape = tuple(entry["shape"])
+    if not all(shape):  # an empty tensor cannot be mapped
+        return np.empty(shape, dtype)
+    return np.memmap(
+        path, dtype=dtype, mode="r", offset=start + entry["data_offsets"][0], shape=shape
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -57,7 +59,7 @@ class Discriminator(nn.Module):
         widths = [config.channels(resolution) for resolution in config.resolutions]
         self.from_rgb = nn.ModuleList(EqualizedConv2d(3, width, 1) for width in widths)
         self.blocks = nn.ModuleList([LastBlock(widths[0])])
-        self.blocks.extend(ShrinkBlock(b, a) for a, b in zip(widths, widths[1:], strict=False))
+        self.blocks.extend(ShrinkBlock(b, a) for a, b in pairwise(widths))
 
     def forward(self, images: Tensor, *, alpha: float = 1.0) -> Tensor:
         """Score.

@@ -27,8 +27,16 @@ class Run:
         self.log = self.folder / "log.jsonl"
         self.options = self.folder / "options.json"
 
-    def begin(self, options: Mapping[str, Any], *, resume: bool) -> None:
-        """Create the folder and save the options.
+    def begin(
+        self,
+        options: Mapping[str, Any],
+        *,
+        data: str,
+        command: str,
+        resume: bool,
+        network: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Create the folder and save the resolved options, the data's source and the command.
 
         Raises:
             LatentEditError: the run exists and `resume` is false, or the other way round.
@@ -40,7 +48,12 @@ class Run:
                 f"{self.folder} holds a run already: add --resume or choose another folder"
             )
         make_folder(self.folder)
-        write_json(self.options, dict(options))
+        if resume:
+            command = self.read_options()["command"]  # the card names the command that began it
+        entries = {"command": command, "data": data, "options": dict(options)}
+        if network is not None:
+            entries["network"] = dict(network)
+        write_json(self.options, entries)
         if not resume:
             self.log.unlink(missing_ok=True)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from latentedit.devices import autocast, pick_device
+from latentedit.devices import autocast, pick_device, place
 from latentedit.images import to_tensor
 from latentedit.training.augment import affine, colour, flip
 from latentedit.training.runs import Run
@@ -66,10 +66,11 @@ class Task(Protocol):
 
 @dataclass(frozen=True)
 class LabelledFaces:
-    """uint8 [N, R, R, 3] faces and their targets [N, ...]."""
+    """uint8 [N, R, R, 3] faces, their targets [N, ...], and where they came from."""
 
     images: NDArray[np.uint8]
     targets: Tensor
+    source: str = ""
 
 
 def fit(
@@ -80,7 +81,8 @@ def fit(
     run_folder: str | Path,
     options: SupervisedOptions,
     *,
-    network_options: dict[str, Any] | None = None,
+    network_options: Mapping[str, Any],
+    command: str = "",
     resume: bool = False,
     on_step: Callable[[int, int, dict[str, float]], None] = lambda step, total, figures: None,
 ) -> nn.Module:
@@ -90,6 +92,7 @@ def fit(
         network: images [N, 3, H, W] in [-1, 1] -> outputs for `task`.
         run_folder: where options, log and state go.
         network_options: the network's configuration, saved with the options.
+        command: the command line, for the model's card.
         resume: go on from the last finished epoch.
         on_step: called after every step with (step, all steps, last figures).
 
@@ -97,10 +100,12 @@ def fit(
         LatentEditError: the run folder holds another run, or there is none to resume.
     """
     run = Run(run_folder)
-    run.begin({**asdict(options), "network": network_options or {}}, resume=resume)
+    run.begin(
+        asdict(options), data=train.source, command=command, network=network_options, resume=resume
+    )
     device = pick_device(options.device)
     torch.manual_seed(options.seed)
-    network = network.to(device, memory_format=torch.channels_last)
+    network = place(network, device)
     averaged = AveragedModel(
         network, multi_avg_fn=_rising_average(options.ema_decay), use_buffers=True
     )

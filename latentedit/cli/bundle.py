@@ -1,0 +1,26 @@
+"""`latentedit bundle`: finished runs -> a folder that every command loads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def bundle(
+    output: Annotated[Path, typer.Option("-o", "--output", help="The bundle's folder.")],
+    generator: Annotated[Path | None, typer.Option(help="A generator's run.")] = None,
+    classifier: Annotated[Path | None, typer.Option(help="A classifier's run.")] = None,
+) -> None:
+    """Write the networks of finished runs, with a card each, into one folder."""
+    from latentedit.errors import LatentEditError
+    from latentedit.training.bundles import bundle_classifier, bundle_generator
+
+    if generator is None and classifier is None:
+        raise LatentEditError("nothing to bundle: give --generator, --classifier or both")
+    if generator is not None:
+        bundle_generator(generator, output)
+    if classifier is not None:
+        bundle_classifier(classifier, output)
+    print(f"bundle in {output}")

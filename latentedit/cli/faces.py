@@ -1,0 +1,183 @@
+"""`latentedit sample`, `edit` and `label`: the everyday commands."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from latentedit.editing import DEFAULT_FRAMES, DEFAULT_HOLD, DEFAULT_SEED
+from latentedit.errors import LatentEditError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from latentedit.editor import FaceEditor
+
+ModelOption = Annotated[
+    str | None, typer.Option("--model", help="A bundle's name or folder [default: the shipped one]")
+]
+
+
+def sample(
+    seeds: Annotated[str, typer.Option(help="Faces to show, like 0-15 or 3,7.")] = "0-15",
+    output: Annotated[Path, typer.Option("-o", "--output", help="Picture to write.")] = Path(
+        "samples.png"
+    ),
+    save_latents: Annotated[
+        Path | None, typer.Option(help="Write the latents too (.npy or .safetensors).")
+    ] = None,
+    columns: Annotated[int, typer.Option(min=1, help="Faces in a row.")] = 8,
+    model: ModelOption = None,
+) -> None:
+    """Show the faces of some seeds in a grid."""
+    from latentedit import latents
+    from latentedit.editor import FaceEditor
+    from latentedit.files import check_writable
+    from latentedit.images import grid, save_image
+
+    numbers = latents.parse_seeds(seeds)
+    check_writable(output)
+    editor = FaceEditor.load(model)
+    z = editor.sample(numbers)
+    origin = {"model": editor.name, "generator_hash": editor.generator_hash, "seeds": numbers}
+    pictures = grid(editor.render(z), columns=columns)
+    save_image(output, pictures, metadata=_metadata(output, {"sample": origin}))
+    if save_latents:
+        latents.save_latents(save_latents, z, origin)
+    print(f"{len(numbers)} faces in {output}")
+
+
+def edit(
+    attr: Annotated[list[str], typer.Option("--attr", help="Attribute to move; may be repeated.")],
+    step: Annotated[
+        list[float] | None,
+        typer.Option("--step", help="Signed displacement in latent units, one for each --attr."),
+    ] = None,
+    to: Annotated[
+        list[float] | None,
+        typer.Option("--to", help="Instead: signed distance from the boundary to reach."),
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="One face.")] = None,
+    seeds: Annotated[str | None, typer.Option(help="Several faces, like 0-7,12.")] = None,
+    latents_file: Annotated[
+        Path | None, typer.Option("--latents", help="Faces from a .npy of shape [N, 512].")
+    ] = None,
+    hold: Annotated[
+        str, typer.Option(help="auto, all, none, or NAME[=DISCOUNT],...: what must not change.")
+    ] = DEFAULT_HOLD,
+    frames: Annotated[int, typer.Option(help="Frames of the strip.")] = DEFAULT_FRAMES,
+    output: Annotated[Path, typer.Option("-o", "--output", help="Film strip to write.")] = Path(
+        "edit.png"
+    ),
+    as_json: Annotated[bool, typer.Option("--json", help="Print what was done as JSON.")] = False,
+    model: ModelOption = None,
+) -> None:
+    """Move faces along attributes, hold others, and draw the way as a film strip."""
+    from latentedit.editing import parse_hold
+    from latentedit.files import check_writable
+    from latentedit.strips import edit_strip, save_strip
+
+    steps, goals = _moves(attr, step, to)
+    holds = parse_hold(hold)
+    check_writable(output)
+    editor, z, numbers = _faces(model, seed, seeds, latents_file)
+    strip = edit_strip(editor, z, steps, to=goals, hold=holds, seeds=numbers, frames=frames)
+    save_strip(output, strip)
+    if as_json:
+        print(json.dumps({"file": str(output), **strip.summary()}))
+    else:
+        print(f"{len(z)} face{'s'[: len(z) != 1]} in {output}")
+
+
+def label(
+    images: Annotated[list[Path], typer.Argument(help="Face pictures in the aligned frame.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list.")] = False,
+    model: ModelOption = None,
+) -> None:
+    """Say which of the 40 attributes the faces in pictures have."""
+    import numpy as np
+
+    from latentedit.editor import FaceEditor
+    from latentedit.images import open_image, to_frame
+
+    faces = [to_frame(open_image(path)) for path in images]
+    editor = FaceEditor.load(model)
+    rows = np.concatenate([editor.score(face[None]) for face in faces])
+    if as_json:
+        results = [
+            {
+                "file": str(path),
+                "attributes": {
+                    name: round(float(p), 4) for name, p in zip(editor.attributes, row, strict=True)
+                },
+            }
+            for path, row in zip(images, rows, strict=True)
+        ]
+        print(json.dumps(results))
+    else:
+        _print_table(images, editor.attributes, rows)
+
+
+def _moves(
+    attributes: list[str], steps: list[float] | None, goals: list[float] | None
+) -> tuple[dict[str, float], dict[str, float]]:
+    if bool(steps) == bool(goals):
+        raise LatentEditError("give --step for every --attr, or --to for every --attr")
+    values = steps or goals or []
+    if len(values) != len(attributes):
+        option = "--step" if steps else "--to"
+        raise LatentEditError(
+            f"{len(attributes)} --attr and {len(values)} {option}: give one for each attribute"
+        )
+    if len(set(attributes)) < len(attributes):
+        raise LatentEditError(
+            "an attribute is named twice: name it once, with the sum of its steps"
+        )
+    moves = dict(zip(attributes, values, strict=True))
+    return (moves, {}) if steps else ({}, moves)
+
+
+def _faces(
+    model: str | None, seed: int | None, seeds: str | None, latents_file: Path | None
+) -> tuple[FaceEditor, NDArray[np.float32], list[int] | None]:
+    from latentedit import latents
+    from latentedit.editor import FaceEditor
+
+    given = [value for value in (seed, seeds, latents_file) if value is not None]
+    if len(given) > 1:
+        raise LatentEditError("give only one of --seed, --seeds and --latents")
+    if latents_file is not None:
+        editor = FaceEditor.load(model)
+        return editor, latents.load_latents(latents_file, editor.latent_dim), None
+    if seeds is not None:
+        numbers = latents.parse_seeds(seeds)
+    else:
+        numbers = [DEFAULT_SEED if seed is None else seed]
+    editor = FaceEditor.load(model)
+    return editor, editor.sample(numbers), numbers
+
+
+def _metadata(output: Path, value: Any) -> dict[str, str] | None:
+    return {"latentedit": json.dumps(value)} if output.suffix.lower() == ".png" else None
+
+
+def _print_table(
+    images: list[Path], attributes: tuple[str, ...], rows: NDArray[np.float32]
+) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from latentedit.attributes import display_name
+
+    table = Table()
+    table.add_column("attribute")
+    for path in images:
+        table.add_column(path.name, justify="right")
+    for name, column in zip(attributes, rows.T, strict=True):
+        cells = [f"[bold]{p:.2f}[/bold]" if p > 0.5 else f"{p:.2f}" for p in column]
+        table.add_row(display_name(name), *cells)
+    Console().print(table)

@@ -1,0 +1,44 @@
+"""`latentedit pool`: labelled latents."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from latentedit.cli.faces import ModelOption
+
+app = typer.Typer(help="Sample and label latents in bulk.", no_args_is_help=True)
+
+
+@app.callback()
+def _group() -> None:
+    pass
+
+
+@app.command()
+def build(
+    output: Annotated[Path, typer.Option("-o", "--output", help="The pool's folder.")],
+    n: Annotated[int, typer.Option("--n", "-n", min=1, help="How many latents.")] = 20_000,
+    first_seed: Annotated[
+        int, typer.Option(min=0, help="Seeds run upwards from here.")
+    ] = 1_000_000,
+    model: ModelOption = None,
+) -> None:
+    """Render seeds and keep their 40 probabilities; run again to go on after a break."""
+    from latentedit.cli.progress import progress_bar
+    from latentedit.editor import FaceEditor
+    from latentedit.pool import build_pool
+
+    editor = FaceEditor.load(model)
+    with progress_bar() as bar:
+        task = bar.add_task("Sampling", total=n, note="")
+        build_pool(
+            editor,
+            output,
+            n,
+            first_seed=first_seed,
+            on_progress=lambda done, total: bar.update(task, completed=done, total=total),
+        )
+    print(f"{n} latents in {output}")

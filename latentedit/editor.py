@@ -1,0 +1,231 @@
+"""`FaceEditor`: the public face of everything. Every call takes z; there is no hidden state."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from latentedit import editing, latents
+from latentedit.attributes import ATTRIBUTES
+from latentedit.boundaries import Boundaries
+from latentedit.classifier import AttributeClassifier
+from latentedit.devices import autocast, pick_device, place
+from latentedit.editing import EditRecipe, Hold
+from latentedit.errors import LatentEditError
+from latentedit.generator import Generator
+from latentedit.hashing import weights_hash
+from latentedit.images import UInt8Array, to_tensor, to_uint8
+from latentedit.pretrained import find_bundle, load_classifier, load_generator
+
+BOUNDARIES_FILE = "boundaries.safetensors"
+
+
+class AgeEstimator(Protocol):
+    """Images [N, 3, H, W] in [-1, 1] -> years [N]."""
+
+    def __call__(self, images: Tensor) -> Tensor: ...
+
+
+class FaceEditor:
+    """Samples, renders, scores and edits faces.
+
+    Args:
+        generator: z [N, D] -> images.
+        classifier: images -> logits; needed by `score`.
+        age_estimator: images -> years; needed by `age`.
+        boundaries: needed by `edit` and `distances`; must belong to `generator`.
+        name: what recipes call the model.
+        device: auto, cpu, cuda, mps.
+        batch_size: faces that are rendered or looked at together.
+
+    Raises:
+        LatentEditError: the boundaries belong to another generator.
+    """
+
+    def __init__(
+        self,
+        generator: Generator,
+        classifier: AttributeClassifier | None = None,
+        age_estimator: AgeEstimator | None = None,
+        boundaries: Boundaries | None = None,
+        *,
+        name: str = "unnamed",
+        device: str = "auto",
+        batch_size: int = 64,
+    ) -> None:
+        self.name = name
+        self.device = pick_device(device)
+        self.batch_size = batch_size
+        self.generator_hash = weights_hash(generator)
+        self._generator = place(generator, self.device).eval()
+        self._classifier = place(classifier, self.device).eval() if classifier else None
+        self._age_estimator = age_estimator
+        self._boundaries = boundaries
+        if boundaries is not None:
+            check_boundaries(boundaries, self.generator_hash)
+
+    @classmethod
+    def load(cls, model: str | Path | None = None, *, device: str = "auto") -> FaceEditor:
+        """Load a bundle: the default, a shipped one by name, or a folder.
+
+        Raises:
+            LatentEditError: no such bundle, a part with a wrong checksum or shape, or boundaries
+                of another generator. A missing classifier or missing boundaries are no error here;
+                the calls that need them say how to make them.
+        """
+        folder = find_bundle(model)
+        generator, _ = load_generator(folder)
+        has_classifier = (folder / "classifier.json").exists()
+        has_boundaries = (folder / BOUNDARIES_FILE).exists()
+        return cls(
+            generator,
+            load_classifier(folder)[0] if has_classifier else None,
+            boundaries=Boundaries.load(folder / BOUNDARIES_FILE) if has_boundaries else None,
+            name=folder.resolve().name,
+            device=device,
+        )
+
+    @property
+    def latent_dim(self) -> int:
+        """Length of z."""
+        return self._generator.config.latent_dim
+
+    @property
+    def resolution(self) -> int:
+        """Edge of the rendered pictures in pixels."""
+        return self._generator.config.resolution
+
+    @property
+    def attributes(self) -> tuple[str, ...]:
+        """Names of the columns of `score`."""
+        return self._classifier.config.attributes if self._classifier else ATTRIBUTES
+
+    @property
+    def boundaries(self) -> Boundaries:
+        """The boundaries.
+
+        Raises:
+            LatentEditError: this model has none.
+        """
+        if self._boundaries is None:
+            raise LatentEditError(
+                f"model {self.name} has no boundaries: make them with 'latentedit pool build' "
+                "and 'latentedit boundaries fit'"
+            )
+        return self._boundaries
+
+    def sample(self, seeds: Iterable[int]) -> NDArray[np.float32]:
+        """Return one latent a seed, float32 [N, D]; see `latents.sample`."""
+        return latents.sample(seeds, self.latent_dim)
+
+    def render(self, z: ArrayLike) -> UInt8Array:
+        """Render latents [N, D] -> uint8 [N, H, W, 3], RGB.
+
+        In float32 and in rows that do not touch each other, so a latent gives the same picture
+        alone and in a batch.
+
+        Raises:
+            LatentEditError: z of another shape, or not finite.
+        """
+        z = latents.check_latents(z, self.latent_dim)
+        images = []
+        with torch.inference_mode():
+            for rows in self._batches(z):
+                images.append(to_uint8(self._generator(torch.from_numpy(rows).to(self.device))))
+        return np.concatenate(images)
+
+    def score(self, images: UInt8Array) -> NDArray[np.float32]:
+        """Return attribute probabilities of uint8 [N, H, W, 3] faces, float32 [N, 40].
+
+        Raises:
+            LatentEditError: the model has no classifier, or images of another shape or dtype.
+        """
+        if self._classifier is None:
+            raise LatentEditError(f"model {self.name} has no classifier: add one to the bundle")
+        return torch.sigmoid(self._look(self._classifier, images)).numpy()
+
+    def age(self, images: UInt8Array) -> NDArray[np.float32]:
+        """Return estimated years of uint8 [N, H, W, 3] faces, float32 [N].
+
+        Raises:
+            LatentEditError: the model has no age estimator.
+        """
+        if self._age_estimator is None:
+            raise LatentEditError(f"model {self.name} has no age estimator: give one to FaceEditor")
+        return self._look(self._age_estimator, images).numpy()
+
+    def distances(self, z: ArrayLike) -> NDArray[np.float64]:
+        """Return signed distances of latents [N, D] to all boundaries, float64 [N, K]."""
+        return self.boundaries.distances(latents.check_latents(z, self.latent_dim))
+
+    def edit(
+        self,
+        z: ArrayLike,
+        steps: Mapping[str, float] | None = None,
+        hold: Hold = editing.DEFAULT_HOLD,
+        *,
+        to: Mapping[str, float] | None = None,
+    ) -> NDArray[np.float32]:
+        """Move latents along attributes while holding others; see `editing.displacement`.
+
+        Args:
+            z: float [N, D].
+            steps: signed displacement in latent units by attribute.
+            hold: "auto" | "all" | "none" | names | {name: discount in [0, 1]}.
+            to: the signed distance from the boundary to reach, by attribute.
+
+        Returns:
+            float32 [N, D].
+
+        Raises:
+            LatentEditError: unknown attributes, values out of range, or holds that leave nothing.
+        """
+        z = latents.check_latents(z, self.latent_dim)
+        moved = editing.displacement(self.boundaries, z, steps or {}, to=to, hold=hold)
+        return (z + moved).astype(np.float32)
+
+    def recipe(
+        self,
+        steps: Mapping[str, float],
+        hold: Hold = editing.DEFAULT_HOLD,
+        *,
+        to: Mapping[str, float] | None = None,
+        seeds: Sequence[int] | None = None,
+    ) -> EditRecipe:
+        """Describe an edit so that it can be made again."""
+        return editing.make_recipe(
+            self.boundaries, steps, hold, to=to, seeds=seeds, model=self.name
+        )
+
+    def _look(self, network: AgeEstimator, images: UInt8Array) -> Tensor:
+        outputs = []
+        with torch.inference_mode():
+            for batch in self._batches(images):
+                with autocast(self.device, enabled=self.device.type != "mps"):
+                    outputs.append(network(to_tensor(batch, self.device)).float().cpu())
+        return torch.cat(outputs)
+
+    def _batches(self, rows: NDArray[Any]) -> Iterator[NDArray[Any]]:
+        if not len(rows):
+            raise LatentEditError("nothing to do: no face was given")
+        for start in range(0, len(rows), self.batch_size):
+            yield rows[start : start + self.batch_size]
+
+
+def check_boundaries(boundaries: Boundaries, generator_hash: str) -> None:
+    """Refuse boundaries that were found in another generator's latent space.
+
+    Raises:
+        LatentEditError: the hashes differ.
+    """
+    if boundaries.generator_hash != generator_hash:
+        raise LatentEditError(
+            f"these boundaries belong to generator {boundaries.generator_hash}, this one is "
+            f"{generator_hash}: fit boundaries for it with 'latentedit boundaries fit'"
+        )

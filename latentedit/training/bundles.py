@@ -1,0 +1,54 @@
+"""From a finished run to a bundle's part: averaged weights and a card that says where from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from latentedit.pretrained import save_part
+from latentedit.training.adversarial import load_generator_run
+from latentedit.training.attribute_task import load_classifier_run
+from latentedit.training.runs import Run
+
+
+def bundle_generator(run_folder: str | Path, folder: str | Path) -> None:
+    """Write a run's averaged generator and its card.
+
+    Raises:
+        LatentEditError: not a generator's run, or the folder cannot be written.
+    """
+    run = Run(run_folder)
+    network, progress = load_generator_run(run_folder)
+    log = run.read_log()
+    card = {
+        **_origin(run),
+        "images_seen": progress["images"],
+        "hours": round(_hours(log), 2),
+        "last_figures": log[-1] if log else {},
+    }
+    save_part(folder, "generator", network, network.config, card)
+
+
+def bundle_classifier(run_folder: str | Path, folder: str | Path) -> None:
+    """Write a run's averaged classifier and its card.
+
+    Raises:
+        LatentEditError: not a classifier's run, or the folder cannot be written.
+    """
+    run = Run(run_folder)
+    network = load_classifier_run(run_folder)
+    card = {**_origin(run), "epochs": run.read_log()}
+    save_part(folder, "classifier", network, network.config, card)
+
+
+def _origin(run: Run) -> dict[str, Any]:
+    entries = run.read_options()
+    return {name: entries[name] for name in ("data", "command", "options")}
+
+
+def _hours(log: list[dict[str, Any]]) -> float:
+    seconds, before = 0.0, 0
+    for record in log:
+        seconds += (record["images"] - before) / record["images_per_second"]
+        before = record["images"]
+    return seconds / 3600
