@@ -1,0 +1,36 @@
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: edit test test-all lint format clean
+
+edit: .venv/.base  ## make one face older; writes edit.png
+	$(BIN)/latentedit edit --attr Young --step -3
+
+test: .venv/.test  ## the whole test suite but what is marked slow
+	$(BIN)/python -m pytest -m "not slow"
+
+test-all: .venv/.test  ## the slow tests too
+	$(BIN)/python -m pytest
+
+lint: .venv/.test  ## style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: .venv/.test
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf .venv build dist
+
+$(BIN)/python:
+	$(PYTHON) -m venv .venv
+
+.venv/.base: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet -e .
+	touch $@
+
+.venv/.test: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet -e '.[test]'
+	touch $@ .venv/.base
