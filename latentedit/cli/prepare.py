@@ -43,3 +43,35 @@ def celeba(
         console.print(f"skipped: {message}", highlight=False, markup=False)
     size = report.resolution
     print(f"{report.written} faces of {size}x{size} in {output}, {len(report.skipped)} skipped")
+
+
+@app.command()
+def faces(
+    folders: Annotated[list[Path], typer.Argument(help="Folders of photos, or CelebA's.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The training file to write.")],
+    resolution: Annotated[
+        int | None, typer.Option(min=4, help="Edge in pixels [default: the sharpest].")
+    ] = None,
+    per_person: Annotated[int, typer.Option(min=1, help="Most faces from one sub-folder.")] = 20,
+    contact_sheet: Annotated[
+        Path | None, typer.Option(help="Draw what was kept, and what was dropped and why.")
+    ] = None,
+) -> None:
+    """Find faces in photos and align them into the shared frame."""
+    from latentedit.cli.progress import console, track
+    from latentedit.training.photos import prepare_faces
+
+    report = prepare_faces(
+        folders,
+        output,
+        resolution=resolution,
+        per_person=per_person,
+        contact_sheet=contact_sheet,
+        progress=lambda files, total: track(files, total, "Aligning"),
+    )
+    for message in report.bad:
+        console.print(f"skipped: {message}", highlight=False, markup=False)
+    size = report.resolution
+    print(f"{report.written} faces of {size}x{size} in {output}")
+    for reason, count in report.dropped.most_common():
+        print(f"dropped {count}: {reason}")

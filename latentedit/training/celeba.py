@@ -48,6 +48,11 @@ class CelebA:
         return to_frame(image, resolution)
 
 
+def is_celeba(folder: str | Path) -> bool:
+    """Whether a folder has CelebA's layout."""
+    return all(_find(Path(folder)))
+
+
 def open_celeba(folder: str | Path) -> CelebA:
     """Open CelebA's layout: `list_attr_celeba.txt` beside (or in ``Anno/``) `img_align_celeba/`.
 
@@ -57,15 +62,21 @@ def open_celeba(folder: str | Path) -> CelebA:
     folder = Path(folder)
     if not folder.is_dir():
         raise LatentEditError(f"{folder} is not a folder: give CelebA's folder")
-    lists = [
-        path for sub in ("", "Anno") if (path := folder / sub / "list_attr_celeba.txt").is_file()
-    ]
-    pictures = [path for sub in ("", "Img") if (path := folder / sub / "img_align_celeba").is_dir()]
-    if not lists or not pictures:
-        missing = "list_attr_celeba.txt" if not lists else "img_align_celeba/"
+    listing, pictures = _find(folder)
+    if listing is None or pictures is None:
+        missing = "list_attr_celeba.txt" if listing is None else "img_align_celeba/"
         raise LatentEditError(f"{folder} is not CelebA's folder: {missing} is not in it")
-    names, labels = _read_list(lists[0])
-    return CelebA(pictures[0], names, labels)
+    names, labels = _read_list(listing)
+    return CelebA(pictures, names, labels)
+
+
+def _find(folder: Path) -> tuple[Path | None, Path | None]:
+    lists = (folder / sub / "list_attr_celeba.txt" for sub in ("", "Anno"))
+    pictures = (folder / sub / "img_align_celeba" for sub in ("", "Img"))
+    return (
+        next((path for path in lists if path.is_file()), None),
+        next((path for path in pictures if path.is_dir()), None),
+    )
 
 
 def _read_list(path: Path) -> tuple[tuple[str, ...], NDArray[np.int8]]:
