@@ -24,7 +24,7 @@ def pick_device(name: str = "auto") -> torch.device:
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
         device = torch.device(name)
-        torch.empty(0, device=device)
+        torch.empty(0, device=device).cpu()  # "meta" exists, and computes nothing
     except (RuntimeError, AssertionError):
         raise LatentEditError(f"device {name!r} is not available: use auto or cpu") from None
     return device

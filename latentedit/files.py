@@ -7,9 +7,11 @@ import json
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+from safetensors import SafetensorError
 
 from latentedit.errors import LatentEditError
 
@@ -19,23 +21,30 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; rename it to `path` when the block ends well.
 
     The temporary file is synced before the rename and removed if the block raises, so `path`
-    is always either the old file or the whole new one.
+    is always either the old file or the whole new one. Its permissions follow the umask, also
+    where the writer (safetensors) is stricter.
 
     Raises:
-        LatentEditError: the folder does not exist or cannot be written.
+        LatentEditError: the folder does not exist or cannot be written, or the disk is full.
     """
     path = Path(path)
     check_writable(path)
     temporary = path.with_name(f".{path.name}.tmp-{os.getpid()}-{secrets.token_hex(4)}")
     try:
+        temporary.touch(exist_ok=False)
+        permissions = temporary.stat().st_mode
         yield temporary
+        temporary.chmod(permissions)
         with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as error:
         raise LatentEditError(f"cannot write {path}: {error.strerror or error}") from error
+    except SafetensorError as error:  # what its writer makes of an OSError
+        raise LatentEditError(f"cannot write {path}: {error}") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
 
 
 def check_writable(path: str | Path) -> None:
@@ -46,7 +55,7 @@ def check_writable(path: str | Path) -> None:
     """
     path = Path(path)
     parent = path.parent
-    if path.is_dir():
+    if os.path.isdir(path):
         raise LatentEditError(f"cannot write {path}: it is a folder, give a file name")
     if not parent.is_dir():
         raise LatentEditError(f"cannot write {path}: folder {parent} does not exist, create it")

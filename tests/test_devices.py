@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from latentedit.devices import autocast, pick_device, place
+from latentedit.errors import LatentEditError
+
+
+def test_auto_prefers_what_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    assert pick_device().type == "cpu"
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert pick_device("auto").type == "mps"
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert pick_device("auto").type == "cuda"
+
+
+def test_cpu_by_name() -> None:
+    assert pick_device("cpu") == torch.device("cpu")
+
+
+@pytest.mark.parametrize("name", ["gpu", "", "cuda:99", "meta", "cpu cpu"])
+def test_a_device_that_cannot_compute_is_refused(name: str) -> None:
+    with pytest.raises(LatentEditError, match=f"{name!r} is not available: use auto or cpu"):
+        pick_device(name)
+
+
+def test_place_keeps_values_and_changes_the_memory_order() -> None:
+    network = nn.Conv2d(3, 4, 3)
+    before = network.weight.detach().clone()
+    assert place(network, torch.device("cpu")) is network
+    assert torch.equal(network.weight, before)
+    assert network.weight.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_autocast_computes_in_bf16_only_when_wanted() -> None:
+    network, images = nn.Conv2d(3, 4, 3), torch.rand(1, 3, 8, 8)
+    cpu = torch.device("cpu")
+    with autocast(cpu):
+        assert network(images).dtype == torch.bfloat16
+    with autocast(cpu, enabled=False):
+        assert network(images).dtype == torch.float32
