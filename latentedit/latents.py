@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from latentedit.errors import LatentEditError
@@ -77,7 +77,10 @@ def parse_seeds(text: str) -> list[int]:
         bounds = (first, last) if dash else (first, first)
         if not all(bound.strip().isascii() and bound.strip().isdigit() for bound in bounds):
             raise LatentEditError(f"cannot read seeds {text!r}: write them like 7 or 0-7,12")
-        start, stop = (int(bound) for bound in bounds)
+        try:
+            start, stop = (int(bound) for bound in bounds)
+        except ValueError:  # thousands of digits
+            raise LatentEditError(f"a seed is out of range: use 0 to {MAX_SEED}") from None
         if stop < start:
             raise LatentEditError(f"seeds {part.strip()!r} run backwards: write {stop}-{start}")
         if stop > MAX_SEED:
@@ -95,7 +98,8 @@ def check_latents(z: Any, dim: int = LATENT_DIM) -> FloatArray:
         LatentEditError: another shape, not numbers, or NaN or infinity inside.
     """
     try:
-        array = np.asarray(z, dtype=np.float32)
+        with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused below
+            array = np.asarray(z).astype(np.float32, casting="same_kind", copy=False)
     except (TypeError, ValueError):
         raise LatentEditError(f"latents must be numbers in shape [N, {dim}]") from None
     if array.ndim == 1:
@@ -141,7 +145,7 @@ def load_latents(path: str | Path, dim: int = LATENT_DIM) -> FloatArray:
             z = np.load(path, allow_pickle=False)
     except FileNotFoundError:
         raise LatentEditError(f"{path} does not exist: check the path") from None
-    except (OSError, ValueError, EOFError, SafetensorError):
+    except Exception:  # readers raise many types on damaged files
         raise LatentEditError(f"{path} holds no latents: give a .npy of shape [N, {dim}]") from None
     if not isinstance(z, np.ndarray):
         raise LatentEditError(f"{path} holds several arrays: give a .npy of shape [N, {dim}]")
