@@ -53,6 +53,8 @@ def open_image(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> UInt8Array:
         raise LatentEditError(f"{path} does not exist: check the path") from None
     except IsADirectoryError:
         raise LatentEditError(f"{path} is a folder: give an image file") from None
+    except Image.DecompressionBombError:
+        raise LatentEditError(f"{path} has too many pixels: make it smaller") from None
     except UnidentifiedImageError:
         raise LatentEditError(f"{path} is not an image that can be read: use PNG or JPEG") from None
     except LatentEditError:
@@ -62,9 +64,11 @@ def open_image(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> UInt8Array:
 
 
 def _to_rgb(image: Image.Image) -> UInt8Array:
-    if image.mode.startswith("I;16") or image.mode == "I":
+    if image.mode.startswith("I"):  # 16 bits, or 32 that hold 8 or 16
         wide = np.asarray(image, dtype=np.float64)
-        image = Image.fromarray(np.uint8(wide / 257 if wide.max(initial=0) > 255 else wide))
+        if image.mode != "I" or wide.max() > 255:
+            wide = wide / 257
+        image = Image.fromarray(wide.round().clip(0, 255).astype(np.uint8))
     if "A" in image.getbands() or "transparency" in image.info:
         rgba = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
@@ -98,7 +102,10 @@ def save_image(
     if format_name == "JPEG":
         options["quality"] = 95
     with atomic_path(path) as temporary:
-        Image.fromarray(image).save(temporary, format=format_name, **options)
+        try:
+            Image.fromarray(image).save(temporary, format=format_name, **options)
+        except (ValueError, KeyError) as error:  # encoders that take other pictures only
+            raise LatentEditError(f"cannot save {path} ({error}): save as .png or .jpg") from None
 
 
 def read_metadata(path: str | Path) -> dict[str, str]:
@@ -111,7 +118,7 @@ def read_metadata(path: str | Path) -> dict[str, str]:
         with Image.open(path) as image:
             image.load()
             return {key: str(value) for key, value in getattr(image, "text", {}).items()}
-    except (OSError, ValueError, SyntaxError) as error:
+    except Exception as error:  # decoders raise many types on damaged files
         raise LatentEditError(f"cannot read {path}: {error}") from None
 
 
@@ -149,7 +156,7 @@ def to_frame(image: UInt8Array, size: int | None = None) -> UInt8Array:
 
 def is_celeba_crop(width: int, height: int) -> bool:
     """Whether a picture has the proportions of CelebA's aligned crops, give or take a pixel."""
-    return abs(height - CELEBA_SIZE[1] * width / CELEBA_SIZE[0]) <= 1
+    return height > width and abs(height - CELEBA_SIZE[1] * width / CELEBA_SIZE[0]) <= 1
 
 
 def to_tensor(images: UInt8Array, device: torch.device | str = "cpu") -> torch.Tensor:

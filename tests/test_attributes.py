@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import string
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from latentedit.attributes import ATTRIBUTES, display_name, find_attribute
+from latentedit.errors import LatentEditError
+
+
+def test_the_names_stand_where_celeba_has_them() -> None:
+    # positions in the second line of list_attr_celeba.txt, counted from 1
+    places = {1: "5_o_Clock_Shadow", 16: "Eyeglasses", 21: "Male", 32: "Smiling", 40: "Young"}
+    assert len(ATTRIBUTES) == len(set(ATTRIBUTES)) == 40
+    assert {place: ATTRIBUTES[place - 1] for place in places} == places
+
+
+@given(st.sampled_from(ATTRIBUTES), st.randoms(use_true_random=False))
+def test_case_and_punctuation_do_not_matter(name: str, random: Random) -> None:
+    letters = (random.choice((c.lower(), c.upper())) for c in name.replace("_", ""))
+    typed = "".join(letter + random.choice(("", "", " ", "_", "-'.")) for letter in letters)
+    assert find_attribute(typed) == name
+
+
+@pytest.mark.parametrize(
+    ("typed", "name"),
+    [
+        ("young", "Young"),
+        ("Black Hair", "Black_Hair"),
+        ("5 o'clock shadow", "5_o_Clock_Shadow"),
+        ("wearing-hat", "Wearing_Hat"),
+    ],
+)
+def test_plain_words_are_understood(typed: str, name: str) -> None:
+    assert find_attribute(typed) == name
+
+
+@pytest.mark.parametrize("name", ATTRIBUTES)
+def test_a_missing_letter_suggests_the_name(name: str) -> None:
+    for place in (place for place, letter in enumerate(name) if letter != "_"):
+        with pytest.raises(LatentEditError, match=f"did you mean '{name}'"):
+            find_attribute(name[:place] + name[place + 1 :])
+
+
+@given(st.text())
+def test_any_text_is_a_name_or_a_one_line_error(typed: str) -> None:
+    try:
+        found, message = find_attribute(typed), ""
+    except LatentEditError as error:
+        found, message = None, str(error)
+    assert found in ATTRIBUTES or "unknown attribute" in message
+    assert len(message.splitlines()) <= 1
+
+
+def test_what_resembles_nothing_gets_the_list() -> None:
+    with pytest.raises(LatentEditError) as caught:
+        find_attribute("zzz", ("Young", "Male"))
+    assert "choose from: Young, Male" in str(caught.value)
+
+
+def test_only_the_given_names_are_looked_at() -> None:
+    with pytest.raises(LatentEditError, match="did you mean 'Yonder'"):
+        find_attribute("Young", ["Yonder"])
+
+
+def test_display_names_are_plain_and_distinct() -> None:
+    shown = [display_name(name) for name in ATTRIBUTES]
+    assert len(set(shown)) == 40
+    assert not any("_" in text for text in shown)
+    assert all(text[0] in string.ascii_uppercase + string.digits for text in shown)
+    assert [find_attribute(text) for text in shown] == list(ATTRIBUTES)
