@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from latentedit.errors import LatentEditError
@@ -37,11 +38,13 @@ class Schedule:
     fade: tuple[float, ...]
 
     def __post_init__(self) -> None:
-        if self.start > self.final or self.start & (self.start - 1) or self.start < 4:
+        edges = (self.start, self.final)
+        if self.start > self.final or self.start < 4 or any(edge & (edge - 1) for edge in edges):
             raise LatentEditError(
-                f"cannot grow from {self.start} to {self.final}: start at a power of two from 4"
+                f"cannot grow from {self.start} to {self.final}: give powers of two from 4"
             )
-        if not self.stable or not self.fade or min(*self.stable, *self.fade, 1) < 0:
+        phases = (*self.stable, *self.fade)
+        if not self.stable or not self.fade or not all(0 <= kimg < math.inf for kimg in phases):
             raise LatentEditError("phases must be lists of thousands of images, none negative")
 
     def at(self, images: int) -> Phase:
