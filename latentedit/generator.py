@@ -29,19 +29,33 @@ class GeneratorConfig:
         latent_dim: length of z.
         fmap_base: channels at resolution r are ``min(2 * fmap_base / r, fmap_max)``.
         fmap_max: most channels anywhere.
+        widths: channels at 4, 8, ... instead of that formula, for converted networks that do not
+            follow it.
     """
 
     resolution: int = 64
     latent_dim: int = 512
     fmap_base: int = 1024
     fmap_max: int = 128
+    widths: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         if self.resolution < 4 or self.resolution & (self.resolution - 1):
             raise LatentEditError(f"resolution {self.resolution} is not a power of two >= 4")
+        if self.widths is not None and len(self.widths) != len(self.resolutions):
+            raise LatentEditError(
+                f"{len(self.widths)} widths do not fit a generator of {self.resolution} pixels"
+            )
+
+        if min(self.channels(resolution) for resolution in self.resolutions) < 1:
+            raise LatentEditError(
+                f"no channels are left at {self.resolution} pixels: raise fmap_base or fmap_max"
+            )
 
     def channels(self, resolution: int) -> int:
         """Feature maps at `resolution`."""
+        if self.widths is not None:
+            return self.widths[self.resolutions.index(resolution)]
         return min(2 * self.fmap_base // resolution, self.fmap_max)
 
     @property

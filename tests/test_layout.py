@@ -14,8 +14,8 @@ PACKAGE = Path(latentedit.__file__).parent
 
 LEVELS: tuple[tuple[str, ...], ...] = (
     ("errors", "files", "hashing", "devices", "attributes", "images", "latents", "layers"),
-    ("generator", "classifier", "age", "faces", "portrait", "boundaries"),
-    ("editing", "checkpoints", "pretrained"),
+    ("generator", "stylegan2", "classifier", "age", "faces", "portrait", "boundaries"),
+    ("editing", "pretrained", "checkpoints"),
     ("pool", "evaluation"),
     ("editor", "strips"),
     ("cli",),

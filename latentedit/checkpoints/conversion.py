@@ -1,0 +1,193 @@
+"""`convert`: recognise a checkpoint, account for every key, build the network, write a bundle."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from latentedit.checkpoints import gan_zoo, interfacegan, stylegan2, tensorflow_pggan
+from latentedit.checkpoints.accounting import Reading
+from latentedit.checkpoints.tensors import (
+    kind_of,
+    load_network_pickle,
+    load_safetensors,
+    load_torch,
+)
+from latentedit.errors import LatentEditError
+from latentedit.files import make_folder, sha256
+from latentedit.generator import Generator
+from latentedit.pretrained import save_part
+from latentedit.stylegan2 import StyleGAN2Generator
+
+TERMS = (
+    "Converted from another project's weights, which keep their own licence: read it before you "
+    "use or share these. Do not use them to deceive about, or to identify, real people."
+)
+
+
+@dataclass(frozen=True)
+class ConvertedGenerator:
+    """A generator read from another project's file.
+
+    Attributes:
+        network: in eval mode; z (or w) [N, D] -> images float [N, 3, R, R], about [-1, 1].
+        format: the layout it was stored in, in words.
+        source: the file.
+        keys: how many tensors of the file the network is made of.
+        unused: reason by name for everything else in the file.
+        notes: what the reader should know.
+    """
+
+    network: Generator | StyleGAN2Generator
+    format: str
+    source: Path
+    keys: int
+    unused: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def card(self) -> dict[str, Any]:
+        """The entries that a bundle's card gets beside the network's own."""
+        return {
+            "network": "stylegan2"
+            if isinstance(self.network, StyleGAN2Generator)
+            else "progressive",
+            "terms": TERMS,
+            "converted": {
+                "from": self.source.name,
+                "sha256": sha256(self.source),
+                "format": self.format,
+                "keys": self.keys,
+                "unused": dict(self.unused),
+                "notes": list(self.notes),
+            },
+        }
+
+    def save(self, folder: str | Path) -> Path:
+        """Write ``generator.safetensors`` and ``generator.json`` into a bundle's folder.
+
+        Both are made in a temporary folder first, so a failure leaves nothing behind.
+
+        Returns:
+            The folder.
+
+        Raises:
+            LatentEditError: it holds a generator already, or cannot be written.
+        """
+        folder = Path(folder)
+        if any((folder / f"generator.{ending}").exists() for ending in ("json", "safetensors")):
+            raise LatentEditError(f"{folder} holds a generator already: choose another folder")
+        existed = folder.is_dir()
+        parent = folder if existed else make_folder(folder.absolute().parent)
+        try:
+            temporary = Path(tempfile.mkdtemp(prefix=".bundle.tmp-", dir=parent))
+        except OSError as error:
+            raise LatentEditError(f"cannot write {folder}: {error.strerror}") from None
+        try:
+            save_part(temporary, "generator", self.network, self.network.config, self.card)
+            if existed:
+                for name in ("generator.safetensors", "generator.json"):
+                    os.replace(temporary / name, folder / name)
+            else:
+                temporary.chmod(0o755)
+                os.replace(temporary, folder)
+        except OSError as error:
+            raise LatentEditError(f"cannot write {folder}: {error.strerror}") from None
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+        return folder
+
+
+def convert(
+    path: str | Path, *, space: Literal["z", "w"] = "z", truncation: float = 1.0
+) -> ConvertedGenerator:
+    """Read a generator from another project's checkpoint.
+
+    The format is told by the file's first bytes and its keys, not by its name: progressive GANs of
+    InterFaceGAN, HiGAN, GenForce, pytorch_GAN_zoo and Karras et al. (TensorFlow pickles), and
+    StyleGAN2 of rosinality and GenForce; PyTorch files and safetensors. Nothing in the file is ever
+    executed (see `tensors` and `pickles`).
+
+    Args:
+        path: the file.
+        space: of a StyleGAN2, the space that latents will be given in.
+        truncation: of a StyleGAN2, psi.
+
+    Raises:
+        LatentEditError: no such format, a file that is refused or damaged, or keys that are
+            missing, extra or mis-shaped.
+    """
+    path = Path(path)
+    kind = kind_of(path)
+    if kind == "onnx":
+        raise LatentEditError(
+            f"{path} is an ONNX file: use latentedit.checkpoints.protocol.OnnxGenerator as it is"
+        )
+    if kind == "pickle":
+        value = load_network_pickle(path)
+        reading = tensorflow_pggan.convert_tensorflow(value, str(path))
+        return _converted(reading, tensorflow_pggan.NAME, path)
+    state = load_safetensors(path) if kind == "safetensors" else load_torch(path)
+    if gan_zoo.recognise(state):
+        return _converted(gan_zoo.convert_gan_zoo(state, str(path)), gan_zoo.NAME, path)
+    inner, unused, mean = unwrap(state)
+    if (layout := interfacegan.recognise(inner)) is not None:
+        reading = interfacegan.convert_interfacegan(inner, str(path))
+        return _converted(reading, interfacegan.NAMES[layout], path, unused)
+    if (layout := stylegan2.recognise(inner)) is not None:
+        reading = stylegan2.convert_stylegan2(
+            inner, str(path), mean=mean, space=space, truncation=truncation
+        )
+        return _converted(reading, stylegan2.NAMES[layout], path, unused)
+    keys = ", ".join(list(map(str, inner))[:4]) or "none"
+    raise LatentEditError(
+        f"{path} holds no generator of a format that can be read (its first keys: {keys}): see "
+        "docs/bring-your-own-gan.md"
+    )
+
+
+_WRAPPERS = ("g_ema", "generator_smooth", "g", "generator", "state_dict")
+"""Where training code keeps the generator in a checkpoint, the moving average first."""
+
+
+def unwrap(state: Mapping[str, Any]) -> tuple[Mapping[str, Any], dict[str, str], Any]:
+    """Find the generator's state dictionary in a checkpoint.
+
+    Returns:
+        The state dictionary without a ``module.`` that data parallelism puts before every key;
+        why each other entry is not used; and rosinality's mean of W, if there is one.
+    """
+    unused: dict[str, str] = {}
+    mean = None
+    if isinstance(state.get("models"), Mapping):
+        unused = {str(key): "not part of the generator" for key in state if key != "models"}
+        state = state["models"]
+    for name in _WRAPPERS:
+        if isinstance(state.get(name), Mapping):
+            mean = state.get("latent_avg")
+            others = [str(key) for key in state if key not in (name, "latent_avg")]
+            reason = f"the generator is taken from {name}"
+            unused |= dict.fromkeys(others, reason)
+            state = state[name]
+            break
+    if state and all(str(key).startswith("module.") for key in state):
+        state = {str(key).removeprefix("module."): value for key, value in state.items()}
+    return state, unused, mean
+
+
+def _converted(
+    reading: Reading, layout: str, path: Path, unused: Mapping[str, str] | None = None
+) -> ConvertedGenerator:
+    return ConvertedGenerator(
+        reading.network,
+        layout,
+        path,
+        reading.keys,
+        unused or reading.unused,
+        tuple(reading.notes),
+    )

@@ -1,0 +1,331 @@
+"""StyleGAN2 generators as rosinality's and GenForce's PyTorch code stores them.
+
+rosinality: a checkpoint with ``g_ema`` (the moving average), ``g``, ``d``, optimisers and perhaps
+``latent_avg``; keys ``style.{1..8}``, ``input.input``, ``conv1``, ``to_rgb1``, ``convs.{i}``,
+``to_rgbs.{b}``, ``noises.noise_{i}``. Style biases include the 1 that a neutral style has.
+
+GenForce: ``generator_smooth`` (the moving average) or ``generator``; keys ``mapping.dense{i}``,
+``truncation.w_avg``, ``synthesis.early_layer.const``, ``synthesis.layer{i}``,
+``synthesis.output{b}``. The 1 is added when it runs, and kernels of enlarging layers are mirrored.
+
+Arithmetic of both: z pixel-normalised; mapping layers (weight * 0.01 / sqrt(fan_in), bias * 0.01,
+leaky ReLU 0.2 times sqrt(2)); styles from w (weight / sqrt(fan_in)); kernels / sqrt(fan_in),
+modulated, demodulated with 1e-8 (not for colours); enlarging as a transposed convolution followed
+by the filter [1, 3, 3, 1]; noise times its strength, bias, leaky ReLU times sqrt(2); colours summed
+over resolutions, enlarged by the same filter. The factor 0.01 is the published one; the files do
+not tell.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from itertools import pairwise
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from latentedit import latents
+from latentedit.checkpoints.accounting import Reading, Shape, account, size_of
+from latentedit.errors import LatentEditError
+from latentedit.stylegan2 import StyleGAN2Config, StyleGAN2Generator
+
+NAMES = {"rosinality": "rosinality StyleGAN2", "genforce": "GenForce StyleGAN2"}
+MAPPING_RATE = 0.01
+
+_MEAN_SEEDS = 4096
+
+
+def recognise(state: Mapping[str, Any]) -> str | None:
+    """Return ``rosinality`` or ``genforce`` if the keys look like one of them."""
+    if "input.input" in state and "conv1.conv.weight" in state:
+        return "rosinality"
+    if "synthesis.early_layer.const" in state:
+        return "genforce"
+    return None
+
+
+def convert_stylegan2(
+    state: Mapping[str, Any],
+    what: str,
+    *,
+    mean: Any = None,
+    space: Literal["z", "w"] = "z",
+    truncation: float = 1.0,
+) -> Reading:
+    """Map a generator's state dictionary onto a `StyleGAN2Generator`.
+
+    Args:
+        state: the state dictionary of one generator.
+        what: the file, for messages.
+        mean: the mean of W [D] if it is kept beside the state dictionary (``latent_avg``).
+        space: the space that latents will be given in.
+        truncation: psi.
+
+    Raises:
+        LatentEditError: keys that are missing, extra or mis-shaped, or another filter than
+            [1, 3, 3, 1].
+    """
+    layout = recognise(state)
+    if layout is None:
+        raise LatentEditError(f"{what} holds no StyleGAN2 of rosinality or GenForce")
+    reader = _Rosinality(state) if layout == "rosinality" else _GenForce(state)
+    expected = reader.expected()
+    if mean is not None:
+        state = {**state, "latent_avg": mean}
+        flat = getattr(mean, "ndim", 1) == 1
+        expected["latent_avg"] = (reader.style,) if flat else (1, reader.style)
+    tensors = account(state, expected, f"{what} ({NAMES[layout]})")
+    for key in reader.filters():
+        _check_filter(tensors[key], key, what)
+    config = StyleGAN2Config(
+        widths=tuple(width or 0 for width in reader.widths),
+        mapping=tuple(size or 0 for size in reader.mapping_sizes()),
+        space=space,
+        truncation=truncation,
+    )
+    network = StyleGAN2Generator(config).eval()
+    network.load_state_dict(reader.weights(tensors))
+    notes = reader.notes()
+    found = tensors.get("latent_avg", tensors.get("truncation.w_avg"))
+    if found is not None:
+        network.mean = found.flatten()
+    else:
+        network.mean = _measure_mean(network)
+        notes.append(f"the file has no mean of W; measured over {_MEAN_SEEDS} seeds")
+    return Reading(network, len(tensors), notes)
+
+
+@torch.no_grad()
+def _measure_mean(network: StyleGAN2Generator) -> Tensor:
+    z = latents.sample(range(_MEAN_SEEDS), network.config.mapping[0])
+    return network.map(torch.from_numpy(z)).mean(0)
+
+
+def _check_filter(kernel: Tensor, key: str, what: str) -> None:
+    taps = torch.tensor((1.0, 3.0, 3.0, 1.0))
+    wanted = torch.outer(taps, taps) / 16
+    if not torch.allclose(kernel.reshape(4, 4), wanted, atol=1e-5):
+        raise LatentEditError(f"{what} filters with another kernel than [1, 3, 3, 1] ({key})")
+
+
+class _Layout:
+    """What differs between the two layouts: names, and how a layer's parts are stored."""
+
+    depth: int
+    blocks: int
+    style: int | None
+    widths: list[int | None]
+
+    def __init__(self, state: Mapping[str, Any]) -> None:
+        self.state = state
+
+    def count(self, pattern: str) -> int:
+        """One more than the largest number in keys that begin like `pattern`."""
+        found = (re.match(pattern, key) for key in self.state)
+        return 1 + max((int(match[1]) for match in found if match), default=-1)
+
+    def mapping_key(self, index: int) -> str:
+        raise NotImplementedError
+
+    def mapping_sizes(self) -> list[int | None]:
+        """Sizes along the mapping network, from z to w."""
+        keys = [self.mapping_key(index) for index in range(self.depth)]
+        return [*(size_of(self.state, f"{key}.weight", 1) for key in keys), self.style]
+
+    def mapping_shapes(self) -> dict[str, Shape]:
+        shapes: dict[str, Shape] = {}
+        for index, (inputs, outputs) in enumerate(pairwise(self.mapping_sizes())):
+            shapes[f"{self.mapping_key(index)}.weight"] = (outputs, inputs)
+            shapes[f"{self.mapping_key(index)}.bias"] = (outputs,)
+        return shapes
+
+    def expected(self) -> dict[str, Shape]:
+        raise NotImplementedError
+
+    def filters(self) -> list[str]:
+        """Keys of the constant filters; a file has all of them or none."""
+        keys = self.filter_keys()
+        return keys if any(key in self.state for key in keys) else []
+
+    def filter_keys(self) -> list[str]:
+        raise NotImplementedError
+
+    def notes(self) -> list[str]:
+        return []
+
+    def layer_widths(self, index: int) -> tuple[int | None, int | None]:
+        """Channels into and out of the styled layer `index`."""
+        return self.widths[index // 2], self.widths[(index + 1) // 2]
+
+    def layer_size(self, index: int) -> int:
+        """Edge of the styled layer's output in pixels."""
+        return int(4 * 2 ** ((index + 1) // 2))
+
+    def map_weights(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        weights: dict[str, Tensor] = {"mean": torch.zeros(self.style or 0)}
+        for index in range(self.depth):
+            weight = tensors[f"{self.mapping_key(index)}.weight"]
+            scale = MAPPING_RATE / math.sqrt(weight.shape[1])
+            weights[f"mapping.{index}.weight"] = weight * scale
+            weights[f"mapping.{index}.bias"] = (
+                tensors[f"{self.mapping_key(index)}.bias"] * MAPPING_RATE
+            )
+        return weights
+
+    def weights(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        raise NotImplementedError
+
+
+def _conv_weights(
+    name: str, kernel: Tensor, style_weight: Tensor, style_bias: Tensor
+) -> dict[str, Tensor]:
+    return {
+        f"{name}.conv.weight": kernel / math.sqrt(kernel[0].numel()),
+        f"{name}.conv.style.weight": style_weight / math.sqrt(style_weight.shape[1]),
+        f"{name}.conv.style.bias": style_bias,
+    }
+
+
+class _Rosinality(_Layout):
+    def __init__(self, state: Mapping[str, Any]) -> None:
+        super().__init__(state)
+        self.depth = max(1, self.count(r"style\.(\d{1,2})\.") - 1)
+        self.blocks = 1 + self.count(r"to_rgbs\.(\d{1,2})\.")
+        self.style = size_of(state, "conv1.conv.modulation.weight", 1)
+        names = [self.layer_key(2 * block) for block in range(self.blocks)]
+        self.widths = [size_of(state, f"{name}.activate.bias", 0) for name in names]
+        self.has_noise = any(key.startswith("noises.") for key in state)
+
+    def mapping_key(self, index: int) -> str:
+        return f"style.{index + 1}"
+
+    def layer_key(self, index: int) -> str:
+        return "conv1" if index == 0 else f"convs.{index - 1}"
+
+    def rgb_key(self, block: int) -> str:
+        return "to_rgb1" if block == 0 else f"to_rgbs.{block - 1}"
+
+    def expected(self) -> dict[str, Shape]:
+        shapes: dict[str, Shape] = {"input.input": (1, self.widths[0], 4, 4)}
+        shapes |= self.mapping_shapes()
+        for index in range(2 * self.blocks - 1):
+            name, (inputs, outputs) = self.layer_key(index), self.layer_widths(index)
+            shapes[f"{name}.conv.weight"] = (1, outputs, inputs, 3, 3)
+            shapes[f"{name}.conv.modulation.weight"] = (inputs, self.style)
+            shapes[f"{name}.conv.modulation.bias"] = (inputs,)
+            shapes[f"{name}.noise.weight"] = (1,)
+            shapes[f"{name}.activate.bias"] = (outputs,)
+            if self.has_noise:
+                size = self.layer_size(index)
+                shapes[f"noises.noise_{index}"] = (1, 1, size, size)
+        for block in range(self.blocks):
+            name, width = self.rgb_key(block), self.widths[block]
+            shapes[f"{name}.bias"] = (1, 3, 1, 1)
+            shapes[f"{name}.conv.weight"] = (1, 3, width, 1, 1)
+            shapes[f"{name}.conv.modulation.weight"] = (width, self.style)
+            shapes[f"{name}.conv.modulation.bias"] = (width,)
+        return shapes | dict.fromkeys(self.filters(), (4, 4))
+
+    def filter_keys(self) -> list[str]:
+        enlarging = range(0, 2 * self.blocks - 2, 2)
+        return [f"convs.{index}.conv.blur.kernel" for index in enlarging] + [
+            f"to_rgbs.{block}.upsample.kernel" for block in range(self.blocks - 1)
+        ]
+
+    def notes(self) -> list[str]:
+        return [] if self.has_noise else ["the file has no noise pictures; rendered without noise"]
+
+    def weights(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        weights = self.map_weights(tensors) | {"const": tensors["input.input"]}
+        for index in range(2 * self.blocks - 1):
+            source, target = self.layer_key(index), f"layers.{index}"
+            size = self.layer_size(index)
+            noise = tensors.get(f"noises.noise_{index}", torch.zeros(1, 1, size, size))
+            weights |= self.conv(tensors, source, target)
+            weights[f"{target}.noise"] = noise * tensors[f"{source}.noise.weight"]
+            weights[f"{target}.bias"] = tensors[f"{source}.activate.bias"]
+        for block in range(self.blocks):
+            source, target = self.rgb_key(block), f"to_rgb.{block}"
+            weights |= self.conv(tensors, source, target)
+            weights[f"{target}.bias"] = tensors[f"{source}.bias"].flatten()
+        return weights
+
+    def conv(self, tensors: Mapping[str, Tensor], source: str, target: str) -> dict[str, Tensor]:
+        return _conv_weights(
+            target,
+            tensors[f"{source}.conv.weight"][0],
+            tensors[f"{source}.conv.modulation.weight"],
+            tensors[f"{source}.conv.modulation.bias"],
+        )
+
+
+class _GenForce(_Layout):
+    def __init__(self, state: Mapping[str, Any]) -> None:
+        super().__init__(state)
+        self.depth = max(1, self.count(r"mapping\.dense(\d{1,2})\."))
+        self.blocks = max(1, self.count(r"synthesis\.output(\d{1,2})\."))
+        self.style = size_of(state, "truncation.w_avg", 0)
+        names = [f"synthesis.layer{2 * block}" for block in range(self.blocks)]
+        self.widths = [size_of(state, f"{name}.bias", 0) for name in names]
+
+    def mapping_key(self, index: int) -> str:
+        return f"mapping.dense{index}"
+
+    def expected(self) -> dict[str, Shape]:
+        shapes: dict[str, Shape] = {
+            "truncation.w_avg": (self.style,),
+            "synthesis.early_layer.const": (1, self.widths[0], 4, 4),
+        }
+        shapes |= self.mapping_shapes()
+        for index in range(2 * self.blocks - 1):
+            name, (inputs, outputs) = f"synthesis.layer{index}", self.layer_widths(index)
+            size = self.layer_size(index)
+            shapes |= self.conv_shapes(name, inputs, outputs, 3)
+            shapes[f"{name}.noise"] = (1, 1, size, size)
+            shapes[f"{name}.noise_strength"] = ()
+        for block in range(self.blocks):
+            shapes |= self.conv_shapes(f"synthesis.output{block}", self.widths[block], 3, 1)
+        return shapes | dict.fromkeys(self.filters(), (1, 1, 4, 4))
+
+    def conv_shapes(
+        self, name: str, inputs: int | None, outputs: int | None, kernel: int
+    ) -> dict[str, Shape]:
+        return {
+            f"{name}.weight": (outputs, inputs, kernel, kernel),
+            f"{name}.bias": (outputs,),
+            f"{name}.style.weight": (inputs, self.style),
+            f"{name}.style.bias": (inputs,),
+        }
+
+    def filter_keys(self) -> list[str]:
+        layers = [f"synthesis.layer{index}.filter" for index in range(1, 2 * self.blocks - 1, 2)]
+        return [f"{name}.kernel" for name in [*layers, "synthesis.upsample"]]
+
+    def weights(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        weights = self.map_weights(tensors) | {"const": tensors["synthesis.early_layer.const"]}
+        for index in range(2 * self.blocks - 1):
+            source, target = f"synthesis.layer{index}", f"layers.{index}"
+            weights |= self.conv(tensors, source, target, mirrored=index % 2 == 1)
+            weights[f"{target}.noise"] = (
+                tensors[f"{source}.noise"] * tensors[f"{source}.noise_strength"]
+            )
+            weights[f"{target}.bias"] = tensors[f"{source}.bias"]
+        for block in range(self.blocks):
+            source, target = f"synthesis.output{block}", f"to_rgb.{block}"
+            weights |= self.conv(tensors, source, target, mirrored=False)
+            weights[f"{target}.bias"] = tensors[f"{source}.bias"]
+        return weights
+
+    def conv(
+        self, tensors: Mapping[str, Tensor], source: str, target: str, *, mirrored: bool
+    ) -> dict[str, Tensor]:
+        kernel = tensors[f"{source}.weight"]
+        return _conv_weights(
+            target,
+            kernel.flip(2, 3) if mirrored else kernel,
+            tensors[f"{source}.style.weight"],
+            tensors[f"{source}.style.bias"] + 1,
+        )

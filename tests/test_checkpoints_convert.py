@@ -1,0 +1,312 @@
+"""Every format against its own arithmetic, rebuilt in `checkpoint_writers`."""
+
+from __future__ import annotations
+
+import checkpoint_writers as writers
+import numpy as np
+import pytest
+import torch
+
+from latentedit.checkpoints import convert
+from latentedit.errors import LatentEditError
+from latentedit.generator import GeneratorConfig
+from latentedit.pretrained import load_generator
+
+RESOLUTIONS = (8, 16, 32, 64)
+
+
+def agree(found: torch.Tensor, wanted: torch.Tensor) -> None:
+    """Agreement to 1e-4, and pictures that are not constant."""
+    assert found.shape == wanted.shape
+    assert wanted.std() > 0.1
+    assert (found - wanted).abs().max() < 1e-4
+
+
+@torch.inference_mode()
+def check(path, wanted, size=writers.Z):
+    converted = convert(path)
+    agree(converted.network(writers.latents(size=size)), wanted)
+    return converted
+
+
+@pytest.mark.parametrize("resolution", RESOLUTIONS)
+@pytest.mark.parametrize(
+    ("layout", "fused"),
+    [
+        ("interfacegan", False),
+        ("higan", False),
+        ("higan", True),
+        ("genforce", False),
+        ("genforce", True),
+    ],
+)
+def test_pytorch_progressive_gans(tmp_path, layout, fused, resolution):
+    widths = writers.widths_for(resolution, most=24 if resolution == 8 else 16)
+    if layout == "genforce" and fused:
+        widths[-1] //= 2  # a change of width shows that kernels are transposed
+    state = writers.pggan_state(layout, widths, fused=fused)
+    path = tmp_path / "pggan.pth"
+    torch.save(state, path, _use_new_zipfile_serialization=resolution != 16)
+    wanted = writers.pggan_images(state, layout, writers.latents(), fused=fused)
+    converted = check(path, wanted)
+    assert converted.keys == len(state)
+    assert not converted.unused
+    assert converted.network.config.resolution == resolution
+
+
+@pytest.mark.parametrize("resolution", [4, *RESOLUTIONS])
+@pytest.mark.parametrize("fused", [False, True])
+def test_tensorflow(tmp_path, resolution, fused):
+    variables = writers.tensorflow_variables(writers.widths_for(resolution), fused=fused)
+    path = tmp_path / "network.pkl"
+    writers.write_tensorflow(path, variables, protocol={4: 2, 8: 3, 16: 5}.get(resolution, 4))
+    wanted = writers.tensorflow_images(variables, writers.latents(), fused=fused)
+    converted = check(path, wanted)
+    assert converted.keys == len(variables)
+    assert list(converted.unused) == ["network 0 (G)", "network 1 (D)"]
+
+
+@pytest.mark.parametrize("resolution", [4, *RESOLUTIONS])
+@pytest.mark.parametrize("module", [".module", ""])
+def test_gan_zoo(tmp_path, resolution, module):
+    state = writers.gan_zoo_state(writers.widths_for(resolution), module=module)
+    path = tmp_path / "zoo.pth"
+    writers.write_gan_zoo(path, state)
+    converted = check(path, writers.gan_zoo_images(state, writers.latents(), module=module))
+    assert set(converted.unused) == {"config", "netG", "netD"}
+    assert converted.keys == len(state)
+
+
+def test_gan_zoo_without_equalised_rates_and_with_odd_widths(tmp_path):
+    state = writers.gan_zoo_state([6, 10, 4])
+    state = type(state)((name, 0.2 * value) for name, value in state.items())
+    path = tmp_path / "zoo.pth"
+    writers.write_gan_zoo(path, state, equalizedlR=False)
+    wanted = writers.gan_zoo_images(state, writers.latents(), equalised=False)
+    assert check(path, wanted).network.config.widths == (6, 10, 4)
+
+
+@pytest.mark.parametrize("resolution", [4, *RESOLUTIONS])
+def test_rosinality(tmp_path, resolution):
+    state = writers.rosinality_state(writers.widths_for(resolution))
+    mean = torch.linspace(-1, 1, 16)
+    path = tmp_path / "stylegan2.pt"
+    writers.write_rosinality(path, state, mean)
+    z = writers.latents(size=16)
+    w = writers.rosinality_map(state, z)
+    converted = check(path, writers.rosinality_images(state, w), size=16)
+    assert {"g", "d", "g_optim", "d_optim", "args", "ada_aug_p"} == set(converted.unused)
+    with torch.inference_mode():
+        agree(convert(path, space="w").network(w), writers.rosinality_images(state, w))
+        tame = mean + 0.5 * (w - mean)
+        agree(convert(path, truncation=0.5).network(z), writers.rosinality_images(state, tame))
+
+
+@pytest.mark.parametrize("resolution", RESOLUTIONS)
+def test_genforce_stylegan2(tmp_path, resolution):
+    reference = writers.rosinality_state(writers.widths_for(resolution))
+    state = writers.genforce_stylegan2(reference, torch.linspace(-1, 1, 16))
+    path = tmp_path / "stylegan2.pth"
+    torch.save({"generator": {}, "generator_smooth": state, "discriminator": {}}, path)
+    w = writers.rosinality_map(reference, writers.latents(size=16))
+    converted = check(path, writers.rosinality_images(reference, w), size=16)
+    assert converted.keys == len(state)
+    assert set(converted.unused) == {"generator", "discriminator"}
+
+
+def test_w_space_samples_are_the_same_alone_and_in_a_batch(tmp_path):
+    path = tmp_path / "stylegan2.pt"
+    writers.write_rosinality(path, writers.rosinality_state([8, 4]))
+    in_z = convert(path, truncation=0.7)
+    in_w = convert(path, space="w", truncation=0.7)
+    assert "no mean of W" in in_z.notes[0]
+    w = in_w.network.sample(range(5))
+    assert (w[3:4] == in_w.network.sample([3])).all()
+    with torch.inference_mode():
+        z = torch.from_numpy(in_z.network.sample(range(5)))
+        agree(in_w.network(torch.from_numpy(w)), in_z.network(z))
+
+
+def test_safetensors_and_data_parallel_prefix(tmp_path):
+    from safetensors.torch import save_file
+
+    state = writers.pggan_state("higan", [6, 4])
+    wanted = writers.pggan_images(state, "higan", writers.latents())
+    save_file(dict(state), tmp_path / "a.safetensors")
+    check(tmp_path / "a.safetensors", wanted)
+    torch.save({f"module.{name}": value for name, value in state.items()}, tmp_path / "b.pth")
+    check(tmp_path / "b.pth", wanted)
+    half = {name: value.half() for name, value in state.items()}
+    torch.save(half, tmp_path / "c.pth")
+    assert convert(tmp_path / "c.pth").network.blocks[0].conv.weight.dtype == torch.float32
+
+
+def test_published_widths_are_the_published_configuration(tmp_path):
+    from latentedit.checkpoints.progressive import config_for
+
+    widths = [512, 512, 512, 512, 256, 128, 64, 32, 16]
+    assert config_for(widths, 512) == GeneratorConfig(1024, 512, fmap_base=8192, fmap_max=512)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("layout", ["interfacegan", "tensorflow"])
+def test_1024(tmp_path, layout):
+    widths = writers.widths_for(1024, most=32, base=8192)
+    path = tmp_path / "network"
+    if layout == "interfacegan":
+        state = writers.pggan_state(layout, widths)
+        torch.save(state, path)
+        wanted = writers.pggan_images(state, layout, writers.latents(1))
+    else:
+        variables = writers.tensorflow_variables(widths, fused=True)
+        writers.write_tensorflow(path, variables)
+        wanted = writers.tensorflow_images(variables, writers.latents(1), fused=True)
+    with torch.inference_mode():
+        agree(convert(path).network(writers.latents(1)), wanted)
+
+
+def save(path, state):
+    torch.save(state, path)
+    return path
+
+
+def test_every_key_is_named(tmp_path):
+    state = writers.pggan_state("higan", [6, 6, 4])
+    del state["layer3.conv.weight"], state["output0.wscale.bias"]
+    state["extra.weight"] = torch.zeros(1)
+    state["layer4.conv.weight"] = torch.zeros(4, 5, 3, 3)
+    state["layer1.conv.weight"] = torch.full((6, 6, 3, 3), torch.nan)
+    state["layer5.conv.weight"] = torch.zeros(1).expand(4, 4, 3, 3)
+    with pytest.raises(LatentEditError) as error:
+        convert(save(tmp_path / "a.pth", state))
+    message = str(error.value)
+    assert "missing: layer3.conv.weight, output0.wscale.bias" in message
+    assert "unknown: extra.weight" in message
+    assert "layer4.conv.weight has shape [4, 5, 3, 3], not [4, 6, 3, 3]" in message
+    assert "layer1.conv.weight holds NaN" in message
+    assert "\n" not in message
+
+
+def test_a_tensor_that_claims_more_than_the_file_holds(tmp_path):
+    state = writers.pggan_state("higan", [6, 4])
+    state["layer1.conv.weight"] = torch.zeros(1).expand(6, 6, 3, 3)
+    path = save(tmp_path / "a.pth", state)
+    with pytest.raises(LatentEditError, match="claims more values than the file holds"):
+        convert(path)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"alpha": 0.3}, "faded in"),
+        ({"leakyReluLeak": 0.1}, "leakyReluLeak=0.1"),
+        ({"lossCriterion": "DCGAN"}, "lossCriterion=DCGAN"),
+        ({"categoryVectorDim": 8}, "categoryVectorDim=8"),
+    ],
+)
+def test_gan_zoo_options_that_change_the_arithmetic(tmp_path, options, words):
+    writers.write_gan_zoo(tmp_path / "a.pth", writers.gan_zoo_state([4, 4]), **options)
+    with pytest.raises(LatentEditError, match=words):
+        convert(tmp_path / "a.pth")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"use_pixelnorm": False}, "use_pixelnorm=False"),
+        ({"label_size": 10}, "label_size=10"),
+        ({"pixelnorm_epsilon": 1e-4}, "pixelnorm_epsilon"),
+    ],
+)
+def test_tensorflow_options_that_change_the_arithmetic(tmp_path, options, words):
+    variables = writers.tensorflow_variables([4, 4], fused=False)
+    writers.write_tensorflow(tmp_path / "a.pkl", variables, options=options)
+    with pytest.raises(LatentEditError, match=words):
+        convert(tmp_path / "a.pkl")
+
+
+def test_a_network_that_has_not_grown_up(tmp_path):
+    variables = writers.tensorflow_variables([4, 4], fused=False)
+    variables["lod"] = np.float32(1.5)
+    writers.write_tensorflow(tmp_path / "a.pkl", variables)
+    with pytest.raises(LatentEditError, match=r"level of detail 1\.5"):
+        convert(tmp_path / "a.pkl")
+    state = writers.pggan_state("genforce", [6, 4])
+    state["lod"] = torch.tensor(2.0)
+    with pytest.raises(LatentEditError, match="level of detail 2"):
+        convert(save(tmp_path / "b.pth", state))
+
+
+def test_another_filter(tmp_path):
+    state = writers.rosinality_state([6, 4])
+    state["convs.0.conv.blur.kernel"] = torch.ones(4, 4) / 4
+    writers.write_rosinality(tmp_path / "a.pt", state)
+    with pytest.raises(LatentEditError, match=r"another kernel than \[1, 3, 3, 1\]"):
+        convert(tmp_path / "a.pt")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("a.pth", None, "No such file"),
+        ("a.pth", b"hello", "no weight file"),
+        ("a.pth", b"", "no weight file"),
+        ("a.onnx", b"\x08\x07", "OnnxGenerator"),
+        ("a.pkl", b"\x80\x04N.", "no tfutil.Network"),
+        ("a.pkl", b"\x80\x04", "damaged"),
+    ],
+)
+def test_other_files(tmp_path, name, content, words):
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(LatentEditError, match=words):
+        convert(tmp_path / name)
+
+
+def test_a_checkpoint_of_something_else(tmp_path):
+    path = save(tmp_path / "a.pth", {"conv1.weight": torch.zeros(3)})
+    with pytest.raises(LatentEditError, match="no generator of a format"):
+        convert(path)
+    with pytest.raises(LatentEditError, match="no state dictionary"):
+        convert(save(tmp_path / "b.pth", torch.zeros(3)))
+
+
+def test_every_cut_of_a_file_is_an_error(tmp_path):
+    state = writers.pggan_state("higan", [4, 4])
+    for legacy in (False, True):
+        torch.save(state, tmp_path / "a.pth", _use_new_zipfile_serialization=not legacy)
+        whole = (tmp_path / "a.pth").read_bytes()
+        for size in range(0, len(whole) - 1, len(whole) // 23):
+            (tmp_path / "cut.pth").write_bytes(whole[:size])
+            with pytest.raises(LatentEditError):
+                convert(tmp_path / "cut.pth")
+
+
+def test_a_bundle_is_whole_or_not_there(tmp_path, monkeypatch):
+    from latentedit.editor import FaceEditor
+
+    state = writers.pggan_state("interfacegan", [8, 4])
+    path = save(tmp_path / "pggan.pth", state)
+    converted = convert(path)
+    folder = converted.save(tmp_path / "new" / "bundle")
+    network, card = load_generator(folder)
+    with torch.inference_mode():
+        assert torch.equal(network(writers.latents()), converted.network(writers.latents()))
+    assert card["converted"]["format"] == "InterFaceGAN progressive GAN"
+    assert card["converted"]["keys"] == len(state)
+    editor = FaceEditor.load(folder, device="cpu")
+    images = editor.render(editor.sample(range(2)))
+    assert images.shape == (2, 8, 8, 3)
+    with pytest.raises(LatentEditError, match="pool build"):
+        _ = editor.boundaries
+    with pytest.raises(LatentEditError, match="holds a generator already"):
+        converted.save(folder)
+
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("latentedit.files.os.replace", fail)
+    with pytest.raises(LatentEditError, match="No space left"):
+        converted.save(tmp_path / "second")
+    assert not (tmp_path / "second").exists()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["new", "pggan.pth"]
