@@ -1,0 +1,156 @@
+"""Other people's modules and ONNX files behind the generator protocol."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from latentedit.checkpoints.protocol import LatentGenerator, OnnxGenerator, adapt
+from latentedit.errors import LatentEditError
+from latentedit.hashing import weights_hash
+from latentedit.stylegan2 import StyleGAN2Config, StyleGAN2Generator
+
+
+class Tiny(nn.Module):
+    """z [N, 10] or [N, 10, 1, 1] -> [N, 3, 8, 8] in (0, 1), wrapped as `form` says."""
+
+    def __init__(self, form: str = "tensor", channels: int = 3) -> None:
+        super().__init__()
+        self.linear = nn.Linear(10, channels * 64)
+        self.form = form
+
+    def forward(self, z: torch.Tensor):
+        images = torch.sigmoid(self.linear(z.flatten(1))).view(len(z), -1, 8, 8)
+        return {"tensor": images, "tuple": (images, None), "dict": {"image": images}}[self.form]
+
+
+@pytest.mark.parametrize("form", ["tensor", "tuple", "dict"])
+def test_any_module(form):
+    module = Tiny(form)
+    generator = adapt(module, 10, value_range=(0, 1), latent_shape="map")
+    assert isinstance(generator, LatentGenerator)
+    assert (generator.latent_dim, generator.config.resolution) == (10, 8)
+    z = torch.from_numpy(generator.sample(range(3)))
+    plain = Tiny()
+    plain.linear = module.linear
+    assert torch.allclose(generator(z), plain(z) * 2 - 1, atol=1e-6)
+    assert not generator.training
+
+
+def test_an_adapted_module_is_edited_like_any_other():
+    from latentedit.editor import FaceEditor
+
+    editor = FaceEditor(adapt(Tiny(), 10, value_range=(0, 1)), device="cpu")
+    images = editor.render(editor.sample(range(5)))
+    assert images.shape == (5, 8, 8, 3)
+    assert editor.resolution == 8
+
+
+def test_normal_latents_are_the_same_alone_and_in_a_batch():
+    generator = adapt(Tiny(), 10, normal=True)
+    z = generator.sample(range(2000))
+    assert (generator.sample([7]) == z[7:8]).all()
+    assert abs(float(np.square(z).sum(1).std()) - np.sqrt(20)) < 0.5  # not on a sphere
+
+
+@pytest.mark.parametrize(
+    ("module", "length", "words"),
+    [
+        (Tiny(), 11, "cannot render a latent of length 11"),
+        (Tiny(channels=1), 10, r"gave \[1, 1, 8, 8\]"),
+        (nn.Linear(10, 3), 10, r"gave \[1, 3\]"),
+    ],
+)
+def test_modules_that_are_no_generators(module, length, words):
+    with pytest.raises(LatentEditError, match=words):
+        adapt(module, length)
+
+
+def test_empty_value_range():
+    with pytest.raises(LatentEditError, match="is empty"):
+        adapt(Tiny(), 10, value_range=(1, 1))
+
+
+def test_stylegan2_follows_the_protocol():
+    config = StyleGAN2Config(widths=(4, 4), mapping=(6, 8), space="w", truncation=0.5)
+    generator = StyleGAN2Generator(config)
+    assert isinstance(generator, LatentGenerator)
+    assert generator.sample([1, 2]).shape == (2, 8)
+    with torch.inference_mode():
+        assert generator(torch.from_numpy(generator.sample([1]))).shape == (1, 3, 8, 8)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"space": "x"}, "give z or w"),
+        ({"truncation": 1.5}, "give 0 to 1"),
+        ({"widths": ()}, "at least one"),
+    ],
+)
+def test_stylegan2_configurations_that_make_no_sense(options, words):
+    with pytest.raises(LatentEditError, match=words):
+        StyleGAN2Config(**options)
+
+
+def write_onnx(path, weight: np.ndarray, batch: int | str = "n", spatial: bool = False) -> None:
+    """sigmoid(z @ weight) as [N, 3, 4, 4]."""
+    onnx = pytest.importorskip("onnx")
+    helper, kinds = onnx.helper, onnx.TensorProto
+    shape = [batch, len(weight), 1, 1] if spatial else [batch, len(weight)]
+    nodes = [
+        helper.make_node("Flatten", ["z"], ["flat"]),
+        helper.make_node("MatMul", ["flat", "weight"], ["a"]),
+        helper.make_node("Sigmoid", ["a"], ["b"]),
+        helper.make_node("Reshape", ["b", "shape"], ["image"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "generator",
+        [helper.make_tensor_value_info("z", kinds.FLOAT, shape)],
+        [helper.make_tensor_value_info("image", kinds.FLOAT, [batch, 3, 4, 4])],
+        [
+            onnx.numpy_helper.from_array(weight, "weight"),
+            onnx.numpy_helper.from_array(np.array([-1, 3, 4, 4]), "shape"),
+        ],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    onnx.save(model, str(path))
+
+
+@pytest.mark.parametrize(("batch", "spatial"), [("n", False), (1, False), ("n", True)])
+def test_onnx(tmp_path, batch, spatial):
+    pytest.importorskip("onnxruntime")
+    weight = np.random.RandomState(0).randn(10, 48).astype(np.float32)
+    write_onnx(tmp_path / "a.onnx", weight, batch, spatial)
+    generator = OnnxGenerator(tmp_path / "a.onnx", value_range=(0, 1))
+    assert isinstance(generator, LatentGenerator)
+    z = generator.sample(range(3))
+    wanted = (2 / (1 + np.exp(-z @ weight)) - 1).reshape(3, 3, 4, 4)
+    assert np.allclose(generator(torch.from_numpy(z)).numpy(), wanted, atol=1e-5)
+    assert (generator.latent_dim, generator.config.resolution) == (10, 4)
+    write_onnx(tmp_path / "b.onnx", weight + 1, batch, spatial)
+    assert weights_hash(generator) != weights_hash(OnnxGenerator(tmp_path / "b.onnx"))
+
+
+def test_onnx_files_that_are_none(tmp_path):
+    pytest.importorskip("onnxruntime")
+    with pytest.raises(LatentEditError, match="No such file"):
+        OnnxGenerator(tmp_path / "none.onnx")
+    (tmp_path / "a.onnx").write_bytes(b"hello")
+    with pytest.raises(LatentEditError, match="no ONNX file that can be run"):
+        OnnxGenerator(tmp_path / "a.onnx")
+    write_onnx(tmp_path / "b.onnx", np.zeros((10, 96), np.float32))
+    with pytest.raises(LatentEditError, match="not \\["):
+        OnnxGenerator(tmp_path / "b.onnx")
+
+
+def test_onnx_runtime_is_asked_for(tmp_path, monkeypatch):
+    def missing(name: str) -> None:
+        raise ImportError(name)
+
+    monkeypatch.setattr("latentedit.checkpoints.protocol.importlib.import_module", missing)
+    with pytest.raises(LatentEditError, match="pip install onnxruntime"):
+        OnnxGenerator(tmp_path / "a.onnx")
