@@ -7,7 +7,17 @@ from typing import Annotated
 
 import typer
 
-from latentedit.cli import boundaries, bundle, faces, pool, prepare, train
+from latentedit.cli import (
+    boundaries,
+    boundaries_npy,
+    bundle,
+    convert,
+    faces,
+    models,
+    pool,
+    prepare,
+    train,
+)
 from latentedit.errors import LatentEditError
 
 app = typer.Typer(
@@ -26,6 +36,10 @@ app.add_typer(train.app, name="train")
 app.command("bundle")(bundle.bundle)
 app.add_typer(pool.app, name="pool")
 app.add_typer(boundaries.app, name="boundaries")
+boundaries.app.command("import")(boundaries_npy.import_npy)
+boundaries.app.command("export")(boundaries_npy.export_npy)
+app.command("convert")(convert.convert)
+app.add_typer(models.app, name="models")
 
 
 def _print_version(wanted: bool) -> None:

@@ -1,0 +1,78 @@
+"""`latentedit boundaries import` and `export`: InterFaceGAN's `.npy` files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from latentedit.cli.convert import Space
+
+
+def import_npy(
+    source: Annotated[Path, typer.Argument(metavar="NPY", help="A .npy file of shape [1, D].")],
+    name: Annotated[str, typer.Option(help="The attribute, such as Young.")],
+    sign: Annotated[
+        int, typer.Option(help="1 if the file points to 'has the attribute', -1 if away from it.")
+    ],
+    space: Annotated[Space, typer.Option(help="The latent space it was found in.")],
+    model: Annotated[str, typer.Option(help="The bundle of the generator it was found for.")],
+    output: Annotated[
+        Path,
+        typer.Option(
+            "-o", "--output", help="File to write (.safetensors); one that exists is added to."
+        ),
+    ],
+) -> None:
+    """Import a boundary that was found by InterFaceGAN."""
+    from latentedit.boundaries import Boundaries
+    from latentedit.checkpoints.boundaries_npy import card_entries, import_boundary
+    from latentedit.errors import LatentEditError
+    from latentedit.files import check_writable, read_json
+    from latentedit.pretrained import find_bundle
+
+    if output.suffix != ".safetensors":
+        raise LatentEditError(f"end the name of {output} in .safetensors")
+    check_writable(output)
+    folder = find_bundle(model)
+    card = read_json(folder / "generator.json")
+    config = card.get("config", {})
+    own_space = config.get("space", "z")
+    if own_space != space.value:
+        raise LatentEditError(
+            f"model {folder.name} is used in space {own_space}, not {space.value}: convert it "
+            f"again with --space {space.value}"
+        )
+    lengths = config.get("mapping") or [config.get("latent_dim")]
+    known = Boundaries.load(output) if output.exists() else None
+    boundaries = import_boundary(
+        source,
+        name,
+        sign=sign,
+        space=space.value,
+        generator_hash=card.get("weights_hash", ""),
+        latent_dim=lengths[0] if space is Space.z else lengths[-1],
+        into=known,
+    )
+    earlier = read_json(output.with_suffix(".json")).get("imported_from", []) if known else []
+    boundaries.save(output, card_entries([*earlier, source], model=folder.name))
+    print(f"{boundaries.names[-1]} in {output}, space {space.value}, for model {folder.name}")
+
+
+def export_npy(
+    source: Annotated[Path, typer.Argument(metavar="FILE", help="Boundaries (.safetensors).")],
+    name: Annotated[str, typer.Option(help="The attribute, such as Young.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="File to write, ending in .npy.")],
+    sign: Annotated[
+        int, typer.Option(help="-1 to let the file point away from 'has the attribute'.")
+    ] = 1,
+) -> None:
+    """Export one boundary as InterFaceGAN reads it."""
+    from latentedit.boundaries import Boundaries
+    from latentedit.checkpoints.boundaries_npy import export_boundary
+
+    bias = export_boundary(Boundaries.load(source), name, output, sign=sign)
+    print(f"{name} in {output}")
+    if abs(bias) > 1e-9:
+        print(f"note: a .npy holds no bias; this boundary's is {bias:.6g}")

@@ -1,0 +1,52 @@
+"""`latentedit convert`: another project's weights -> a bundle."""
+
+from __future__ import annotations
+
+import json
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class Space(StrEnum):
+    """Latent spaces that can be asked for."""
+
+    z = "z"
+    w = "w"
+
+
+def convert(
+    source: Annotated[
+        Path, typer.Argument(metavar="IN", help="A .pth, .pt, .pkl or .safetensors file.")
+    ],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The bundle's folder.")],
+    space: Annotated[
+        Space, typer.Option(help="Of a StyleGAN2: the space to sample and edit in.")
+    ] = Space.z,
+    truncation: Annotated[
+        float, typer.Option(min=0, max=1, help="Of a StyleGAN2: psi, 1 for none.")
+    ] = 1.0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print what was done as JSON.")] = False,
+) -> None:
+    """Read a published generator safely and write it as a bundle that every command loads."""
+    from latentedit.checkpoints import convert as read
+
+    converted = read(source, space=space.value, truncation=truncation)
+    converted.save(output)
+    config = converted.network.config
+    if as_json:
+        size = {"resolution": config.resolution, "latent_dim": config.latent_dim}
+        print(json.dumps({"bundle": str(output), **size, **converted.card["converted"]}))
+        return
+    print(
+        f"{converted.format}, {config.resolution} x {config.resolution}, latents of length "
+        f"{config.latent_dim}: {converted.keys} keys used"
+    )
+    for name, reason in converted.unused.items():
+        print(f"not used: {name} ({reason})")
+    for note in converted.notes:
+        print(f"note: {note}")
+    print(f"bundle in {output}")
+    print(f"try: latentedit sample --model {output}")

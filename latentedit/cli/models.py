@@ -1,0 +1,104 @@
+"""`latentedit models`: what bundles there are, what is in them, whether they are whole."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer(help="List, show and check bundles.", no_args_is_help=True)
+
+_PARTS = ("generator", "classifier", "boundaries")
+
+ModelArgument = Annotated[
+    str | None, typer.Argument(metavar="[MODEL]", help="A name or folder [default: the shipped]")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@app.command("list")
+def list_models(as_json: JsonOption = False) -> None:
+    """List the bundles that came with the package."""
+    from latentedit.pretrained import bundle_names, find_bundle
+
+    rows = [_summary(find_bundle(name)) for name in bundle_names()]
+    if as_json:
+        print(json.dumps(rows))
+    elif not rows:
+        print("no bundle ships with this installation: make one with 'latentedit convert'")
+    for row in [] if as_json else rows:
+        print(
+            f"{row['name']}: {row['resolution']} x {row['resolution']}, {', '.join(row['parts'])}"
+        )
+
+
+@app.command()
+def show(model: ModelArgument = None, as_json: JsonOption = False) -> None:
+    """Print a bundle's cards."""
+    from latentedit.pretrained import find_bundle
+
+    folder = find_bundle(model)
+    cards = _cards(folder)
+    if as_json:
+        print(json.dumps({"folder": str(folder), **cards}))
+        return
+    for part, card in cards.items():
+        print(f"[{part}]")
+        for key, value in card.items():
+            text = value if isinstance(value, str) else json.dumps(value)
+            print(f"  {key}: {text if len(text) <= 300 else text[:297] + '...'}")
+
+
+@app.command()
+def check(model: ModelArgument = None) -> None:
+    """Verify checksums and shapes, that the parts belong together, and render one face."""
+    import numpy as np
+
+    from latentedit.editor import FaceEditor
+    from latentedit.errors import LatentEditError
+    from latentedit.pretrained import find_bundle
+
+    folder = find_bundle(model)
+    cards = _cards(folder)
+    editor = FaceEditor.load(folder)
+    images = editor.render(editor.sample([0]))
+    if int(np.ptp(images)) == 0:
+        raise LatentEditError(f"{folder} renders one flat colour: convert or train it again")
+    stored = cards["generator"].get("weights_hash")
+    if stored != editor.generator_hash:
+        raise LatentEditError(
+            f"{folder} holds weights {editor.generator_hash}, its card says {stored}"
+        )
+    if "classifier" in cards:
+        editor.score(images)
+    height, width = images.shape[1:3]
+    parts = ", ".join(cards)
+    print(f"{folder}: {parts} whole; weights {stored}; renders {width} x {height}")
+
+
+def _cards(folder: Path) -> dict[str, dict[str, Any]]:
+    from latentedit.errors import LatentEditError
+    from latentedit.files import read_json
+
+    paths = {part: folder / f"{part}.json" for part in _PARTS}
+    cards = {part: read_json(path) for part, path in paths.items() if path.is_file()}
+    if "generator" not in cards:
+        raise LatentEditError(f"{folder} has no generator.json: give a bundle's folder")
+    for part, card in cards.items():
+        if not isinstance(card, dict):
+            raise LatentEditError(f"{paths[part]} is not the card of a {part}: fetch it again")
+    return cards
+
+
+def _summary(folder: Path) -> dict[str, Any]:
+    cards = _cards(folder)
+    config = cards["generator"].get("config", {})
+    resolution = config.get("resolution") or 4 * 2 ** (len(config.get("widths") or [0]) - 1)
+    return {
+        "name": folder.name,
+        "folder": str(folder),
+        "resolution": resolution,
+        "parts": list(cards),
+    }

@@ -1,0 +1,128 @@
+"""`latentedit convert`, `models` and `boundaries import/export`, run in this process."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import sys
+from pathlib import Path
+
+import checkpoint_writers as writers
+import numpy as np
+import pytest
+import torch
+
+from latentedit.boundaries import Boundaries
+from latentedit.pretrained import load_generator
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Run the command line; returns exit code, standard output and standard error."""
+    from latentedit.cli import main
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["latentedit", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stop:
+            main()
+        out, err = capsys.readouterr()
+        return int(stop.value.code or 0), out, err
+
+    return call
+
+
+@pytest.fixture
+def pggan(tmp_path) -> Path:
+    path = tmp_path / "pggan.pth"
+    torch.save(writers.pggan_state("interfacegan", [8, 8]), path)
+    return path
+
+
+def test_convert_then_use(run, tmp_path, pggan):
+    code, out, err = run("convert", pggan, "-o", tmp_path / "bundle")
+    assert (code, err) == (0, "")
+    assert "InterFaceGAN progressive GAN, 8 x 8, latents of length 24: 10 keys used" in out
+    assert "note: the file has no outputs below" in out
+    _, card = load_generator(tmp_path / "bundle")
+    assert card["network"] == "progressive"
+    code, out, _ = run("models", "check", tmp_path / "bundle")
+    assert code == 0
+    assert f"weights {card['weights_hash']}; renders 8 x 8" in out
+    code, out, _ = run("models", "show", tmp_path / "bundle", "--json")
+    assert json.loads(out)["generator"]["converted"]["from"] == "pggan.pth"
+    code, out, _ = run("models", "show", tmp_path / "bundle")
+    assert "format" in out
+    code, out, _ = run("models", "list", "--json")
+    assert isinstance(json.loads(out), list)
+
+
+def test_convert_says_what_it_leaves_out(run, tmp_path):
+    writers.write_gan_zoo(tmp_path / "zoo.pth", writers.gan_zoo_state([4, 4]))
+    _, out, _ = run("convert", tmp_path / "zoo.pth", "-o", tmp_path / "a")
+    assert "not used: netD (not part of the generator)" in out
+    _, out, _ = run("convert", tmp_path / "zoo.pth", "-o", tmp_path / "b", "--json")
+    report = json.loads(out)
+    assert report["resolution"] == 8
+    assert set(report["unused"]) == {"config", "netG", "netD"}
+
+
+class Hostile:
+    def __reduce__(self):
+        return os.system, ("touch the-pickle-ran",)
+
+
+def test_bad_input_is_one_line_and_exit_code_2(run, tmp_path, pggan, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    hostile = tmp_path / "hostile.pkl"
+    hostile.write_bytes(pickle.dumps(Hostile()))
+    (tmp_path / "taken").write_text("")
+    np.save(tmp_path / "age.npy", np.eye(24, dtype=np.float32)[:1])
+    assert run("convert", pggan, "-o", tmp_path / "model")[0] == 0
+    importing = ("boundaries", "import", "age.npy", "--name", "Young", "--model", "model")
+    for arguments in (
+        ("convert", hostile, "-o", "new"),
+        ("convert", "none.pth", "-o", "new"),
+        ("convert", pggan, "-o", "taken"),
+        ("convert", pggan, "-o", "taken/new"),
+        ("convert", pggan, "-o", "model"),
+        ("convert", pggan),
+        ("convert", pggan, "-o", "new", "--truncation", "2"),
+        ("models", "show", "none"),
+        ("models", "check", tmp_path),
+        (*importing, "--sign", "3", "--space", "z", "-o", "b.safetensors"),
+        (*importing, "--sign", "-1", "--space", "w", "-o", "b.safetensors"),
+        (*importing, "--sign", "-1", "-o", "b.safetensors"),
+        (*importing, "--sign", "-1", "--space", "z", "-o", "b.npy"),
+        ("boundaries", "export", "b.safetensors", "--name", "Young", "-o", "a.npy"),
+    ):
+        before = sorted(path.name for path in tmp_path.rglob("*"))
+        code, _, err = run(*arguments)
+        assert code == 2, arguments
+        assert err.startswith("latentedit: "), arguments
+        assert err.count("\n") == 1, err
+        assert sorted(path.name for path in tmp_path.rglob("*")) == before, arguments
+
+
+def test_boundaries_in_and_out(run, tmp_path, pggan):
+    run("convert", pggan, "-o", tmp_path / "model")
+    np.save(tmp_path / "age.npy", np.eye(24, dtype=np.float32)[:1])
+    np.save(tmp_path / "smile.npy", np.eye(24, dtype=np.float32)[1:2])
+    output = tmp_path / "model" / "boundaries.safetensors"
+    for name, sign in (("young", -1), ("smiling", 1)):
+        file = "age.npy" if name == "young" else "smile.npy"
+        options = ("--sign", sign, "--space", "z", "--model", tmp_path / "model", "-o", output)
+        code, out, _ = run("boundaries", "import", tmp_path / file, "--name", name, *options)
+        assert code == 0
+        assert "space z, for model model" in out
+    boundaries = Boundaries.load(output)
+    assert boundaries.names == ("Young", "Smiling")
+    assert boundaries.normals[0, 0] == -1
+    _, card = load_generator(tmp_path / "model")
+    assert boundaries.generator_hash == card["weights_hash"]
+    card = json.loads(output.with_suffix(".json").read_text())
+    assert card["imported_from"] == ["age.npy", "smile.npy"]
+    back = tmp_path / "back.npy"
+    arguments = ("boundaries", "export", output, "--name", "Young", "--sign", "-1", "-o", back)
+    assert run(*arguments)[0] == 0
+    assert np.array_equal(np.load(back), np.load(tmp_path / "age.npy"))
