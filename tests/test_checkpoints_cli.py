@@ -67,6 +67,23 @@ def test_convert_says_what_it_leaves_out(run, tmp_path):
     assert set(report["unused"]) == {"config", "netG", "netD"}
 
 
+def test_a_stylegan2_in_w(run, tmp_path):
+    path, bundle = tmp_path / "stylegan2.pt", tmp_path / "bundle"
+    writers.write_rosinality(path, writers.rosinality_state([8, 4]), torch.zeros(16))
+    assert run("convert", path, "-o", bundle, "--space", "w", "--truncation", "0.7")[0] == 0
+    code, out, _ = run("models", "check", bundle)
+    assert code == 0
+    assert "renders 8 x 8" in out
+    np.save(tmp_path / "age.npy", np.eye(16, dtype=np.float32)[:1])
+    options = ("--name", "Young", "--sign", -1, "--model", bundle)
+    output = bundle / "boundaries.safetensors"
+    importing = ("boundaries", "import", tmp_path / "age.npy", *options, "-o", output)
+    assert run(*importing, "--space", "z")[0] == 2
+    assert run(*importing, "--space", "w")[0] == 0
+    assert Boundaries.load(output).space == "w"
+    assert run("models", "check", bundle)[0] == 0
+
+
 class Hostile:
     def __reduce__(self):
         return os.system, ("touch the-pickle-ran",)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from latentedit.checkpoints import convert
+from latentedit.checkpoints import convert, open_bundle
 from latentedit.errors import LatentEditError
 from latentedit.generator import GeneratorConfig
 from latentedit.pretrained import load_generator
@@ -125,6 +125,19 @@ def test_w_space_samples_are_the_same_alone_and_in_a_batch(tmp_path):
     with torch.inference_mode():
         z = torch.from_numpy(in_z.network.sample(range(5)))
         agree(in_w.network(torch.from_numpy(w)), in_z.network(z))
+
+
+@pytest.mark.parametrize("space", ["z", "w"])
+def test_a_stylegan2_bundle(tmp_path, space):
+    path = tmp_path / "stylegan2.pt"
+    writers.write_rosinality(path, writers.rosinality_state([8, 4]), torch.ones(1, 16))
+    converted = convert(path, space=space, truncation=0.7)
+    network, card = open_bundle(converted.save(tmp_path / "bundle"))
+    assert card["network"] == "stylegan2"
+    assert network.config == converted.network.config
+    latent = torch.from_numpy(network.sample(range(2)))
+    with torch.inference_mode():
+        assert torch.equal(network(latent), converted.network(latent))
 
 
 def test_safetensors_and_data_parallel_prefix(tmp_path):
