@@ -1,0 +1,111 @@
+"""Drawing what the other modules measured. Plots need the extra ``plots`` (matplotlib)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from latentedit.attributes import display_name
+from latentedit.errors import LatentEditError
+from latentedit.files import atomic_path
+from latentedit.images import UInt8Array, film_strip
+
+PLOT_ENDINGS = (".png", ".svg", ".pdf")
+
+
+def check_plot(path: str | Path) -> None:
+    """Refuse early a plot that could not be drawn.
+
+    Raises:
+        LatentEditError: matplotlib is missing, or the name ends in something else than PNG, SVG
+            or PDF.
+    """
+    try:
+        import matplotlib.figure  # noqa: F401
+    except ImportError:
+        raise LatentEditError("plots need an extra: pip install 'latentedit[plots]'") from None
+    if Path(path).suffix.lower() not in PLOT_ENDINGS:
+        raise LatentEditError(f"cannot draw {path}: end its name in {', '.join(PLOT_ENDINGS)}")
+
+
+def plot_frequencies(path: str | Path, report: Mapping[str, Any]) -> None:
+    """Draw a generator report's attribute frequencies, and the band within a factor of two.
+
+    Args:
+        path: a ``.png``, ``.svg`` or ``.pdf`` file.
+        report: from `evaluation.generator.evaluate_generator`.
+
+    Raises:
+        LatentEditError: see `check_plot`, or the path cannot be written.
+    """
+    check_plot(path)
+    from matplotlib.figure import Figure
+
+    rows = sorted(report["attributes"].items(), key=lambda item: item[1]["held_out"])
+    y = np.arange(len(rows))
+    held_out = np.array([row["held_out"] for _, row in rows])
+    figure = Figure(figsize=(8, 0.22 * len(rows) + 1.4), layout="constrained")
+    axes = figure.add_subplot()
+    axes.barh(
+        y, 1.5 * held_out, 0.75, left=held_out / 2, color="#dde6ee", label="within a factor of 2"
+    )
+    known = [(i, row["labels"]) for i, (_, row) in enumerate(rows) if row["labels"] is not None]
+    if known:
+        places, labels = zip(*known, strict=True)
+        axes.plot(labels, places, "|", color="#777777", label="held-out faces, labels")
+    axes.plot(held_out, y, "o", ms=4, color="#1f5f99", label="held-out faces, classifier")
+    off = np.array([row["off"] for _, row in rows])
+    samples = np.array([row["samples"] for _, row in rows])
+    axes.plot(samples[~off], y[~off], "D", ms=4, color="#2c8a4b", label="samples, classifier")
+    if off.any():
+        axes.plot(samples[off], y[off], "D", ms=4, color="#c0392b", label="samples, off")
+    axes.set_yticks(y, [display_name(name) for name, _ in rows], fontsize=8)
+    axes.set_xlim(0, 1)
+    axes.set_ylim(-0.7, len(rows) - 0.3)
+    axes.set_xlabel("share of faces")
+    axes.set_title(f"{report['n']:,} samples of {report['model']}", fontsize=10)
+    axes.legend(loc="lower right", fontsize=8)
+    kind = Path(path).suffix.lower().removeprefix(".")
+    metadata = {"png": {"Software": ""}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}[kind]
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, format=kind, dpi=120, metadata=metadata)
+
+
+def neighbours_panel(strips: Sequence[tuple[UInt8Array, list[str]]]) -> UInt8Array:
+    """Draw samples beside their nearest training faces.
+
+    Args:
+        strips: from `evaluation.generator.nearest_training_faces`.
+
+    Returns:
+        uint8 [H, W, 3]. It shows faces of the data set: for looking at, not for publishing.
+    """
+    return film_strip(
+        [faces for faces, _ in strips],
+        captions=[captions for _, captions in strips],
+        title="Samples and their nearest training faces",
+        marked=0,
+        frame_size=96,
+    )
+
+
+def generator_rows(report: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
+    """A generator report as lines of a table: figure, samples, real, halves of the real."""
+    rows: list[tuple[str, str, str, str]] = []
+
+    def add(name: str, figure: Mapping[str, Any]) -> None:
+        cells = [figure.get(side) for side in ("samples", "real", "halves")]
+        texts = ["" if value is None else f"{value:.4g}" for value in cells]
+        rows.append((name, texts[0], texts[1], texts[2]))
+
+    for space, figures in report["spaces"].items():
+        for name, figure in figures.items():
+            add(f"{name}, {space}", figure)
+    for level, figure in report["sliced_wasserstein"].items():
+        add(f"sliced Wasserstein x1000, {level}", figure)
+    add("MS-SSIM between pairs", report["ms_ssim"])
+    add("face found by dlib", report["face_found"])
+    return rows
