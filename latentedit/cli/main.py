@@ -12,6 +12,7 @@ from latentedit.cli import (
     boundaries_npy,
     bundle,
     convert,
+    evaluate,
     faces,
     models,
     pool,
@@ -40,6 +41,7 @@ boundaries.app.command("import")(boundaries_npy.import_npy)
 boundaries.app.command("export")(boundaries_npy.export_npy)
 app.command("convert")(convert.convert)
 app.add_typer(models.app, name="models")
+app.add_typer(evaluate.app, name="evaluate")
 
 
 def _print_version(wanted: bool) -> None:

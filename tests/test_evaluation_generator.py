@@ -1,0 +1,261 @@
+"""The evaluation of a generator, end to end on a tiny one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from latentedit.attributes import ATTRIBUTES
+from latentedit.classifier import AttributeClassifier
+from latentedit.cli.main import app
+from latentedit.editor import FaceEditor
+from latentedit.errors import LatentEditError
+from latentedit.evaluation.generator import (
+    FaceSet,
+    RealFaces,
+    attribute_frequencies,
+    evaluate_generator,
+    look_at_real,
+    nearest_training_faces,
+    shrink,
+)
+from latentedit.evaluation.report import generator_rows, neighbours_panel, plot_frequencies
+from latentedit.generator import Generator
+from latentedit.images import open_image
+from latentedit.training.data import FaceData, open_face_data
+
+N, HELD_OUT = 24, 20
+
+
+@pytest.fixture
+def extras() -> None:
+    for name in ("torchmetrics", "prdc", "dlib", "face_recognition_models"):
+        pytest.importorskip(name, reason=f"{name} is missing: pip install 'latentedit[evaluate]'")
+
+
+@pytest.fixture
+def data(face_file: Path) -> FaceData:
+    return open_face_data(face_file)
+
+
+@pytest.fixture
+def editor(tiny_generator: Generator, tiny_classifier: AttributeClassifier) -> FaceEditor:
+    return FaceEditor(tiny_generator, tiny_classifier, name="tiny", device="cpu")
+
+
+@pytest.fixture
+def real(data: FaceData, tiny_classifier: AttributeClassifier) -> RealFaces:
+    return look_at_real(data, tiny_classifier, N, validation=HELD_OUT)
+
+
+def numbers(value: Any) -> list[float]:
+    if isinstance(value, dict):
+        return [number for part in value.values() for number in numbers(part)]
+    return [value] if isinstance(value, int | float) else []
+
+
+@pytest.mark.usefixtures("extras")
+def test_report(editor: FaceEditor, tiny_classifier: AttributeClassifier, real: RealFaces) -> None:
+    report, samples = evaluate_generator(editor, tiny_classifier, real)
+    assert json.loads(json.dumps(report, allow_nan=False)) == report
+    assert report["n"] == N
+    assert report["sizes"] == {"samples": N, "real": N, "reference": HELD_OUT, "halves": [22, 22]}
+    assert report["seeds"] == {"first": 10_000_000, "last": 10_000_023, "random": 0}
+    assert report["generator_hash"] == editor.generator_hash
+    assert report["data"]["source"] == "drawn discs"
+    assert set(report["spaces"]) == {"dlib", "classifier"}
+    for space in report["spaces"].values():
+        assert set(space) == {"frechet", "kernel", "precision", "recall", "density", "coverage"}
+        assert all({"samples", "real"} <= set(figure) for figure in space.values())
+        frechet = space["frechet"]
+        assert frechet["times_real"] == pytest.approx(frechet["samples"] / frechet["real"])
+        assert frechet["times_halves"] == pytest.approx(frechet["samples"] / frechet["halves"])
+    # noise from a random generator is further from drawn discs than discs are
+    assert report["spaces"]["dlib"]["frechet"]["times_real"] > 2
+    assert set(report["sliced_wasserstein"]) == {"16", "mean"}
+    assert report["sliced_wasserstein"]["mean"]["samples"] > 0
+    assert set(report["ms_ssim"]) == {"samples", "real", "scales"}
+    assert 0 <= report["face_found"]["samples"] <= 1
+    assert set(report["attributes"]) == set(ATTRIBUTES)
+    assert set(report["sources"]) >= {"frechet", "sliced_wasserstein", "face_found"}
+    np.testing.assert_array_equal(
+        samples.images[:2], editor.render(editor.sample([10_000_000, 10_000_001]))
+    )
+    assert len(generator_rows(report)) == 2 * 6 + 2 + 2
+
+
+@pytest.mark.usefixtures("extras")
+def test_real_faces_score_like_real_faces(
+    editor: FaceEditor, tiny_classifier: AttributeClassifier, real: RealFaces
+) -> None:
+    """A generator that has the training faces by heart scores what they score."""
+
+    class Memory(FaceEditor):
+        def __init__(self) -> None:
+            vars(self).update(vars(editor))
+            self._left = real.training.images
+
+        def render(self, z: Any) -> Any:
+            shown, self._left = self._left[: len(z)], self._left[len(z) :]
+            return shown
+
+    report, _ = evaluate_generator(Memory(), tiny_classifier, real)
+    compared = [
+        *(figure for space in report["spaces"].values() for figure in space.values()),
+        *report["sliced_wasserstein"].values(),
+        report["ms_ssim"],
+    ]
+    for figure in compared:
+        assert figure["samples"] == pytest.approx(figure["real"])
+
+
+@pytest.mark.usefixtures("extras")
+def test_the_same_twice_and_in_other_batches(
+    data: FaceData, tiny_generator: Generator, tiny_classifier: AttributeClassifier, real: RealFaces
+) -> None:
+    first, second = (
+        evaluate_generator(
+            FaceEditor(tiny_generator, tiny_classifier, device="cpu", batch_size=size),
+            tiny_classifier,
+            real,
+        )[0]
+        for size in (64, 7)
+    )
+    np.testing.assert_allclose(numbers(first), numbers(second), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.usefixtures("extras")
+def test_held_out_faces_are_the_last_and_larger_ones_are_reduced(
+    data: FaceData, tiny_classifier: AttributeClassifier
+) -> None:
+    real = look_at_real(data, tiny_classifier, 8, validation=10, resolution=8, seed=1)
+    assert real.reference.images.shape == (10, 8, 8, 3)
+    np.testing.assert_array_equal(real.reference.images, shrink(np.array(data.images[-10:]), 8))
+    assert real.training.images.shape == (8, 8, 8, 3)
+    pool = shrink(np.array(data.images[:-10]), 8)
+    assert all((pool == image).all((1, 2, 3)).any() for image in real.training.images)
+    assert real.labels["Male"] == pytest.approx(data.labels[-10:, 20].mean())
+    other = look_at_real(data, tiny_classifier, 8, validation=10, resolution=8, seed=2)
+    assert (other.training.images != real.training.images).any()
+
+
+def test_too_few_faces(data: FaceData, tiny_classifier: AttributeClassifier) -> None:
+    with pytest.raises(LatentEditError, match=r"only 220 training faces .* lower --n"):
+        look_at_real(data, tiny_classifier, 221, validation=20)
+    with pytest.raises(LatentEditError, match="at least 8"):
+        look_at_real(data, tiny_classifier, 7, validation=20)
+    with pytest.raises(LatentEditError, match="cannot hold out"):
+        look_at_real(data, tiny_classifier, 10, validation=1000)
+
+
+def test_attribute_frequencies() -> None:
+    def scores(*shares: float) -> np.ndarray:
+        return np.array([[share * 100 > row for share in shares] for row in range(100)], np.float32)
+
+    names = ("same", "double", "more", "half", "less", "rare", "never", "labelled")
+    rows = attribute_frequencies(
+        names,
+        scores(0.30, 0.40, 0.42, 0.10, 0.09, 0.50, 0.00, 0.10),
+        scores(0.30, 0.20, 0.20, 0.20, 0.20, 0.05, 0.00, 0.03),
+        {"same": 0.25, "labelled": 0.20},
+    )
+    assert {name for name, row in rows.items() if row["off"]} == {"more", "less", "labelled"}
+    assert rows["same"]["labels"] == 0.25
+    assert rows["double"]["labels"] is None
+    assert rows["double"]["ratio"] == pytest.approx(2)
+    assert rows["never"]["ratio"] is None
+
+
+def test_labels_that_are_not_known_count_for_nothing(
+    data: FaceData, tiny_classifier: AttributeClassifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from latentedit.evaluation import descriptors
+
+    monkeypatch.setattr(descriptors, "describe", lambda x, **_: np.zeros((len(x), 128), np.float32))
+    labels = np.array(data.labels)
+    labels[:, 0] = -1
+    labels[-8:, 1] = [1, 0, -1, -1, -1, -1, -1, 0]
+    unsure = FaceData(data.images, labels, data.ids, data.label_names, data.source)
+    found = look_at_real(unsure, tiny_classifier, 8, validation=8).labels
+    assert ATTRIBUTES[0] not in found
+    assert found[ATTRIBUTES[1]] == pytest.approx(1 / 3)
+
+
+def test_neighbours(data: FaceData, tiny_classifier: AttributeClassifier) -> None:
+    from latentedit.evaluation.generator import _classify
+
+    chosen = np.array(data.images[[3, 50, 100]])
+    features, scores = _classify(chosen, tiny_classifier, "cpu")
+    samples = FaceSet(chosen, {"classifier": features}, scores)
+    strips = nearest_training_faces(
+        samples, data, tiny_classifier, validation=20, count=2, neighbours=3
+    )
+    assert len(strips) == 2
+    for image, (faces, captions) in zip(chosen, strips, strict=False):
+        assert faces.shape == (4, 16, 16, 3)
+        np.testing.assert_array_equal(faces[0], image)
+        np.testing.assert_array_equal(faces[1], image)  # a training face finds itself
+        assert captions[:2] == ["sample", "0.00"]
+    panel = neighbours_panel(strips)
+    assert panel.dtype == np.uint8
+    assert panel.shape[1] > 4 * 96
+
+
+def report_for_plot() -> dict[str, Any]:
+    row = {"samples": 0.3, "held_out": 0.2, "labels": None, "ratio": 1.5, "off": False}
+    rows = dict.fromkeys(ATTRIBUTES, row)
+    rows["Male"] = {**row, "samples": 0.9, "labels": 0.25, "off": True}
+    return {"attributes": rows, "n": 24, "model": "tiny"}
+
+
+@pytest.mark.parametrize("ending", ["png", "svg", "pdf"])
+def test_plot(tmp_path: Path, ending: str) -> None:
+    pytest.importorskip("matplotlib", reason="pip install 'latentedit[plots]'")
+    path = tmp_path / f"frequencies.{ending}"
+    plot_frequencies(path, report_for_plot())
+    assert path.stat().st_size > 5000
+    if ending == "png":
+        assert open_image(path).shape[1] == 960
+
+
+def test_plot_with_another_ending(tmp_path: Path) -> None:
+    with pytest.raises(LatentEditError, match=r"end its name in \.png, \.svg, \.pdf"):
+        plot_frequencies(tmp_path / "frequencies.txt", report_for_plot())
+
+
+@pytest.mark.usefixtures("extras")
+def test_command(tiny_bundle: Path, face_file: Path, tmp_path: Path) -> None:
+    report, plot, panel = tmp_path / "report.json", tmp_path / "plot.png", tmp_path / "near.png"
+    result = CliRunner().invoke(
+        app,
+        [
+            *("evaluate", "generator", "--data", str(face_file), "--model", str(tiny_bundle)),
+            *("--n", "16", "--validation", "16", "--json", str(report)),
+            *("--plot", str(plot), "--neighbours", str(panel)),
+        ],
+        catch_exceptions=False,
+    )
+    assert result.exit_code == 0
+    assert "times that of real faces" in result.stdout
+    assert "face found by dlib" in result.stdout
+    assert json.loads(report.read_text())["n"] == 16
+    assert open_image(plot).size
+    assert open_image(panel).size
+
+
+def test_command_says_what_is_wrong_before_any_work(
+    tiny_bundle: Path, face_file: Path, tmp_path: Path
+) -> None:
+    arguments = ["evaluate", "generator", "--data", str(face_file), "--model", str(tiny_bundle)]
+    for wrong in (
+        ["--json", str(tmp_path / "missing" / "report.json")],
+        ["--json", str(tmp_path / "report.json"), "--plot", str(tmp_path / "plot.txt")],
+    ):
+        result = CliRunner().invoke(app, [*arguments, *wrong])
+        assert isinstance(result.exception, LatentEditError)
+        assert "\n" not in str(result.exception)
