@@ -41,6 +41,12 @@ def chain() -> Reduce:
     return Reduce(Reduce(getattr, module, "system"), f"touch {MARK}")  # type: ignore[arg-type]
 
 
+def in_network(array: bytes) -> bytes:
+    """A pickled network whose one variable is this pickled array."""
+    body = array[11:-1]  # without protocol, frame and end
+    return b"\x80\x04ctfutil\nNetwork\n)\x81}\x8c\x09variables]\x8c\x01a" + body + b"\x86asb."
+
+
 def hostile_pickles() -> dict[str, bytes]:
     """Pickles that run code, or fill memory or time, in Python's own unpickler."""
     touch = f"touch {MARK}"
@@ -76,8 +82,8 @@ def hostile_pickles() -> dict[str, bytes]:
         "huge text": head + b"X\xff\xff\xff\x7fabc.",
         "huge long": head + b"\x8b\xff\xff\xff\x7f" + b"\x01" * 99 + b".",
         "huge memo": head + b"Nr\xff\xff\xff\xff0N.",
-        "huge array": array.replace(b"K\x04\x85", b"J\xff\xff\xff\x7f\x85", 1),
-        "array of objects": array.replace(b"\x8c\x02f4", b"\x8c\x02O8"),
+        "huge array": in_network(array.replace(b"K\x04\x85", b"J\xff\xff\xff\x7f\x85", 1)),
+        "array of objects": in_network(array.replace(b"\x8c\x02f4", b"\x8c\x02O8")),
         "deep lists": head + b"]" * 300_000 + b"a" * 299_999 + b".",
         "deep tuples": head + b")" + b"\x85" * 300_000 + b".",
         "deep marks": head + b"(" * 300_000 + b".",
@@ -93,7 +99,6 @@ LIMITED = """
     import json, resource, sys, time
     sys.path.insert(0, {tests!r})
     from latentedit.checkpoints.tensors import kind_of, load_network_pickle, screen_torch
-    from latentedit.checkpoints.pickles import to_array, Call
     from latentedit.errors import LatentEditError
     resource.setrlimit(resource.RLIMIT_AS, (2**30, 2**30))
     assert "torch" not in sys.modules
@@ -105,10 +110,8 @@ LIMITED = """
                 screen_torch(path)
                 message = "accepted"
             else:
-                value = load_network_pickle(path)
-                message = "accepted" if isinstance(value, Call) else "inert"
-                if isinstance(value, Call):
-                    to_array(value, path)
+                load_network_pickle(path)
+                message = "accepted"
         except LatentEditError as error:
             message = str(error)
         results[path] = (message, time.process_time() - start)
@@ -175,6 +178,39 @@ def test_hostile_torch_files_are_refused_without_torch(tmp_path):
         assert message.startswith(str(tmp_path)), (name, message)
         assert "\n" not in message
         assert seconds < 1, (name, seconds)
+
+
+COMMAND = """
+    import sys
+    from latentedit.cli import main
+    sys.argv = ["latentedit", "convert", sys.argv[1], "-o", "bundle"]
+    try:
+        main()
+    finally:
+        status = open("/proc/self/status").read()
+        print(int(status.split("VmHWM:")[1].split()[0]), "torch" in sys.modules)
+"""
+
+
+@pytest.mark.parametrize("name", ["os.system", "huge array", "deep tuples"])
+def test_the_command_refuses_before_it_imports_torch(tmp_path, name):
+    path = tmp_path / "a.pkl"
+    path.write_bytes(hostile_pickles()[name])
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(COMMAND), str(path)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"latentedit: {path} is refused")
+    assert done.stderr.count("\n") == 1
+    peak, torch_came = done.stdout.split()
+    assert int(peak) < 200 * 1024  # kB
+    assert torch_came == "False"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a.pkl"]
 
 
 @pytest.mark.parametrize("kind", ["pkl", "pth"])

@@ -129,8 +129,7 @@ def convert(
             f"{path} is an ONNX file: use latentedit.checkpoints.protocol.OnnxGenerator as it is"
         )
     if kind == "pickle":
-        value = load_network_pickle(path)
-        reading = tensorflow_pggan.convert_tensorflow(value, str(path))
+        reading = tensorflow_pggan.convert_tensorflow(load_network_pickle(path), str(path))
         return _converted(reading, tensorflow_pggan.NAME, path)
     state = load_safetensors(path) if kind == "safetensors" else load_torch(path)
     if gan_zoo.recognise(state):

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -25,8 +25,8 @@ from torch import Tensor
 
 from latentedit.checkpoints.accounting import Reading, Shape, account, size_of
 from latentedit.checkpoints.interfacegan import check_lod
-from latentedit.checkpoints.pickles import Call, Name, to_array
 from latentedit.checkpoints.progressive import Layers, build, correlate
+from latentedit.checkpoints.tensors import PickledNetwork
 from latentedit.errors import LatentEditError
 
 NAME = "TensorFlow progressive GAN"
@@ -44,48 +44,33 @@ _AS_PUBLISHED = {
 """Options of the network that `Generator` computes; others are refused by name."""
 
 
-def convert_tensorflow(value: Any, what: str) -> Reading:
+def convert_tensorflow(networks: Sequence[PickledNetwork], what: str) -> Reading:
     """Map a network pickle, read by `tensors.load_network_pickle`, onto a `Generator`.
 
     Args:
-        value: a network or a tuple of networks; of several the one called Gs is taken, else the
-            last.
+        networks: of several the one called Gs is taken, else the last.
         what: the file, for messages.
 
     Raises:
-        LatentEditError: not such networks, variables that are missing, extra or mis-shaped,
-            options that the published generator does not have, or a level of detail above 0.
+        LatentEditError: variables that are missing, extra or mis-shaped, options that the published
+            generator does not have, or a level of detail above 0.
     """
-    networks = list(value) if isinstance(value, tuple | list) else [value]
-    if not networks or not all(_is_network(network) for network in networks):
-        raise LatentEditError(f"{what} holds no tfutil.Network: give a pickle of Karras et al.")
-    states = [network.state for network in networks]
-    if any("variables" not in state for state in states):
-        raise LatentEditError(
-            f"{what} holds networks of another kind (StyleGAN?): convert it to PyTorch with its "
-            "authors' tools first"
-        )
-    names = [str(state.get("name")) for state in states]
-    chosen = names.index("Gs") if "Gs" in names else len(states) - 1
+    names = [network.name for network in networks]
+    chosen = names.index("Gs") if "Gs" in names else len(names) - 1
     unused = {
         f"network {index} ({name})": "the moving average Gs is the generator to use"
         for index, name in enumerate(names)
         if index != chosen
     }
-    return _convert_network(states[chosen], what)._replace(unused=unused)
+    return _convert_network(networks[chosen], what)._replace(unused=unused)
 
 
-def _is_network(value: Any) -> bool:
-    return (
-        isinstance(value, Call)
-        and (value.target.name == "Network" or value.arguments[:1] == (Name("tfutil", "Network"),))
-        and isinstance(value.state, dict)
-    )
-
-
-def _convert_network(network: dict[Any, Any], what: str) -> Reading:
+def _convert_network(network: PickledNetwork, what: str) -> Reading:
     _check_options(network, what)
-    state = _variables(network["variables"], what)
+    state = {
+        name: torch.from_numpy(array.astype(np.float32))
+        for name, array in network.variables.items()
+    }
     sizes = [int(m[1]) for key in state if (m := re.match(r"(\d{1,4})x\1/", key))]
     resolution = max(sizes, default=4)
     blocks = max(1, resolution.bit_length() - 2)
@@ -147,27 +132,12 @@ def _block(index: int) -> str:
     return f"{size}x{size}"
 
 
-def _check_options(network: dict[Any, Any], what: str) -> None:
-    function = str(network.get("build_func_name", "G_paper"))
-    if function.split(".")[-1] != "G_paper":
-        raise LatentEditError(f"{what} was built by {function[:60]!r}, not by G_paper")
-    options = network.get("static_kwargs")
-    options = options.items if isinstance(options, Call) else options
+def _check_options(network: PickledNetwork, what: str) -> None:
+    if network.function.split(".")[-1] != "G_paper":
+        raise LatentEditError(f"{what} was built by {network.function!r}, not by G_paper")
     for name, published in _AS_PUBLISHED.items():
-        value = (options or {}).get(name, published)
+        value = network.options.get(name, published)
         if value != published:
             raise LatentEditError(
                 f"{what} was built with {name}={str(value)[:40]}; only {published} can be read"
             )
-
-
-def _variables(pairs: Any, what: str) -> dict[str, Tensor]:
-    state: dict[str, Tensor] = {}
-    for pair in pairs if isinstance(pairs, list | tuple) else [None]:
-        if not (isinstance(pair, tuple | list) and len(pair) == 2 and isinstance(pair[0], str)):
-            raise LatentEditError(f"{what} has no list of named variables: give a whole network")
-        array = to_array(pair[1], what)
-        if array.dtype.kind != "f":
-            raise LatentEditError(f"{what}: variable {pair[0][:60]!r} holds no floating point")
-        state[pair[0]] = torch.from_numpy(array.astype(np.float32))
-    return state

@@ -6,16 +6,25 @@ import mmap
 import zipfile
 from collections.abc import Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal, cast
 
-from latentedit.checkpoints.pickles import NUMPY_NAMES, Name, read_pickle
+from latentedit.checkpoints.pickles import (
+    NUMPY_NAMES,
+    Call,
+    Name,
+    is_call,
+    read_pickle,
+    to_array,
+)
 from latentedit.errors import LatentEditError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from numpy.typing import NDArray
     from torch import Tensor
 
 Kind = Literal["torch", "torch legacy", "safetensors", "pickle", "onnx"]
@@ -105,14 +114,78 @@ def kind_of(path: str | Path) -> Kind:
     )
 
 
-def load_network_pickle(path: str | Path) -> Any:
-    """Read a TensorFlow `tfutil.Network` pickle as inert data; see `pickles.read_pickle`.
+def screen(path: str | Path) -> None:
+    """Refuse a hostile or damaged weight file before anything large is imported or read.
+
+    Needs no torch, little time and little memory; `convert` screens again by itself.
 
     Raises:
-        LatentEditError: refused or damaged.
+        LatentEditError: refused, damaged, or no weight file.
     """
+    kind = kind_of(path)
+    if kind == "pickle":
+        load_network_pickle(path)
+    elif kind in ("torch", "torch legacy"):
+        screen_torch(path)
+
+
+@dataclass(frozen=True)
+class PickledNetwork:
+    """What a `tfutil.Network` pickle holds that matters.
+
+    Attributes:
+        name: such as G, D or Gs.
+        function: the function that built it, such as ``G_paper``.
+        options: the arguments of that function.
+        variables: floating-point arrays by name.
+    """
+
+    name: str
+    function: str
+    options: Mapping[str, Any]
+    variables: Mapping[str, NDArray[Any]]
+
+
+def load_network_pickle(path: str | Path) -> list[PickledNetwork]:
+    """Read a TensorFlow `tfutil.Network` pickle, one network or a tuple, as inert data.
+
+    Needs neither TensorFlow nor torch; see `pickles.read_pickle`.
+
+    Raises:
+        LatentEditError: refused, damaged, or no such networks.
+    """
+    what = str(path)
     with _mapped(Path(path)) as file:
-        return read_pickle(file, NUMPY_NAMES | NETWORK_NAMES, str(path))
+        value = read_pickle(file, NUMPY_NAMES | NETWORK_NAMES, what)
+    networks = list(value) if isinstance(value, tuple | list) else [value]
+    if not networks or not all(is_call(network, "Network") for network in networks):
+        raise LatentEditError(f"{what} holds no tfutil.Network: give a pickle of Karras et al.")
+    return [_network(network.state, what) for network in networks]
+
+
+def _network(state: Any, what: str) -> PickledNetwork:
+    if not isinstance(state, dict) or "variables" not in state or "components" in state:
+        raise LatentEditError(
+            f"{what} holds networks of another kind (StyleGAN?): convert it to PyTorch with its "
+            "authors' tools first"
+        )
+    variables: dict[str, NDArray[Any]] = {}
+    pairs = state["variables"]
+    for pair in pairs if isinstance(pairs, list | tuple) else [None]:
+        if not (isinstance(pair, tuple | list) and len(pair) == 2 and isinstance(pair[0], str)):
+            raise LatentEditError(f"{what} has no list of named variables: give a whole network")
+        array = to_array(pair[1], what)
+        if array.dtype.kind != "f":
+            raise LatentEditError(f"{what}: variable {pair[0][:60]!r} holds no floating point")
+        variables[pair[0]] = array
+    options = state.get("static_kwargs")
+    options = options.items if isinstance(options, Call) else options
+    return PickledNetwork(
+        name=str(state.get("name"))[:60],
+        function=str(state.get("build_func_name", "G_paper"))[:60],
+        options=options if isinstance(options, dict) else {},
+        variables=variables,
+    )
 
 
 def load_torch(path: str | Path) -> dict[str, Any]:

@@ -31,6 +31,10 @@ def convert(
     as_json: Annotated[bool, typer.Option("--json", help="Print what was done as JSON.")] = False,
 ) -> None:
     """Read a published generator safely and write it as a bundle that every command loads."""
+    from latentedit.checkpoints.tensors import screen
+
+    screen(source)  # a hostile file is refused before torch is even imported
+
     from latentedit.checkpoints import convert as read
 
     converted = read(source, space=space.value, truncation=truncation)
