@@ -1,125 +1,33 @@
-"""Discounted projection, steps and recipes: what an edit is, in numbers. No torch here.
-
-The commands, the sliders and the scripts read their defaults from this module.
-"""
+"""Edits in numbers: holds, steps, distances to reach, and recipes to make them again. No torch."""
 
 from __future__ import annotations
 
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict, dataclass, fields
+from numbers import Real
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from latentedit import defaults
 from latentedit.attributes import find_attribute
 from latentedit.boundaries import Boundaries, Float64Array
 from latentedit.errors import LatentEditError
-
-DEFAULT_HOLD = "auto"
-DEFAULT_FRAMES = 7
-DEFAULT_SEED = 0
-DEFAULT_DISCOUNT = 1.0
-"""Discount of an attribute that is held by name alone: held fully."""
-
-MIN_RESIDUAL = 1e-3
-"""Shortest |v| accepted: below it the holds leave nothing of the edit but rounding noise."""
+from latentedit.latents import MAX_SEED
+from latentedit.projection import Direction, discounted_direction
 
 Hold = str | Sequence[str] | Mapping[str, float]
 """What ``hold=`` accepts: "auto", "all", "none", a name, names, or {name: discount}."""
 
+RECIPE_VERSION = 1
+MAX_FRAMES = 120
+MAX_STEP = 1000.0
+"""Largest step or distance; z lies on a sphere of radius 22.6, so this is far out of any face."""
 
-@dataclass(frozen=True)
-class Direction:
-    """Where one edit leads.
-
-    Attributes:
-        vector: float64 [D], unit length.
-        residual: |v| before normalising, 0 to 1: what the holds left of the attribute's normal.
-        gain: change of the attribute's own signed distance per unit of step (n_p . vector).
-    """
-
-    vector: Float64Array
-    residual: float
-    gain: float
-
-
-def discounted_direction(
-    boundaries: Boundaries, attribute: str, holds: Mapping[str, float]
-) -> Direction:
-    """Discounted projection of one boundary's normal onto what the holds leave free.
-
-    With N the held normals and L = diag((1 - g) / g),
-
-        v = n_p - N^T (N N^T + L)^-1 N n_p,
-
-    the minimiser of |v - n_p|^2 + sum_h (g_h / (1 - g_h)) (n_h . v)^2. Discount 1 is orthogonal
-    projection (the conditional manipulation of Shen et al. 2020, for any number of conditions),
-    discount 0 leaves an attribute free. Solved as a least-squares problem in [sqrt(w) N; I], which
-    stays accurate where held boundaries are nearly collinear.
-
-    Args:
-        attribute: p, a name in `boundaries`.
-        holds: discounts g in [0, 1] by name; p itself is ignored.
-
-    Raises:
-        LatentEditError: unknown name, discount outside [0, 1], or p lies in the span of the
-            held normals.
-    """
-    own = boundaries.index(attribute)
-    normal = boundaries.normals[own]
-    discounts = {
-        row: discount
-        for name, discount in _checked_holds(boundaries, holds).items()
-        if (row := boundaries.index(name)) != own and discount > 0
-    }
-    full = [row for row, discount in discounts.items() if discount == 1]
-    soft = [row for row, discount in discounts.items() if discount < 1]
-    basis = _orthonormal(boundaries.normals[full])
-    free = _remove(basis, normal)
-    if soft:
-        # within the space the full holds leave free, the soft ones are a ridge problem:
-        # minimise |v - free|^2 + |S v|^2, S = sqrt(g / (1 - g)) * held normals
-        held = np.stack([_remove(basis, boundaries.normals[row]) for row in soft])
-        weights = np.sqrt([discounts[row] / (1 - discounts[row]) for row in soft])
-        system = np.vstack((np.eye(len(normal)), weights[:, None] * held))
-        target = np.concatenate((free, np.zeros(len(soft))))
-        free = _remove(basis, np.linalg.lstsq(system, target, rcond=None)[0])
-    residual = float(np.linalg.norm(free))
-    if residual < MIN_RESIDUAL:
-        culprit = max(discounts, key=lambda row: abs(float(boundaries.normals[row] @ normal)))
-        raise LatentEditError(
-            f"{boundaries.names[own]} cannot move while the holds stand: nothing of its direction "
-            f"is left; free {boundaries.names[culprit]}, the closest of them"
-        )
-    vector = free / residual
-    return Direction(vector, residual, float(vector @ normal))
-
-
-def _orthonormal(rows: Float64Array) -> Float64Array:
-    """An orthonormal basis [R, D] of the rows' span; near-copies of one row count once."""
-    if not len(rows):
-        return rows
-    _, sizes, basis = np.linalg.svd(rows, full_matrices=False)
-    return np.asarray(basis[sizes > 1e-9 * sizes[0]])
-
-
-def _remove(basis: Float64Array, vector: NDArray[Any]) -> Float64Array:
-    for _ in range(2):  # twice is enough (Kahan): the rest is orthogonal to machine precision
-        vector = vector - basis.T @ (basis @ vector)
-    return vector
-
-
-def _checked_holds(boundaries: Boundaries, holds: Mapping[str, float]) -> dict[str, float]:
-    checked = {}
-    for name, discount in holds.items():
-        known = find_attribute(name, boundaries.names)
-        if not (isinstance(discount, int | float) and 0 <= discount <= 1):
-            raise LatentEditError(f"discount {discount!r} of {known} must lie between 0 and 1")
-        checked[known] = float(discount)
-    return checked
+Value = TypeVar("Value")
 
 
 def resolve_holds(
@@ -128,6 +36,7 @@ def resolve_holds(
     """Return {name: discount} that `hold` means for one edit; edited attributes are never held.
 
     Args:
+        boundaries: known names, and the holds that "auto" stands for.
         attribute: the attribute that moves.
         edited: all attributes that move together.
         hold: see `Hold`.
@@ -136,89 +45,263 @@ def resolve_holds(
         LatentEditError: unknown word, name or discount.
     """
     if isinstance(hold, Mapping):
-        holds = _checked_holds(boundaries, hold)
+        holds = _spelt(boundaries, hold)
     elif hold == "none":
         holds = {}
     elif hold == "all":
-        holds = dict.fromkeys(boundaries.names, DEFAULT_DISCOUNT)
+        holds = dict.fromkeys(boundaries.names, defaults.DISCOUNT)
     elif hold == "auto":
         holds = dict(boundaries.auto.get(find_attribute(attribute, boundaries.names), {}))
+    elif isinstance(hold, str):
+        holds = _spelt(boundaries, {hold: defaults.DISCOUNT})
+    elif isinstance(hold, Sequence):
+        holds = _spelt(boundaries, dict.fromkeys(hold, defaults.DISCOUNT))
     else:
-        named = [hold] if isinstance(hold, str) else list(hold)
-        holds = {find_attribute(name, boundaries.names): DEFAULT_DISCOUNT for name in named}
+        raise LatentEditError(f"cannot hold {hold!r}: give auto, all, none, names or discounts")
     free = {find_attribute(name, boundaries.names) for name in (attribute, *edited)}
-    return {name: discount for name, discount in holds.items() if name not in free}
+    return {
+        name: _number(discount, f"discount of {name}", 0, 1)
+        for name, discount in holds.items()
+        if name not in free
+    }
 
 
 def parse_hold(text: str) -> Hold:
     """Read ``auto``, ``all``, ``none`` or ``NAME[=DISCOUNT],...`` as typed on the command line.
 
     Raises:
-        LatentEditError: a discount that is not a number.
+        LatentEditError: another syntax, a discount that is not a number, or a name given twice.
     """
     if text.strip().lower() in ("auto", "all", "none"):
         return text.strip().lower()
-    holds = {}
+    holds: dict[str, float] = {}
     for part in text.split(","):
-        name, equals, value = part.partition("=")
+        name, equals, value = (piece.strip() for piece in part.partition("="))
+        if name in holds:
+            raise LatentEditError(f"{name} is held twice: name it once")
         try:
-            holds[name.strip()] = float(value) if equals else DEFAULT_DISCOUNT
+            holds[name] = float(value) if equals else defaults.DISCOUNT
         except ValueError:
+            name = ""
+        if not name:
             raise LatentEditError(
-                f"cannot read hold {part!r}: write NAME or NAME=DISCOUNT, say Male=0.8"
-            ) from None
+                f"cannot read hold {part!r}: write auto, all, none, NAME or NAME=DISCOUNT, "
+                "say Male=0.8"
+            )
     return holds
 
 
-def displacement(
+def _spelt(boundaries: Boundaries, values: Mapping[str, Value]) -> dict[str, Value]:
+    """The same values under canonical names."""
+    spelt: dict[str, Value] = {}
+    for name, value in values.items():
+        if not isinstance(name, str):
+            raise LatentEditError(f"{name!r} is not the name of an attribute")
+        known = find_attribute(name, boundaries.names)
+        if known in spelt:
+            raise LatentEditError(f"{known} is named twice: name it once")
+        spelt[known] = value
+    return spelt
+
+
+def _number(value: Any, label: str, low: float = -MAX_STEP, high: float = MAX_STEP) -> float:
+    """Return `value` as a float in [low, high]; `label` says what it is."""
+    number: Any = value if isinstance(value, Real) and not isinstance(value, bool) else math.nan
+    if low <= number <= high:
+        return float(number)
+    raise LatentEditError(
+        f"{label} cannot be {value!r}: give a number from {low:.10g} to {high:.10g}"
+    )
+
+
+@dataclass(frozen=True)
+class EditRecipe:
+    """Everything needed to make an edit again; stored in pictures as JSON.
+
+    Attributes:
+        model: name of the bundle.
+        generator_hash: of its generator.
+        seeds: of the faces, or None where latents were given.
+        steps: signed displacement in latent units by attribute, relative to each face.
+        to: instead, the signed distance from the boundary to reach, by attribute.
+        holds: for each edited attribute {name: discount} of what it must not change.
+        frames: frames of the film strip.
+
+    Raises:
+        LatentEditError: no edit, an attribute edited twice or held too, or a number out of range.
+    """
+
+    model: str
+    generator_hash: str
+    seeds: tuple[int, ...] | None
+    steps: dict[str, float]
+    to: dict[str, float]
+    holds: dict[str, dict[str, float]]
+    frames: int = defaults.FRAMES
+
+    def __post_init__(self) -> None:
+        edited = {*self.steps, *self.to}
+        if not edited:
+            raise LatentEditError("no attribute to edit: name at least one")
+        for name in self.steps.keys() & self.to.keys():
+            raise LatentEditError(f"{name} has both a step and a distance to reach: give one")
+        for name, step in self.steps.items():
+            _number(step, f"step of {name}")
+        for name, goal in self.to.items():
+            _number(goal, f"distance of {name}")
+        if self.holds.keys() != edited:
+            raise LatentEditError(f"holds must be given for {', '.join(sorted(edited))}, no others")
+        for held in self.holds.values():
+            for name in held.keys() & edited:
+                raise LatentEditError(f"{name} is both moved and held: release it")
+            for name, discount in held.items():
+                _number(discount, f"discount of {name}", 0, 1)
+        for seed in self.seeds or ():
+            _number(seed, "a seed", 0, MAX_SEED)
+        if not 2 <= self.frames <= MAX_FRAMES:
+            raise LatentEditError(f"a film strip has 2 to {MAX_FRAMES} frames, not {self.frames}")
+
+    @property
+    def edited(self) -> tuple[str, ...]:
+        """Names of the attributes that move."""
+        return (*self.steps, *self.to)
+
+    @property
+    def fractions(self) -> NDArray[np.float64]:
+        """Share of the edit at each frame, float64 [frames], from 0 (the original) to 1."""
+        return np.linspace(0, 1, self.frames)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain data for JSON, marked with the format's version."""
+        seeds = None if self.seeds is None else list(self.seeds)
+        return {"latentedit": RECIPE_VERSION, **asdict(self), "seeds": seeds}
+
+    def to_json(self) -> str:
+        """Return one line of JSON."""
+        return json.dumps(self.as_dict())
+
+    @classmethod
+    def from_json(cls, text: str) -> EditRecipe:
+        """Read `to_json`'s output, and nothing else.
+
+        Raises:
+            LatentEditError: not JSON, not a recipe, unknown or missing entries, wrong types, or
+                see `EditRecipe`.
+        """
+        try:
+            values = json.loads(text, parse_constant=_refuse, object_pairs_hook=_without_repeats)
+        except (ValueError, TypeError, RecursionError):
+            raise LatentEditError("this is not an edit recipe: it is not JSON") from None
+        if not _is_recipe(values):
+            raise LatentEditError("this is not an edit recipe that this version can read")
+        del values["latentedit"]
+        seeds = values.pop("seeds")
+        return cls(**values, seeds=None if seeds is None else tuple(seeds))
+
+
+def _refuse(constant: str) -> float:
+    raise ValueError(constant)
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    entries = dict(pairs)
+    if len(entries) < len(pairs):
+        raise ValueError("a key is given twice")
+    return entries
+
+
+def _is_recipe(values: Any) -> bool:
+    """Whether decoded JSON has the entries of a recipe and their types."""
+    names = {"latentedit", *(entry.name for entry in fields(EditRecipe))}
+    return (
+        isinstance(values, dict)
+        and values.keys() == names
+        and isinstance(values["model"], str)
+        and isinstance(values["generator_hash"], str)
+        and (values["seeds"] is None or isinstance(values["seeds"], list))
+        and all(type(whole) is int for whole in (values["frames"], *(values["seeds"] or ())))
+        and type(values["latentedit"]) is int
+        and values["latentedit"] == RECIPE_VERSION
+        and all(isinstance(values[name], dict) for name in ("steps", "to", "holds"))
+        and all(isinstance(held, dict) for held in values["holds"].values())
+    )
+
+
+def make_recipe(
     boundaries: Boundaries,
-    z: ArrayLike,
     steps: Mapping[str, float],
+    hold: Hold = defaults.HOLD,
     *,
     to: Mapping[str, float] | None = None,
-    hold: Hold = DEFAULT_HOLD,
-) -> Float64Array:
-    """Return what an edit adds to each latent: the sum of its attributes' displacements.
-
-    Each attribute moves along its own discounted direction, holding everything that `hold` names
-    except the attributes edited with it. Directions depend on the set of edits alone, so their
-    order does not matter.
+    seeds: Sequence[int] | None = None,
+    frames: int = defaults.FRAMES,
+    model: str = "unnamed",
+) -> EditRecipe:
+    """Describe an edit with names spelt canonically and holds resolved.
 
     Args:
+        boundaries: known names, and the holds that "auto" stands for.
+        steps: signed displacement in latent units by attribute, relative to each face.
+        hold: what must not change; see `Hold`. Attributes edited together never hold each other.
+        to: instead, the signed distance from the boundary to reach, by attribute.
+        seeds: of the faces, where they come from seeds.
+        frames: frames of the film strip.
+        model: name of the bundle.
+
+    Raises:
+        LatentEditError: unknown names, or see `EditRecipe`.
+    """
+    steps, to = _spelt(boundaries, steps), _spelt(boundaries, to or {})
+    edited = sorted({*steps, *to})
+    return EditRecipe(
+        model=model,
+        generator_hash=boundaries.generator_hash,
+        seeds=None if seeds is None else tuple(int(seed) for seed in seeds),
+        steps={name: _number(step, f"step of {name}") for name, step in steps.items()},
+        to={name: _number(goal, f"distance of {name}") for name, goal in to.items()},
+        holds={name: resolve_holds(boundaries, name, edited, hold) for name in edited},
+        frames=frames,
+    )
+
+
+def displacement(boundaries: Boundaries, z: ArrayLike, recipe: EditRecipe) -> Float64Array:
+    """Return what an edit adds to each latent: the sum of its attributes' displacements.
+
+    Each attribute moves along its own discounted direction. Directions depend on the set of edits
+    alone, so their order does not matter, to the last bit. Distances to reach are met exactly, all
+    of them together and after the steps.
+
+    Args:
+        boundaries: of the generator that the recipe names.
         z: float [N, D].
-        steps: signed displacement by attribute, in latent units, relative to each face.
-        to: instead, the signed distance from the boundary to reach, by attribute. Several targets
-            are met together.
-        hold: what must not change.
+        recipe: what to do.
 
     Returns:
         float64 [N, D].
 
     Raises:
-        LatentEditError: no edit, an attribute edited twice, a value that is not finite, or see
-            `discounted_direction`.
+        LatentEditError: a recipe for another generator, latents of another shape, holds that leave
+            nothing of an edit, or distances that cannot be reached together.
     """
-    steps = {find_attribute(name, boundaries.names): value for name, value in steps.items()}
-    goals = {find_attribute(name, boundaries.names): value for name, value in (to or {}).items()}
-    twice = sorted(steps.keys() & goals.keys())
-    if twice:
-        raise LatentEditError(f"{twice[0]} has both a step and a distance to reach: give one")
-    for name, value in (*steps.items(), *goals.items()):
-        if not isinstance(value, int | float | np.number) or not math.isfinite(value):
-            raise LatentEditError(f"step {value!r} of {name} is not a finite number")
-    edited = [*steps, *goals]
-    if not edited:
-        raise LatentEditError("no attribute to edit: name at least one")
-    directions = {
-        name: discounted_direction(boundaries, name, resolve_holds(boundaries, name, edited, hold))
-        for name in sorted(edited)
-    }
+    if recipe.generator_hash != boundaries.generator_hash:
+        raise LatentEditError(
+            f"the recipe is for generator {recipe.generator_hash} ({recipe.model}), not for "
+            f"{boundaries.generator_hash}: use that model"
+        )
     latents = np.asarray(z, dtype=np.float64)
+    if latents.ndim != 2 or latents.shape[1] != boundaries.normals.shape[1]:
+        raise LatentEditError(
+            f"latents must have shape [N, {boundaries.normals.shape[1]}], got {list(latents.shape)}"
+        )
+    directions = {
+        name: discounted_direction(boundaries, name, recipe.holds[name])
+        for name in sorted(recipe.edited)
+    }
     moved = np.zeros_like(latents)
-    for name in sorted(steps):
-        moved += steps[name] * directions[name].vector
-    if goals:
-        moved += _reach(boundaries, latents + moved, goals, directions)
+    for name in sorted(recipe.steps):
+        moved += recipe.steps[name] * directions[name].vector
+    if recipe.to:
+        moved += _reach(boundaries, latents + moved, recipe.to, directions)
     return moved
 
 
@@ -235,108 +318,7 @@ def _reach(
     effect = boundaries.normals[rows] @ vectors.T  # [G, G]: of each step on each distance
     if np.linalg.cond(effect) > 1e6:
         raise LatentEditError(
-            f"{' and '.join(names)} cannot be reached together: hold fewer attributes"
+            f"{' and '.join(names)} cannot be reached together: leave one out or hold fewer"
         )
     missing = np.array([goals[name] for name in names]) - boundaries.distances(latents)[:, rows]
     return np.asarray(np.linalg.solve(effect, missing.T).T @ vectors, dtype=np.float64)
-
-
-@dataclass(frozen=True)
-class EditRecipe:
-    """Everything needed to make an edit again; stored in pictures as JSON.
-
-    Attributes:
-        model: name of the bundle.
-        generator_hash: of its generator.
-        seeds: of the faces, or None where latents were given.
-        steps: signed displacement by attribute.
-        to: distance to reach by attribute.
-        holds: for each edited attribute the resolved {name: discount}.
-    """
-
-    model: str
-    generator_hash: str
-    seeds: tuple[int, ...] | None
-    steps: dict[str, float]
-    to: dict[str, float]
-    holds: dict[str, dict[str, float]]
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return plain data for JSON, marked with the format's version."""
-        return {"latentedit": 1, **asdict(self)}
-
-    def to_json(self) -> str:
-        """Return one line of JSON."""
-        return json.dumps(self.as_dict())
-
-    @classmethod
-    def from_json(cls, text: str) -> EditRecipe:
-        """Read `to_json`'s output.
-
-        Raises:
-            LatentEditError: not JSON, not a recipe, or values out of range.
-        """
-        try:
-            values: dict[str, Any] = json.loads(text, parse_constant=_refuse)
-            if values.pop("latentedit") != 1:
-                raise ValueError
-            seeds = values["seeds"]
-            return cls(
-                model=str(values["model"]),
-                generator_hash=str(values["generator_hash"]),
-                seeds=None if seeds is None else tuple(int(seed) for seed in seeds),
-                steps=_finite(values["steps"]),
-                to=_finite(values["to"]),
-                holds={str(name): _finite(held) for name, held in values["holds"].items()},
-            )
-        except (ValueError, KeyError, TypeError, AttributeError):
-            raise LatentEditError("this is not an edit recipe of latentedit") from None
-
-
-def _refuse(constant: str) -> float:
-    raise ValueError(constant)
-
-
-def _finite(values: Mapping[str, Any]) -> dict[str, float]:
-    numbers = {str(name): float(value) for name, value in values.items()}
-    if not all(math.isfinite(value) for value in numbers.values()):
-        raise ValueError
-    return numbers
-
-
-def frame_fractions(frames: int) -> NDArray[np.float64]:
-    """Shares of the edit shown in a film strip of `frames` frames: 0 (the original) to 1.
-
-    Raises:
-        LatentEditError: fewer than 2 frames.
-    """
-    if frames < 2:
-        raise LatentEditError(f"a film strip needs at least 2 frames, not {frames}")
-    return np.linspace(0, 1, frames)
-
-
-def make_recipe(
-    boundaries: Boundaries,
-    steps: Mapping[str, float],
-    hold: Hold = DEFAULT_HOLD,
-    *,
-    to: Mapping[str, float] | None = None,
-    seeds: Sequence[int] | None = None,
-    model: str = "unnamed",
-) -> EditRecipe:
-    """Describe an edit with names spelt canonically and holds resolved.
-
-    Raises:
-        LatentEditError: unknown names or discounts.
-    """
-    known = {find_attribute(name, boundaries.names): value for name, value in steps.items()}
-    goals = {find_attribute(name, boundaries.names): value for name, value in (to or {}).items()}
-    edited = sorted({*known, *goals})
-    return EditRecipe(
-        model=model,
-        generator_hash=boundaries.generator_hash,
-        seeds=None if seeds is None else tuple(seeds),
-        steps=known,
-        to=goals,
-        holds={name: resolve_holds(boundaries, name, edited, hold) for name in edited},
-    )

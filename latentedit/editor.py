@@ -9,9 +9,9 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
-from latentedit import editing, latents
+from latentedit import defaults, editing, latents
 from latentedit.attributes import ATTRIBUTES
 from latentedit.boundaries import Boundaries
 from latentedit.classifier import AttributeClassifier
@@ -42,10 +42,12 @@ class FaceEditor:
         boundaries: needed by `edit` and `distances`; must belong to `generator`.
         name: what recipes call the model.
         device: auto, cpu, cuda, mps.
-        batch_size: faces that are rendered or looked at together.
+        batch_size: faces that go through a network together, always exactly so many: the last
+            batch is filled up. By default 8 on a CPU, where larger batches gain nothing, and 64
+            elsewhere.
 
     Raises:
-        LatentEditError: the boundaries belong to another generator.
+        LatentEditError: the boundaries belong to another generator, or no such device.
     """
 
     def __init__(
@@ -57,36 +59,41 @@ class FaceEditor:
         *,
         name: str = "unnamed",
         device: str = "auto",
-        batch_size: int = 64,
+        batch_size: int | None = None,
     ) -> None:
         self.name = name
         self.device = pick_device(device)
+        if batch_size is None:
+            batch_size = 8 if self.device.type == "cpu" else 64
+        if batch_size < 1:
+            raise LatentEditError(f"batch size {batch_size} cannot be: give 1 or more")
         self.batch_size = batch_size
         self.generator_hash = weights_hash(generator)
-        self._generator = place(generator, self.device).eval()
-        self._classifier = place(classifier, self.device).eval() if classifier else None
-        self._age_estimator = age_estimator
-        self._boundaries = boundaries
         if boundaries is not None:
             check_boundaries(boundaries, self.generator_hash)
+        self._generator = place(generator, self.device).eval()
+        self._classifier = place(classifier, self.device).eval() if classifier else None
+        if isinstance(age_estimator, nn.Module):
+            age_estimator = place(age_estimator, self.device).eval()
+        self._age_estimator = age_estimator
+        self._boundaries = boundaries
 
     @classmethod
     def load(cls, model: str | Path | None = None, *, device: str = "auto") -> FaceEditor:
         """Load a bundle: the default, a shipped one by name, or a folder.
 
         Raises:
-            LatentEditError: no such bundle, a part with a wrong checksum or shape, or boundaries
-                of another generator. A missing classifier or missing boundaries are no error here;
-                the calls that need them say how to make them.
+            LatentEditError: no such bundle, a part with a wrong checksum or shape, half a part, or
+                boundaries of another generator. A bundle without classifier or boundaries is no
+                error here; the calls that need them say how to make them.
         """
         folder = find_bundle(model)
         generator, _ = load_generator(folder)
-        has_classifier = (folder / "classifier.json").exists()
-        has_boundaries = (folder / BOUNDARIES_FILE).exists()
+        has = {path.stem for path in folder.iterdir() if path.suffix in (".safetensors", ".json")}
         return cls(
             generator,
-            load_classifier(folder)[0] if has_classifier else None,
-            boundaries=Boundaries.load(folder / BOUNDARIES_FILE) if has_boundaries else None,
+            load_classifier(folder)[0] if "classifier" in has else None,
+            boundaries=Boundaries.load(folder / BOUNDARIES_FILE) if "boundaries" in has else None,
             name=folder.resolve().name,
             device=device,
         )
@@ -107,6 +114,15 @@ class FaceEditor:
         return self._classifier.config.attributes if self._classifier else ATTRIBUTES
 
     @property
+    def classifier_hash(self) -> str:
+        """Hash of the classifier's weights.
+
+        Raises:
+            LatentEditError: this model has none.
+        """
+        return weights_hash(self._require_classifier())
+
+    @property
     def boundaries(self) -> Boundaries:
         """The boundaries.
 
@@ -124,32 +140,34 @@ class FaceEditor:
         """Return one latent a seed, float32 [N, D]; see `latents.sample`."""
         return latents.sample(seeds, self.latent_dim)
 
+    @torch.inference_mode()
     def render(self, z: ArrayLike) -> UInt8Array:
         """Render latents [N, D] -> uint8 [N, H, W, 3], RGB.
 
-        In float32 and in rows that do not touch each other, so a latent gives the same picture
-        alone and in a batch.
+        Always `batch_size` rows at a time: convolutions add up in another order in batches of
+        another size, and now and then a pixel rounds the other way. So a latent gives the same
+        picture alone and in any company.
 
         Raises:
             LatentEditError: z of another shape, or not finite.
         """
         z = latents.check_latents(z, self.latent_dim)
         images = []
-        with torch.inference_mode():
-            for rows in self._batches(z):
-                images.append(to_uint8(self._generator(torch.from_numpy(rows).to(self.device))))
+        for rows, count in self._batches(z):
+            batch = torch.from_numpy(rows).to(self.device)
+            images.append(to_uint8(self._generator(batch)[:count]))
         return np.concatenate(images)
 
+    @torch.inference_mode()
     def score(self, images: UInt8Array) -> NDArray[np.float32]:
         """Return attribute probabilities of uint8 [N, H, W, 3] faces, float32 [N, 40].
 
         Raises:
             LatentEditError: the model has no classifier, or images of another shape or dtype.
         """
-        if self._classifier is None:
-            raise LatentEditError(f"model {self.name} has no classifier: add one to the bundle")
-        return torch.sigmoid(self._look(self._classifier, images)).numpy()
+        return torch.sigmoid(self._look(self._require_classifier(), images)).numpy()
 
+    @torch.inference_mode()
     def age(self, images: UInt8Array) -> NDArray[np.float32]:
         """Return estimated years of uint8 [N, H, W, 3] faces, float32 [N].
 
@@ -168,7 +186,7 @@ class FaceEditor:
         self,
         z: ArrayLike,
         steps: Mapping[str, float] | None = None,
-        hold: Hold = editing.DEFAULT_HOLD,
+        hold: Hold = defaults.HOLD,
         *,
         to: Mapping[str, float] | None = None,
     ) -> NDArray[np.float32]:
@@ -187,35 +205,51 @@ class FaceEditor:
             LatentEditError: unknown attributes, values out of range, or holds that leave nothing.
         """
         z = latents.check_latents(z, self.latent_dim)
-        moved = editing.displacement(self.boundaries, z, steps or {}, to=to, hold=hold)
-        return (z + moved).astype(np.float32)
+        return self.apply(self.recipe(steps or {}, hold, to=to), z)
+
+    def apply(self, recipe: EditRecipe, z: ArrayLike) -> NDArray[np.float32]:
+        """Make a recipe's edit of latents [N, D] -> float32 [N, D].
+
+        Raises:
+            LatentEditError: a recipe for another model, or see `edit`.
+        """
+        z = latents.check_latents(z, self.latent_dim)
+        return (z + editing.displacement(self.boundaries, z, recipe)).astype(np.float32)
 
     def recipe(
         self,
         steps: Mapping[str, float],
-        hold: Hold = editing.DEFAULT_HOLD,
+        hold: Hold = defaults.HOLD,
         *,
         to: Mapping[str, float] | None = None,
         seeds: Sequence[int] | None = None,
+        frames: int = defaults.FRAMES,
     ) -> EditRecipe:
-        """Describe an edit so that it can be made again."""
+        """Describe an edit so that it can be made again; see `editing.make_recipe`."""
         return editing.make_recipe(
-            self.boundaries, steps, hold, to=to, seeds=seeds, model=self.name
+            self.boundaries, steps, hold, to=to, seeds=seeds, frames=frames, model=self.name
         )
+
+    def _require_classifier(self) -> AttributeClassifier:
+        if self._classifier is None:
+            raise LatentEditError(f"model {self.name} has no classifier: add one to the bundle")
+        return self._classifier
 
     def _look(self, network: AgeEstimator, images: UInt8Array) -> Tensor:
         outputs = []
-        with torch.inference_mode():
-            for batch in self._batches(images):
-                with autocast(self.device, enabled=self.device.type != "mps"):
-                    outputs.append(network(to_tensor(batch, self.device)).float().cpu())
-        return torch.cat(outputs)
+        with autocast(self.device, enabled=self.device.type != "mps"):
+            for rows, count in self._batches(np.asarray(images)):
+                outputs.append(network(to_tensor(rows, self.device))[:count])
+        return torch.cat(outputs).float().cpu()
 
-    def _batches(self, rows: NDArray[Any]) -> Iterator[NDArray[Any]]:
-        if not len(rows):
+    def _batches(self, rows: NDArray[Any]) -> Iterator[tuple[NDArray[Any], int]]:
+        """Batches of exactly `batch_size` rows, and how many of them count."""
+        if not rows.size:
             raise LatentEditError("nothing to do: no face was given")
         for start in range(0, len(rows), self.batch_size):
-            yield rows[start : start + self.batch_size]
+            batch = rows[start : start + self.batch_size]
+            missing = self.batch_size - len(batch)
+            yield np.concatenate((batch, np.repeat(batch[-1:], missing, axis=0))), len(batch)
 
 
 def check_boundaries(boundaries: Boundaries, generator_hash: str) -> None:

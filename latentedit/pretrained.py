@@ -9,11 +9,12 @@ from typing import Any, TypeVar
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import nn
+from torch import Tensor, nn
 
+from latentedit.cards import card_path, load_card, save_with_card
 from latentedit.classifier import AttributeClassifier, ClassifierConfig
 from latentedit.errors import LatentEditError
-from latentedit.files import atomic_path, make_folder, read_json, sha256, write_json
+from latentedit.files import make_folder
 from latentedit.generator import Generator, GeneratorConfig
 from latentedit.hashing import weights_hash
 
@@ -42,21 +43,21 @@ def find_bundle(name: str | Path | None = None) -> Path:
     Raises:
         LatentEditError: neither a name nor a folder.
     """
-    name = DEFAULT_BUNDLE if name is None else name
-    for root in _ROOTS:
-        if (root / name).is_dir():
-            return root / name
-    if Path(name).is_dir():
+    name = str(DEFAULT_BUNDLE if name is None else name)
+    if name in bundle_names():
+        return next(root / name for root in _ROOTS if (root / name / "generator.json").is_file())
+    if name and Path(name).is_dir():
         return Path(name)
     raise LatentEditError(
-        f"no model {str(name)!r}: give a folder, or one of: {', '.join(bundle_names()) or 'none'}"
+        f"no model {name!r}: give a bundle's folder, or one of: "
+        f"{', '.join(bundle_names()) or 'none is shipped'}"
     )
 
 
 def save_part(
     folder: str | Path, kind: str, network: nn.Module, config: Any, card: Mapping[str, Any]
 ) -> None:
-    """Write ``KIND.safetensors`` and ``KIND.json`` into a bundle, each atomically.
+    """Write ``KIND.safetensors`` and ``KIND.json`` into a bundle, both or neither.
 
     Args:
         kind: ``generator`` or ``classifier``.
@@ -66,22 +67,17 @@ def save_part(
     Raises:
         LatentEditError: the folder cannot be written.
     """
-    folder = make_folder(folder)
-    weights = folder / f"{kind}.safetensors"
     state = {
         name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()
     }
-    with atomic_path(weights) as temporary:
-        save_file(state, temporary)
     entries = {
-        "kind": kind,
         "config": asdict(config),
-        "sha256": sha256(weights),
         "weights_hash": weights_hash(network),
         "terms": TERMS,
         **card,
     }
-    write_json(folder / f"{kind}.json", entries)
+    weights = make_folder(folder) / f"{kind}.safetensors"
+    save_with_card(weights, lambda file: save_file(state, file), kind, entries)
 
 
 def load_generator(folder: str | Path) -> tuple[Generator, dict[str, Any]]:
@@ -105,27 +101,35 @@ def load_classifier(folder: str | Path) -> tuple[AttributeClassifier, dict[str, 
 def _load_part(
     folder: Path, kind: str, network_type: type[Network], config_type: type[Any]
 ) -> tuple[Network, dict[str, Any]]:
-    weights, card_path = folder / f"{kind}.safetensors", folder / f"{kind}.json"
-    for path in (weights, card_path):
-        if not path.is_file():
-            raise LatentEditError(f"{folder} has no {path.name}: give a whole bundle")
-    card = read_json(card_path)
+    weights = folder / f"{kind}.safetensors"
+    if not folder.is_dir():
+        raise LatentEditError(f"{folder} is not a folder: give a bundle's folder")
+    card = load_card(weights, kind)
     try:
-        if sha256(weights) != card["sha256"]:
-            raise LatentEditError(f"{weights} does not match its card's checksum: fetch it again")
         network = network_type(config_from_json(config_type, card["config"]))
-    except (KeyError, TypeError, AttributeError):
-        raise LatentEditError(f"{card_path} is not the card of a {kind}: fetch it again") from None
+    except (KeyError, TypeError, AttributeError, ValueError, ArithmeticError, RuntimeError):
+        raise LatentEditError(
+            f"{card_path(weights)} describes no {kind} that can be built: fetch it again"
+        ) from None
     try:
         state = load_file(weights)
     except (SafetensorError, OSError):
         raise LatentEditError(f"{weights} is not a safetensors file: fetch it again") from None
-    try:
-        network.load_state_dict(state)
-    except RuntimeError as error:
-        detail = " ".join(str(error).split())
-        raise LatentEditError(f"{weights} does not fit its card: {detail}") from None
+    misfit = _misfit(network.state_dict(), state)
+    if misfit:
+        raise LatentEditError(f"{weights} does not fit its card, {misfit}: fetch both again")
+    network.load_state_dict(state)
     return network.eval(), card
+
+
+def _misfit(wanted: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> str | None:
+    """The first difference in names or shapes, in words, or None."""
+    for name in sorted({*wanted, *found}):
+        shapes = [list(state[name].shape) if name in state else None for state in (wanted, found)]
+        if shapes[0] != shapes[1]:
+            expected, actual = ("nothing" if s is None else s for s in shapes)
+            return f"{name} is {actual} where {expected} is expected"
+    return None
 
 
 def config_from_json(config_type: type[Config], values: Mapping[str, Any]) -> Config:

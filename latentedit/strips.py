@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from latentedit import editing
 from latentedit.attributes import display_name
-from latentedit.editing import EditRecipe, Hold
+from latentedit.editing import EditRecipe, displacement
 from latentedit.editor import FaceEditor
-from latentedit.images import UInt8Array, film_strip, save_image
+from latentedit.errors import LatentEditError
+from latentedit.images import UInt8Array, film_strip, read_metadata, save_image
+from latentedit.latents import check_latents
 
 RECIPE_KEY = "latentedit"
 """Name of the PNG text chunk that carries an edit's recipe."""
+
+MAX_PICTURES = 2000
+"""Most pictures in one film strip, faces times frames; more make a sheet that nothing opens."""
 
 
 @dataclass(frozen=True)
@@ -26,8 +29,7 @@ class EditStrip:
 
     Attributes:
         recipe: how to make it again.
-        images: uint8 [N, F, H, W, 3]; frame 0 is the original.
-        fractions: float64 [F], share of the edit at each frame.
+        images: uint8 [N, F, H, W, 3]; frame 0 is the original, the last is the edit.
         scores: float32 [N, F, K] probabilities.
         distances: float64 [N, F, K] signed distances from the boundaries.
         attributes: names of the scores' columns.
@@ -36,16 +38,10 @@ class EditStrip:
 
     recipe: EditRecipe
     images: UInt8Array
-    fractions: NDArray[np.float64]
     scores: NDArray[np.float32]
     distances: NDArray[np.float64]
     attributes: tuple[str, ...]
     boundaries: tuple[str, ...]
-
-    @property
-    def edited(self) -> list[str]:
-        """Names of the attributes that were asked to move."""
-        return [*self.recipe.steps, *self.recipe.to]
 
     def summary(self) -> dict[str, Any]:
         """Return recipe and, for each face, probabilities and distances before and after."""
@@ -74,9 +70,9 @@ class EditStrip:
 
     def _captions(self, face: int) -> list[str]:
         captions = []
-        for frame, fraction in enumerate(self.fractions):
+        for frame, fraction in enumerate(self.recipe.fractions):
             place = "original" if frame == 0 else self._place(fraction)
-            shown = [name for name in self.edited if name in self.attributes][:1]
+            shown = [name for name in self.recipe.edited if name in self.attributes][:1]
             for name in shown:
                 probability = self.scores[face, frame, self.attributes.index(name)]
                 place += f"  p={probability:.2f}"
@@ -99,32 +95,34 @@ class EditStrip:
         return "   ".join((", ".join(moves), holding, f"{self.recipe.model}, {faces}"))
 
 
-def edit_strip(
-    editor: FaceEditor,
-    z: NDArray[np.float32],
-    steps: Mapping[str, float],
-    *,
-    to: Mapping[str, float] | None = None,
-    hold: Hold = editing.DEFAULT_HOLD,
-    seeds: Sequence[int] | None = None,
-    frames: int = editing.DEFAULT_FRAMES,
-) -> EditStrip:
-    """Render the way from each latent [N, D] to its edit in `frames` frames.
+def edit_strip(editor: FaceEditor, z: ArrayLike, recipe: EditRecipe) -> EditStrip:
+    """Render the way from each latent [N, D] to its edit in the recipe's number of frames.
+
+    Args:
+        editor: the recipe's model, with a classifier.
+        z: float [N, D]; ``editor.sample(recipe.seeds)`` gives the recipe's picture again.
+        recipe: see `FaceEditor.recipe`.
 
     Raises:
-        LatentEditError: see `FaceEditor.edit` and `editing.frame_fractions`.
+        LatentEditError: a recipe for another model or other faces, more than `MAX_PICTURES`, or
+            see `FaceEditor.edit`.
     """
-    fractions = editing.frame_fractions(frames)
-    recipe = editor.recipe(steps, hold, to=to, seeds=seeds)
-    moved = editor.edit(z, steps, hold, to=to) - z
-    way = (z[:, None] + fractions[:, None] * moved[:, None]).astype(np.float32)  # [N, F, D]
-    flat = way.reshape(-1, z.shape[1])
+    z = check_latents(z, editor.latent_dim)
+    if recipe.seeds is not None and len(recipe.seeds) != len(z):
+        raise LatentEditError(f"the recipe is for {len(recipe.seeds)} faces, {len(z)} are given")
+    if len(z) * recipe.frames > MAX_PICTURES:
+        raise LatentEditError(
+            f"{len(z)} faces of {recipe.frames} frames are too many for one film strip: "
+            f"at most {MAX_PICTURES // recipe.frames} faces fit"
+        )
+    moved = displacement(editor.boundaries, z, recipe)  # [N, D]
+    way = z[:, None] + recipe.fractions[:, None] * moved[:, None]  # [N, F, D]
+    flat = way.reshape(-1, z.shape[1]).astype(np.float32)
     images = editor.render(flat)
     shape = way.shape[:2]
     return EditStrip(
         recipe=recipe,
         images=images.reshape(*shape, *images.shape[1:]),
-        fractions=fractions,
         scores=editor.score(images).reshape(*shape, -1),
         distances=editor.distances(flat).reshape(*shape, -1),
         attributes=editor.attributes,
@@ -132,12 +130,28 @@ def edit_strip(
     )
 
 
-def save_strip(path: str | Path, strip: EditStrip) -> None:
+def save_strip(path: str | Path, strip: EditStrip) -> bool:
     """Draw a strip to a picture; in a PNG its recipe goes along.
+
+    Returns:
+        Whether the picture carries the recipe.
 
     Raises:
         LatentEditError: the path cannot be written.
     """
-    png = Path(path).suffix.lower() == ".png"
-    metadata = {RECIPE_KEY: strip.recipe.to_json()} if png else None
+    keeps = Path(path).suffix.lower() == ".png"
+    metadata = {RECIPE_KEY: strip.recipe.to_json()} if keeps else None
     save_image(path, strip.draw(), metadata=metadata)
+    return keeps
+
+
+def read_recipe(path: str | Path) -> EditRecipe:
+    """Return the recipe that a film strip's PNG carries.
+
+    Raises:
+        LatentEditError: the file cannot be read, or carries no recipe.
+    """
+    text = read_metadata(path).get(RECIPE_KEY)
+    if text is None:
+        raise LatentEditError(f"{path} carries no recipe: give a PNG made by 'latentedit edit'")
+    return EditRecipe.from_json(text)

@@ -13,9 +13,20 @@ import latentedit
 PACKAGE = Path(latentedit.__file__).parent
 
 LEVELS: tuple[tuple[str, ...], ...] = (
-    ("errors", "files", "hashing", "devices", "attributes", "images", "latents", "layers"),
-    ("generator", "stylegan2", "classifier", "age", "faces", "portrait", "boundaries"),
-    ("editing", "pretrained", "checkpoints"),
+    (
+        "errors",
+        "defaults",
+        "files",
+        "cards",
+        "hashing",
+        "devices",
+        "attributes",
+        "images",
+        "latents",
+        "layers",
+    ),
+    ("generator", "stylegan2", "classifier", "age", "faces", "portrait", "boundaries", "finder"),
+    ("projection", "editing", "pretrained", "checkpoints"),
     ("pool", "evaluation"),
     ("editor", "strips"),
     ("cli",),
@@ -80,7 +91,9 @@ def test_imports_only_lower_levels(module: str) -> None:
         assert not wrong
 
 
-@pytest.mark.parametrize("module", ["boundaries", "editing", "attributes", "files", "latents"])
+@pytest.mark.parametrize(
+    "module", ["boundaries", "finder", "editing", "attributes", "files", "latents"]
+)
 def test_arithmetic_needs_no_torch(module: str) -> None:
     known, seen, pending = modules(), set(), [module]
     while pending:

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from latentedit.errors import LatentEditError
+
 app = typer.Typer(help="Find the attributes' boundaries in latent space.", no_args_is_help=True)
 
 
@@ -24,44 +26,39 @@ def fit(
     ],
 ) -> None:
     """Fit a linear SVM for each attribute and print its figures on held-out latents."""
+    from rich import box
     from rich.console import Console
     from rich.table import Table
 
-    from latentedit.boundaries import fit_boundaries
     from latentedit.cli.progress import progress_bar
+    from latentedit.cli.train import command_line
     from latentedit.files import check_writable
+    from latentedit.finder import fit_boundaries
     from latentedit.pool import Pool
     from latentedit.pretrained import TERMS
 
     if output.suffix != ".safetensors":
-        from latentedit.errors import LatentEditError
-
-        raise LatentEditError(f"end the name of {output} in .safetensors")
+        raise LatentEditError(f"boundaries are kept in a .safetensors file, not {output}")
     check_writable(output)
     opened = Pool(pool)
     z, scores = opened.load()
-    table = Table("attribute", "samples", "train acc.", "accuracy", "F1", "ROC AUC", "prevalence")
-    for column in table.columns[1:]:
-        column.justify = "right"
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("attribute", no_wrap=True)
+    for heading in ("samples", "train acc.", "accuracy", "F1", "ROC AUC", "prevalence"):
+        table.add_column(heading, justify="right", no_wrap=True)
     with progress_bar() as bar:
         task = bar.add_task("Fitting", total=len(opened.attributes), note="")
 
         def on_attribute(name: str, figures: Mapping[str, float]) -> None:
             cells = ("train_accuracy", "accuracy", "f1", "roc_auc", "prevalence")
-            table.add_row(
-                name, str(figures["samples"]), *(f"{figures[cell]:.3f}" for cell in cells)
-            )
+            row = (name, str(figures["samples"]), *(f"{figures[cell]:.3f}" for cell in cells))
+            table.add_row(*row)
             bar.update(task, advance=1, note=name)
 
         boundaries = fit_boundaries(
             z, scores, opened.attributes, opened.generator_hash, on_attribute=on_attribute
         )
+    card = {"terms": TERMS, "data": opened.describe(), "command": command_line()}
+    boundaries.save(output, card)
     Console().print(table)
-    boundaries.save(
-        output,
-        {
-            "terms": TERMS,
-            "data": f"{opened.size} latents of {opened.model}, seeds from {opened.first_seed}",
-        },
-    )
     print(f"{len(boundaries.names)} boundaries in {output}")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from latentedit.editing import DEFAULT_FRAMES, DEFAULT_HOLD, DEFAULT_SEED
+from latentedit import defaults
 from latentedit.errors import LatentEditError
 
 if TYPE_CHECKING:
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from latentedit.editor import FaceEditor
+
+PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 
 ModelOption = Annotated[
     str | None, typer.Option("--model", help="A bundle's name or folder [default: the shipped one]")
@@ -36,19 +39,23 @@ def sample(
     """Show the faces of some seeds in a grid."""
     from latentedit import latents
     from latentedit.editor import FaceEditor
-    from latentedit.files import check_writable
-    from latentedit.images import grid, save_image
+    from latentedit.images import MAX_PIXELS, grid, save_image
+    from latentedit.strips import RECIPE_KEY
 
     numbers = latents.parse_seeds(seeds)
-    check_writable(output)
+    keeps = _check_picture(output)
     editor = FaceEditor.load(model)
+    most = MAX_PIXELS // editor.resolution**2
+    if len(numbers) > most:
+        raise LatentEditError(f"{len(numbers)} faces are too many for one picture: at most {most}")
     z = editor.sample(numbers)
     origin = {"model": editor.name, "generator_hash": editor.generator_hash, "seeds": numbers}
-    pictures = grid(editor.render(z), columns=columns)
-    save_image(output, pictures, metadata=_metadata(output, {"sample": origin}))
     if save_latents:
         latents.save_latents(save_latents, z, origin)
-    print(f"{len(numbers)} faces in {output}")
+    pictures = grid(editor.render(z), columns=columns)
+    metadata = {RECIPE_KEY: json.dumps({"sample": origin})} if keeps else None
+    save_image(output, pictures, metadata=metadata)
+    print(f"{_faces_in_words(len(z))} in {output}")
 
 
 def edit(
@@ -68,8 +75,8 @@ def edit(
     ] = None,
     hold: Annotated[
         str, typer.Option(help="auto, all, none, or NAME[=DISCOUNT],...: what must not change.")
-    ] = DEFAULT_HOLD,
-    frames: Annotated[int, typer.Option(help="Frames of the strip.")] = DEFAULT_FRAMES,
+    ] = defaults.HOLD,
+    frames: Annotated[int, typer.Option(help="Frames of the strip.")] = defaults.FRAMES,
     output: Annotated[Path, typer.Option("-o", "--output", help="Film strip to write.")] = Path(
         "edit.png"
     ),
@@ -78,19 +85,20 @@ def edit(
 ) -> None:
     """Move faces along attributes, hold others, and draw the way as a film strip."""
     from latentedit.editing import parse_hold
-    from latentedit.files import check_writable
     from latentedit.strips import edit_strip, save_strip
 
     steps, goals = _moves(attr, step, to)
     holds = parse_hold(hold)
-    check_writable(output)
+    _check_picture(output)
     editor, z, numbers = _faces(model, seed, seeds, latents_file)
-    strip = edit_strip(editor, z, steps, to=goals, hold=holds, seeds=numbers, frames=frames)
-    save_strip(output, strip)
+    recipe = editor.recipe(steps, holds, to=goals, seeds=numbers, frames=frames)
+    strip = edit_strip(editor, z, recipe)
+    if not save_strip(output, strip):
+        print(f"note: {output.suffix} keeps no recipe; a .png does", file=sys.stderr)
     if as_json:
         print(json.dumps({"file": str(output), **strip.summary()}))
     else:
-        print(f"{len(z)} face{'s'[: len(z) != 1]} in {output}")
+        print(f"{_faces_in_words(len(z))} in {output}")
 
 
 def label(
@@ -156,28 +164,40 @@ def _faces(
     if seeds is not None:
         numbers = latents.parse_seeds(seeds)
     else:
-        numbers = [DEFAULT_SEED if seed is None else seed]
+        numbers = [defaults.SEED if seed is None else seed]
     editor = FaceEditor.load(model)
     return editor, editor.sample(numbers), numbers
 
 
-def _metadata(output: Path, value: Any) -> dict[str, str] | None:
-    return {"latentedit": json.dumps(value)} if output.suffix.lower() == ".png" else None
+def _check_picture(output: Path) -> bool:
+    """Refuse early a picture that could not be written; return whether it can keep a recipe."""
+    from latentedit.files import check_writable
+
+    if output.suffix.lower() not in PICTURES:
+        raise LatentEditError(f"cannot save {output}: end its name in {' or '.join(PICTURES)}")
+    check_writable(output)
+    return output.suffix.lower() == ".png"
+
+
+def _faces_in_words(count: int) -> str:
+    return "1 face" if count == 1 else f"{count} faces"
 
 
 def _print_table(
     images: list[Path], attributes: tuple[str, ...], rows: NDArray[np.float32]
 ) -> None:
+    from rich import box
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     from latentedit.attributes import display_name
 
-    table = Table()
-    table.add_column("attribute")
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("attribute", no_wrap=True)
     for path in images:
-        table.add_column(path.name, justify="right")
+        table.add_column(escape(path.name), justify="right", min_width=4, overflow="fold")
     for name, column in zip(attributes, rows.T, strict=True):
         cells = [f"[bold]{p:.2f}[/bold]" if p > 0.5 else f"{p:.2f}" for p in column]
         table.add_row(display_name(name), *cells)
-    Console().print(table)
+    Console(soft_wrap=False).print(table)

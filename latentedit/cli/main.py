@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from typing import Annotated
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -61,24 +62,49 @@ def _options(
     pass
 
 
-def main() -> None:
-    """Run the command line: bad input is one line on standard error and exit code 2."""
+def main(arguments: list[str] | None = None) -> NoReturn:
+    """Run the command line and exit: bad input is one line on standard error and exit code 2.
+
+    Args:
+        arguments: the words after ``latentedit``; by default those of this process.
+    """
+    try:
+        sys.exit(_run(arguments))
+    except BrokenPipeError:  # the reader of a pipe had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+
+
+def _run(arguments: list[str] | None) -> int:
     command = typer.main.get_command(app)
     try:
-        sys.exit(command.main(prog_name="latentedit", standalone_mode=False) or 0)
+        code = command.main(arguments, prog_name="latentedit", standalone_mode=False) or 0
+        sys.stdout.flush()
+        return code
     except LatentEditError as error:
-        sys.exit(_fail(str(error)))
-    except KeyboardInterrupt:
+        return _fail(str(error))
+    except (KeyboardInterrupt, typer.Abort):
         print("latentedit: stopped", file=sys.stderr)
-        sys.exit(130)
+        return 130
     except Exception as error:
         if not _is_usage_error(error):
             raise
-        sys.exit(_fail(f"{error.format_message()}; see 'latentedit --help'"))  # type: ignore[attr-defined]
+        return _usage_error(error)
 
 
 def _is_usage_error(error: Exception) -> bool:
     return hasattr(error, "format_message") and hasattr(error, "exit_code")
+
+
+def _usage_error(error: Any) -> int:
+    """Report what the parser refuses; a group named without a command gets its help."""
+    message = error.format_message()
+    if message.startswith("Usage:"):
+        print(message, file=sys.stderr)
+        return 2
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context else "latentedit"
+    return _fail(f"{message.rstrip('.')}: see '{path} --help'")
 
 
 def _fail(message: str) -> int:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from latentedit import defaults
 from latentedit.cli.faces import ModelOption
 
 app = typer.Typer(help="Sample and label latents in bulk.", no_args_is_help=True)
@@ -20,10 +21,12 @@ def _group() -> None:
 @app.command()
 def build(
     output: Annotated[Path, typer.Option("-o", "--output", help="The pool's folder.")],
-    n: Annotated[int, typer.Option("--n", "-n", min=1, help="How many latents.")] = 20_000,
+    n: Annotated[
+        int, typer.Option("--n", "-n", min=1, help="How many latents.")
+    ] = defaults.POOL_SIZE,
     first_seed: Annotated[
         int, typer.Option(min=0, help="Seeds run upwards from here.")
-    ] = 1_000_000,
+    ] = defaults.POOL_FIRST_SEED,
     model: ModelOption = None,
 ) -> None:
     """Render seeds and keep their 40 probabilities; run again to go on after a break."""

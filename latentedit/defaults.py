@@ -1,0 +1,25 @@
+"""Defaults that the commands, the sliders and the scripts share. No imports: help stays instant."""
+
+from __future__ import annotations
+
+SEED = 0
+"""The face that is shown where none is asked for."""
+
+FRAMES = 7
+"""Frames of a film strip."""
+
+HOLD = "auto"
+"""What must not change: the holds stored with the boundaries."""
+
+DISCOUNT = 1.0
+"""Discount of an attribute that is held by name alone: held fully."""
+
+POOL_SIZE = 20_000
+"""Latents in a pool."""
+
+POOL_FIRST_SEED = 1_000_000
+"""Seeds of a pool run upwards from here.
+
+Far from the small seeds that people look at, so boundaries are shown on faces they were not
+fitted on.
+"""
