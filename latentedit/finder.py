@@ -100,7 +100,8 @@ class BoundaryFinder(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:  # noqa: N803
         """The class on whose side each latent lies, [N]."""
-        return np.asarray(self.classes_[(self.decision_function(X) > 0).astype(int)])
+        distances = self.decision_function(X)
+        return np.asarray(self.classes_[(distances > 0).astype(int)])
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
