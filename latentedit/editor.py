@@ -165,7 +165,8 @@ class FaceEditor:
         Raises:
             LatentEditError: the model has no classifier, or images of another shape or dtype.
         """
-        return torch.sigmoid(self._look(self._require_classifier(), images)).numpy()
+        classifier = self._require_classifier()
+        return self._look(lambda batch: torch.sigmoid(classifier(batch).float()), images)
 
     @torch.inference_mode()
     def age(self, images: UInt8Array) -> NDArray[np.float32]:
@@ -176,7 +177,7 @@ class FaceEditor:
         """
         if self._age_estimator is None:
             raise LatentEditError(f"model {self.name} has no age estimator: give one to FaceEditor")
-        return self._look(self._age_estimator, images).numpy()
+        return self._look(self._age_estimator, images)
 
     def distances(self, z: ArrayLike) -> NDArray[np.float64]:
         """Return signed distances of latents [N, D] to all boundaries, float64 [N, K]."""
@@ -204,7 +205,6 @@ class FaceEditor:
         Raises:
             LatentEditError: unknown attributes, values out of range, or holds that leave nothing.
         """
-        z = latents.check_latents(z, self.latent_dim)
         return self.apply(self.recipe(steps or {}, hold, to=to), z)
 
     def apply(self, recipe: EditRecipe, z: ArrayLike) -> NDArray[np.float32]:
@@ -235,12 +235,13 @@ class FaceEditor:
             raise LatentEditError(f"model {self.name} has no classifier: add one to the bundle")
         return self._classifier
 
-    def _look(self, network: AgeEstimator, images: UInt8Array) -> Tensor:
+    def _look(self, network: AgeEstimator, images: UInt8Array) -> NDArray[np.float32]:
         outputs = []
         with autocast(self.device, enabled=self.device.type != "mps"):
-            for rows, count in self._batches(np.asarray(images)):
-                outputs.append(network(to_tensor(rows, self.device))[:count])
-        return torch.cat(outputs).float().cpu()
+            for rows, count in self._batches(np.atleast_1d(images)):
+                seen = network(to_tensor(rows, self.device))[:count]
+                outputs.append(seen.float().cpu().numpy())
+        return np.concatenate(outputs)
 
     def _batches(self, rows: NDArray[Any]) -> Iterator[tuple[NDArray[Any], int]]:
         """Batches of exactly `batch_size` rows, and how many of them count."""
