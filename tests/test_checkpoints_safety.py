@@ -170,7 +170,7 @@ def test_hostile_torch_files_are_refused_without_torch(tmp_path):
         paths.append(archive(tmp_path / f"{name}.pth", data))
         paths.append(tmp_path / f"{name}.legacy.pth")
         paths[-1].write_bytes(start + b"\x80\x02M\xe9\x03." + b"\x80\x02}." + data)
-    zeros = pickle.dumps({"a": b"\0" * 2**28}, protocol=4)
+    zeros = pickle.dumps({"a": b"\0" * 2**26}, protocol=4)
     paths.append(archive(tmp_path / "bomb.pth", zeros, zipfile.ZIP_DEFLATED))
     del zeros
     for name, (message, seconds) in in_limits(tmp_path, paths).items():
@@ -233,6 +233,32 @@ def test_the_source_inside_a_network_pickle_is_not_run(tmp_path, monkeypatch):
     writers.write_tensorflow(tmp_path / "a.pkl", variables)
     convert(tmp_path / "a.pkl")
     assert [path.name for path in tmp_path.iterdir()] == ["a.pkl"]
+
+
+@pytest.mark.parametrize("kind", ["pkl", "pth", "legacy", "pt"])
+def test_damage_is_never_a_traceback(tmp_path, kind):
+    path = tmp_path / f"a.{kind}"
+    if kind == "pkl":
+        writers.write_tensorflow(path, writers.tensorflow_variables([2, 2], fused=True))
+    elif kind == "pt":
+        writers.write_rosinality(path, writers.rosinality_state([2, 2]), torch.zeros(16))
+    else:
+        state = writers.pggan_state("higan", [2, 2])
+        torch.save(state, path, _use_new_zipfile_serialization=kind == "pth")
+    whole = path.read_bytes()
+    random = np.random.RandomState(0)
+    messages = []
+    for _ in range(80):
+        data = bytearray(whole)
+        for place in random.randint(0, min(len(data), 3000), size=random.randint(1, 4)):
+            data[place] = random.randint(256)
+        path.write_bytes(data)
+        try:
+            convert(path)
+        except LatentEditError as error:
+            messages.append(str(error))
+    assert len(messages) > 5
+    assert "\n" not in "".join(messages)
 
 
 def test_torch_sees_options_as_entries_only(tmp_path):

@@ -175,6 +175,10 @@ class _Reader:
         if depth > self.depths.get(id(parent), (0,))[0]:
             self.depths[id(parent)] = (depth, parent)
 
+    def check_protocol(self, protocol: int) -> None:
+        if not 2 <= protocol <= 5:
+            self.refuse(f"it claims pickle protocol {protocol}")
+
     def literal(self, argument: Any) -> None:
         if isinstance(argument, str) and len(argument) > MAX_TEXT:
             self.refuse(f"it holds a text of {len(argument):,} characters")
@@ -273,7 +277,7 @@ _LITERALS = {
 }
 
 _HANDLERS: dict[str, Any] = {
-    "PROTO": lambda reader, _: None,
+    "PROTO": lambda reader, protocol: reader.check_protocol(protocol),
     "FRAME": lambda reader, _: None,
     "MARK": lambda reader, _: reader.marks.append(len(reader.stack)),
     "EMPTY_LIST": lambda reader, _: reader.stack.append([]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+import warnings
 import zipfile
 from collections.abc import Mapping
 from contextlib import contextmanager
@@ -208,7 +209,8 @@ def load_torch(path: str | Path) -> dict[str, Any]:
 
     names = [(Settings, str(name)) for name in SETTINGS_NAMES]
     try:
-        with torch.serialization.safe_globals(cast(Any, names)):
+        with torch.serialization.safe_globals(cast(Any, names)), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
             value = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many types on damaged files
         detail = " ".join(str(error).split())[:120]
@@ -244,7 +246,9 @@ def screen_torch(path: str | Path) -> None:
                 raise LatentEditError(f"{path} is not a PyTorch checkpoint: it has no data.pkl")
             data = BytesIO(archive.read(pickles[0]))
             read_pickle(data, TORCH_NAMES, str(path), _MOST_TORCH_OPCODES)
-    except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError) as error:
+    except LatentEditError:
+        raise
+    except Exception as error:  # zipfile raises many types on damaged files
         detail = " ".join(str(error).split())[:120]
         raise LatentEditError(f"{path} is damaged ({detail}): fetch it again") from None
 
