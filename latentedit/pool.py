@@ -33,6 +33,7 @@ class Pool:
         classifier_hash: of the classifier that scored it.
         model: name of the bundle.
         attributes: names of the scores' columns.
+        latent_dim: length of z.
         size: latents in all.
         first_seed: seeds run from here upwards.
     """
@@ -47,18 +48,18 @@ class Pool:
         if not (self.folder / CARD).is_file():
             raise LatentEditError(f"{folder} is not a pool: make one with 'latentedit pool build'")
         card = read_json(self.folder / CARD)
-        try:
-            self.model = str(card["model"])
-            self.generator_hash = str(card["generator_hash"])
-            self.classifier_hash = str(card["classifier_hash"])
-            self.attributes: tuple[str, ...] = tuple(map(str, card["attributes"]))
-            self.size = int(card["size"])
-            self.first_seed = int(card["first_seed"])
-            self._shard_size = int(card["shard_size"])
-            if self.size < 1 or self._shard_size < 1:
-                raise ValueError
-        except (KeyError, TypeError, ValueError):
-            raise LatentEditError(f"{self.folder / CARD} is damaged: build anew") from None
+        if not _is_card(card):
+            raise LatentEditError(
+                f"{self.folder / CARD} is damaged: delete {folder} and build the pool again"
+            )
+        self.model: str = card["model"]
+        self.generator_hash: str = card["generator_hash"]
+        self.classifier_hash: str = card["classifier_hash"]
+        self.attributes: tuple[str, ...] = tuple(card["attributes"])
+        self.latent_dim: int = card["latent_dim"]
+        self.size: int = card["size"]
+        self.first_seed: int = card["first_seed"]
+        self._shard_size: int = card["shard_size"]
 
     def describe(self) -> str:
         """One line for cards: how many latents, of what, judged by what."""
@@ -84,39 +85,50 @@ class Pool:
         Raises:
             LatentEditError: the pool is unfinished or a shard is damaged.
         """
-        z: NDArray[np.float32] | None = None
+        z = np.empty((self.size, self.latent_dim), dtype=np.float32)
         scores = np.empty((self.size, len(self.attributes)), dtype=np.float32)
         start = 0
-        for index, path in enumerate(self.shards):
-            seeds = self.seeds_of(index)
-            part = _read_shard(path, seeds, len(self.attributes))
-            if z is None:
-                z = np.empty((self.size, part["z"].shape[1]), dtype=np.float32)
-            rows = slice(start, start := start + len(seeds))
-            z[rows], scores[rows] = part["z"], part["scores"]
-        assert z is not None
+        for index in range(len(self.shards)):
+            shard = self._read(index)
+            rows = slice(start, start := start + len(shard["z"]))
+            z[rows], scores[rows] = shard["z"], shard["scores"]
         return z, scores
 
+    def _read(self, index: int) -> dict[str, NDArray[Any]]:
+        path, seeds = self.shards[index], np.array(self.seeds_of(index))
+        if not path.is_file():
+            raise LatentEditError(
+                f"pool {self.folder} is unfinished: run the same 'latentedit pool build' again"
+            )
+        try:
+            shard = load_file(path)
+            whole = (
+                np.array_equal(shard["seeds"], seeds)
+                and shard["z"].shape == (len(seeds), self.latent_dim)
+                and shard["scores"].shape == (len(seeds), len(self.attributes))
+            )
+        except (SafetensorError, KeyError):
+            whole = False
+        if not whole:
+            raise LatentEditError(
+                f"{path} is damaged: delete it and run the same 'latentedit pool build' again"
+            )
+        return shard
 
-def _read_shard(path: Path, seeds: range, attributes: int) -> dict[str, NDArray[Any]]:
-    if not path.is_file():
-        raise LatentEditError(
-            f"pool {path.parent} is unfinished: run the same 'latentedit pool build' again"
-        )
-    try:
-        shard = load_file(path)
-        if (
-            not np.array_equal(shard["seeds"], np.array(seeds))
-            or shard["z"].ndim != 2
-            or len(shard["z"]) != len(seeds)
-            or shard["scores"].shape != (len(seeds), attributes)
-        ):
-            raise KeyError
-    except (SafetensorError, KeyError):
-        raise LatentEditError(
-            f"{path} is damaged: delete it and run the same 'latentedit pool build' again"
-        ) from None
-    return shard
+
+def _is_card(card: Any) -> bool:
+    """Whether decoded JSON has the entries of a pool's card and their types."""
+    texts = ("model", "generator_hash", "classifier_hash")
+    counts = ("latent_dim", "size", "shard_size")
+    return (
+        isinstance(card, dict)
+        and all(isinstance(card.get(name), str) for name in texts)
+        and all(isinstance(card.get(name), int) and card[name] > 0 for name in counts)
+        and isinstance(card.get("first_seed"), int)
+        and card["first_seed"] >= 0
+        and isinstance(card.get("attributes"), list)
+        and all(isinstance(name, str) for name in card["attributes"])
+    )
 
 
 def build_pool(
@@ -154,6 +166,7 @@ def build_pool(
         "generator_hash": editor.generator_hash,
         "classifier_hash": editor.classifier_hash,
         "attributes": list(editor.attributes),
+        "latent_dim": editor.latent_dim,
         "size": size,
         "first_seed": first_seed,
         "shard_size": shard_size,
