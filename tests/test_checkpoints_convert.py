@@ -250,6 +250,13 @@ def test_a_network_that_has_not_grown_up(tmp_path):
         convert(save(tmp_path / "b.pth", state))
 
 
+@pytest.mark.parametrize("options", [{"space": "w"}, {"truncation": 0.5}])
+def test_options_of_stylegan2_for_another_network(tmp_path, options):
+    path = save(tmp_path / "a.pth", writers.pggan_state("higan", [6, 4]))
+    with pytest.raises(LatentEditError, match="for StyleGAN2 only"):
+        convert(path, **options)
+
+
 def test_another_filter(tmp_path):
     state = writers.rosinality_state([6, 4])
     state["convs.0.conv.blur.kernel"] = torch.ones(4, 4) / 4

@@ -122,7 +122,15 @@ def convert(
         LatentEditError: no such format, a file that is refused or damaged, or keys that are
             missing, extra or mis-shaped.
     """
-    path = Path(path)
+    converted = _read(Path(path), space, truncation)
+    if isinstance(converted.network, Generator) and (space != "z" or truncation != 1):
+        raise LatentEditError(
+            f"{path} holds a {converted.format}: space w and truncation are for StyleGAN2 only"
+        )
+    return converted
+
+
+def _read(path: Path, space: Literal["z", "w"], truncation: float) -> ConvertedGenerator:
     kind = kind_of(path)
     if kind == "onnx":
         raise LatentEditError(
