@@ -115,9 +115,10 @@ def _sliced_distance(a: Tensor, b: Tensor, random: torch.Generator) -> float:
     for _ in range(REPEATS):
         directions = torch.randn(DIRECTIONS, a.shape[1], generator=random)
         directions = directions / directions.norm(dim=1, keepdim=True)
-        shadows = [(directions @ patches.T).sort(dim=1).values for patches in (a, b)]
-        results.append((shadows[0] - shadows[1]).abs().mean())
-    return float(torch.stack(results).mean())
+        # numpy sorts floats an order of magnitude faster than torch on a CPU
+        shadows = [np.sort((directions @ patches.T).numpy(), axis=1) for patches in (a, b)]
+        results.append(np.abs(shadows[0] - shadows[1]).mean(dtype=np.float64))
+    return float(np.mean(results))
 
 
 def ms_ssim_scales(edge: int) -> int:
