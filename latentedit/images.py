@@ -225,13 +225,15 @@ def film_strip(
     caption_height = line + 8
     head = 2 * line + 6 if title else margin
     frames = len(rows[0])
+    title_font = ImageFont.load_default(size=16)
     width = margin + frames * (frame_size + margin)
+    width = max(width, 2 * margin + round(title_font.getlength(title)))
     height = head + len(rows) * (frame_size + caption_height) + margin
     sheet = Image.new("RGB", (width, height), "white")
     draw = ImageDraw.Draw(sheet)
     font = ImageFont.load_default(size=13)
     if title:
-        draw.text((margin, margin), title, fill="#111111", font=ImageFont.load_default(size=16))
+        draw.text((margin, margin), title, fill="#111111", font=title_font)
     for row, (images, texts) in enumerate(zip(rows, captions, strict=True)):
         top = head + row * (frame_size + caption_height)
         for column, (image, text) in enumerate(zip(images, texts, strict=True)):

@@ -89,10 +89,16 @@ class EditStrip:
         moves = [f"{display_name(name)} {step:+g}" for name, step in self.recipe.steps.items()]
         moves += [f"{display_name(name)} to {goal:+g}" for name, goal in self.recipe.to.items()]
         seeds = self.recipe.seeds
-        faces = f"seed {seeds[0]}" if seeds and len(seeds) == 1 else f"{len(self.images)} faces"
+        faces = (
+            f"seed {seeds[0]}" if seeds and len(seeds) == 1 else _counted(len(self.images), "face")
+        )
         held = sorted({name for holds in self.recipe.holds.values() for name in holds})
-        holding = f"holding {len(held)} attributes" if held else "nothing held"
+        holding = f"holding {_counted(len(held), 'attribute')}" if held else "nothing held"
         return "   ".join((", ".join(moves), holding, f"{self.recipe.model}, {faces}"))
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def edit_strip(editor: FaceEditor, z: ArrayLike, recipe: EditRecipe) -> EditStrip:

@@ -59,19 +59,28 @@ def sample(
 
 
 def edit(
-    attr: Annotated[list[str], typer.Option("--attr", help="Attribute to move; may be repeated.")],
+    attr: Annotated[
+        list[str],
+        typer.Option("--attr", metavar="NAME", help="Attribute to move; may be repeated."),
+    ],
     step: Annotated[
         list[float] | None,
-        typer.Option("--step", help="Signed displacement in latent units, one for each --attr."),
+        typer.Option(
+            "--step",
+            metavar="NUMBER",
+            help="Signed displacement in latent units, one for each --attr.",
+        ),
     ] = None,
     to: Annotated[
         list[float] | None,
-        typer.Option("--to", help="Instead: signed distance from the boundary to reach."),
+        typer.Option(
+            "--to", metavar="NUMBER", help="Instead: signed distance from the boundary to reach."
+        ),
     ] = None,
     seed: Annotated[int | None, typer.Option(help="One face.")] = None,
     seeds: Annotated[str | None, typer.Option(help="Several faces, like 0-7,12.")] = None,
     latents_file: Annotated[
-        Path | None, typer.Option("--latents", help="Faces from a .npy of shape [N, 512].")
+        Path | None, typer.Option("--latents", help="Faces from a .npy or .safetensors [N, 512].")
     ] = None,
     hold: Annotated[
         str, typer.Option(help="auto, all, none, or NAME[=DISCOUNT],...: what must not change.")
