@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,12 @@ from latentedit.classifier import AttributeClassifier
 from latentedit.cli.main import app
 from latentedit.editor import FaceEditor
 from latentedit.errors import LatentEditError
+from latentedit.evaluation import pictures
 from latentedit.evaluation.generator import (
     FaceSet,
     RealFaces,
     attribute_frequencies,
+    check_extras,
     evaluate_generator,
     look_at_real,
     nearest_training_faces,
@@ -29,7 +32,7 @@ from latentedit.generator import Generator
 from latentedit.images import open_image
 from latentedit.training.data import FaceData, open_face_data
 
-N, HELD_OUT = 24, 20
+N, HELD_OUT = 12, 10
 
 
 @pytest.fixture
@@ -53,6 +56,12 @@ def real(data: FaceData, tiny_classifier: AttributeClassifier) -> RealFaces:
     return look_at_real(data, tiny_classifier, N, validation=HELD_OUT)
 
 
+@pytest.fixture
+def no_detector(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bright pictures count as faces, for speed."""
+    monkeypatch.setattr(pictures, "detected", lambda images: images.mean((1, 2, 3)) > 100)
+
+
 def numbers(value: Any) -> list[float]:
     if isinstance(value, dict):
         return [number for part in value.values() for number in numbers(part)]
@@ -64,8 +73,8 @@ def test_report(editor: FaceEditor, tiny_classifier: AttributeClassifier, real: 
     report, samples = evaluate_generator(editor, tiny_classifier, real)
     assert json.loads(json.dumps(report, allow_nan=False)) == report
     assert report["n"] == N
-    assert report["sizes"] == {"samples": N, "real": N, "reference": HELD_OUT, "halves": [22, 22]}
-    assert report["seeds"] == {"first": 10_000_000, "last": 10_000_023, "random": 0}
+    assert report["sizes"] == {"samples": N, "real": N, "reference": HELD_OUT, "halves": [11, 11]}
+    assert report["seeds"] == {"first": 10_000_000, "last": 10_000_011, "random": 0}
     assert report["generator_hash"] == editor.generator_hash
     assert report["data"]["source"] == "drawn discs"
     assert set(report["spaces"]) == {"dlib", "classifier"}
@@ -89,7 +98,7 @@ def test_report(editor: FaceEditor, tiny_classifier: AttributeClassifier, real: 
     assert len(generator_rows(report)) == 2 * 6 + 2 + 2
 
 
-@pytest.mark.usefixtures("extras")
+@pytest.mark.usefixtures("extras", "no_detector")
 def test_real_faces_score_like_real_faces(
     editor: FaceEditor, tiny_classifier: AttributeClassifier, real: RealFaces
 ) -> None:
@@ -114,7 +123,7 @@ def test_real_faces_score_like_real_faces(
         assert figure["samples"] == pytest.approx(figure["real"])
 
 
-@pytest.mark.usefixtures("extras")
+@pytest.mark.usefixtures("extras", "no_detector")
 def test_the_same_twice_and_in_other_batches(
     data: FaceData, tiny_generator: Generator, tiny_classifier: AttributeClassifier, real: RealFaces
 ) -> None:
@@ -124,7 +133,7 @@ def test_the_same_twice_and_in_other_batches(
             tiny_classifier,
             real,
         )[0]
-        for size in (64, 7)
+        for size in (64, 5)
     )
     np.testing.assert_allclose(numbers(first), numbers(second), rtol=1e-4, atol=1e-6)
 
@@ -235,7 +244,7 @@ def test_command(tiny_bundle: Path, face_file: Path, tmp_path: Path) -> None:
         app,
         [
             *("evaluate", "generator", "--data", str(face_file), "--model", str(tiny_bundle)),
-            *("--n", "16", "--validation", "16", "--json", str(report)),
+            *("--n", "8", "--validation", "8", "--json", str(report)),
             *("--plot", str(plot), "--neighbours", str(panel)),
         ],
         catch_exceptions=False,
@@ -243,9 +252,18 @@ def test_command(tiny_bundle: Path, face_file: Path, tmp_path: Path) -> None:
     assert result.exit_code == 0
     assert "times that of real faces" in result.stdout
     assert "face found by dlib" in result.stdout
-    assert json.loads(report.read_text())["n"] == 16
+    assert json.loads(report.read_text())["n"] == 8
     assert open_image(plot).size
     assert open_image(panel).size
+
+
+@pytest.mark.parametrize("module", ["torchmetrics.image", "prdc", "dlib"])
+def test_a_missing_extra_is_named_before_any_work(
+    monkeypatch: pytest.MonkeyPatch, module: str
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(LatentEditError, match=r"pip install 'latentedit\[evaluate\]'"):
+        check_extras()
 
 
 def test_command_says_what_is_wrong_before_any_work(

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -100,13 +101,12 @@ def check_extras() -> None:
         LatentEditError: naming the extra.
     """
     try:
-        import prdc
-        import torchmetrics.image  # noqa: F401
+        for name in ("torchmetrics.image", "prdc"):
+            import_module(name)
     except ImportError:
         raise LatentEditError(
             "evaluating needs an extra: pip install 'latentedit[evaluate]'"
         ) from None
-    del prdc
     pictures.load_detector()
     descriptors.describe(np.zeros((0, 16, 16, 3), np.uint8))
 
