@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -106,7 +107,8 @@ def _load_part(
         raise LatentEditError(f"{folder} is not a folder: give a bundle's folder")
     card = load_card(weights, kind)
     try:
-        network = network_type(config_from_json(config_type, card["config"]))
+        with torch.random.fork_rng(devices=[]):  # first weights are random; nobody should notice
+            network = network_type(config_from_json(config_type, card["config"]))
     except (KeyError, TypeError, AttributeError, ValueError, ArithmeticError, RuntimeError):
         raise LatentEditError(
             f"{card_path(weights)} describes no {kind} that can be built: fetch it again"

@@ -70,6 +70,12 @@ def test_where_a_bundle_cannot_be_saved(tmp_path: Path, tiny_generator: Generato
         save_part(tmp_path / "file", "generator", tiny_generator, tiny_generator.config, {})
 
 
+def test_loading_leaves_torchs_random_numbers_alone(tiny_bundle: Path) -> None:
+    state = torch.random.get_rng_state()
+    load_generator(tiny_bundle)
+    assert torch.equal(torch.random.get_rng_state(), state)
+
+
 # ---- finding
 
 

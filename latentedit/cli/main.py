@@ -22,6 +22,9 @@ from latentedit.cli import (
 )
 from latentedit.errors import LatentEditError
 
+STOPPED = 130
+"""Exit code after Ctrl-C."""
+
 app = typer.Typer(
     name="latentedit",
     help="Find meaning in a face generator's latent space and edit faces with it.",
@@ -80,16 +83,17 @@ def _run(arguments: list[str] | None) -> int:
     try:
         code = command.main(arguments, prog_name="latentedit", standalone_mode=False) or 0
         sys.stdout.flush()
-        return code
     except LatentEditError as error:
         return _fail(str(error))
     except (KeyboardInterrupt, typer.Abort):
-        print("latentedit: stopped", file=sys.stderr)
-        return 130
+        code = STOPPED
     except Exception as error:
         if not _is_usage_error(error):
             raise
         return _usage_error(error)
+    if code == STOPPED:
+        print("latentedit: stopped", file=sys.stderr)
+    return code
 
 
 def _is_usage_error(error: Exception) -> bool:
@@ -104,7 +108,7 @@ def _usage_error(error: Any) -> int:
         return 2
     context = getattr(error, "ctx", None)
     path = context.command_path if context else "latentedit"
-    return _fail(f"{message.rstrip('.')}: see '{path} --help'")
+    return _fail(f"{message.rstrip('.')}{'' if message.endswith('?') else '.'} See '{path} --help'")
 
 
 def _fail(message: str) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 from rich.console import Console
@@ -15,21 +16,33 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from latentedit.errors import LatentEditError
+
 T = TypeVar("T")
 console = Console(stderr=True)
 
 
-def progress_bar() -> Progress:
-    """Return a bar with count, free text, time spent and time left."""
-    return Progress(
+@contextmanager
+def progress_bar() -> Iterator[Progress]:
+    """Show a bar with count, free text, time spent and time left.
+
+    On a terminal only: a log is not a place for bars. Bad input clears it, so the error stands
+    alone.
+    """
+    columns = (
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("{task.fields[note]}", markup=False),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
-        console=console,
     )
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        try:
+            yield bar
+        except LatentEditError:
+            bar.live.transient = True
+            raise
 
 
 def track(items: Iterable[T], total: int, description: str) -> Iterator[T]:
