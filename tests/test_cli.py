@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -15,11 +16,13 @@ import numpy as np
 import pytest
 from conftest import draw_face
 from PIL import Image
+from rich.console import Console
 
 from latentedit.attributes import ATTRIBUTES
 from latentedit.boundaries import Boundaries
-from latentedit.cli import main
+from latentedit.cli import main, progress
 from latentedit.editor import FaceEditor
+from latentedit.errors import LatentEditError
 from latentedit.images import open_image, read_metadata
 from latentedit.latents import load_latents
 from latentedit.strips import edit_strip, read_recipe
@@ -551,6 +554,23 @@ def test_ctrl_c_is_one_line(run: Run, tiny_bundle: Path, monkeypatch: pytest.Mon
     assert (result.code, result.out) == (130, "")
     assert result.err.strip() == "latentedit: stopped"
     assert os.listdir() == []
+
+
+def test_bad_input_clears_the_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = io.StringIO()
+    monkeypatch.setattr(progress, "console", Console(file=screen, force_terminal=True))
+    with progress.progress_bar() as bar:
+        bar.add_task("Working", total=2, note="")
+    assert not screen.getvalue().endswith("\x1b[2K")
+
+    def refuse_halfway() -> None:
+        with progress.progress_bar() as bar:
+            bar.add_task("Working", total=2, note="")
+            raise LatentEditError("bad")
+
+    with pytest.raises(LatentEditError):
+        refuse_halfway()
+    assert screen.getvalue().endswith("\x1b[2K")
 
 
 def test_a_crash_in_the_middle_leaves_the_older_file(
