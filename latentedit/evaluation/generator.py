@@ -50,7 +50,7 @@ SOURCES = {
     "sliced_wasserstein": "Karras et al. 2018, sec. 5, times 1000",
     "ms_ssim": "Wang et al. 2003, between pairs as in Odena et al. 2017; lower is more varied",
     "face_found": "dlib's frontal detector (King 2009) at 256 pixels, edge padded by 40",
-    "attributes": "share of faces to which the bundle's classifier gives more than 0.5",
+    "attributes": "the bundle's classifier; thresholds matched to the held-out faces' labels",
 }
 
 Track = Callable[[Iterable[int], int, str], Iterator[int]]
@@ -84,13 +84,13 @@ class RealFaces:
     Attributes:
         reference: the held-out faces.
         training: n training faces.
-        labels: share of the reference that has an attribute, by name, where labels are known.
+        labels: of the reference, int8 [M, K] in the classifier's order; -1 not known.
         facts: what the report says of the data.
     """
 
     reference: FaceSet
     training: FaceSet
-    labels: dict[str, float]
+    labels: NDArray[np.int8]
     facts: dict[str, Any]
 
 
@@ -150,19 +150,16 @@ def look_at_real(
             (training.images, chosen, "Training faces"),
         )
     )
-    known = held_out.labels >= 0
-    labels = {
-        name: float(held_out.labels[rows, column].mean())
-        for column, name in enumerate(data.label_names)
-        if (rows := known[:, column]).any()
-    }
+    column = {name: held_out.labels[:, i] for i, name in enumerate(data.label_names)}
+    unknown = np.full(len(held_out), -1, np.int8)
+    labels = [column.get(name, unknown) for name in classifier.config.attributes]
     facts = {
         "source": data.source,
         "faces": len(data),
         "validation": validation,
         "resolution": data.resolution,
     }
-    return RealFaces(reference, real, labels, facts)
+    return RealFaces(reference, real, np.stack(labels, axis=1), facts)
 
 
 def look_at(
@@ -243,32 +240,42 @@ def attribute_frequencies(
     names: Iterable[str],
     samples: NDArray[np.float32],
     held_out: NDArray[np.float32],
-    labels: dict[str, float],
+    labels: NDArray[np.int8],
 ) -> dict[str, dict[str, Any]]:
-    """How often attributes are seen in samples and in held-out faces by the same classifier.
+    """How often attributes are in samples and in held-out faces.
+
+    A classifier that is cautious about an attribute finds it too rarely in both. So where labels
+    are known, samples are counted above the threshold at which the classifier finds the attribute
+    in held-out faces as often as the labels do.
 
     Args:
         names: K attributes.
         samples: probabilities [N, K].
         held_out: probabilities [M, K].
-        labels: the data's own frequencies, where known.
+        labels: of the held-out faces, int8 [M, K]; 1 yes, 0 no, -1 not known.
 
     Returns:
-        By name: ``samples`` and ``held_out`` (shares above 0.5), ``labels`` or None, ``ratio`` of
-        the first two (None if nothing is to be divided by), and ``off``: the attribute is in more
-        than 5 % of the held-out faces, by classifier or labels, and the ratio is beyond 2.
+        By name: ``samples`` and ``held_out``, shares with more than 0.5; ``labels``, the share
+        of the labels, and ``at_labels``, the samples' share above that threshold, or None for
+        both; ``ratio`` of at_labels and labels, or else of the first two, None if it would be
+        by 0; and ``off``: the data has the attribute in more than 5 %, and the ratio is beyond 2.
     """
     rows: dict[str, dict[str, Any]] = {}
-    for name, ours, theirs in zip(names, samples.T, held_out.T, strict=True):
-        share, expected = float((ours > 0.5).mean()), float((theirs > 0.5).mean())
-        frequent = max(expected, labels.get(name, 0.0)) > RARE
-        near = share <= FACTOR * expected and expected <= FACTOR * share
+    columns = zip(names, samples.T, held_out.T, labels.T, strict=True)
+    for name, ours, theirs, truths in columns:
+        share, found = float((ours > 0.5).mean()), float((theirs > 0.5).mean())
+        expected, counted, truth, at_labels = found, share, None, None
+        if (known := truths >= 0).any():
+            expected = truth = float(truths[known].mean())
+            counted = at_labels = float((ours > np.quantile(theirs[known], 1 - truth)).mean())
+        near = counted <= FACTOR * expected and expected <= FACTOR * counted
         rows[name] = {
             "samples": share,
-            "held_out": expected,
-            "labels": labels.get(name),
-            "ratio": share / expected if expected else None,
-            "off": frequent and not near,
+            "held_out": found,
+            "labels": truth,
+            "at_labels": at_labels,
+            "ratio": counted / expected if expected else None,
+            "off": expected > RARE and not near,
         }
     return rows
 

@@ -44,26 +44,25 @@ def plot_frequencies(path: str | Path, report: Mapping[str, Any]) -> None:
     check_plot(path)
     from matplotlib.figure import Figure
 
-    rows = sorted(report["attributes"].items(), key=lambda item: item[1]["held_out"])
-    y = np.arange(len(rows))
-    held_out = np.array([row["held_out"] for _, row in rows])
+    rows = [
+        (name, row["held_out"], row["samples"], row["off"])
+        if row["labels"] is None
+        else (name, row["labels"], row["at_labels"], row["off"])
+        for name, row in report["attributes"].items()
+    ]
+    rows.sort(key=lambda row: row[1])
+    y, wrong = np.arange(len(rows)), np.array([off for *_, off in rows])
+    data, samples = (np.array([row[column] for row in rows]) for column in (1, 2))
     figure = Figure(figsize=(8, 0.22 * len(rows) + 1.4), layout="constrained")
     axes = figure.add_subplot()
-    axes.barh(
-        y, 1.5 * held_out, 0.75, left=held_out / 2, color="#dde6ee", label="within a factor of 2"
-    )
-    known = [(i, row["labels"]) for i, (_, row) in enumerate(rows) if row["labels"] is not None]
-    if known:
-        places, labels = zip(*known, strict=True)
-        axes.plot(labels, places, "|", color="#777777", label="held-out faces, labels")
-    axes.plot(held_out, y, "o", ms=4, color="#1f5f99", label="held-out faces, classifier")
-    off = np.array([row["off"] for _, row in rows])
-    samples = np.array([row["samples"] for _, row in rows])
-    axes.plot(samples[~off], y[~off], "D", ms=4, color="#2c8a4b", label="samples, classifier")
-    if off.any():
-        axes.plot(samples[off], y[off], "D", ms=4, color="#c0392b", label="samples, off")
-    axes.set_yticks(y, [display_name(name) for name, _ in rows], fontsize=8)
-    axes.set_xlim(0, 1)
+    band = "within a factor of 2"
+    axes.barh(y, 1.5 * data, 0.75, left=data / 2, color="#dde6ee", label=band)
+    axes.plot(data, y, "o", ms=4, color="#1f5f99", label="held-out faces")
+    axes.plot(samples[~wrong], y[~wrong], "D", ms=4, color="#2c8a4b", label="samples")
+    if wrong.any():
+        axes.plot(samples[wrong], y[wrong], "D", ms=4, color="#c0392b", label="samples, off")
+    axes.set_yticks(y, [display_name(name) for name, *_ in rows], fontsize=8)
+    axes.set_xlim(-0.01, 1)
     axes.set_ylim(-0.7, len(rows) - 0.3)
     axes.set_xlabel("share of faces")
     axes.set_title(f"{report['n']:,} samples of {report['model']}", fontsize=10)
