@@ -46,7 +46,6 @@ class GeneratorConfig:
             raise LatentEditError(
                 f"{len(self.widths)} widths do not fit a generator of {self.resolution} pixels"
             )
-
         if min(self.channels(resolution) for resolution in self.resolutions) < 1:
             raise LatentEditError(
                 f"no channels are left at {self.resolution} pixels: raise fmap_base or fmap_max"
