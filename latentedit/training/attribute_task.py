@@ -34,12 +34,13 @@ class AttributeTask:
         known = targets >= 0
         soft = targets.clamp(min=0).float() * (1 - 2 * self.smoothing) + self.smoothing
         losses = F.binary_cross_entropy_with_logits(outputs, soft, reduction="none")
-        return (losses * known).sum() / known.sum()
+        return (losses * known).sum() / known.sum().clamp(min=1)
 
     def metrics(self, outputs: Tensor, targets: Tensor) -> dict[str, float]:
         known = targets >= 0
         right = ((outputs > 0) == (targets > 0)) & known
-        accuracy = (right.sum(0) / known.sum(0)).mean()
+        asked = known.any(0)  # without attributes that nobody labelled
+        accuracy = (right.sum(0) / known.sum(0))[asked].mean()
         return {"score": float(accuracy), "validation_loss": float(self.loss(outputs, targets))}
 
 
@@ -61,7 +62,7 @@ def train_classifier(
     Raises:
         LatentEditError: the data has no labels, or see `fit`.
     """
-    if not data.label_names:
+    if not data.label_names or not (data.labels >= 0).any():
         raise LatentEditError("these faces have no labels: prepare them with 'prepare celeba'")
     train, held_out = data.split(validation)
     torch.manual_seed(options.seed)

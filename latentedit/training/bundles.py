@@ -43,12 +43,12 @@ def bundle_classifier(run_folder: str | Path, folder: str | Path) -> None:
 
 def _origin(run: Run) -> dict[str, Any]:
     entries = run.read_options()
-    return {name: entries[name] for name in ("data", "command", "options")}
+    return {name: entries[name] for name in ("data", "commands", "options")}
 
 
 def _hours(log: list[dict[str, Any]]) -> float:
     seconds, before = 0.0, 0
     for record in log:
-        seconds += (record["images"] - before) / record["images_per_second"]
+        seconds += (record["images"] - before) / max(record["images_per_second"], 0.05)
         before = record["images"]
     return seconds / 3600

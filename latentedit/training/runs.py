@@ -27,6 +27,19 @@ class Run:
         self.log = self.folder / "log.jsonl"
         self.options = self.folder / "options.json"
 
+    def check(self, resume: bool) -> None:
+        """Refuse to overwrite a run, or to resume where there is none.
+
+        Raises:
+            LatentEditError: the run exists and `resume` is false, or the other way round.
+        """
+        if resume and not self.state.exists():
+            raise LatentEditError(f"nothing to resume in {self.folder}: leave out --resume")
+        if not resume and self.state.exists():
+            raise LatentEditError(
+                f"{self.folder} holds a run already: add --resume or choose another folder"
+            )
+
     def begin(
         self,
         options: Mapping[str, Any],
@@ -38,19 +51,20 @@ class Run:
     ) -> None:
         """Create the folder and save the resolved options, the data's source and the command.
 
+        When resuming, call it after the state has been loaded: options that do not fit the state
+        must not replace those that do.
+
         Raises:
-            LatentEditError: the run exists and `resume` is false, or the other way round.
+            LatentEditError: see `check`, or the folder cannot be written.
         """
-        if resume and not self.state.exists():
-            raise LatentEditError(f"nothing to resume in {self.folder}: leave out --resume")
-        if not resume and self.state.exists():
-            raise LatentEditError(
-                f"{self.folder} holds a run already: add --resume or choose another folder"
-            )
+        self.check(resume)
         make_folder(self.folder)
         if resume:
-            command = self.read_options()["command"]  # the card names the command that began it
-        entries = {"command": command, "data": data, "options": dict(options)}
+            commands = self.read_options()["commands"]
+            commands = commands if command in commands else [*commands, command]
+        else:
+            commands = [command]
+        entries = {"commands": commands, "data": data, "options": dict(options)}
         if network is not None:
             entries["network"] = dict(network)
         write_json(self.options, entries)

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from latentedit.devices import autocast, pick_device, place
+from latentedit.errors import LatentEditError
 from latentedit.images import to_tensor
 from latentedit.training.augment import affine, colour, flip
 from latentedit.training.runs import Run
@@ -97,12 +98,17 @@ def fit(
         on_step: called after every step with (step, all steps, last figures).
 
     Raises:
-        LatentEditError: the run folder holds another run, or there is none to resume.
+        LatentEditError: the run folder holds another run, there is none to resume, or the faces
+            do not fill one batch.
     """
     run = Run(run_folder)
-    run.begin(
-        asdict(options), data=train.source, command=command, network=network_options, resume=resume
-    )
+    run.check(resume)
+    steps = len(train.images) // options.batch_size
+    if not steps:
+        raise LatentEditError(
+            f"{len(train.images)} faces do not fill a batch of {options.batch_size}: "
+            "lower --batch-size"
+        )
     device = pick_device(options.device)
     torch.manual_seed(options.seed)
     network = place(network, device)
@@ -120,7 +126,9 @@ def fit(
         progress = load_state(run.state, **parts)
         epoch, best, stale = progress["epoch"], progress["best"], progress["stale"]
         run.rewind_log("epoch", epoch)
-    steps = len(train.images) // options.batch_size
+    run.begin(
+        asdict(options), data=train.source, command=command, network=network_options, resume=resume
+    )
     total = steps * options.epochs
     while epoch < options.epochs and not (options.patience and stale >= options.patience):
         network.train()

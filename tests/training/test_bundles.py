@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+import json
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import TINY_CLASSIFIER
+
+from latentedit.classifier import ClassifierConfig
+from latentedit.errors import LatentEditError
+from latentedit.files import sha256
+from latentedit.hashing import weights_hash
+from latentedit.pretrained import load_classifier, load_generator
+from latentedit.training import attribute_task
+from latentedit.training.adversarial import GeneratorOptions, load_generator_run, train_generator
+from latentedit.training.bundles import bundle_classifier, bundle_generator
+from latentedit.training.data import open_face_data
+from latentedit.training.runs import Run
+from latentedit.training.supervised import SupervisedOptions
+
+
+@pytest.fixture
+def generator_run(face_file: Path, tmp_path: Path) -> Path:
+    options = GeneratorOptions(
+        objective="r1",
+        resolution=8,
+        fmap_max=8,
+        discriminator_fmap_max=8,
+        total_kimg=0.08,
+        batch_size=8,
+        device="cpu",
+        bf16=False,
+    )
+    run = tmp_path / "generator-run"
+    command = "latentedit train generator"
+    train_generator(open_face_data(face_file), run, options, validation=40, command=command)
+    return run
+
+
+@pytest.fixture
+def classifier_run(face_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    entries = {**vars(TINY_CLASSIFIER)}
+    del entries["attributes"]
+    monkeypatch.setattr(attribute_task, "ClassifierConfig", partial(ClassifierConfig, **entries))
+    run = tmp_path / "classifier-run"
+    attribute_task.train_classifier(
+        open_face_data(face_file),
+        run,
+        SupervisedOptions(epochs=2, batch_size=20, device="cpu", bf16=False),
+        validation=40,
+        command="latentedit train classifier",
+    )
+    return run
+
+
+def test_a_generators_part_holds_the_average_and_says_where_from(
+    generator_run: Path, tmp_path: Path
+) -> None:
+    run, bundle = Run(generator_run), tmp_path / "bundle"
+    run.write_log({"images": 180_000, "images_per_second": 100.0, "generator_loss": 2.0})
+    run.write_log({"images": 360_000, "images_per_second": 50.0, "generator_loss": 1.5})
+    bundle_generator(generator_run, bundle)
+    network, card = load_generator(bundle)
+    expected, _ = load_generator_run(generator_run)
+    for name, value in expected.state_dict().items():
+        assert torch.equal(network.state_dict()[name], value)
+    assert card["images_seen"] == 80
+    assert card["hours"] == 1.5
+    assert card["last_figures"]["generator_loss"] == 1.5
+    assert card["data"] == "drawn discs; the last 40 held out"
+    assert "latentedit train generator" in json.dumps(card)
+    assert card["options"]["fmap_max"] == 8
+    assert card["sha256"] == sha256(bundle / "generator.safetensors")
+    assert card["weights_hash"] == weights_hash(network)
+    assert "non-commercial" in card["terms"]
+
+
+def test_a_run_without_a_log_and_one_that_crawled_are_bundled(
+    generator_run: Path, tmp_path: Path
+) -> None:
+    bundle_generator(generator_run, tmp_path / "bundle")
+    card = load_generator(tmp_path / "bundle")[1]
+    assert (card["hours"], card["last_figures"]) == (0, {})
+    Run(generator_run).write_log({"images": 1000, "images_per_second": 0.0})
+    bundle_generator(generator_run, tmp_path / "bundle")
+    assert load_generator(tmp_path / "bundle")[1]["hours"] > 0
+
+
+def test_a_classifiers_part_holds_the_average_and_its_epochs(
+    classifier_run: Path, tmp_path: Path
+) -> None:
+    bundle_classifier(classifier_run, tmp_path / "bundle")
+    network, card = load_classifier(tmp_path / "bundle")
+    expected = attribute_task.load_classifier_run(classifier_run)
+    assert weights_hash(network) == weights_hash(expected) == card["weights_hash"]
+    assert [epoch["epoch"] for epoch in card["epochs"]] == [1, 2]
+    assert 0 < card["epochs"][-1]["score"] <= 1
+    assert card["data"] == "drawn discs; the last 40 held out"
+    assert "latentedit train classifier" in json.dumps(card)
+
+
+def test_one_kind_of_run_is_not_bundled_as_the_other(
+    generator_run: Path, classifier_run: Path, tmp_path: Path
+) -> None:
+    bundle = tmp_path / "bundle"
+    with pytest.raises(LatentEditError, match="is not a generator's run"):
+        bundle_generator(classifier_run, bundle)
+    with pytest.raises(LatentEditError, match="is not a classifier's run"):
+        bundle_classifier(generator_run, bundle)
+    for make in (bundle_generator, bundle_classifier):
+        with pytest.raises(LatentEditError, match="is not a training run"):
+            make(tmp_path, bundle)
+    assert not bundle.exists()

@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from latentedit.errors import LatentEditError
+from latentedit.training.runs import Run
+
+
+def begin(run: Run, *, resume: bool = False, **changes: object) -> None:
+    arguments = {"data": "drawn", "command": "latentedit train", "resume": resume, **changes}
+    run.begin({"epochs": 3}, **arguments)
+
+
+def test_a_run_keeps_options_data_command_and_network(tmp_path: Path) -> None:
+    run = Run(tmp_path / "runs" / "one")
+    begin(run, network={"widths": [1, 2]})
+    saved = run.read_options()
+    assert saved["options"] == {"epochs": 3}
+    assert saved["data"] == "drawn"
+    assert saved["network"] == {"widths": [1, 2]}
+    assert "latentedit train" in str(saved)
+
+
+def test_a_run_is_not_written_over(tmp_path: Path) -> None:
+    run = Run(tmp_path / "run")
+    begin(run)
+    run.state.write_text("a state")
+    for refuse in (lambda: begin(run), lambda: run.check(resume=False)):
+        with pytest.raises(LatentEditError, match="holds a run already: add --resume"):
+            refuse()
+    assert run.state.read_text() == "a state"
+    begin(run, resume=True)
+
+
+def test_there_must_be_something_to_resume(tmp_path: Path) -> None:
+    run = Run(tmp_path / "run")
+    for refuse in (lambda: begin(run, resume=True), lambda: run.check(resume=True)):
+        with pytest.raises(LatentEditError, match=r"nothing to resume in .*: leave out"):
+            refuse()
+    assert not run.folder.exists()
+    run.check(resume=False)
+    assert not run.folder.exists()
+
+
+def test_a_run_that_was_killed_before_its_first_state_begins_anew(tmp_path: Path) -> None:
+    run = Run(tmp_path / "run")
+    begin(run)
+    run.write_log({"images": 1})
+    begin(run)
+    assert run.read_log() == []
+
+
+def test_a_resumed_run_remembers_the_command_that_began_it(tmp_path: Path) -> None:
+    run = Run(tmp_path / "run")
+    begin(run, command="latentedit train first")
+    run.state.write_text("a state")
+    begin(run, command="latentedit train second --resume", resume=True)
+    assert "latentedit train first" in str(run.read_options())
+
+
+def test_the_log_is_read_back_record_by_record(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    assert run.read_log() == []
+    records = [{"images": 1, "loss": 0.5}, {"images": 2, "note": "ä\n\u2028"}]
+    for record in records:
+        run.write_log(record)
+    assert run.read_log() == records
+    assert len(run.log.read_bytes().splitlines()) == 2
+
+
+def test_a_line_cut_short_by_a_kill_is_left_out(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    for images in (1, 2, 3):
+        run.write_log({"images": images})
+    run.log.write_bytes(run.log.read_bytes()[:-4])
+    assert run.read_log() == [{"images": 1}, {"images": 2}]
+    run.rewind_log("images", 2)
+    run.write_log({"images": 3})
+    assert run.read_log() == [{"images": 1}, {"images": 2}, {"images": 3}]
+
+
+def test_records_beyond_the_resumed_state_are_dropped(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    for images in (1000, 2000, 3000, 4000):
+        run.write_log({"images": images})
+    run.rewind_log("images", 2500)
+    assert run.read_log() == [{"images": 1000}, {"images": 2000}]
+
+
+def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(LatentEditError, match=r"is not a training run: options\.json is missing"):
+        Run(tmp_path).read_options()
+    (tmp_path / "options.json").write_text("{")
+    with pytest.raises(LatentEditError, match="is not valid JSON"):
+        Run(tmp_path).read_options()
+
+
+def test_a_run_cannot_begin_inside_a_file(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(LatentEditError, match="cannot create folder"):
+        begin(Run(tmp_path / "file" / "run"))
