@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -172,9 +173,18 @@ def train_generator(
             f"the faces are {data.resolution}x{data.resolution}, too small for "
             f"{options.resolution}: prepare them larger or lower --resolution"
         )
+    if data.resolution % options.resolution:
+        raise LatentEditError(
+            f"faces of {data.resolution}x{data.resolution} cannot be halved down to "
+            f"{options.resolution}: prepare them at a power of two"
+        )
+    for name, value in asdict(options).items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise LatentEditError(f"--{name.replace('_', '-')} must be a finite number")
     source = f"{data.source}; the last {validation} held out"
     data, _ = data.split(validation)
     run = Run(run_folder)
+    run.check(resume)
     schedule, device = options.schedule, pick_device(options.device)
     torch.manual_seed(options.seed)
     generator = Generator(options.generator).to(device)
@@ -216,7 +226,6 @@ def train_generator(
             "discriminator_optimizer": discriminator_optimizer,
         },
     }
-    run.begin(asdict(options), data=source, command=command, resume=resume)
     features_hash = weights_hash(classifier) if classifier is not None else None
     seen, step = 0, 0
     if resume:
@@ -227,6 +236,7 @@ def train_generator(
                 "this run looked through another classifier: give --classifier the same weights"
             )
         run.rewind_log("images", seen)
+    run.begin(asdict(options), data=source, command=command, resume=resume)
     total = int(options.total_kimg * 1000)
     fixed = torch.from_numpy(latents.sample(range(48))).to(device)
     figures: dict[str, float] = {}
