@@ -62,7 +62,7 @@ def fit(
         boundaries = fit_boundaries(
             z, scores, opened.attributes, opened.generator_hash, on_attribute=on_attribute
         )
-    card = {"terms": TERMS, "data": opened.describe(), "command": command_line()}
+    card = {"terms": TERMS, "data": opened.describe(), "commands": [command_line()]}
     boundaries.save(output, card)
     Console().print(table)
     print(f"{len(boundaries.names)} boundaries in {output}")

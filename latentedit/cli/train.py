@@ -84,8 +84,12 @@ def generator(
     decay_kimg: Annotated[
         float, typer.Option(min=0, help="The rate falls to zero over the last so many.")
     ] = 40,
-    batch_size: Annotated[int, typer.Option(min=2, help="Images a step.")] = 32,
-    learning_rate: Annotated[float, typer.Option(min=0, help="Adam's rate.")] = 2e-3,
+    batch_size: Annotated[int, typer.Option(min=2, help="Images a step.")] = 16,
+    learning_rate: Annotated[float, typer.Option(min=0, help="The generator's rate.")] = 7e-4,
+    projected_weight: Annotated[
+        float, typer.Option(min=0, help="Weight of the projected losses beside the pixel ones.")
+    ] = 0.15,
+    r1_gamma: Annotated[float, typer.Option(min=0, help="Weight of the R1 penalty.")] = 0.3,
     save_kimg: Annotated[float, typer.Option(min=0.1, help="Save every so many thousands.")] = 5,
     validation: ValidationOption = 1000,
     seed: Annotated[int, typer.Option(help="Seed of weights, order and noise.")] = 0,
@@ -110,6 +114,8 @@ def generator(
         decay_kimg=decay_kimg,
         batch_size=batch_size,
         learning_rate=learning_rate,
+        projected_weight=projected_weight,
+        r1_gamma=r1_gamma,
         save_kimg=save_kimg,
         seed=seed,
         device=device,

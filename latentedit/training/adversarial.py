@@ -53,8 +53,11 @@ class GeneratorOptions:
         total_kimg: thousands of images in all.
         decay_kimg: the rate falls to zero over the last so many thousands.
         batch_size: pictures a step.
-        learning_rate: Adam's, for the generator and the pixel discriminator.
+        learning_rate: Adam's, for the generator; slower than the discriminators' (Heusel et al.
+            2017), which must keep up with every change of its pictures.
+        discriminator_learning_rate: Adam's, for the pixel discriminator.
         projected_learning_rate: Adam's, for the heads of the projected discriminator.
+        projected_weight: of the projected discriminator's losses beside the pixel one's.
         r1_gamma: weight of the R1 penalty.
         ema_kimg: half-life of the averaged weights.
         save_kimg: save the state and draw samples every so many thousands.
@@ -74,10 +77,12 @@ class GeneratorOptions:
     fade_kimg: tuple[float, ...] = (10, 15, 20)
     total_kimg: float = 270
     decay_kimg: float = 40
-    batch_size: int = 32
-    learning_rate: float = 2e-3
+    batch_size: int = 16
+    learning_rate: float = 7e-4
+    discriminator_learning_rate: float = 2e-3
     projected_learning_rate: float = 1e-3
-    r1_gamma: float = 1.0
+    projected_weight: float = 0.15
+    r1_gamma: float = 0.3
     ema_kimg: float = 5
     save_kimg: float = 5
     seed: int = 0
@@ -136,7 +141,12 @@ def build_objective(options: GeneratorOptions, classifier: AttributeClassifier |
             "or choose --objective r1"
         )
     projected = ProjectedDiscriminator(classifier.config.widths)
-    return Projected(classifier, projected, NonSaturatingR1(pixel, options.r1_gamma))
+    return Projected(
+        classifier,
+        projected,
+        NonSaturatingR1(pixel, options.r1_gamma),
+        weight=options.projected_weight,
+    )
 
 
 def train_generator(
@@ -206,7 +216,7 @@ def train_generator(
                 "params": weights,
                 "lr": options.projected_learning_rate
                 if name == "projected"
-                else options.learning_rate,
+                else options.discriminator_learning_rate,
             }
             for name, weights in trained.items()
         ],
