@@ -54,7 +54,7 @@ def tiny_classifier() -> AttributeClassifier:
 def _bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("bundles") / "tiny"
     generator, classifier = _generator(), _classifier()
-    card = {"data": "none", "command": "none", "options": {}}
+    card = {"data": "none", "commands": ["none"], "options": {}}
     save_part(folder, "generator", generator, generator.config, card)
     save_part(folder, "classifier", classifier, classifier.config, card)
     normals = np.random.RandomState(0).standard_normal((len(ATTRIBUTES), 64))

@@ -253,7 +253,7 @@ def test_pool_and_boundaries(run: Run, tiny_bundle: Path) -> None:
     assert result.code == 0
     assert result.out.endswith("40 boundaries in b.safetensors\n")
     card = json.loads(Path("b.json").read_text())
-    assert card["command"].startswith("latentedit")
+    assert card["commands"][0].startswith("latentedit")
     assert "520 latents" in card["data"]
     for name, figures in card["figures"].items():
         row = next(line for line in result.out.splitlines() if line.split()[:1] == [name])

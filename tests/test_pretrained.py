@@ -52,7 +52,7 @@ def test_the_card_says_where_the_weights_come_from(tiny_bundle: Path) -> None:
     assert card["sha256"] == sha256(tiny_bundle / "generator.safetensors")
     assert card["config"] == {**asdict(GeneratorConfig()), **card["config"]}
     assert "non-commercial" in card["terms"]
-    assert {"data", "command", "options"} <= card.keys()
+    assert {"data", "commands", "options"} <= card.keys()
 
 
 def test_saving_fails_whole(tiny_bundle: Path) -> None:
