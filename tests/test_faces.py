@@ -131,7 +131,7 @@ def test_a_large_picture_is_averaged_not_skipped() -> None:
     [
         ((250, 250), (125.0, 115.0), 40.0),
         ((120, 160), (60.0, 70.0), 24.0),  # enlarged
-        ((1800, 1200), (1000.0, 500.0), 200.0),  # reduced
+        ((900, 700), (500.0, 320.0), 110.0),  # reduced
     ],
 )
 def test_eyes_are_found_and_brought_to_their_place(
