@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from latentedit import defaults, editing, latents
 from latentedit.attributes import ATTRIBUTES
 from latentedit.boundaries import Boundaries
+from latentedit.checkpoints.protocol import AdaptedGenerator, OnnxGenerator
 from latentedit.classifier import AttributeClassifier
 from latentedit.devices import autocast, pick_device, place
 from latentedit.editing import EditRecipe, Hold
@@ -22,6 +23,7 @@ from latentedit.generator import Generator
 from latentedit.hashing import weights_hash
 from latentedit.images import UInt8Array, to_tensor, to_uint8
 from latentedit.pretrained import find_bundle, load_classifier, load_generator
+from latentedit.stylegan2 import StyleGAN2Generator
 
 BOUNDARIES_FILE = "boundaries.safetensors"
 
@@ -52,7 +54,7 @@ class FaceEditor:
 
     def __init__(
         self,
-        generator: Generator,
+        generator: Generator | StyleGAN2Generator | AdaptedGenerator | OnnxGenerator,
         classifier: AttributeClassifier | None = None,
         age_estimator: AgeEstimator | None = None,
         boundaries: Boundaries | None = None,
@@ -70,7 +72,8 @@ class FaceEditor:
         self.batch_size = batch_size
         self.generator_hash = weights_hash(generator)
         if boundaries is not None:
-            check_boundaries(boundaries, self.generator_hash)
+            space = getattr(generator.config, "space", "z")
+            check_boundaries(boundaries, self.generator_hash, space)
         self._generator = place(generator, self.device).eval()
         self._classifier = place(classifier, self.device).eval() if classifier else None
         if isinstance(age_estimator, nn.Module):
@@ -102,6 +105,11 @@ class FaceEditor:
     def latent_dim(self) -> int:
         """Length of z."""
         return self._generator.config.latent_dim
+
+    @property
+    def space(self) -> str:
+        """The generator's latent space, ``z`` or ``w``."""
+        return getattr(self._generator.config, "space", "z")
 
     @property
     def resolution(self) -> int:
@@ -137,8 +145,13 @@ class FaceEditor:
         return self._boundaries
 
     def sample(self, seeds: Iterable[int]) -> NDArray[np.float32]:
-        """Return one latent a seed, float32 [N, D]; see `latents.sample`."""
-        return latents.sample(seeds, self.latent_dim)
+        """Return one latent a seed, float32 [N, D], in the generator's space.
+
+        A generator that samples for itself (`checkpoints.protocol`) does; see `latents.sample`.
+        """
+        if isinstance(self._generator, Generator):
+            return latents.sample(seeds, self.latent_dim)
+        return self._generator.sample(seeds)
 
     @torch.inference_mode()
     def render(self, z: ArrayLike) -> UInt8Array:
@@ -253,12 +266,17 @@ class FaceEditor:
             yield np.concatenate((batch, np.repeat(batch[-1:], missing, axis=0))), len(batch)
 
 
-def check_boundaries(boundaries: Boundaries, generator_hash: str) -> None:
+def check_boundaries(boundaries: Boundaries, generator_hash: str, space: str = "z") -> None:
     """Refuse boundaries that were found in another generator's latent space.
 
     Raises:
-        LatentEditError: the hashes differ.
+        LatentEditError: the hashes or the spaces differ.
     """
+    if boundaries.space != space:
+        raise LatentEditError(
+            f"these boundaries belong to space {boundaries.space}, the model is used in {space}: "
+            f"convert it again with --space {boundaries.space}"
+        )
     if boundaries.generator_hash != generator_hash:
         raise LatentEditError(
             f"these boundaries belong to generator {boundaries.generator_hash}, this one is "

@@ -18,6 +18,7 @@ from latentedit.errors import LatentEditError
 from latentedit.files import make_folder
 from latentedit.generator import Generator, GeneratorConfig
 from latentedit.hashing import weights_hash
+from latentedit.stylegan2 import StyleGAN2Config, StyleGAN2Generator
 
 DEFAULT_BUNDLE = "celeba64"
 
@@ -81,12 +82,15 @@ def save_part(
     save_with_card(weights, lambda file: save_file(state, file), kind, entries)
 
 
-def load_generator(folder: str | Path) -> tuple[Generator, dict[str, Any]]:
-    """Load a bundle's generator in eval mode, and its card.
+def load_generator(folder: str | Path) -> tuple[Generator | StyleGAN2Generator, dict[str, Any]]:
+    """Load a bundle's generator in eval mode, and its card, which names the network.
 
     Raises:
         LatentEditError: missing, damaged, or of another shape than its card says.
     """
+    card = load_card(Path(folder) / "generator.safetensors", "generator")
+    if card.get("network") == "stylegan2":
+        return _load_part(Path(folder), "generator", StyleGAN2Generator, StyleGAN2Config)
     return _load_part(Path(folder), "generator", Generator, GeneratorConfig)
 
 

@@ -7,9 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from latentedit.checkpoints import convert, open_bundle
+from latentedit.boundaries import Boundaries
+from latentedit.checkpoints import convert
+from latentedit.editor import FaceEditor
 from latentedit.errors import LatentEditError
 from latentedit.generator import GeneratorConfig
+from latentedit.hashing import weights_hash
+from latentedit.images import to_uint8
 from latentedit.pretrained import load_generator
 
 RESOLUTIONS = (8, 16, 32, 64)
@@ -132,12 +136,37 @@ def test_a_stylegan2_bundle(tmp_path, space):
     path = tmp_path / "stylegan2.pt"
     writers.write_rosinality(path, writers.rosinality_state([8, 4]), torch.ones(1, 16))
     converted = convert(path, space=space, truncation=0.7)
-    network, card = open_bundle(converted.save(tmp_path / "bundle"))
+    network, card = load_generator(converted.save(tmp_path / "bundle"))
     assert card["network"] == "stylegan2"
     assert network.config == converted.network.config
     latent = torch.from_numpy(network.sample(range(2)))
     with torch.inference_mode():
         assert torch.equal(network(latent), converted.network(latent))
+
+
+@pytest.mark.parametrize("space", ["z", "w"])
+def test_the_editor_opens_a_stylegan2_bundle(tmp_path, space):
+    path = tmp_path / "stylegan2.pt"
+    writers.write_rosinality(path, writers.rosinality_state([8, 4]), torch.ones(1, 16))
+    converted = convert(path, space=space, truncation=0.7)
+    editor = FaceEditor.load(converted.save(tmp_path / "bundle"), device="cpu")
+    assert editor.space == space
+    latent = editor.sample(range(3))
+    np.testing.assert_array_equal(latent, converted.network.sample(range(3)))
+    with torch.inference_mode():
+        expected = to_uint8(converted.network(torch.from_numpy(latent)))
+    assert np.abs(editor.render(latent).astype(int) - expected).max() <= 1
+
+
+@pytest.mark.parametrize(("space", "other"), [("z", "w"), ("w", "z")])
+def test_boundaries_of_the_other_space_are_refused(tmp_path, space, other):
+    path = tmp_path / "stylegan2.pt"
+    writers.write_rosinality(path, writers.rosinality_state([8, 4]), torch.ones(1, 16))
+    network = convert(path, space=space).network
+    normals = np.eye(1, network.config.latent_dim)
+    bounds = Boundaries(("Young",), normals, np.zeros(1), weights_hash(network), space=other)
+    with pytest.raises(LatentEditError, match=f"belong to space {other}"):
+        FaceEditor(network, boundaries=bounds, device="cpu")
 
 
 def test_safetensors_and_data_parallel_prefix(tmp_path):

@@ -1,8 +1,8 @@
 """Reading other projects' weights, safely.
 
 `convert(path)` recognises a checkpoint by its keys, accounts for every one of them, and maps it
-onto a network of this package; `ConvertedGenerator.save` writes that as a bundle, and `open_bundle`
-loads it again. Importing this package costs nothing: torch is loaded by the first use.
+onto a network of this package; `ConvertedGenerator.save` writes that as a bundle. Importing this
+package costs nothing: torch is loaded by the first use.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from latentedit.checkpoints.conversion import ConvertedGenerator, convert, open_bundle
+    from latentedit.checkpoints.conversion import ConvertedGenerator, convert
 
-__all__ = ["ConvertedGenerator", "convert", "open_bundle"]
+__all__ = ["ConvertedGenerator", "convert"]
 
 
 def __getattr__(name: str) -> Any:

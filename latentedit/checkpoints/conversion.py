@@ -19,10 +19,10 @@ from latentedit.checkpoints.tensors import (
     load_torch,
 )
 from latentedit.errors import LatentEditError
-from latentedit.files import make_folder, read_json, sha256
+from latentedit.files import make_folder, sha256
 from latentedit.generator import Generator
-from latentedit.pretrained import _load_part, load_generator, save_part
-from latentedit.stylegan2 import StyleGAN2Config, StyleGAN2Generator
+from latentedit.pretrained import save_part
+from latentedit.stylegan2 import StyleGAN2Generator
 
 TERMS = (
     "Converted from another project's weights, which keep their own licence: read it before you "
@@ -156,20 +156,6 @@ def _read(path: Path, space: Literal["z", "w"], truncation: float) -> ConvertedG
         f"{path} holds no generator of a format that can be read (its first keys: {keys}): see "
         "docs/bring-your-own-gan.md"
     )
-
-
-def open_bundle(folder: str | Path) -> tuple[Generator | StyleGAN2Generator, dict[str, Any]]:
-    """Load the generator of any bundle, whichever network it is, and its card.
-
-    Raises:
-        LatentEditError: missing, damaged, or of another shape than its card says.
-    """
-    folder = Path(folder)
-    path = folder / "generator.json"
-    card = read_json(path) if path.is_file() else {}
-    if isinstance(card, dict) and card.get("network") == "stylegan2":
-        return _load_part(folder, "generator", StyleGAN2Generator, StyleGAN2Config)
-    return load_generator(folder)
 
 
 _WRAPPERS = ("g_ema", "generator_smooth", "g", "generator", "state_dict")

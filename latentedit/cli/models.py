@@ -59,16 +59,15 @@ def check(model: ModelArgument = None) -> None:
 
     from latentedit import latents
     from latentedit.boundaries import Boundaries
-    from latentedit.checkpoints import open_bundle
     from latentedit.errors import LatentEditError
     from latentedit.hashing import weights_hash
     from latentedit.images import to_tensor, to_uint8
-    from latentedit.pretrained import find_bundle, load_classifier
+    from latentedit.pretrained import find_bundle, load_classifier, load_generator
     from latentedit.stylegan2 import StyleGAN2Generator
 
     folder = find_bundle(model)
     cards = _cards(folder)
-    network, card = open_bundle(folder)
+    network, card = load_generator(folder)
     found, stored = weights_hash(network), card.get("weights_hash")
     if found != stored:
         raise LatentEditError(f"{folder} holds weights {found}, its card says {stored}")
