@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-SEED = 0
-"""The face that is shown where none is asked for."""
+SEED = 21
+"""The face that is shown where none is asked for; one of the better ones of the bundled model."""
 
 FRAMES = 7
 """Frames of a film strip."""
