@@ -30,7 +30,15 @@ TERMS = (
 _PACKAGE = Path(__file__).parent
 _ROOTS = (_PACKAGE / "bundles", _PACKAGE.parent / "pretrained")  # in a wheel; in a checkout
 
-Network = TypeVar("Network", bound=nn.Module)
+_NETWORKS: dict[str, dict[str, tuple[type[nn.Module], type[Any]]]] = {
+    "generator": {
+        "progressive": (Generator, GeneratorConfig),
+        "stylegan2": (StyleGAN2Generator, StyleGAN2Config),
+    },
+    "classifier": {"residual": (AttributeClassifier, ClassifierConfig)},
+}
+"""What builds a kind of part, by the card's ``network``; the first where the card names none."""
+
 Config = TypeVar("Config")
 
 
@@ -88,10 +96,7 @@ def load_generator(folder: str | Path) -> tuple[Generator | StyleGAN2Generator, 
     Raises:
         LatentEditError: missing, damaged, or of another shape than its card says.
     """
-    card = load_card(Path(folder) / "generator.safetensors", "generator")
-    if card.get("network") == "stylegan2":
-        return _load_part(Path(folder), "generator", StyleGAN2Generator, StyleGAN2Config)
-    return _load_part(Path(folder), "generator", Generator, GeneratorConfig)
+    return _load_part(Path(folder), "generator")
 
 
 def load_classifier(folder: str | Path) -> tuple[AttributeClassifier, dict[str, Any]]:
@@ -100,17 +105,17 @@ def load_classifier(folder: str | Path) -> tuple[AttributeClassifier, dict[str, 
     Raises:
         LatentEditError: missing, damaged, or of another shape than its card says.
     """
-    return _load_part(Path(folder), "classifier", AttributeClassifier, ClassifierConfig)
+    return _load_part(Path(folder), "classifier")
 
 
-def _load_part(
-    folder: Path, kind: str, network_type: type[Network], config_type: type[Any]
-) -> tuple[Network, dict[str, Any]]:
+def _load_part(folder: Path, kind: str) -> tuple[Any, dict[str, Any]]:
     weights = folder / f"{kind}.safetensors"
     if not folder.is_dir():
         raise LatentEditError(f"{folder} is not a folder: give a bundle's folder")
     card = load_card(weights, kind)
     try:
+        networks = _NETWORKS[kind]
+        network_type, config_type = networks[card.get("network", next(iter(networks)))]
         with torch.random.fork_rng(devices=[]):  # first weights are random; nobody should notice
             network = network_type(config_from_json(config_type, card["config"]))
     except (KeyError, TypeError, AttributeError, ValueError, ArithmeticError, RuntimeError):

@@ -18,6 +18,7 @@ from conftest import draw_face
 from PIL import Image
 from rich.console import Console
 
+from latentedit import defaults
 from latentedit.attributes import ATTRIBUTES
 from latentedit.boundaries import Boundaries
 from latentedit.cli import main, progress
@@ -146,7 +147,7 @@ def test_edit_has_defaults(run: Run, tiny_bundle: Path) -> None:
     result = run("edit", "--attr", "Young", "--step", "-3", "--model", tiny_bundle)
     assert result.out == "1 face in edit.png\n"
     recipe = read_recipe("edit.png")
-    assert (recipe.seeds, recipe.frames) == ((0,), 7)
+    assert (recipe.seeds, recipe.frames) == ((defaults.SEED,), defaults.FRAMES)
     assert recipe.steps == {"Young": -3.0}
     assert recipe.holds == {"Young": {"Male": 0.8, "Gray_Hair": 0.5}}  # those stored as auto
 

@@ -167,7 +167,9 @@ def test_every_weight_that_is_shown_learns(
     (before, _), (after, _) = (contents(tmp_path / name) for name in "ab")
     fixed = ("mix_channels", "mix_scales", "_optimizer", "rng", "blocks.2", "_rgb", "_u", "_v")
     for key, value in before.items():
-        if not any(part in key for part in fixed):
+        # a head's last bias stands still while all scores lie within the hinge's margins
+        still = key.startswith("objective.projected.heads") and value.numel() == 1
+        if not still and not any(part in key for part in fixed):
             assert not torch.equal(value, after[key]), key
     for key, value in before.items():  # the random projections, and blocks above 8x8
         if "mix_" in key or key.startswith(("generator.blocks.2", "objective.pixel.blocks.2")):
