@@ -281,6 +281,20 @@ def test_from_pictures_to_an_edit(run: Run, make_celeba: Callable[..., Path]) ->
         ("bundle", "--generator", "g", "--classifier", "c", "-o", "mine"),
         ("sample", "--model", "mine", "--seeds", "0-1"),
         ("label", "samples.png", "--model", "mine", "--json"),
+        # the default objective, looking through the classifier of a run, then of a bundle
+        ("train", "generator", *fast, "-o", "g2", *small, "--batch-size", 8, "--classifier", "c"),
+        (
+            "train",
+            "generator",
+            *fast,
+            "-o",
+            "g3",
+            *small,
+            "--batch-size",
+            8,
+            "--classifier",
+            "mine",
+        ),
     ]
     for words in steps:
         result = run(*words)

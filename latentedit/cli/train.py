@@ -161,6 +161,10 @@ def _numbers(text: str, option: str) -> tuple[float, ...]:
 
 
 def _load_classifier(folder: Path) -> AttributeClassifier:
+    """The classifier of a bundle or of a run."""
+    from latentedit.pretrained import load_classifier
     from latentedit.training.attribute_task import load_classifier_run
 
+    if (folder / "classifier.json").is_file():
+        return load_classifier(folder)[0]
     return load_classifier_run(folder)
