@@ -95,7 +95,7 @@ def check_latents(z: Any, dim: int = LATENT_DIM) -> FloatArray:
     """Return `z` as float32 [N, dim]; a single [dim] becomes [1, dim].
 
     Raises:
-        LatentEditError: another shape, not numbers, or NaN or infinity inside.
+        LatentEditError: another shape, not numbers, NaN or infinity inside, or a row of zeros.
     """
     try:
         with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused below
@@ -108,6 +108,8 @@ def check_latents(z: Any, dim: int = LATENT_DIM) -> FloatArray:
         raise LatentEditError(f"latents must have shape [N, {dim}], got {list(array.shape)}")
     if not np.isfinite(array).all():
         raise LatentEditError("latents hold NaN or infinity: make them again")
+    if not array.any(axis=1).all():
+        raise LatentEditError("a latent is all zeros and has no direction: make them again")
     return array
 
 

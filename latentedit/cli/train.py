@@ -59,6 +59,7 @@ def classifier(
             resume=resume,
             on_step=on_step,
         )
+    print(f"classifier trained in {output}; next: latentedit bundle --classifier {output}")
 
 
 @app.command()
@@ -141,6 +142,7 @@ def generator(
             resume=resume,
             on_step=on_step,
         )
+    print(f"generator trained in {output}; next: latentedit bundle --generator {output}")
 
 
 def command_line() -> str:
