@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +36,15 @@ def _generator() -> Generator:
 def _classifier() -> AttributeClassifier:
     torch.manual_seed(1)
     return AttributeClassifier(TINY_CLASSIFIER).eval()
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Sums are taken in one order, whatever the machine: for what must repeat to the last bit."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture

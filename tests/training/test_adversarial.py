@@ -30,6 +30,8 @@ from latentedit.training.data import FaceData, open_face_data
 from latentedit.training.losses import Look, NonSaturatingR1
 from latentedit.training.runs import Run
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 TINY = GeneratorOptions(
     objective="r1",
     resolution=16,
@@ -219,14 +221,15 @@ def test_the_rate_falls_to_zero_at_the_end(
     assert [rates[1] for rates in discriminators] == pytest.approx([0.001 * r for r in falling])
 
 
+@pytest.mark.parametrize("images", [4, 1000])
 def test_the_average_has_the_half_life_it_says(
-    data: FaceData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    data: FaceData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, images: int
 ) -> None:
     Steps(monkeypatch, fill=True)
-    train(data, tmp_path / "run", replace(TINY, ema_kimg=0.004))
+    train(data, tmp_path / "run", replace(TINY, ema_kimg=images / 1000))
     mean = torch.zeros(())
     for step in range(1, 21):
-        half_life = min(4, 0.05 * 8 * step)
+        half_life = min(images, 0.05 * 8 * step)  # shorter while little was seen
         mean = mean * 0.5 ** (8 / half_life) + step / 10 * (1 - 0.5 ** (8 / half_life))
     tensors, _ = contents(tmp_path / "run")
     assert (tensors["generator.blocks.0.conv.weight"] == 2).all()

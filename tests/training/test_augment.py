@@ -71,31 +71,30 @@ def inner(images: Tensor, margin: int) -> Tensor:
 @given(st.integers(0, 999), st.floats(0.01, 0.1))
 def test_affine_moves_stay_within_the_shift(seed: int, shift: float) -> None:
     torch.manual_seed(seed)
-    images = ramp(8, 41)
+    images = ramp(32, 41)
     moved = inner(affine(images, degrees=0, scale=0, shift=shift) - images, 8)
     for channel in (0, 1):
         by = moved[:, channel].flatten(1)
         assert (by.amax(1) - by.amin(1)).max() < 1e-2  # the whole picture moves by one amount
-        assert by.abs().max() <= shift * 41 + 1e-2
-        assert by.mean(1).std() > 0  # each picture by its own
+        assert 0.6 * shift * 41 < by.abs().max() <= shift * 41 + 1e-2
 
 
 @few
 @given(st.integers(0, 999))
 def test_affine_turns_and_scales_about_the_centre_within_bounds(seed: int) -> None:
     torch.manual_seed(seed)
-    images = ramp(8, 41)
+    images = ramp(32, 41)
     turned = affine(images, degrees=10, scale=0, shift=0)
     zoomed = affine(images, degrees=0, scale=0.2, shift=0)
     for changed in (turned, zoomed):
         torch.testing.assert_close(changed[..., 20, 20], images[..., 20, 20], rtol=0, atol=1e-2)
     across = (turned[:, 0, 20, 30] - turned[:, 0, 20, 10]) / 20  # the cosine of the angle
     down = (turned[:, 1, 20, 30] - turned[:, 1, 20, 10]) / 20  # its sine
-    torch.testing.assert_close(across**2 + down**2, torch.ones(8), rtol=0, atol=1e-2)
-    assert down.abs().max() <= torch.sin(torch.deg2rad(torch.tensor(10.0))) + 1e-3
+    torch.testing.assert_close(across**2 + down**2, torch.ones(32), rtol=0, atol=1e-2)
+    assert 0.6 * 0.1736 < down.abs().max() <= 0.1736 + 1e-3  # the sine of 10 degrees
     size = (zoomed[:, 0, 20, 30] - zoomed[:, 0, 20, 10]) / 20
-    assert (size >= 1 / 1.2 - 1e-3).all()
-    assert (size <= 1.2 + 1e-3).all()
+    assert 1 / 1.2 - 1e-3 <= size.min() < 0.92
+    assert 1.08 < size.max() <= 1.2 + 1e-3
 
 
 def test_affine_fills_from_inside_the_picture() -> None:
@@ -109,18 +108,20 @@ def test_affine_fills_from_inside_the_picture() -> None:
 @given(st.integers(0, 999))
 def test_colour_changes_only_what_it_names(seed: int) -> None:
     torch.manual_seed(seed)
-    images, levels = faces(), (1, 2, 3)
+    images, levels = faces(64), (1, 2, 3)
     brighter = colour(images, brightness=0.2, contrast=0, saturation=0) - images
-    assert brighter.abs().max() <= 0.2 + 1e-6
+    assert 0.15 < brighter.abs().max() <= 0.2 + 1e-6
     assert (brighter.amax(levels) - brighter.amin(levels)).max() < 1e-6
     harder = colour(images, brightness=0, contrast=0.2, saturation=0)
     torch.testing.assert_close(harder.mean(levels), images.mean(levels), rtol=0, atol=1e-5)
     ratio = harder.std(levels) / images.std(levels)
-    assert 0.8 - 1e-5 <= ratio.min() < ratio.max() <= 1.2 + 1e-5
+    assert 0.8 - 1e-5 <= ratio.min() < 0.9
+    assert 1.1 < ratio.max() <= 1.2 + 1e-5
     vivid = colour(images, brightness=0, contrast=0, saturation=0.3)
     torch.testing.assert_close(vivid.mean(1), images.mean(1), rtol=0, atol=1e-5)
     ratio = vivid.std(1).mean((1, 2)) / images.std(1).mean((1, 2))
-    assert 0.7 - 1e-5 <= ratio.min() < ratio.max() <= 1.3 + 1e-5
+    assert 0.7 - 1e-5 <= ratio.min() < 0.85
+    assert 1.15 < ratio.max() <= 1.3 + 1e-5
 
 
 @few

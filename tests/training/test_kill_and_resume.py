@@ -9,12 +9,10 @@ import subprocess
 import sys
 import sysconfig
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from safetensors import safe_open
 
 from latentedit.errors import LatentEditError
@@ -25,7 +23,10 @@ from latentedit.training.runs import Run
 from latentedit.training.state import read_progress
 from latentedit.training.supervised import SupervisedOptions
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")
+pytestmark = [
+    pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL"),
+    pytest.mark.usefixtures("one_thread"),
+]
 
 COMMAND = Path(sysconfig.get_path("scripts")) / "latentedit"
 
@@ -75,15 +76,6 @@ def differences(first: Path, second: Path) -> list[str]:
         return sorted(
             key for key in keys if one.get_tensor(key).tobytes() != other.get_tensor(key).tobytes()
         )
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Sums are taken in one order, here as in the commands."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def test_train_generator_killed_inside_a_fade(face_file: Path, tmp_path: Path) -> None:

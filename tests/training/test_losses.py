@@ -57,7 +57,7 @@ def test_wgan_gp_of_a_linear_discriminator(linear: Linear) -> None:
     expected = (
         on_fake.mean() - on_real.mean() + 10 * (length - 1) ** 2 + 0.001 * (on_real**2).mean()
     )
-    assert float(loss) == pytest.approx(float(expected), rel=1e-5)
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
     assert figures == {
         "real": pytest.approx(float(on_real.mean()), rel=1e-5),
         "fake": pytest.approx(float(on_fake.mean()), rel=1e-5),
@@ -77,10 +77,10 @@ def test_the_penalty_is_taken_between_real_and_fake() -> None:
     away[:, 0, 0, 0] = 1
     objective = WassersteinGP(Quadratic())
     loss, _ = objective.discriminator_loss(Look(3 * away), Look(5 * away), 1.0, step=0)
-    penalty = float(loss) - (12.5 - 4.5) - 0.001 * 4.5**2
+    penalty = loss.item() - (12.5 - 4.5) - 0.001 * 4.5**2
     assert 10 * 2**2 < penalty < 10 * 4**2
     same, _ = objective.discriminator_loss(Look(3 * away), Look(3 * away), 1.0, step=0)
-    assert float(same) == pytest.approx(10 * 2**2 + 0.001 * 4.5**2, rel=1e-5)
+    assert same.item() == pytest.approx(10 * 2**2 + 0.001 * 4.5**2, rel=1e-5)
 
 
 def test_each_picture_is_mixed_by_its_own_share() -> None:
@@ -108,7 +108,7 @@ def test_r1_of_a_linear_discriminator_every_16th_step(linear: Linear) -> None:
     for step in range(33):
         loss, figures = objective.discriminator_loss(real, fake, 1.0, step)
         penalty = 0.25 * 16 * float(weight @ weight) if step % 16 == 0 else 0
-        assert float(loss) == pytest.approx(float(plain) + penalty, rel=1e-5)
+        assert loss.item() == pytest.approx(plain.item() + penalty, rel=1e-5)
         assert ("r1" in figures) == (step % 16 == 0)
     assert figures["r1"] == pytest.approx(float(weight @ weight), rel=1e-5)
 
@@ -135,11 +135,11 @@ def test_r1_is_taken_at_the_reals() -> None:
 
 def test_what_the_generator_minimises(linear: Linear) -> None:
     on_fake = fake.images.flatten(1) @ linear.weight.detach() + 0.25
-    assert float(WassersteinGP(linear).generator_loss(fake, 1.0)) == pytest.approx(
+    assert WassersteinGP(linear).generator_loss(fake, 1.0).item() == pytest.approx(
         -float(on_fake.mean()), rel=1e-5
     )
     expected = float((1 + torch.exp(-on_fake)).log().mean())
-    assert float(NonSaturatingR1(linear).generator_loss(fake, 1.0)) == pytest.approx(
+    assert NonSaturatingR1(linear).generator_loss(fake, 1.0).item() == pytest.approx(
         expected, rel=1e-5
     )
 
@@ -280,11 +280,11 @@ def test_the_projected_losses_by_hand(tiny_classifier: AttributeClassifier, line
     alone, _ = pixel.discriminator_loss(*looks, 1.0, step=1)
     # hinge: max(0, 1 - real) and max(0, 1 + fake), mean over each stage, summed over stages
     hinges = (0 + 0.5) / 2 + (0 + 1) / 2 + (2 + 0) / 2 + (2 + 0.5) / 2
-    assert float(loss - alone) == pytest.approx(0.5 * hinges, rel=1e-5)
+    assert (loss - alone).item() == pytest.approx(0.5 * hinges, rel=1e-5)
     assert figures["projected_real"] == pytest.approx(1.25 + 1.0)
     assert figures["projected_fake"] == pytest.approx(-1.5 + 0.25)
     generator_loss = objective.generator_loss(looks[1], 1.0) - pixel.generator_loss(looks[1], 1.0)
-    assert float(generator_loss) == pytest.approx(-0.5 * (-1.5 + 0.25), rel=1e-5)
+    assert generator_loss.item() == pytest.approx(-0.5 * (-1.5 + 0.25), rel=1e-5)
 
 
 @pytest.mark.parametrize(("edge", "looked_at"), [(8, 32), (32, 32), (64, 48), (128, 48)])

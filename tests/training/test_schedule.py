@@ -29,12 +29,12 @@ def schedules(draw: st.DrawFn) -> Schedule:
 @given(schedules())
 def test_it_grows_from_start_to_final_without_a_jump_or_a_step_back(schedule: Schedule) -> None:
     end = int(1000 * sum(schedule.stable[-1:] * 4 + schedule.stable) * 2 + 40_000)
-    phases = [schedule.at(images) for images in range(0, end, 10)]
+    phases = [schedule.at(images) for images in range(0, end, 25)]
     assert phases[0] == Phase(schedule.start, 1.0)
     assert phases[-1] == Phase(schedule.final, 1.0)
     assert {phase.resolution for phase in phases} <= {2**power for power in range(2, 9)}
     assert all(0 <= phase.alpha <= 1 for phase in phases)
-    fastest = 10 / 1000 / min(schedule.fade)
+    fastest = 25 / 1000 / min(schedule.fade)
     for before, after in pairwise(phases):
         assert 0 <= growth(after) - growth(before) <= fastest + 1e-9
 

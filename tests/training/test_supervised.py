@@ -22,6 +22,8 @@ from latentedit.training.supervised import (
     predict,
 )
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 OPTIONS = SupervisedOptions(
     epochs=4, batch_size=8, learning_rate=0.02, ema_decay=0.9, device="cpu", bf16=False
 )
