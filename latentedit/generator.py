@@ -22,7 +22,7 @@ from latentedit.layers import (
 
 @dataclass(frozen=True)
 class GeneratorConfig:
-    """Shape of a `Generator`; ``resolution=1024, fmap_base=8192, fmap_max=512`` is the published.
+    """Shape of a `Generator`; ``resolution=1024, fmap_base=8192, fmap_max=512``: published widths.
 
     Attributes:
         resolution: edge of the final picture, a power of two >= 4.
