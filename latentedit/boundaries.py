@@ -104,7 +104,7 @@ class Boundaries:
             "auto_holds": {name: dict(holds) for name, holds in self.auto.items()},
             "figures": {name: dict(values) for name, values in self.figures.items()},
         }
-        save_with_card(_checked(path), lambda file: save_file(tensors, file), KIND, entries)
+        save_with_card(check_path(path), lambda file: save_file(tensors, file), KIND, entries)
 
     @classmethod
     def load(cls, path: str | Path) -> Boundaries:
@@ -113,7 +113,7 @@ class Boundaries:
         Raises:
             LatentEditError: a file is missing, damaged or of another kind.
         """
-        path = _checked(path)
+        path = check_path(path)
         card = load_card(path, KIND)
         try:
             tensors = load_file(path)
@@ -133,7 +133,12 @@ class Boundaries:
             ) from None
 
 
-def _checked(path: str | Path) -> Path:
+def check_path(path: str | Path) -> Path:
+    """Return a path that boundaries can be kept under.
+
+    Raises:
+        LatentEditError: it does not end in .safetensors.
+    """
     path = Path(path)
     if path.suffix != ".safetensors":
         raise LatentEditError(f"boundaries are kept in a .safetensors file, not {path}")

@@ -91,6 +91,9 @@ class AttributeClassifier(nn.Module):
             maps.append(x)
         return maps
 
+    def pooled(self, images: Tensor) -> Tensor:
+        """Return the last stage averaged over its pixels, [N, widths[-1]]."""
+        return self.features(images)[-1].mean((2, 3))
+
     def forward(self, images: Tensor) -> Tensor:
-        pooled = self.features(images)[-1].mean((2, 3))  # [N, C]
-        return self.head(self.dropout(pooled))  # [N, 40]
+        return self.head(self.dropout(self.pooled(images)))  # [N, 40]

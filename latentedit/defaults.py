@@ -23,3 +23,9 @@ POOL_FIRST_SEED = 1_000_000
 Far from the small seeds that people look at, so boundaries are shown on faces they were not
 fitted on.
 """
+
+EVALUATION_FIRST_SEED = 10_000_000
+"""Samples to measure start here: seeds that nobody looked at while choosing a model."""
+
+VALIDATION = 1000
+"""Faces at the end of a training file that are held out."""

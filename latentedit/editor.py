@@ -71,10 +71,9 @@ class FaceEditor:
             raise LatentEditError(f"batch size {batch_size} cannot be: give 1 or more")
         self.batch_size = batch_size
         self.generator_hash = weights_hash(generator)
-        if boundaries is not None:
-            space = getattr(generator.config, "space", "z")
-            check_boundaries(boundaries, self.generator_hash, space)
         self._generator = place(generator, self.device).eval()
+        if boundaries is not None:
+            check_boundaries(boundaries, self.generator_hash, self.space)
         self._classifier = place(classifier, self.device).eval() if classifier else None
         if isinstance(age_estimator, nn.Module):
             age_estimator = place(age_estimator, self.device).eval()
@@ -122,13 +121,24 @@ class FaceEditor:
         return self._classifier.config.attributes if self._classifier else ATTRIBUTES
 
     @property
+    def classifier(self) -> AttributeClassifier:
+        """The classifier, in eval mode.
+
+        Raises:
+            LatentEditError: this model has none.
+        """
+        if self._classifier is None:
+            raise LatentEditError(f"model {self.name} has no classifier: add one to the bundle")
+        return self._classifier
+
+    @property
     def classifier_hash(self) -> str:
         """Hash of the classifier's weights.
 
         Raises:
             LatentEditError: this model has none.
         """
-        return weights_hash(self._require_classifier())
+        return weights_hash(self.classifier)
 
     @property
     def boundaries(self) -> Boundaries:
@@ -178,7 +188,7 @@ class FaceEditor:
         Raises:
             LatentEditError: the model has no classifier, or images of another shape or dtype.
         """
-        classifier = self._require_classifier()
+        classifier = self.classifier
         return self._look(lambda batch: torch.sigmoid(classifier(batch).float()), images)
 
     @torch.inference_mode()
@@ -242,11 +252,6 @@ class FaceEditor:
         return editing.make_recipe(
             self.boundaries, steps, hold, to=to, seeds=seeds, frames=frames, model=self.name
         )
-
-    def _require_classifier(self) -> AttributeClassifier:
-        if self._classifier is None:
-            raise LatentEditError(f"model {self.name} has no classifier: add one to the bundle")
-        return self._classifier
 
     def _look(self, network: AgeEstimator, images: UInt8Array) -> NDArray[np.float32]:
         outputs = []

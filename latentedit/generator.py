@@ -22,7 +22,7 @@ from latentedit.layers import (
 
 @dataclass(frozen=True)
 class GeneratorConfig:
-    """Shape of a `Generator`; ``resolution=1024, fmap_base=8192, fmap_max=512``: published widths.
+    """Shape of a `Generator`; the published one has resolution 1024, fmap_base 8192, fmap_max 512.
 
     Attributes:
         resolution: edge of the final picture, a power of two >= 4.
@@ -31,6 +31,8 @@ class GeneratorConfig:
         fmap_max: most channels anywhere.
         widths: channels at 4, 8, ... instead of that formula, for converted networks that do not
             follow it.
+        bias_per_pixel: the first layer has a bias for each of its 4x4 pixels instead of one a
+            channel, as in pytorch_GAN_zoo.
     """
 
     resolution: int = 64
@@ -38,6 +40,7 @@ class GeneratorConfig:
     fmap_base: int = 1024
     fmap_max: int = 128
     widths: tuple[int, ...] | None = None
+    bias_per_pixel: bool = False
 
     def __post_init__(self) -> None:
         if self.resolution < 4 or self.resolution & (self.resolution - 1):
@@ -66,13 +69,16 @@ class GeneratorConfig:
 class FirstBlock(nn.Module):
     """z [N, L] -> features [N, C, 4, 4]."""
 
-    def __init__(self, latent_dim: int, channels: int) -> None:
+    def __init__(self, latent_dim: int, channels: int, *, bias_per_pixel: bool) -> None:
         super().__init__()
-        self.dense = EqualizedLinear(latent_dim, channels * 16, gain=math.sqrt(2) / 4)
+        # the published gain: the layer is a 4x4 convolution of a picture of one pixel
+        self.dense = EqualizedLinear(latent_dim, channels * 16, gain=math.sqrt(2) / 4, bias=False)
+        size = 4 if bias_per_pixel else 1
+        self.bias = nn.Parameter(torch.zeros(channels, size, size))
         self.conv = EqualizedConv2d(channels, channels, 3)
 
     def forward(self, z: Tensor) -> Tensor:
-        x = self.dense(pixel_norm(z)).view(len(z), -1, 4, 4)
+        x = self.dense(pixel_norm(z)).view(len(z), -1, 4, 4) + self.bias
         x = x.contiguous(memory_format=torch.channels_last)
         x = pixel_norm(F.leaky_relu(x, 0.2))
         return pixel_norm(F.leaky_relu(self.conv(x), 0.2))
@@ -101,7 +107,9 @@ class Generator(nn.Module):
         super().__init__()
         self.config = config = config or GeneratorConfig()
         widths = [config.channels(resolution) for resolution in config.resolutions]
-        self.blocks = nn.ModuleList([FirstBlock(config.latent_dim, widths[0])])
+        self.blocks = nn.ModuleList(
+            [FirstBlock(config.latent_dim, widths[0], bias_per_pixel=config.bias_per_pixel)]
+        )
         self.blocks.extend(GrowBlock(a, b) for a, b in pairwise(widths))
         self.to_rgb = nn.ModuleList(EqualizedConv2d(width, 3, 1, gain=1.0) for width in widths)
 

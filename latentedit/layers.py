@@ -61,10 +61,12 @@ def box_kernel(weight: Tensor) -> Tensor:
 class EqualizedLinear(nn.Module):
     """Fully connected layer with equalised learning rate."""
 
-    def __init__(self, inputs: int, outputs: int, *, gain: float = math.sqrt(2)) -> None:
+    def __init__(
+        self, inputs: int, outputs: int, *, gain: float = math.sqrt(2), bias: bool = True
+    ) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.randn(outputs, inputs))
-        self.bias = nn.Parameter(torch.zeros(outputs))
+        self.bias = nn.Parameter(torch.zeros(outputs)) if bias else None
         self.scale = gain / math.sqrt(inputs)
 
     def forward(self, x: Tensor) -> Tensor:

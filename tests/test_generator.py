@@ -55,9 +55,9 @@ def test_the_published_parameter_count() -> None:
 
     with torch.device("meta"):
         network = Generator(PUBLISHED)
-    assert sum(parameter.numel() for parameter in network.parameters()) == total
-    # the released code adds the first layer's bias a channel, here it is added a feature
-    assert total - (512 * 16 - 512) == 23_079_115
+    # the table counts the first layer's bias a feature, the released code adds it a channel
+    released = total - (512 * 16 - 512)
+    assert sum(parameter.numel() for parameter in network.parameters()) == released == 23_079_115
 
 
 def test_widths_follow_base_and_maximum() -> None:
@@ -98,8 +98,8 @@ def rendered(network: Generator, z: Tensor, resolution: int, alpha: float) -> Te
         return x.repeat_interleave(2, -1).repeat_interleave(2, -2)
 
     dense = weights["blocks.0.dense.weight"] * (math.sqrt(2) / 4 / math.sqrt(z.shape[1]))
-    x = normalised(z) @ dense.T + weights["blocks.0.dense.bias"]
-    x = activated(x.reshape(len(z), -1, 4, 4))
+    x = normalised(z) @ dense.T
+    x = activated(x.reshape(len(z), -1, 4, 4) + weights["blocks.0.bias"])
     x = activated(conv(x, "blocks.0.conv"))
     images = conv(x, "to_rgb.0", gain=1)
     for level in range(1, int(math.log2(resolution)) - 1):

@@ -34,6 +34,13 @@ def both_gradients(output: Tensor, *inputs: Tensor) -> list[Tensor]:
     return list(torch.autograd.grad((output * noise(*output.shape, seed=9)).sum(), inputs))
 
 
+def assert_same_gradients(fast: Tensor, slow: Tensor, *wanted: Tensor) -> None:
+    for mine, theirs in zip(
+        both_gradients(fast, *wanted), both_gradients(slow, *wanted), strict=True
+    ):
+        torch.testing.assert_close(mine, theirs, rtol=0, atol=1e-9)
+
+
 @few
 @given(edges, edges, st.integers(1, 4), st.integers(1, 4), st.integers(1, 3))
 def test_upsampling_convolution_is_doubling_then_3x3(
@@ -46,11 +53,7 @@ def test_upsampling_convolution_is_doubling_then_3x3(
     fast = layer(x)
     assert fast.shape == (count, outputs, 2 * height, 2 * width)
     torch.testing.assert_close(fast, slow, rtol=0, atol=1e-10)
-    wanted = (x, layer.weight, layer.bias)
-    for mine, theirs in zip(
-        both_gradients(fast, *wanted), both_gradients(slow, *wanted), strict=True
-    ):
-        torch.testing.assert_close(mine, theirs, rtol=0, atol=1e-9)
+    assert_same_gradients(fast, slow, x, layer.weight, layer.bias)
 
 
 @few
@@ -65,11 +68,7 @@ def test_downsampling_convolution_is_3x3_then_pooling(
     fast = layer(x)
     assert fast.shape == (2, outputs, height, width)
     torch.testing.assert_close(fast, slow, rtol=0, atol=1e-10)
-    wanted = (x, layer.weight, layer.bias)
-    for mine, theirs in zip(
-        both_gradients(fast, *wanted), both_gradients(slow, *wanted), strict=True
-    ):
-        torch.testing.assert_close(mine, theirs, rtol=0, atol=1e-9)
+    assert_same_gradients(fast, slow, x, layer.weight, layer.bias)
 
 
 @few

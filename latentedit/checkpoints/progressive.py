@@ -15,7 +15,7 @@ enlargement followed by a correlation with the mirrored kernel.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -48,19 +48,20 @@ def build(layers: Layers) -> Generator:
         LatentEditError: the resolution is over 1024.
     """
     widths = [len(layers.dense), *(len(bias) for _, bias in layers.convs[2::2])]
-    generator = Generator(config_for(widths, latent_dim=layers.dense.shape[-1]))
+    per_pixel = layers.dense_bias.ndim == 3
+    config = config_for(widths, latent_dim=layers.dense.shape[-1])
+    generator = Generator(replace(config, bias_per_pixel=per_pixel))
     state = {key: torch.zeros_like(value) for key, value in generator.state_dict().items()}
     names = ["blocks.0.conv"]
     names += [f"blocks.{b}.{conv}" for b in range(1, len(widths)) for conv in ("conv0", "conv1")]
-    dense_bias = layers.dense_bias
-    if dense_bias.ndim == 1:
-        dense_bias = dense_bias[:, None, None].expand(-1, 4, 4)
+    modules = dict(generator.named_modules())
+    dense = layers.dense.flatten(0, 2).double() / modules["blocks.0.dense"].scale
+    state["blocks.0.dense.weight"] = dense.float()
+    state["blocks.0.bias"] = layers.dense_bias.float().view_as(state["blocks.0.bias"])
     kernels = {
-        "blocks.0.dense": (layers.dense.flatten(0, 2), dense_bias.flatten()),
         **dict(zip(names, layers.convs, strict=True)),
         **{f"to_rgb.{block}": pair for block, pair in layers.rgbs.items()},
     }
-    modules = dict(generator.named_modules())
     for name, (kernel, bias) in kernels.items():
         scale = modules[name].scale
         state[f"{name}.weight"] = (kernel.double() / scale).float()

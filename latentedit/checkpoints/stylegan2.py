@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import math
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any, Literal
@@ -111,7 +112,7 @@ def _check_filter(kernel: Tensor, key: str, what: str) -> None:
         raise LatentEditError(f"{what} filters with another kernel than [1, 3, 3, 1] ({key})")
 
 
-class _Layout:
+class _Layout(ABC):
     """What differs between the two layouts: names, and how a layer's parts are stored."""
 
     depth: int
@@ -127,8 +128,9 @@ class _Layout:
         found = (re.match(pattern, key) for key in self.state)
         return 1 + max((int(match[1]) for match in found if match), default=-1)
 
+    @abstractmethod
     def mapping_key(self, index: int) -> str:
-        raise NotImplementedError
+        """Key of a layer of the mapping network."""
 
     def mapping_sizes(self) -> list[int | None]:
         """Sizes along the mapping network, from z to w."""
@@ -142,16 +144,18 @@ class _Layout:
             shapes[f"{self.mapping_key(index)}.bias"] = (outputs,)
         return shapes
 
+    @abstractmethod
     def expected(self) -> dict[str, Shape]:
-        raise NotImplementedError
+        """Shape of every tensor that the file must hold."""
 
     def filters(self) -> list[str]:
         """Keys of the constant filters; a file has all of them or none."""
         keys = self.filter_keys()
         return keys if any(key in self.state for key in keys) else []
 
+    @abstractmethod
     def filter_keys(self) -> list[str]:
-        raise NotImplementedError
+        """Keys under which the constant filters would stand."""
 
     def notes(self) -> list[str]:
         return []
@@ -175,8 +179,9 @@ class _Layout:
             )
         return weights
 
+    @abstractmethod
     def weights(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        raise NotImplementedError
+        """The network's state dictionary."""
 
 
 def _conv_weights(

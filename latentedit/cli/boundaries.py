@@ -8,8 +8,6 @@ from typing import Annotated
 
 import typer
 
-from latentedit.errors import LatentEditError
-
 app = typer.Typer(help="Find the attributes' boundaries in latent space.", no_args_is_help=True)
 
 
@@ -34,6 +32,7 @@ def fit(
     from rich.console import Console
     from rich.table import Table
 
+    from latentedit.boundaries import check_path
     from latentedit.cli.progress import progress_bar
     from latentedit.cli.train import command_line
     from latentedit.files import check_writable
@@ -41,9 +40,7 @@ def fit(
     from latentedit.pool import Pool
     from latentedit.pretrained import TERMS
 
-    if output.suffix != ".safetensors":
-        raise LatentEditError(f"boundaries are kept in a .safetensors file, not {output}")
-    check_writable(output)
+    check_writable(check_path(output))
     opened = Pool(pool)
     z, scores = opened.load()
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)

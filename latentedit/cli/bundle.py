@@ -12,6 +12,10 @@ def bundle(
     output: Annotated[Path, typer.Option("-o", "--output", help="The bundle's folder.")],
     generator: Annotated[Path | None, typer.Option(help="A generator's run.")] = None,
     classifier: Annotated[Path | None, typer.Option(help="A classifier's run.")] = None,
+    ema_kimg: Annotated[
+        float | None,
+        typer.Option(help="Half-life of the generator's average [default: the run's first]."),
+    ] = None,
 ) -> None:
     """Write the networks of finished runs, with a card each, into one folder."""
     from latentedit.errors import LatentEditError
@@ -20,7 +24,7 @@ def bundle(
     if generator is None and classifier is None:
         raise LatentEditError("nothing to bundle: give --generator, --classifier or both")
     if generator is not None:
-        bundle_generator(generator, output)
+        bundle_generator(generator, output, ema_kimg=ema_kimg)
     if classifier is not None:
         bundle_classifier(classifier, output)
     print(f"bundle in {output}")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from latentedit import defaults
 from latentedit.cli.faces import ModelOption
 
 if TYPE_CHECKING:
@@ -27,10 +28,10 @@ def generator(
     n: Annotated[int, typer.Option("--n", "-n", min=8, help="How many samples.")] = 5000,
     validation: Annotated[
         int, typer.Option(min=8, help="The last faces, held out from training.")
-    ] = 1000,
+    ] = defaults.VALIDATION,
     first_seed: Annotated[
         int, typer.Option(min=0, help="Samples are the seeds from here on.")
-    ] = 10_000_000,
+    ] = defaults.EVALUATION_FIRST_SEED,
     plot: Annotated[
         Path | None, typer.Option(help="Draw the 40 attributes' frequencies (.png, .svg, .pdf).")
     ] = None,
@@ -47,7 +48,6 @@ def generator(
     from latentedit.evaluation import report as drawing
     from latentedit.files import check_writable, write_json
     from latentedit.images import save_image
-    from latentedit.pretrained import find_bundle, load_classifier
     from latentedit.training.data import open_face_data
 
     for path in (output, plot, neighbours):
@@ -57,8 +57,8 @@ def generator(
         drawing.check_plot(plot)
     evaluation.check_extras()
     faces = open_face_data(data)
-    classifier, _ = load_classifier(find_bundle(model))
     editor = FaceEditor.load(model)
+    classifier = editor.classifier
     real = evaluation.look_at_real(
         faces,
         classifier,

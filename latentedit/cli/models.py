@@ -55,39 +55,28 @@ def show(model: ModelArgument = None, as_json: JsonOption = False) -> None:
 def check(model: ModelArgument = None) -> None:
     """Verify checksums and shapes, that the parts belong together, and render one face."""
     import numpy as np
-    import torch
 
-    from latentedit import latents
-    from latentedit.boundaries import Boundaries
+    from latentedit.editor import FaceEditor
     from latentedit.errors import LatentEditError
-    from latentedit.hashing import weights_hash
-    from latentedit.images import to_tensor, to_uint8
-    from latentedit.pretrained import find_bundle, load_classifier, load_generator
-    from latentedit.stylegan2 import StyleGAN2Generator
+    from latentedit.pretrained import find_bundle
 
     folder = find_bundle(model)
     cards = _cards(folder)
-    network, card = load_generator(folder)
-    found, stored = weights_hash(network), card.get("weights_hash")
+    editor = FaceEditor.load(folder, device="cpu")
+    found, stored = editor.generator_hash, cards["generator"].get("weights_hash")
     if found != stored:
         raise LatentEditError(f"{folder} holds weights {found}, its card says {stored}")
-    if isinstance(network, StyleGAN2Generator):
-        z = network.sample([0])
-    else:
-        z = latents.sample([0], network.config.latent_dim)
-    with torch.inference_mode():
-        images = to_uint8(network(torch.from_numpy(z)))
-        if "classifier" in cards:
-            load_classifier(folder)[0](to_tensor(images))
+    z = editor.sample([0])
+    images = editor.render(z)
     if int(np.ptp(images)) == 0:
         raise LatentEditError(f"{folder} renders one flat colour: convert or train it again")
-    if "boundaries" in cards:
-        boundaries = Boundaries.load(folder / "boundaries.safetensors")
-        if boundaries.generator_hash != found or boundaries.normals.shape[1] != z.shape[1]:
-            raise LatentEditError(
-                f"{folder} has boundaries of generator {boundaries.generator_hash}, its own is "
-                f"{found}: fit them again"
-            )
+    if "classifier" in cards:
+        editor.score(images)
+    if "boundaries" in cards and editor.boundaries.normals.shape[1] != z.shape[1]:
+        raise LatentEditError(
+            f"{folder} has boundaries for latents of length {editor.boundaries.normals.shape[1]}, "
+            f"its own have {z.shape[1]}: fit them again"
+        )
     height, width = images.shape[1:3]
     print(f"{folder}: {', '.join(cards)} whole; weights {stored}; renders {width} x {height}")
 

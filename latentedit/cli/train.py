@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from latentedit import defaults
+
 if TYPE_CHECKING:
     from latentedit.classifier import AttributeClassifier
 
@@ -31,7 +33,7 @@ def classifier(
     output: RunOption,
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the faces.")] = 16,
     batch_size: Annotated[int, typer.Option(min=2, help="Faces a step.")] = 64,
-    validation: ValidationOption = 1000,
+    validation: ValidationOption = defaults.VALIDATION,
     seed: Annotated[int, typer.Option(help="Seed of weights, order and augmentation.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     resume: ResumeOption = False,
@@ -92,7 +94,7 @@ def generator(
     ] = 0.15,
     r1_gamma: Annotated[float, typer.Option(min=0, help="Weight of the R1 penalty.")] = 0.3,
     save_kimg: Annotated[float, typer.Option(min=0.1, help="Save every so many thousands.")] = 5,
-    validation: ValidationOption = 1000,
+    validation: ValidationOption = defaults.VALIDATION,
     seed: Annotated[int, typer.Option(help="Seed of weights, order and noise.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     bf16: Annotated[bool, typer.Option(help="bfloat16 autocast.")] = True,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import warnings
 from contextlib import redirect_stdout
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -53,11 +54,9 @@ def frechet_distance(reference: Features, features: Features) -> float:
         LatentEditError: sets of other shapes, or the extra is missing.
     """
     _check(reference, features)
-    try:
-        from torchmetrics.image.fid import FrechetInceptionDistance
-    except ImportError:
-        raise _missing() from None
-    metric = FrechetInceptionDistance(feature=_Precomputed(reference.shape[1]))
+    metric = _extra("torchmetrics.image.fid", "FrechetInceptionDistance")(
+        feature=_Precomputed(reference.shape[1])
+    )
     # a common shift changes nothing, and keeps the sums of squares from cancelling
     centre = reference.mean(0, dtype=np.float64)
     metric.update(torch.from_numpy(reference - centre), real=True)
@@ -81,13 +80,9 @@ def kernel_distance(reference: Features, features: Features, *, seed: int = 0) -
         LatentEditError: sets of other shapes, or the extra is missing.
     """
     _check(reference, features)
-    try:
-        from torchmetrics.image.kid import KernelInceptionDistance
-    except ImportError:
-        raise _missing() from None
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Metric `Kernel Inception Distance`")  # "large memory"
-        metric = KernelInceptionDistance(
+        metric = _extra("torchmetrics.image.kid", "KernelInceptionDistance")(
             feature=_Precomputed(reference.shape[1]),
             subsets=_SUBSETS,
             subset_size=max(2, min(_SUBSET_SIZE, len(reference) // 2, len(features) // 2)),
@@ -122,10 +117,7 @@ def coverage(reference: Features, features: Features) -> dict[str, float]:
     _check(reference, features)
     if min(len(reference), len(features)) < NEAREST + 2:
         raise LatentEditError(f"at least {NEAREST + 2} faces are needed on both sides")
-    try:
-        from prdc import compute_prdc
-    except ImportError:
-        raise _missing() from None
+    compute_prdc = _extra("prdc", "compute_prdc")
     with redirect_stdout(io.StringIO()):  # it prints its sizes
         figures = compute_prdc(reference[:MOST_NEIGHBOURS], features[:MOST_NEIGHBOURS], NEAREST)
     return {name: float(value) for name, value in figures.items()}
@@ -163,5 +155,11 @@ def _check(reference: Features, features: Features) -> None:
         raise LatentEditError("at least four faces are needed on both sides")
 
 
-def _missing() -> LatentEditError:
-    return LatentEditError("these figures need an extra: pip install 'latentedit[evaluate]'")
+def _extra(module: str, name: str) -> Any:
+    """Import one thing that the extra brings."""
+    try:
+        return getattr(import_module(module), name)
+    except ImportError:
+        raise LatentEditError(
+            "these figures need an extra: pip install 'latentedit[evaluate]'"
+        ) from None

@@ -20,6 +20,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from latentedit import defaults
 from latentedit.classifier import AttributeClassifier
 from latentedit.devices import place
 from latentedit.errors import LatentEditError
@@ -30,9 +31,6 @@ from latentedit.images import UInt8Array, to_tensor
 if TYPE_CHECKING:
     from latentedit.editor import FaceEditor
     from latentedit.training.data import FaceData
-
-FIRST_SEED = 10_000_000
-"""Where samples start: seeds that nobody looked at while choosing a model."""
 
 RARE, FACTOR = 0.05, 2.0
 """Attributes more frequent than this must not differ by more than this factor."""
@@ -116,7 +114,7 @@ def look_at_real(
     classifier: AttributeClassifier,
     n: int,
     *,
-    validation: int = 1000,
+    validation: int = defaults.VALIDATION,
     resolution: int | None = None,
     device: str | torch.device = "cpu",
     seed: int = 0,
@@ -186,7 +184,7 @@ def evaluate_generator(
     classifier: AttributeClassifier,
     real: RealFaces,
     *,
-    first_seed: int = FIRST_SEED,
+    first_seed: int = defaults.EVALUATION_FIRST_SEED,
     seed: int = 0,
     track: Track = no_bar,
 ) -> tuple[dict[str, Any], FaceSet]:
@@ -354,8 +352,7 @@ def _classify(
     features, scores = [], []
     with torch.inference_mode():
         for start in range(0, len(images), 64):
-            pixels = to_tensor(images[start : start + 64], device)
-            pooled = network.features(pixels)[-1].mean((2, 3))
+            pooled = network.pooled(to_tensor(images[start : start + 64], device))
             features.append(pooled.cpu().numpy())
             scores.append(torch.sigmoid(network.head(pooled)).cpu().numpy())
     return np.concatenate(features), np.concatenate(scores)

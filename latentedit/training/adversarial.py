@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from latentedit import latents
+from latentedit import defaults, latents
 from latentedit.classifier import AttributeClassifier
 from latentedit.devices import autocast, pick_device, place
 from latentedit.errors import LatentEditError
@@ -59,7 +59,8 @@ class GeneratorOptions:
         projected_learning_rate: Adam's, for the heads of the projected discriminator.
         projected_weight: of the projected discriminator's losses beside the pixel one's.
         r1_gamma: weight of the R1 penalty.
-        ema_kimg: half-life of the averaged weights.
+        ema_kimg: half-lives of the averaged weights, one average each; samples are drawn from the
+            first, and the best is chosen by measuring.
         save_kimg: save the state and draw samples every so many thousands.
         seed: of weights, order and noise.
         device: auto, cpu, cuda, mps.
@@ -83,7 +84,7 @@ class GeneratorOptions:
     projected_learning_rate: float = 1e-3
     projected_weight: float = 0.15
     r1_gamma: float = 0.3
-    ema_kimg: float = 5
+    ema_kimg: tuple[float, ...] = (5, 2, 20)
     save_kimg: float = 5
     seed: int = 0
     device: str = "auto"
@@ -154,7 +155,7 @@ def train_generator(
     run_folder: str | Path,
     options: GeneratorOptions,
     *,
-    validation: int = 1000,
+    validation: int = defaults.VALIDATION,
     classifier: AttributeClassifier | None = None,
     command: str = "",
     resume: bool = False,
@@ -173,7 +174,7 @@ def train_generator(
         on_step: called after every step.
 
     Returns:
-        the generator with averaged weights, in eval mode.
+        the generator with weights averaged over the first half-life, in eval mode.
 
     Raises:
         LatentEditError: options that do not fit the data or the state.
@@ -202,7 +203,10 @@ def train_generator(
         classifier = place(classifier, device)
     objective = build_objective(options, classifier)
     place(objective.networks, device)
-    average = copy.deepcopy(generator).eval().requires_grad_(False)
+    averages = {
+        _average(kimg): copy.deepcopy(generator).eval().requires_grad_(False)
+        for kimg in options.ema_kimg
+    }
     generator_optimizer = torch.optim.Adam(
         generator.parameters(), options.learning_rate, betas=(0.0, 0.99)
     )
@@ -228,7 +232,7 @@ def train_generator(
     parts: dict[str, Any] = {
         "networks": {
             "generator": generator,
-            "average": average,
+            **averages,
             **{f"objective.{name}": network for name, network in objective.networks.items()},
         },
         "optimizers": {
@@ -281,7 +285,8 @@ def train_generator(
         generator_optimizer.step()
 
         seen, step = seen + options.batch_size, step + 1
-        _follow(average, generator, options, seen)
+        for kimg in options.ema_kimg:
+            _follow(averages[_average(kimg)], generator, kimg, options.batch_size, seen)
         for name, value in (
             *now.items(),
             ("discriminator_loss", float(loss.detach())),
@@ -309,26 +314,41 @@ def train_generator(
                 }
             )
         if _passed(seen, options.batch_size, int(options.save_kimg * 1000)) or seen >= total:
-            _draw(run, average, fixed, phase, seen, options.resolution)
+            _draw(
+                run, averages[_average(options.ema_kimg[0])], fixed, phase, seen, options.resolution
+            )
             save_state(
                 run.state,
                 **parts,
                 progress={"images": seen, "step": step, "classifier": features_hash},
             )
         on_step(Report(seen, total, speed, phase, figures))
-    return average
+    return averages[_average(options.ema_kimg[0])]
 
 
-def load_generator_run(run_folder: str | Path) -> tuple[Generator, dict[str, Any]]:
+def load_generator_run(
+    run_folder: str | Path, ema_kimg: float | None = None
+) -> tuple[Generator, dict[str, Any]]:
     """Return a run's averaged generator, in eval mode, and its progress.
 
+    Args:
+        run_folder: the run.
+        ema_kimg: half-life of the average; the run's first by default.
+
     Raises:
-        LatentEditError: not a generator run, or no state saved yet.
+        LatentEditError: not a generator run, no state saved yet, or no such average in it.
     """
     run = Run(run_folder)
     options = read_options(run)
+    if ema_kimg is None:
+        ema_kimg = options.ema_kimg[0]
+    if ema_kimg not in options.ema_kimg:
+        raise LatentEditError(
+            f"{run_folder} keeps no average over {ema_kimg:g} kimg: choose from "
+            f"{', '.join(f'{kimg:g}' for kimg in options.ema_kimg)}"
+        )
     generator = Generator(options.generator)
-    progress = load_network(run.state, "average", generator)
+    progress = load_network(run.state, _average(ema_kimg), generator)
     return generator.eval(), progress
 
 
@@ -359,10 +379,17 @@ def _set_trained(trained: Mapping[str, list[nn.Parameter]], on: bool) -> None:
             weight.requires_grad_(on)
 
 
+def _average(ema_kimg: float) -> str:
+    """Name of an average in the state file; it must hold no dot."""
+    return f"average_{round(ema_kimg * 1000)}"
+
+
 @torch.no_grad()
-def _follow(average: Generator, generator: Generator, options: GeneratorOptions, seen: int) -> None:
-    half_life = min(options.ema_kimg * 1000, 0.05 * seen)  # short at first, as in StyleGAN2-ADA
-    weight = 1 - 0.5 ** (options.batch_size / half_life)
+def _follow(
+    average: Generator, generator: Generator, ema_kimg: float, batch: int, seen: int
+) -> None:
+    half_life = min(ema_kimg * 1000, 0.05 * seen)  # short at first, as in StyleGAN2-ADA
+    weight = 1 - 0.5 ** (batch / half_life)
     torch._foreach_lerp_(list(average.parameters()), list(generator.parameters()), weight)
 
 

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from latentedit import defaults
 from latentedit.classifier import AttributeClassifier, ClassifierConfig
 from latentedit.errors import LatentEditError
 from latentedit.images import to_tensor
@@ -49,7 +50,7 @@ def train_classifier(
     run_folder: str | Path,
     options: SupervisedOptions,
     *,
-    validation: int = 1000,
+    validation: int = defaults.VALIDATION,
     command: str = "",
     resume: bool = False,
     on_step: Callable[[int, int, dict[str, float]], None] = lambda step, total, figures: None,

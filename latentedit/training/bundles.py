@@ -11,18 +11,26 @@ from latentedit.training.attribute_task import load_classifier_run
 from latentedit.training.runs import Run
 
 
-def bundle_generator(run_folder: str | Path, folder: str | Path) -> None:
+def bundle_generator(
+    run_folder: str | Path, folder: str | Path, *, ema_kimg: float | None = None
+) -> None:
     """Write a run's averaged generator and its card.
+
+    Args:
+        run_folder: the run.
+        folder: the bundle.
+        ema_kimg: half-life of the average to take; the run's first by default.
 
     Raises:
         LatentEditError: not a generator's run, or the folder cannot be written.
     """
     run = Run(run_folder)
-    network, progress = load_generator_run(run_folder)
+    network, progress = load_generator_run(run_folder, ema_kimg)
     log = run.read_log()
     card = {
         **_origin(run),
         "images_seen": progress["images"],
+        **({"ema_kimg": ema_kimg} if ema_kimg is not None else {}),
         "hours": round(_hours(log), 2),
         "last_figures": log[-1] if log else {},
     }

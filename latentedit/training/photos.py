@@ -79,7 +79,7 @@ def prepare_faces(
     report, sheet = PhotoReport(resolution=size), _Sheet()
     named = "; ".join(source.description for source in sources)
     with create_face_data(output, resolution=size, label_names=ATTRIBUTES, source=named) as writer:
-        files = [(source, path) for source in sources for path in source.files]
+        files = _in_proportion(sources)
         paths = progress(iter([path for _, path in files]), len(files))
         for (source, _), path in zip(files, paths, strict=True):
             found = source.read(path, size, report)
@@ -93,6 +93,17 @@ def prepare_faces(
     if contact_sheet:
         save_image(contact_sheet, sheet.draw(report))
     return report
+
+
+def _in_proportion(sources: Sequence[_Source]) -> list[tuple[_Source, Path]]:
+    """Merge the folders so that any stretch, a held-out tail too, has the same share of each."""
+    placed = [
+        ((row + 0.5) / len(source.files), source, path)
+        for source in sources
+        for row, path in enumerate(source.files)
+    ]
+    placed.sort(key=lambda item: item[0])
+    return [(source, path) for _, source, path in placed]
 
 
 @dataclass(frozen=True)

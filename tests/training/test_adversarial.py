@@ -45,7 +45,7 @@ TINY = GeneratorOptions(
     total_kimg=0.16,
     decay_kimg=0.1,
     batch_size=8,
-    ema_kimg=0.05,
+    ema_kimg=(0.05,),
     save_kimg=0.04,
     device="cpu",
     bf16=False,
@@ -152,7 +152,13 @@ def test_a_run_stopped_in_a_fade_ends_as_an_undisturbed_one(
     assert progress == progress_after
     assert progress["images"] == 160
     assert whole.keys() == cut.keys()
-    for part in ("generator.", "average.", "generator_optimizer.", "rng.cpu", "objective.pixel."):
+    for part in (
+        "generator.",
+        "average_50.",
+        "generator_optimizer.",
+        "rng.cpu",
+        "objective.pixel.",
+    ):
         assert any(key.startswith(part) for key in whole), part
     different = [key for key, value in whole.items() if not torch.equal(value, cut[key])]
     assert different == []
@@ -226,14 +232,14 @@ def test_the_average_has_the_half_life_it_says(
     data: FaceData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, images: int
 ) -> None:
     Steps(monkeypatch, fill=True)
-    train(data, tmp_path / "run", replace(TINY, ema_kimg=images / 1000))
+    train(data, tmp_path / "run", replace(TINY, ema_kimg=(images / 1000,)))
     mean = torch.zeros(())
     for step in range(1, 21):
         half_life = min(images, 0.05 * 8 * step)  # shorter while little was seen
         mean = mean * 0.5 ** (8 / half_life) + step / 10 * (1 - 0.5 ** (8 / half_life))
     tensors, _ = contents(tmp_path / "run")
     assert (tensors["generator.blocks.0.conv.weight"] == 2).all()
-    average = tensors["average.blocks.0.conv.weight"]
+    average = tensors[f"average_{images}.blocks.0.conv.weight"]
     assert average.flatten().tolist() == pytest.approx([float(mean)] * average.numel(), rel=1e-5)
     assert float(mean) < 1.99
 

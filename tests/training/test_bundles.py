@@ -29,6 +29,7 @@ def generator_run(face_file: Path, tmp_path: Path) -> Path:
         fmap_max=8,
         discriminator_fmap_max=8,
         total_kimg=0.08,
+        ema_kimg=(5, 0.001),
         batch_size=8,
         device="cpu",
         bf16=False,
@@ -113,3 +114,14 @@ def test_one_kind_of_run_is_not_bundled_as_the_other(
         with pytest.raises(LatentEditError, match="is not a training run"):
             make(tmp_path, bundle)
     assert not bundle.exists()
+
+
+def test_another_average_of_the_same_run(generator_run: Path, tmp_path: Path) -> None:
+    bundle_generator(generator_run, tmp_path / "first")
+    bundle_generator(generator_run, tmp_path / "short", ema_kimg=0.001)
+    _, first = load_generator(tmp_path / "first")
+    _, short = load_generator(tmp_path / "short")
+    assert first["weights_hash"] != short["weights_hash"]
+    assert short["ema_kimg"] == 0.001
+    with pytest.raises(LatentEditError, match="over 3 kimg: choose from 5, 0.001"):
+        bundle_generator(generator_run, tmp_path / "none", ema_kimg=3)
