@@ -123,5 +123,5 @@ def test_another_average_of_the_same_run(generator_run: Path, tmp_path: Path) ->
     _, short = load_generator(tmp_path / "short")
     assert first["weights_hash"] != short["weights_hash"]
     assert short["ema_kimg"] == 0.001
-    with pytest.raises(LatentEditError, match="over 3 kimg: choose from 5, 0.001"):
+    with pytest.raises(LatentEditError, match=r"over 3 kimg: choose from 5, 0\.001"):
         bundle_generator(generator_run, tmp_path / "none", ema_kimg=3)
