@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from latentedit.attributes import ATTRIBUTES, find_attribute
-    from latentedit.boundaries import Boundaries
+    from latentedit.boundaries import Boundaries, Calibration
     from latentedit.editing import EditRecipe
     from latentedit.editor import FaceEditor
     from latentedit.errors import LatentEditError
@@ -17,6 +17,7 @@ _HOMES = {
     "ATTRIBUTES": "attributes",
     "Boundaries": "boundaries",
     "BoundaryFinder": "finder",
+    "Calibration": "boundaries",
     "EditRecipe": "editing",
     "FaceEditor": "editor",
     "LatentEditError": "errors",
@@ -27,6 +28,7 @@ __all__ = [
     "ATTRIBUTES",
     "Boundaries",
     "BoundaryFinder",
+    "Calibration",
     "EditRecipe",
     "FaceEditor",
     "LatentEditError",

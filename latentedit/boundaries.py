@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
+from latentedit import defaults
 from latentedit.attributes import find_attribute
 from latentedit.cards import load_card, save_with_card
 from latentedit.errors import LatentEditError
@@ -22,6 +23,82 @@ from latentedit.errors import LatentEditError
 Float64Array = NDArray[np.float64]
 
 KIND = "boundaries"
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What a step along one attribute does to an average face, with the attribute's auto holds.
+
+    Straight lines between knots, as isotonic regression has them; flat beyond the last knots.
+
+    Attributes:
+        steps: M >= 2 knots in latent units, increasing; 0 is an unedited face.
+        probabilities: expected probability of the attribute at each knot, never decreasing.
+        years: expected change of the estimated age at each knot, or None where nobody estimated.
+
+    Raises:
+        LatentEditError: knots that do not fit together.
+    """
+
+    steps: tuple[float, ...]
+    probabilities: tuple[float, ...]
+    years: tuple[float, ...] | None = None
+
+    def __post_init__(self) -> None:
+        steps, probabilities = np.array(self.steps, float), np.array(self.probabilities, float)
+        years = np.zeros(len(steps)) if self.years is None else np.array(self.years, float)
+        if (
+            len(steps) < 2
+            or not len(steps) == len(probabilities) == len(years)
+            or not np.isfinite((steps, probabilities, years)).all()
+            or not (np.diff(steps) > 0).all()
+            or not (np.diff(probabilities) >= 0).all()
+            or not (probabilities[0] >= 0 and probabilities[-1] <= 1)
+        ):
+            raise LatentEditError("a calibration is damaged: measure the boundaries again")
+
+    def probability(self, step: float) -> float:
+        """Expected probability of the attribute after `step`, 0 to 1."""
+        return float(np.interp(step, self.steps, self.probabilities))
+
+    def step(self, probability: float) -> float:
+        """The step, nearest to none, after which `probability` is expected.
+
+        A probability that is out of reach gives the last knot on its side.
+        """
+        knots, heights = np.array(self.steps), np.array(self.probabilities)
+        goal = float(np.clip(probability, heights[0], heights[-1]))
+        first, last = np.flatnonzero(heights >= goal)[0], np.flatnonzero(heights <= goal)[-1]
+        if last < first:  # between two knots
+            return float(np.interp(goal, heights[[last, first]], knots[[last, first]]))
+        return float(np.clip(0.0, knots[first], knots[last]))  # on one knot, or a level of several
+
+    def age_change(self, step: float) -> float | None:
+        """Expected change of the estimated age in years after `step`, or None."""
+        return None if self.years is None else float(np.interp(step, self.steps, self.years))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data for JSON; `from_dict` reads it."""
+        years = None if self.years is None else list(self.years)
+        return {
+            "steps": list(self.steps),
+            "probabilities": list(self.probabilities),
+            "years": years,
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Calibration:
+        """Read what `as_dict` gave.
+
+        Raises:
+            LatentEditError, KeyError, TypeError, ValueError: it is something else.
+        """
+        years = values["years"]
+        return cls(
+            steps=tuple(float(step) for step in values["steps"]),
+            probabilities=tuple(float(p) for p in values["probabilities"]),
+            years=None if years is None else tuple(float(year) for year in years),
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +113,9 @@ class Boundaries:
         space: the latent space, ``z`` for this project's generators.
         figures: per attribute what was measured on held-out latents.
         auto: per attribute the holds ``{name: discount}`` that ``hold="auto"`` stands for.
+        safe_ranges: per measured attribute the lowest and highest step before faces break.
+        calibrations: per measured attribute what its steps do.
+        rare: attributes that the generator shows too rarely for a boundary to be trusted.
 
     Raises:
         LatentEditError: parts that do not fit together, or normals of another length than 1.
@@ -48,6 +128,9 @@ class Boundaries:
     space: str = "z"
     figures: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     auto: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    safe_ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    calibrations: Mapping[str, Calibration] = field(default_factory=dict)
+    rare: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         count = len(self.names)
@@ -69,6 +152,11 @@ class Boundaries:
                 0 <= discount <= 1 for discount in holds.values()
             ):
                 raise LatentEditError(f"auto holds of {name} are damaged: fit boundaries again")
+        for name, (low, high) in self.safe_ranges.items():
+            if not (np.isfinite((low, high)).all() and low <= 0 <= high and low < high):
+                raise LatentEditError(f"safe range of {name} is damaged: measure it again")
+        if not {*self.safe_ranges, *self.calibrations, *self.rare} <= set(self.names):
+            raise LatentEditError("measurements name attributes that have no boundary")
 
     def index(self, name: str) -> int:
         """Row of an attribute, forgiving its spelling.
@@ -81,6 +169,24 @@ class Boundaries:
     def distances(self, z: ArrayLike) -> Float64Array:
         """Signed distances of [N, D] latents to all boundaries, float64 [N, K]."""
         return np.asarray(z, dtype=np.float64) @ self.normals.T + self.biases
+
+    def safe_range(self, name: str) -> tuple[float, float]:
+        """Lowest and highest step along an attribute before faces break, low <= 0 <= high.
+
+        `defaults.SAFE_RANGE` where nobody measured.
+
+        Raises:
+            LatentEditError: no boundary of that name.
+        """
+        return self.safe_ranges.get(self.names[self.index(name)], defaults.SAFE_RANGE)
+
+    def calibration(self, name: str) -> Calibration | None:
+        """What steps along an attribute do, or None where nobody measured.
+
+        Raises:
+            LatentEditError: no boundary of that name.
+        """
+        return self.calibrations.get(self.names[self.index(name)])
 
     def save(self, path: str | Path, card: Mapping[str, Any] | None = None) -> None:
         """Write ``NAME.safetensors`` and beside it the JSON card ``NAME.json``, both or neither.
@@ -102,6 +208,9 @@ class Boundaries:
             "attributes": list(self.names),
             **(card or {}),
             "auto_holds": {name: dict(holds) for name, holds in self.auto.items()},
+            "safe_ranges": {name: list(ends) for name, ends in self.safe_ranges.items()},
+            "calibrations": {name: knots.as_dict() for name, knots in self.calibrations.items()},
+            "rare": list(self.rare),
             "figures": {name: dict(values) for name, values in self.figures.items()},
         }
         save_with_card(check_path(path), lambda file: save_file(tensors, file), KIND, entries)
@@ -125,6 +234,15 @@ class Boundaries:
                 space=str(card["space"]),
                 figures={name: dict(values) for name, values in card["figures"].items()},
                 auto={name: dict(holds) for name, holds in card["auto_holds"].items()},
+                safe_ranges={
+                    name: (float(low), float(high))
+                    for name, (low, high) in card.get("safe_ranges", {}).items()
+                },
+                calibrations={
+                    name: Calibration.from_dict(knots)
+                    for name, knots in card.get("calibrations", {}).items()
+                },
+                rare=tuple(card.get("rare", ())),
             )
         except (SafetensorError, KeyError, TypeError, AttributeError, ValueError) as error:
             detail = error if isinstance(error, LatentEditError) else "parts are missing"

@@ -11,6 +11,9 @@ FRAMES = 7
 HOLD = "auto"
 """What must not change: the holds stored with the boundaries."""
 
+SAFE_RANGE = (-3.0, 3.0)
+"""Lowest and highest step along an attribute whose safe range nobody measured."""
+
 DISCOUNT = 1.0
 """Discount of an attribute that is held by name alone: held fully."""
 

@@ -8,13 +8,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
-from latentedit.boundaries import Boundaries
+from latentedit import defaults
+from latentedit.boundaries import Boundaries, Calibration
 from latentedit.errors import LatentEditError
 from latentedit.files import sha256
 
 NAMES = ("Young", "Male", "Black_Hair")
+CALIBRATION = Calibration((-2, -1, 0, 1, 3), (0.1, 0.1, 0.4, 0.8, 0.9), (20, 11, 0, -5, -6))
 
 
 def make_boundaries(**parts: Any) -> Boundaries:
@@ -28,6 +32,9 @@ def make_boundaries(**parts: Any) -> Boundaries:
             "generator_hash": "0123456789abcdef",
             "figures": {"Young": {"f1": 0.9}},
             "auto": {"Young": {"Male": 0.75}},
+            "safe_ranges": {"Young": (-2.5, 4.0)},
+            "calibrations": {"Young": CALIBRATION},
+            "rare": ("Black_Hair",),
             **parts,
         }
     )
@@ -66,12 +73,57 @@ def test_names_are_forgiving() -> None:
         make_boundaries().index("Yuong")
 
 
+def test_measured_and_unmeasured_ranges() -> None:
+    assert make_boundaries().safe_range("young") == (-2.5, 4.0)
+    assert make_boundaries().safe_range("Male") == defaults.SAFE_RANGE
+    assert make_boundaries().calibration("Male") is None
+    with pytest.raises(LatentEditError, match="unknown attribute"):
+        make_boundaries().safe_range("Nose")
+
+
+def test_a_calibration_goes_there_and_back() -> None:
+    calibration = make_boundaries().calibration("young")
+    assert calibration is not None
+    assert calibration.probability(0.5) == pytest.approx(0.6)
+    assert calibration.step(0.6) == pytest.approx(0.5)
+    assert calibration.step(0.1) == -1  # a level: the step nearest to none
+    assert (calibration.step(0), calibration.step(1)) == (-1, 3)
+    assert (calibration.probability(-9), calibration.probability(9)) == (0.1, 0.9)
+    assert calibration.age_change(-1.5) == pytest.approx(15.5)
+    assert Calibration((0, 1), (0, 1)).age_change(1) is None
+
+
+@given(
+    st.lists(st.floats(0, 1), min_size=2, max_size=9).map(sorted),
+    st.floats(0, 1),
+)
+def test_the_step_of_a_probability_reaches_it(heights: list[float], share: float) -> None:
+    calibration = Calibration(tuple(range(-1, len(heights) - 1)), tuple(heights))
+    goal = heights[0] + share * (heights[-1] - heights[0])
+    assert calibration.probability(calibration.step(goal)) == pytest.approx(goal, abs=1e-9)
+
+
+def test_a_card_of_an_unmeasured_model_loads(path: Path) -> None:
+    change_card(path, safe_ranges=..., calibrations=..., rare=...)
+    loaded = Boundaries.load(path)
+    assert (loaded.safe_ranges, loaded.calibrations, loaded.rare) == ({}, {}, ())
+
+
 def test_survive_saving(path: Path) -> None:
     saved, loaded = make_boundaries(), Boundaries.load(path)
     np.testing.assert_array_equal(loaded.normals, saved.normals)
     np.testing.assert_array_equal(loaded.biases, saved.biases)
     assert loaded.normals.dtype == loaded.biases.dtype == np.float64
-    for field in ("names", "generator_hash", "space", "figures", "auto"):
+    for field in (
+        "names",
+        "generator_hash",
+        "space",
+        "figures",
+        "auto",
+        "safe_ranges",
+        "calibrations",
+        "rare",
+    ):
         assert getattr(loaded, field) == getattr(saved, field)
     card = json.loads(path.with_suffix(".json").read_text())
     assert card["kind"] == "boundaries"
@@ -157,6 +209,22 @@ def test_a_damaged_card_is_refused(path: Path, text: str) -> None:
         {"auto_holds": {"Young": {"Male": 2}}},
         {"auto_holds": {"Young": {"Male": "1"}}},
         {"auto_holds": {"Young": {"Nose": 1}}},
+        {"safe_ranges": []},
+        {"safe_ranges": {"Young": 3}},
+        {"safe_ranges": {"Young": [1, 2]}},
+        {"safe_ranges": {"Young": [0, 0]}},
+        {"safe_ranges": {"Young": [-1, float("inf")]}},
+        {"safe_ranges": {"Nose": [-1, 1]}},
+        {"calibrations": []},
+        {"calibrations": {"Young": {"steps": [0, 1], "probabilities": [0, 1]}}},
+        {"calibrations": {"Young": {"steps": [0, 1], "probabilities": [0, 2], "years": None}}},
+        {"calibrations": {"Young": {"steps": [0, 1], "probabilities": [1, 0], "years": None}}},
+        {"calibrations": {"Young": {"steps": [1, 0], "probabilities": [0, 1], "years": None}}},
+        {"calibrations": {"Young": {"steps": [0], "probabilities": [0], "years": None}}},
+        {"calibrations": {"Young": {"steps": [0, 1], "probabilities": [0, 1], "years": [1]}}},
+        {"calibrations": {"Nose": CALIBRATION.as_dict()}},
+        {"rare": ["Nose"]},
+        {"rare": 3},
     ],
 )
 def test_a_card_with_damaged_entries_is_refused(path: Path, entries: dict[str, Any]) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -114,12 +115,11 @@ def import_boundary(
         )
     if name in into.names:
         raise LatentEditError(f"the boundaries to add to have {name} already: write another file")
-    return Boundaries(
+    return replace(
+        into,
         names=(*into.names, name),
         normals=np.concatenate((into.normals, normal[None])),
         biases=np.append(into.biases, 0.0),
-        generator_hash=generator_hash,
-        space=space,
         figures={**into.figures, name: figures},
         auto={**into.auto, name: {}},
     )
