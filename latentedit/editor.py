@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
 from latentedit import defaults, editing, latents
+from latentedit.age import AgeEstimator
 from latentedit.attributes import ATTRIBUTES
 from latentedit.boundaries import Boundaries
 from latentedit.checkpoints.protocol import AdaptedGenerator, OnnxGenerator
@@ -22,14 +23,14 @@ from latentedit.errors import LatentEditError
 from latentedit.generator import Generator
 from latentedit.hashing import weights_hash
 from latentedit.images import UInt8Array, to_tensor, to_uint8
-from latentedit.pretrained import find_bundle, load_classifier, load_generator
+from latentedit.pretrained import find_bundle, load_age_estimator, load_classifier, load_generator
 from latentedit.stylegan2 import StyleGAN2Generator
 
 BOUNDARIES_FILE = "boundaries.safetensors"
 
 
-class AgeEstimator(Protocol):
-    """Images [N, 3, H, W] in [-1, 1] -> years [N]."""
+class Look(Protocol):
+    """Images [N, 3, H, W] in [-1, 1] -> [N, ...]."""
 
     def __call__(self, images: Tensor) -> Tensor: ...
 
@@ -40,7 +41,7 @@ class FaceEditor:
     Args:
         generator: z [N, D] -> images.
         classifier: images -> logits; needed by `score`.
-        age_estimator: images -> years; needed by `age`.
+        age_estimator: images -> years [N]; needed by `age`.
         boundaries: needed by `edit` and `distances`; must belong to `generator`.
         name: what recipes call the model.
         device: auto, cpu, cuda, mps.
@@ -56,7 +57,7 @@ class FaceEditor:
         self,
         generator: Generator | StyleGAN2Generator | AdaptedGenerator | OnnxGenerator,
         classifier: AttributeClassifier | None = None,
-        age_estimator: AgeEstimator | None = None,
+        age_estimator: AgeEstimator | Look | None = None,
         boundaries: Boundaries | None = None,
         *,
         name: str = "unnamed",
@@ -95,6 +96,7 @@ class FaceEditor:
         return cls(
             generator,
             load_classifier(folder)[0] if "classifier" in has else None,
+            load_age_estimator(folder)[0] if "age" in has else None,
             boundaries=Boundaries.load(folder / BOUNDARIES_FILE) if "boundaries" in has else None,
             name=folder.resolve().name,
             device=device,
@@ -130,6 +132,11 @@ class FaceEditor:
         if self._classifier is None:
             raise LatentEditError(f"model {self.name} has no classifier: add one to the bundle")
         return self._classifier
+
+    @property
+    def estimates_age(self) -> bool:
+        """Whether `age` can be called."""
+        return self._age_estimator is not None
 
     @property
     def classifier_hash(self) -> str:
@@ -199,7 +206,10 @@ class FaceEditor:
             LatentEditError: the model has no age estimator.
         """
         if self._age_estimator is None:
-            raise LatentEditError(f"model {self.name} has no age estimator: give one to FaceEditor")
+            raise LatentEditError(
+                f"model {self.name} has no age estimator: train one with 'latentedit train age' "
+                "and add it with 'latentedit bundle --age'"
+            )
         return self._look(self._age_estimator, images)
 
     def distances(self, z: ArrayLike) -> NDArray[np.float64]:
@@ -253,7 +263,7 @@ class FaceEditor:
             self.boundaries, steps, hold, to=to, seeds=seeds, frames=frames, model=self.name
         )
 
-    def _look(self, network: AgeEstimator, images: UInt8Array) -> NDArray[np.float32]:
+    def _look(self, network: Look, images: UInt8Array) -> NDArray[np.float32]:
         outputs = []
         with autocast(self.device, enabled=self.device.type != "mps"):
             for rows, count in self._batches(np.atleast_1d(images)):

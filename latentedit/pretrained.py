@@ -12,6 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from latentedit.age import AgeConfig, AgeEstimator
 from latentedit.cards import card_path, load_card, save_with_card
 from latentedit.classifier import AttributeClassifier, ClassifierConfig
 from latentedit.errors import LatentEditError
@@ -36,6 +37,7 @@ _NETWORKS: dict[str, dict[str, tuple[type[nn.Module], type[Any]]]] = {
         "stylegan2": (StyleGAN2Generator, StyleGAN2Config),
     },
     "classifier": {"residual": (AttributeClassifier, ClassifierConfig)},
+    "age": {"residual": (AgeEstimator, AgeConfig)},
 }
 """What builds a kind of part, by the card's ``network``; the first where the card names none."""
 
@@ -70,7 +72,7 @@ def save_part(
     """Write ``KIND.safetensors`` and ``KIND.json`` into a bundle, both or neither.
 
     Args:
-        kind: ``generator`` or ``classifier``.
+        kind: ``generator``, ``classifier`` or ``age``.
         config: the network's configuration dataclass.
         card: further entries: data, commands, figures.
 
@@ -106,6 +108,15 @@ def load_classifier(folder: str | Path) -> tuple[AttributeClassifier, dict[str, 
         LatentEditError: missing, damaged, or of another shape than its card says.
     """
     return _load_part(Path(folder), "classifier")
+
+
+def load_age_estimator(folder: str | Path) -> tuple[AgeEstimator, dict[str, Any]]:
+    """Load a bundle's age estimator in eval mode, and its card.
+
+    Raises:
+        LatentEditError: missing, damaged, or of another shape than its card says.
+    """
+    return _load_part(Path(folder), "age")
 
 
 def _load_part(folder: Path, kind: str) -> tuple[Any, dict[str, Any]]:

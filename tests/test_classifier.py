@@ -5,7 +5,8 @@ import torch
 from torch import Tensor, nn
 
 from latentedit.attributes import ATTRIBUTES
-from latentedit.classifier import AttributeClassifier, ClassifierConfig, ResidualBlock
+from latentedit.backbone import ResidualBlock
+from latentedit.classifier import AttributeClassifier, ClassifierConfig
 
 
 def faces(count: int = 4, edge: int = 16, seed: int = 0) -> Tensor:

@@ -25,7 +25,7 @@ LEVELS: tuple[tuple[str, ...], ...] = (
         "latents",
         "layers",
     ),
-    ("generator", "stylegan2", "classifier", "age", "faces", "portrait", "boundaries", "finder"),
+    ("generator", "stylegan2", "backbone", "classifier", "age", "faces", "portrait", "boundaries", "finder"),
     ("projection", "editing", "pretrained", "checkpoints"),
     ("pool", "evaluation"),
     ("editor", "strips"),

@@ -70,9 +70,7 @@ def train_classifier(
     source = f"{data.source}; the last {validation} held out"
     config = ClassifierConfig(attributes=data.label_names)
     network = AttributeClassifier(config)
-    sample = to_tensor(train.images[:: max(1, len(train) // 1000)])
-    network.mean.copy_(sample.mean((0, 2, 3)).view(3, 1, 1))
-    network.std.copy_(sample.std((0, 2, 3)).view(3, 1, 1))
+    network.normalise_to(to_tensor(train.images[:: max(1, len(train) // 1000)]))
     result = fit(
         network,
         AttributeTask(),
