@@ -18,12 +18,11 @@ class AgeConfig(BackboneConfig):
         oldest: ages are 0 to `oldest` years.
     """
 
-    crop: float = 0.71  # UTKFace's framing inside the shared frame
     oldest: int = 116
 
 
 class AgeEstimator(Backbone):
-    """Images [N, 3, H, W] in [-1, 1] (the shared frame, any size) -> years [N].
+    """Images [N, 3, H, W] in [-1, 1] (the shared frame or a tighter one, any size) -> years [N].
 
     The head is a distribution over whole years and the estimate its mean, as in label
     distribution learning (Gao et al. 2018, "Age Estimation Using Expectation of Label

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from latentedit.layers import center_crop, resize
+from latentedit.layers import resize
 
 
 @dataclass(frozen=True)
@@ -20,14 +20,12 @@ class BackboneConfig:
         stem: channels of the first convolution, at full resolution.
         widths: channels of the stages; each stage halves the resolution.
         blocks: residual blocks of each stage.
-        crop: share of the frame's edge, around its centre, that the network looks at.
     """
 
     resolution: int = 64
     stem: int = 32
     widths: tuple[int, ...] = (64, 128, 256, 256)
     blocks: tuple[int, ...] = (1, 1, 2, 1)
-    crop: float = 1.0
 
 
 class ResidualBlock(nn.Module):
@@ -87,7 +85,7 @@ class Backbone(nn.Module):
             images: [N, 3, H, W] in [-1, 1].
             size: S, the edge to look at; the config's resolution by default.
         """
-        images = resize(center_crop(images, self.config.crop), size or self.config.resolution)
+        images = resize(images, size or self.config.resolution)
         x = self.stem((images - self.mean) / self.std)
         maps = []
         for stage in self.stages:

@@ -32,3 +32,6 @@ EVALUATION_FIRST_SEED = 10_000_000
 
 VALIDATION = 1000
 """Faces at the end of a training file that are held out."""
+
+AGE_VALIDATION = 2000
+"""The same for ages, whose errors spread more widely."""

@@ -105,15 +105,6 @@ def downsample(images: Tensor, times: int = 2) -> Tensor:
     return images if times == 1 else F.avg_pool2d(images, times)
 
 
-def center_crop(images: Tensor, share: float) -> Tensor:
-    """Cut the middle `share` of the height and width, in whole pixels. [N, C, H, W]."""
-    if share >= 1:
-        return images
-    height, width = images.shape[-2:]
-    top, left = (round(edge * (1 - share) / 2) for edge in (height, width))
-    return images[..., top : height - top, left : width - left]
-
-
 def resize(images: Tensor, size: int) -> Tensor:
     """Bilinear resampling to `size` x `size`, antialiased when shrinking. [N, C, H, W]."""
     if images.shape[-2:] == (size, size):

@@ -12,6 +12,7 @@ def bundle(
     output: Annotated[Path, typer.Option("-o", "--output", help="The bundle's folder.")],
     generator: Annotated[Path | None, typer.Option(help="A generator's run.")] = None,
     classifier: Annotated[Path | None, typer.Option(help="A classifier's run.")] = None,
+    age: Annotated[Path | None, typer.Option(help="An age estimator's run.")] = None,
     ema_kimg: Annotated[
         float | None,
         typer.Option(help="Half-life of the generator's average [default: the run's first]."),
@@ -19,12 +20,18 @@ def bundle(
 ) -> None:
     """Write the networks of finished runs, with a card each, into one folder."""
     from latentedit.errors import LatentEditError
-    from latentedit.training.bundles import bundle_classifier, bundle_generator
+    from latentedit.training.bundles import (
+        bundle_age_estimator,
+        bundle_classifier,
+        bundle_generator,
+    )
 
-    if generator is None and classifier is None:
-        raise LatentEditError("nothing to bundle: give --generator, --classifier or both")
+    if generator is None and classifier is None and age is None:
+        raise LatentEditError("nothing to bundle: give --generator, --classifier or --age")
     if generator is not None:
         bundle_generator(generator, output, ema_kimg=ema_kimg)
     if classifier is not None:
         bundle_classifier(classifier, output)
+    if age is not None:
+        bundle_age_estimator(age, output)
     print(f"bundle in {output}")

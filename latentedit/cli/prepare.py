@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -29,7 +30,7 @@ def celeba(
     ] = False,
 ) -> None:
     """Crop CelebA's faces by the eyes' known position and keep labels and file names."""
-    from latentedit.cli.progress import console, track
+    from latentedit.cli.progress import track
     from latentedit.training.celeba import prepare_celeba
 
     report = prepare_celeba(
@@ -39,10 +40,30 @@ def celeba(
         skip_bad=skip_bad,
         progress=lambda rows, total: track(rows, total, "Cropping"),
     )
-    for message in report.skipped:
-        console.print(f"skipped: {message}", highlight=False, markup=False)
-    size = report.resolution
-    print(f"{report.written} faces of {size}x{size} in {output}, {len(report.skipped)} skipped")
+    _say(report.written, report.resolution, output, report.skipped)
+
+
+@app.command()
+def utkface(
+    folder: Annotated[Path, typer.Argument(help="UTKFace's folder of aligned and cropped chips.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The training file to write.")],
+    resolution: Annotated[int, typer.Option(min=4, help="Edge in pixels.")] = 64,
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Leave out misnamed and damaged pictures.")
+    ] = False,
+) -> None:
+    """Keep UTKFace's chips with the ages in their names."""
+    from latentedit.cli.progress import track
+    from latentedit.training.utkface import prepare_utkface
+
+    report = prepare_utkface(
+        folder,
+        output,
+        resolution=resolution,
+        skip_bad=skip_bad,
+        progress=lambda rows, total: track(rows, total, "Reading"),
+    )
+    _say(report.written, report.resolution, output, report.skipped)
 
 
 @app.command()
@@ -58,7 +79,7 @@ def faces(
     ] = None,
 ) -> None:
     """Find faces in photos and align them into the shared frame."""
-    from latentedit.cli.progress import console, track
+    from latentedit.cli.progress import track
     from latentedit.training.photos import prepare_faces
 
     report = prepare_faces(
@@ -69,9 +90,14 @@ def faces(
         contact_sheet=contact_sheet,
         progress=lambda files, total: track(files, total, "Aligning"),
     )
-    for message in report.bad:
-        console.print(f"skipped: {message}", highlight=False, markup=False)
-    size = report.resolution
-    print(f"{report.written} faces of {size}x{size} in {output}")
+    _say(report.written, report.resolution, output, report.bad)
     for reason, count in report.dropped.most_common():
         print(f"dropped {count}: {reason}")
+
+
+def _say(written: int, resolution: int, output: Path, skipped: Sequence[str]) -> None:
+    from latentedit.cli.progress import console
+
+    for message in skipped:
+        console.print(f"skipped: {message}", highlight=False, markup=False)
+    print(f"{written} faces of {resolution}x{resolution} in {output}, {len(skipped)} skipped")

@@ -2,24 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from latentedit import defaults
+from latentedit.errors import LatentEditError
+from latentedit.training.options import OBJECTIVES, GeneratorOptions, SupervisedOptions
 
 if TYPE_CHECKING:
     from latentedit.classifier import AttributeClassifier
 
 app = typer.Typer(help="Train a network; every run can be resumed.", no_args_is_help=True)
 
+SUPERVISED, GENERATOR = SupervisedOptions(), GeneratorOptions()
+
 DataOption = Annotated[Path, typer.Option("--data", help="Training file from 'prepare'.")]
 RunOption = Annotated[Path, typer.Option("-o", "--output", help="The run's folder.")]
 ResumeOption = Annotated[bool, typer.Option("--resume", help="Go on from the last saved state.")]
+DryRunOption = Annotated[
+    bool, typer.Option("--dry-run", help="Check data and options, say what would run, and stop.")
+]
 ValidationOption = Annotated[
     int, typer.Option(min=1, help="Hold out the last so many faces of the file.")
 ]
+EpochsOption = Annotated[int, typer.Option(min=1, help="Passes over the faces.")]
+BatchOption = Annotated[int, typer.Option(min=2, help="Faces a step.")]
+PatienceOption = Annotated[
+    int, typer.Option(min=0, help="Stop after so many epochs without a better score; 0: never.")
+]
+RateOption = Annotated[float, typer.Option(min=0, help="Peak of the cosine schedule.")]
+SeedOption = Annotated[int, typer.Option(help="Seed of weights, order and augmentation.")]
+DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 
 
 @app.callback()
@@ -31,78 +48,170 @@ def _group() -> None:
 def classifier(
     data: DataOption,
     output: RunOption,
-    epochs: Annotated[int, typer.Option(min=1, help="Passes over the faces.")] = 16,
-    batch_size: Annotated[int, typer.Option(min=2, help="Faces a step.")] = 64,
+    teacher: Annotated[
+        list[Path] | None,
+        typer.Option(help="Learn from this classifier (bundle or run) too; give it several times."),
+    ] = None,
+    unlabelled: Annotated[
+        Path | None, typer.Option(help="Training file of further faces, for the teachers to label.")
+    ] = None,
+    epochs: EpochsOption = SUPERVISED.epochs,
+    batch_size: BatchOption = SUPERVISED.batch_size,
+    learning_rate: RateOption = SUPERVISED.learning_rate,
+    patience: PatienceOption = SUPERVISED.patience,
     validation: ValidationOption = defaults.VALIDATION,
-    seed: Annotated[int, typer.Option(help="Seed of weights, order and augmentation.")] = 0,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    seed: SeedOption = SUPERVISED.seed,
+    device: DeviceOption = SUPERVISED.device,
     resume: ResumeOption = False,
+    dry_run: DryRunOption = False,
 ) -> None:
     """Train the 40-attribute classifier."""
-    from latentedit.cli.progress import progress_bar
-    from latentedit.training.attribute_task import train_classifier
+    from latentedit.training.attribute_task import Teaching, train_classifier
     from latentedit.training.data import open_face_data
-    from latentedit.training.supervised import SupervisedOptions
 
-    options = SupervisedOptions(epochs=epochs, batch_size=batch_size, seed=seed, device=device)
-    with progress_bar() as bar:
-        task = bar.add_task("Training", total=None, note="")
-
-        def on_step(step: int, total: int, figures: dict[str, float]) -> None:
-            note = f"accuracy {figures['score']:.4f}" if figures else ""
-            bar.update(task, completed=step, total=total, note=note)
-
+    if unlabelled and not teacher:
+        raise LatentEditError("--unlabelled needs a --teacher to label its faces")
+    faces = open_face_data(data)
+    teaching = None
+    if teacher:
+        teaching = Teaching(
+            [_load_classifier(folder) for folder in teacher],
+            unlabelled=open_face_data(unlabelled) if unlabelled else None,
+        )
+    options = SupervisedOptions(
+        epochs=epochs,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        patience=patience,
+        seed=seed,
+        device=device,
+    )
+    if dry_run:
+        _say_plan(options, len(faces), validation, output)
+        return
+    with _score_bar("accuracy", 1.0) as on_step:
         train_classifier(
-            open_face_data(data),
+            faces,
             output,
             options,
             validation=validation,
+            teaching=teaching,
             command=command_line(),
             resume=resume,
             on_step=on_step,
         )
+    _plot_epochs(output, "validation accuracy, mean of the attributes", 1.0)
     print(f"classifier trained in {output}; next: latentedit bundle --classifier {output}")
+
+
+@app.command()
+def age(
+    data: DataOption,
+    output: RunOption,
+    init: Annotated[
+        Path | None, typer.Option(help="Classifier run or bundle whose stages to start from.")
+    ] = None,
+    epochs: EpochsOption = SUPERVISED.epochs,
+    batch_size: BatchOption = SUPERVISED.batch_size,
+    learning_rate: RateOption = SUPERVISED.learning_rate,
+    patience: PatienceOption = SUPERVISED.patience,
+    validation: ValidationOption = defaults.AGE_VALIDATION,
+    seed: SeedOption = SUPERVISED.seed,
+    device: DeviceOption = SUPERVISED.device,
+    resume: ResumeOption = False,
+    dry_run: DryRunOption = False,
+) -> None:
+    """Train the age estimator."""
+    from latentedit.training.age_task import train_age_estimator
+    from latentedit.training.data import open_face_data
+
+    faces = open_face_data(data)
+    options = SupervisedOptions(
+        epochs=epochs,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        patience=patience,
+        seed=seed,
+        device=device,
+    )
+    start = _load_classifier(init) if init else None
+    if dry_run:
+        _say_plan(options, len(faces), validation, output)
+        return
+    with _score_bar("mean error in years", -1.0) as on_step:
+        train_age_estimator(
+            faces,
+            output,
+            options,
+            validation=validation,
+            start=start,
+            command=command_line(),
+            resume=resume,
+            on_step=on_step,
+        )
+    _plot_epochs(output, "mean absolute error on validation faces, years", -1.0)
+    print(f"age estimator trained in {output}; next: latentedit bundle --age {output}")
 
 
 @app.command()
 def generator(
     data: DataOption,
     output: RunOption,
-    objective: Annotated[
-        str, typer.Option(help="projected, r1 (non-saturating) or wgan-gp.")
-    ] = "projected",
+    objective: Annotated[str, typer.Option(help=f"{', '.join(OBJECTIVES)}.")] = GENERATOR.objective,
     classifier: Annotated[
         Path | None,
         typer.Option(help="Classifier run or bundle: the projected objective's features."),
     ] = None,
-    resolution: Annotated[int, typer.Option(min=4, help="Final edge in pixels.")] = 64,
-    fmap_base: Annotated[int, typer.Option(min=1, help="Width: published 8192.")] = 1024,
-    fmap_max: Annotated[int, typer.Option(min=1, help="Largest width: published 512.")] = 128,
-    start: Annotated[int, typer.Option(min=4, help="First resolution.")] = 8,
+    resolution: Annotated[
+        int, typer.Option(min=4, help="Final edge in pixels.")
+    ] = GENERATOR.resolution,
+    fmap_base: Annotated[
+        int, typer.Option(min=1, help="Width: published 8192.")
+    ] = GENERATOR.fmap_base,
+    fmap_max: Annotated[
+        int, typer.Option(min=1, help="Largest width: published 512.")
+    ] = GENERATOR.fmap_max,
+    start: Annotated[int, typer.Option(min=4, help="First resolution.")] = GENERATOR.start,
     stable_kimg: Annotated[
         str, typer.Option(help="Thousands of images before each growth.")
-    ] = "10,20,35",
-    fade_kimg: Annotated[str, typer.Option(help="Thousands of images of each fade.")] = "10,15,20",
-    total_kimg: Annotated[float, typer.Option(min=0, help="Thousands of images in all.")] = 270,
+    ] = ",".join(f"{kimg:g}" for kimg in GENERATOR.stable_kimg),
+    fade_kimg: Annotated[str, typer.Option(help="Thousands of images of each fade.")] = ",".join(
+        f"{kimg:g}" for kimg in GENERATOR.fade_kimg
+    ),
+    total_kimg: Annotated[
+        float, typer.Option(min=0, help="Thousands of images in all.")
+    ] = GENERATOR.total_kimg,
     decay_kimg: Annotated[
         float, typer.Option(min=0, help="The rate falls to zero over the last so many.")
-    ] = 40,
-    batch_size: Annotated[int, typer.Option(min=2, help="Images a step.")] = 16,
-    learning_rate: Annotated[float, typer.Option(min=0, help="The generator's rate.")] = 7e-4,
+    ] = GENERATOR.decay_kimg,
+    batch_size: Annotated[int, typer.Option(min=2, help="Images a step.")] = GENERATOR.batch_size,
+    learning_rate: Annotated[
+        float, typer.Option(min=0, help="The generator's rate.")
+    ] = GENERATOR.learning_rate,
+    discriminator_learning_rate: Annotated[
+        float, typer.Option(min=0, help="The pixel discriminator's rate.")
+    ] = GENERATOR.discriminator_learning_rate,
     projected_weight: Annotated[
         float, typer.Option(min=0, help="Weight of the projected losses beside the pixel ones.")
-    ] = 0.15,
-    r1_gamma: Annotated[float, typer.Option(min=0, help="Weight of the R1 penalty.")] = 0.3,
-    save_kimg: Annotated[float, typer.Option(min=0.1, help="Save every so many thousands.")] = 5,
+    ] = GENERATOR.projected_weight,
+    r1_gamma: Annotated[
+        float, typer.Option(min=0, help="Weight of the R1 penalty.")
+    ] = GENERATOR.r1_gamma,
+    ema_kimg: Annotated[
+        str, typer.Option(help="Half-lives of the averaged weights; samples show the first.")
+    ] = ",".join(f"{kimg:g}" for kimg in GENERATOR.ema_kimg),
+    save_kimg: Annotated[
+        float, typer.Option(min=0.1, help="Save every so many thousands.")
+    ] = GENERATOR.save_kimg,
     validation: ValidationOption = defaults.VALIDATION,
-    seed: Annotated[int, typer.Option(help="Seed of weights, order and noise.")] = 0,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
-    bf16: Annotated[bool, typer.Option(help="bfloat16 autocast.")] = True,
+    seed: Annotated[int, typer.Option(help="Seed of weights, order and noise.")] = GENERATOR.seed,
+    device: DeviceOption = GENERATOR.device,
+    bf16: Annotated[bool, typer.Option(help="bfloat16 autocast.")] = GENERATOR.bf16,
     resume: ResumeOption = False,
 ) -> None:
     """Train the progressive generator."""
     from latentedit.cli.progress import progress_bar
-    from latentedit.training.adversarial import GeneratorOptions, Report, train_generator
+    from latentedit.training.adversarial import Report, train_generator
     from latentedit.training.data import open_face_data
 
     options = GeneratorOptions(
@@ -117,8 +226,10 @@ def generator(
         decay_kimg=decay_kimg,
         batch_size=batch_size,
         learning_rate=learning_rate,
+        discriminator_learning_rate=discriminator_learning_rate,
         projected_weight=projected_weight,
         r1_gamma=r1_gamma,
+        ema_kimg=_numbers(ema_kimg, "--ema-kimg"),
         save_kimg=save_kimg,
         seed=seed,
         device=device,
@@ -155,9 +266,45 @@ def command_line() -> str:
     return shlex.join(["latentedit", *sys.argv[1:]])
 
 
-def _numbers(text: str, option: str) -> tuple[float, ...]:
-    from latentedit.errors import LatentEditError
+@contextmanager
+def _score_bar(name: str, sign: float) -> Iterator[Callable[[int, int, dict[str, float]], None]]:
+    """A progress bar that shows the score times `sign`; gives `on_step` for the training."""
+    from latentedit.cli.progress import progress_bar
 
+    with progress_bar() as bar:
+        task = bar.add_task("Training", total=None, note="")
+
+        def on_step(step: int, total: int, figures: dict[str, float]) -> None:
+            note = f"{name} {sign * figures['score']:.4f}" if figures else ""
+            bar.update(task, completed=step, total=total, note=note)
+
+        yield on_step
+
+
+def _say_plan(options: SupervisedOptions, faces: int, validation: int, output: Path) -> None:
+    steps = max(0, faces - validation) // options.batch_size
+    print(
+        f"would train on {faces - validation} faces for {options.epochs} epochs of {steps} steps, "
+        f"hold out {validation}, and write to {output}; with {options}"
+    )
+
+
+def _plot_epochs(run_folder: Path, title: str, sign: float) -> None:
+    """Draw the score by epoch beside the log, where matplotlib is installed."""
+    from latentedit.evaluation.report import can_plot, plot_epochs
+    from latentedit.training.runs import Run
+
+    log = Run(run_folder).read_log()
+    if can_plot() and log:
+        plot_epochs(
+            run_folder / "epochs.png",
+            [record["epoch"] for record in log],
+            [sign * record["score"] for record in log],
+            title,
+        )
+
+
+def _numbers(text: str, option: str) -> tuple[float, ...]:
     try:
         return tuple(float(part) for part in text.split(","))
     except ValueError:

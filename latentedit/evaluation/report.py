@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,6 +13,9 @@ from latentedit.attributes import display_name
 from latentedit.errors import LatentEditError
 from latentedit.files import atomic_path
 from latentedit.images import UInt8Array, film_strip
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 PLOT_ENDINGS = (".png", ".svg", ".pdf")
 
@@ -29,6 +33,31 @@ def check_plot(path: str | Path) -> None:
         raise LatentEditError("plots need an extra: pip install 'latentedit[plots]'") from None
     if Path(path).suffix.lower() not in PLOT_ENDINGS:
         raise LatentEditError(f"cannot draw {path}: end its name in {', '.join(PLOT_ENDINGS)}")
+
+
+def can_plot() -> bool:
+    """Whether matplotlib is installed."""
+    return find_spec("matplotlib") is not None
+
+
+def plot_epochs(
+    path: str | Path, epochs: Sequence[int], scores: Sequence[float], title: str
+) -> None:
+    """Draw a figure by epoch of a training run.
+
+    Raises:
+        LatentEditError: see `check_plot`, or the path cannot be written.
+    """
+    check_plot(path)
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6, 3.6), layout="constrained")
+    axes = figure.add_subplot()
+    axes.plot(epochs, scores, "o-", ms=3, color="#1f5f99")
+    axes.set_xlabel("epoch")
+    axes.set_title(title, fontsize=10)
+    axes.grid(alpha=0.3)
+    _save(figure, path)
 
 
 def plot_frequencies(path: str | Path, report: Mapping[str, Any]) -> None:
@@ -67,6 +96,11 @@ def plot_frequencies(path: str | Path, report: Mapping[str, Any]) -> None:
     axes.set_xlabel("share of faces")
     axes.set_title(f"{report['n']:,} samples of {report['model']}", fontsize=10)
     axes.legend(loc="lower right", fontsize=8)
+    _save(figure, path)
+
+
+def _save(figure: Figure, path: str | Path) -> None:
+    """Write a figure whole or not at all, the same bytes for the same figure."""
     kind = Path(path).suffix.lower().removeprefix(".")
     metadata = {"png": {"Software": ""}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}[kind]
     with atomic_path(path) as temporary:

@@ -19,7 +19,7 @@ from latentedit.classifier import AttributeClassifier
 from latentedit.devices import autocast, pick_device, place
 from latentedit.errors import LatentEditError
 from latentedit.files import make_folder
-from latentedit.generator import Generator, GeneratorConfig
+from latentedit.generator import Generator
 from latentedit.hashing import weights_hash
 from latentedit.images import grid, save_image, to_tensor, to_uint8
 from latentedit.layers import downsample, upsample
@@ -28,86 +28,11 @@ from latentedit.training.augment import flip
 from latentedit.training.data import FaceData
 from latentedit.training.discriminator import Discriminator
 from latentedit.training.losses import NonSaturatingR1, Objective, Projected, WassersteinGP
+from latentedit.training.options import OBJECTIVES, GeneratorOptions
 from latentedit.training.projected import ProjectedDiscriminator
 from latentedit.training.runs import Run
-from latentedit.training.schedule import Phase, Schedule
+from latentedit.training.schedule import Phase
 from latentedit.training.state import load_network, load_state, save_state
-
-OBJECTIVES = ("projected", "r1", "wgan-gp")
-
-
-@dataclass(frozen=True)
-class GeneratorOptions:
-    """Options of a generator run; defaults are those of the shipped model.
-
-    Attributes:
-        objective: one of `OBJECTIVES`.
-        resolution: final edge of the pictures.
-        fmap_base: see `GeneratorConfig`.
-        fmap_max: see `GeneratorConfig`.
-        discriminator_fmap_base: the pixel discriminator's `fmap_base`.
-        discriminator_fmap_max: the pixel discriminator's `fmap_max`.
-        start: first resolution.
-        stable_kimg: thousands of images of the stable phases before each growth.
-        fade_kimg: thousands of images of each fade.
-        total_kimg: thousands of images in all.
-        decay_kimg: the rate falls to zero over the last so many thousands.
-        batch_size: pictures a step.
-        learning_rate: Adam's, for the generator; slower than the discriminators' (Heusel et al.
-            2017), which must keep up with every change of its pictures.
-        discriminator_learning_rate: Adam's, for the pixel discriminator.
-        projected_learning_rate: Adam's, for the heads of the projected discriminator.
-        projected_weight: of the projected discriminator's losses beside the pixel one's.
-        r1_gamma: weight of the R1 penalty.
-        ema_kimg: half-lives of the averaged weights, one average each; samples are drawn from the
-            first, and the best is chosen by measuring.
-        save_kimg: save the state and draw samples every so many thousands.
-        seed: of weights, order and noise.
-        device: auto, cpu, cuda, mps.
-        bf16: bfloat16 autocast.
-    """
-
-    objective: str = "projected"
-    resolution: int = 64
-    fmap_base: int = 1024
-    fmap_max: int = 128
-    discriminator_fmap_base: int = 768
-    discriminator_fmap_max: int = 96
-    start: int = 8
-    stable_kimg: tuple[float, ...] = (10, 20, 35)
-    fade_kimg: tuple[float, ...] = (10, 15, 20)
-    total_kimg: float = 270
-    decay_kimg: float = 40
-    batch_size: int = 16
-    learning_rate: float = 7e-4
-    discriminator_learning_rate: float = 2e-3
-    projected_learning_rate: float = 1e-3
-    projected_weight: float = 0.15
-    r1_gamma: float = 0.3
-    ema_kimg: tuple[float, ...] = (5, 2, 20)
-    save_kimg: float = 5
-    seed: int = 0
-    device: str = "auto"
-    bf16: bool = True
-
-    @property
-    def generator(self) -> GeneratorConfig:
-        """The generator's shape."""
-        return GeneratorConfig(self.resolution, fmap_base=self.fmap_base, fmap_max=self.fmap_max)
-
-    @property
-    def discriminator(self) -> GeneratorConfig:
-        """The pixel discriminator's shape."""
-        return GeneratorConfig(
-            self.resolution,
-            fmap_base=self.discriminator_fmap_base,
-            fmap_max=self.discriminator_fmap_max,
-        )
-
-    @property
-    def schedule(self) -> Schedule:
-        """When to grow."""
-        return Schedule(self.start, self.resolution, self.stable_kimg, self.fade_kimg)
 
 
 @dataclass(frozen=True)

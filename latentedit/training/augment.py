@@ -8,6 +8,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from latentedit.layers import resize
+
+# height of the eyes from -1, the top, to 1; measured with dlib's landmarks on 243 chips
+_EYES_IN_CHIP, _EYES_IN_FRAME = 2 * 0.303 - 1, 2 * 0.520 - 1
+
 
 def flip(images: Tensor) -> Tensor:
     """Mirror each picture left to right with probability 1/2. [N, 3, H, W]."""
@@ -16,25 +21,91 @@ def flip(images: Tensor) -> Tensor:
 
 
 def affine(
-    images: Tensor, *, degrees: float = 8.0, scale: float = 0.1, shift: float = 0.05
+    images: Tensor,
+    *,
+    degrees: float = 8.0,
+    view: tuple[float, float] = (1 / 1.1, 1.1),
+    shift: float = 0.05,
 ) -> Tensor:
-    """Rotate, scale and move each picture a little, reflecting at the edges.
+    """Rotate, zoom and move each picture a little, reflecting at the edges.
 
     Args:
         images: [N, 3, H, W].
         degrees: largest rotation.
-        scale: largest relative change of size.
+        view: least and most of the picture's edge that is seen; less than 1 zooms in.
         shift: largest move, as a share of the width.
     """
     count, device = len(images), images.device
     angle, zoom, dx, dy = (torch.rand(4, count, device=device) * 2 - 1).unbind()
-    angle, zoom = angle * math.radians(degrees), torch.exp(zoom * math.log1p(scale))
+    angle, zoom = angle * math.radians(degrees), _between(view, (zoom + 1) / 2)
     cos, sin = zoom * torch.cos(angle), zoom * torch.sin(angle)
     top = torch.stack((cos, -sin, dx * 2 * shift), 1)
     bottom = torch.stack((sin, cos, dy * 2 * shift), 1)
     matrix = torch.stack((top, bottom), 1)  # [N, 2, 3]
     places = F.affine_grid(matrix, list(images.shape), align_corners=False)
     return F.grid_sample(images, places, padding_mode="reflection", align_corners=False)
+
+
+def blur(images: Tensor, *, least: float = 0.35) -> Tensor:
+    """Show half of the pictures at a lower resolution, down to `least` of their own."""
+    size = round(images.shape[-1] * _between((least, 1.0), torch.rand(())).item())
+    coarse = resize(resize(images, max(size, 1)), images.shape[-1])
+    chosen = torch.rand(len(images), 1, 1, 1, device=images.device) < 0.5
+    return torch.where(chosen, coarse, images)
+
+
+def erase(images: Tensor, *, most: float = 0.4) -> Tensor:
+    """Grey out one rectangle in half of the pictures (Zhong et al. 2020, random erasing).
+
+    Args:
+        images: [N, 3, H, W].
+        most: largest edge of the rectangle, as a share of the picture's.
+    """
+    count, _, height, width = images.shape
+    device = images.device
+    inside = []
+    for edge in (height, width):
+        extent, centre = torch.rand(2, count, 1, device=device)
+        places = (torch.arange(edge, device=device) + 0.5) / edge
+        inside.append((places - centre).abs() < extent * most / 2)
+    chosen = torch.rand(count, 1, 1, device=device) < 0.5
+    hole = inside[0][:, :, None] & inside[1][:, None, :] & chosen
+    return images.masked_fill(hole[:, None], 0)
+
+
+def _between(bounds: tuple[float, float], share: Tensor) -> Tensor:
+    """Geometric interpolation: `share` 0 gives the first bound, 1 the second."""
+    low, high = (math.log(bound) for bound in bounds)
+    return torch.exp(low + share * (high - low))
+
+
+def widen(images: Tensor, *, most: float = 1.4) -> Tensor:
+    """Show half of UTKFace's chips smaller, up to the place a face has in the shared frame.
+
+    A chip holds the face tightly: the shared frame is 1.4 times as wide, with the chip low in its
+    middle (eyes at (0.494, 0.303) of a chip, at (0.496, 0.520) of the frame). What the chip does
+    not show is filled with its own edge or, by chance, with another picture of the batch.
+
+    Args:
+        images: [N, 3, H, W].
+        most: the widest view, in edges of a chip.
+    """
+    count, device = len(images), images.device
+    chosen = torch.rand(count, device=device) < 0.5
+    wide = torch.where(chosen, torch.rand(count, device=device), torch.zeros((), device=device))
+    view = _between((1.0, most), wide)  # 1 for the chip itself, `most` for the shared frame
+    zero = torch.zeros_like(view)
+    eyes = torch.lerp(view.new_tensor(_EYES_IN_CHIP), view.new_tensor(_EYES_IN_FRAME), wide)
+    up = _EYES_IN_CHIP - view * eyes
+    matrix = torch.stack(
+        (torch.stack((view, zero, zero), 1), torch.stack((zero, view, up), 1)), 1
+    )  # [N, 2, 3]
+    places = F.affine_grid(matrix, list(images.shape), align_corners=False)
+    mode = "reflection" if torch.rand(()) < 0.5 else "border"
+    seen = F.grid_sample(images, places, padding_mode=mode, align_corners=False)
+    outside = (places.abs() > 1).any(-1)[:, None]
+    swapped = (torch.rand(count, 1, 1, 1, device=device) < 0.5) & outside
+    return torch.where(swapped, images.roll(1, 0), seen)
 
 
 def colour(

@@ -7,6 +7,7 @@ from typing import Any
 
 from latentedit.pretrained import save_part
 from latentedit.training.adversarial import load_generator_run
+from latentedit.training.age_task import load_age_run
 from latentedit.training.attribute_task import load_classifier_run
 from latentedit.training.runs import Run
 
@@ -47,6 +48,18 @@ def bundle_classifier(run_folder: str | Path, folder: str | Path) -> None:
     network = load_classifier_run(run_folder)
     card = {**_origin(run), "epochs": run.read_log()}
     save_part(folder, "classifier", network, network.config, card)
+
+
+def bundle_age_estimator(run_folder: str | Path, folder: str | Path) -> None:
+    """Write a run's averaged age estimator and its card.
+
+    Raises:
+        LatentEditError: not an age estimator's run, or the folder cannot be written.
+    """
+    run = Run(run_folder)
+    network = load_age_run(run_folder)
+    card = {**_origin(run), "epochs": run.read_log()}
+    save_part(folder, "age", network, network.config, card)
 
 
 def _origin(run: Run) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +11,9 @@ from numpy.typing import NDArray
 from latentedit.attributes import ATTRIBUTES
 from latentedit.errors import LatentEditError
 from latentedit.images import is_celeba_crop, open_image, to_frame
-from latentedit.training.data import create_face_data
+from latentedit.training.labelled import PrepareReport, Progress, write_labelled
+
+_MEANING = {"1": 1, "-1": 0, "0": -1}  # yes, no, not known
 
 
 @dataclass(frozen=True)
@@ -22,12 +23,14 @@ class CelebA:
     Attributes:
         images: the folder of pictures.
         names: file names in the list's order.
-        labels: int8 [N, 40], 1 yes and 0 no, in CelebA's order.
+        labels: int8 [N, 40], 1 yes, 0 no and -1 not known, in CelebA's order.
+        bad: one line for each line of the list that cannot be read.
     """
 
     images: Path
     names: tuple[str, ...]
     labels: NDArray[np.int8]
+    bad: tuple[str, ...] = ()
 
     def read(self, index: int, resolution: int | None = None) -> NDArray[np.uint8]:
         """Return face `index` in the shared frame, uint8 [R, R, 3].
@@ -57,7 +60,7 @@ def open_celeba(folder: str | Path) -> CelebA:
     """Open CelebA's layout: `list_attr_celeba.txt` beside (or in ``Anno/``) `img_align_celeba/`.
 
     Raises:
-        LatentEditError: the list or the picture folder is missing, or a line is malformed.
+        LatentEditError: the list or the picture folder is missing, or the list is not whole.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -66,8 +69,8 @@ def open_celeba(folder: str | Path) -> CelebA:
     if listing is None or pictures is None:
         missing = "list_attr_celeba.txt" if listing is None else "img_align_celeba/"
         raise LatentEditError(f"{folder} is not CelebA's folder: {missing} is not in it")
-    names, labels = _read_list(listing)
-    return CelebA(pictures, names, labels)
+    names, labels, bad = _read_list(listing)
+    return CelebA(pictures, names, labels, bad)
 
 
 def _find(folder: Path) -> tuple[Path | None, Path | None]:
@@ -79,7 +82,8 @@ def _find(folder: Path) -> tuple[Path | None, Path | None]:
     )
 
 
-def _read_list(path: Path) -> tuple[tuple[str, ...], NDArray[np.int8]]:
+def _read_list(path: Path) -> tuple[tuple[str, ...], NDArray[np.int8], tuple[str, ...]]:
+    """File names, labels, and the lines that are neither."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -90,30 +94,22 @@ def _read_list(path: Path) -> tuple[tuple[str, ...], NDArray[np.int8]]:
         )
     names: list[str] = []
     rows: list[list[int]] = []
+    bad: list[str] = []
     for number, line in enumerate(lines[2:], start=3):
         fields = line.split()
         if not fields:
             continue
-        if len(fields) != 1 + len(ATTRIBUTES) or not set(fields[1:]) <= {"1", "-1"}:
-            raise LatentEditError(
-                f"{path}, line {number}: expected a file name and 40 values of 1 or -1"
-            )
+        if len(fields) != 1 + len(ATTRIBUTES) or not set(fields[1:]) <= set(_MEANING):
+            bad.append(f"{path}, line {number}: expected a file name and 40 values of 1, -1 or 0")
+            continue
         names.append(fields[0])
-        rows.append([int(value == "1") for value in fields[1:]])
-    if lines[0].strip() != str(len(names)):
+        rows.append([_MEANING[value] for value in fields[1:]])
+    if lines[0].strip() != str(len(names) + len(bad)):
         raise LatentEditError(
-            f"{path} announces {lines[0].strip()} faces and lists {len(names)}: fetch it again"
+            f"{path} announces {lines[0].strip()} faces and lists {len(names) + len(bad)}: "
+            "fetch it again"
         )
-    return tuple(names), np.array(rows, dtype=np.int8)
-
-
-@dataclass(frozen=True)
-class PrepareReport:
-    """What `prepare_celeba` did: faces written and, by name, what was left out and why."""
-
-    written: int
-    resolution: int
-    skipped: tuple[str, ...]
+    return tuple(names), np.array(rows, dtype=np.int8).reshape(-1, len(ATTRIBUTES)), tuple(bad)
 
 
 def prepare_celeba(
@@ -122,7 +118,7 @@ def prepare_celeba(
     *,
     resolution: int | None = None,
     skip_bad: bool = False,
-    progress: Callable[[Iterator[int], int], Iterator[int]] = lambda rows, total: rows,
+    progress: Progress = lambda rows, total: rows,
 ) -> PrepareReport:
     """Write CelebA's faces, labels and ids to one memory-mapped training file.
 
@@ -137,24 +133,19 @@ def prepare_celeba(
         LatentEditError: bad input, or (without `skip_bad`) the names of all bad pictures.
     """
     celeba = open_celeba(folder)
+    if not celeba.names:
+        raise LatentEditError(f"no line of CelebA's list in {folder} can be read: {celeba.bad[0]}")
     if resolution is None:
         resolution = _first_resolution(celeba)
-    bad: list[str] = []
-    source = f"CelebA aligned crops, {celeba.names[0]} to {celeba.names[-1]}"
-    with create_face_data(
-        output, resolution=resolution, label_names=ATTRIBUTES, source=source
-    ) as writer:
-        for index in progress(iter(range(len(celeba.names))), len(celeba.names)):
-            try:
-                image = celeba.read(index, resolution)
-            except LatentEditError as error:
-                bad.append(str(error))
-                continue
-            if not bad or skip_bad:
-                writer.append(image, celeba.labels[index].tolist(), celeba.names[index])
-        if bad and not skip_bad:
-            raise LatentEditError(_bad_pictures(bad))
-        return PrepareReport(len(writer), resolution, tuple(bad))
+    return write_labelled(
+        celeba,
+        output,
+        resolution=resolution,
+        label_names=ATTRIBUTES,
+        source=f"CelebA aligned crops, {celeba.names[0]} to {celeba.names[-1]}",
+        skip_bad=skip_bad,
+        progress=progress,
+    )
 
 
 def _first_resolution(celeba: CelebA) -> int:
@@ -164,11 +155,3 @@ def _first_resolution(celeba: CelebA) -> int:
         except LatentEditError:
             continue
     raise LatentEditError(f"no picture in {celeba.images} can be read: fetch the data set again")
-
-
-def _bad_pictures(bad: list[str], shown: int = 5) -> str:
-    more = f"; and {len(bad) - shown} more" if len(bad) > shown else ""
-    return (
-        f"{len(bad)} pictures cannot be used: {'; '.join(bad[:shown])}{more}. "
-        "Replace them, or leave them out with --skip-bad"
-    )

@@ -74,6 +74,42 @@ class FaceData:
         )
 
 
+class Joined:
+    """Several arrays of faces as one, without copying: rows are read from where they lie.
+
+    Args:
+        parts: uint8 [N_i, R, R, 3] each.
+
+    Raises:
+        LatentEditError: faces of different sizes.
+    """
+
+    def __init__(self, parts: Sequence[NDArray[np.uint8] | Joined]) -> None:
+        sizes = {part.shape[1] for part in parts}
+        if len(sizes) > 1:
+            raise LatentEditError(
+                f"faces of {' and '.join(map(str, sorted(sizes)))} pixels cannot be used together: "
+                "prepare them at one --resolution"
+            )
+        self.parts = parts
+        self.shape: tuple[int, ...] = (sum(map(len, parts)), *parts[0].shape[1:])
+        self._starts = np.cumsum([0, *map(len, parts)])
+
+    def __len__(self) -> int:
+        return int(self._starts[-1])
+
+    def __getitem__(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Rows by their numbers, uint8 [len(rows), R, R, 3]."""
+        found = np.empty((len(rows), *self.parts[0].shape[1:]), np.uint8)
+        for start, part in zip(self._starts, self.parts, strict=False):
+            here = (rows >= start) & (rows < start + len(part))
+            found[here] = part[rows[here] - start]
+        return found
+
+
+Faces = NDArray[np.uint8] | Joined
+
+
 class FaceDataWriter:
     """Appends faces to a file being written; see `create_face_data`."""
 

@@ -80,6 +80,7 @@ def prepare_faces(
     named = "; ".join(source.description for source in sources)
     with create_face_data(output, resolution=size, label_names=ATTRIBUTES, source=named) as writer:
         files = _in_proportion(sources)
+        report.bad += [line for source in sources if source.celeba for line in source.celeba.bad]
         paths = progress(iter([path for _, path in files]), len(files))
         for (source, _), path in zip(files, paths, strict=True):
             found = source.read(path, size, report)

@@ -15,46 +15,22 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from latentedit.devices import autocast, pick_device, place
+from latentedit.devices import autocast, place
 from latentedit.errors import LatentEditError
 from latentedit.images import to_tensor
-from latentedit.training.augment import affine, colour, flip
+from latentedit.training.data import Faces
+from latentedit.training.options import SupervisedOptions
 from latentedit.training.runs import Run
 from latentedit.training.state import load_state, save_state
-
-
-@dataclass(frozen=True)
-class SupervisedOptions:
-    """Options of a supervised run; defaults are those of the shipped networks.
-
-    Attributes:
-        epochs: passes over the training faces.
-        batch_size: faces a step.
-        learning_rate: peak of the cosine schedule (AdamW).
-        warmup: share of all steps in which the rate rises.
-        weight_decay: AdamW's.
-        ema_decay: per-step decay of the averaged weights, which are the result; it rises to
-            this value over the first steps, so that the random start is soon forgotten.
-        patience: stop after so many epochs without a better validation score; 0 never stops.
-        seed: of weights, order and augmentation.
-        device: auto, cpu, cuda, mps.
-        bf16: bfloat16 autocast.
-    """
-
-    epochs: int = 16
-    batch_size: int = 64
-    learning_rate: float = 2e-3
-    warmup: float = 0.15
-    weight_decay: float = 0.05
-    ema_decay: float = 0.995
-    patience: int = 0
-    seed: int = 0
-    device: str = "auto"
-    bf16: bool = True
+from latentedit.training.workers import Workers
 
 
 class Task(Protocol):
-    """What is learnt: the loss, and the figures on validation faces."""
+    """What is learnt: from which pictures, by which loss, and the figures on validation faces."""
+
+    def augment(self, images: Tensor) -> Tensor:
+        """Change a training batch [N, 3, R, R] in [-1, 1] at random."""
+        ...
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Return the mean loss of a batch, a scalar."""
@@ -69,7 +45,7 @@ class Task(Protocol):
 class LabelledFaces:
     """uint8 [N, R, R, 3] faces, their targets [N, ...], and where they came from."""
 
-    images: NDArray[np.uint8]
+    images: Faces
     targets: Tensor
     source: str = ""
 
@@ -89,6 +65,8 @@ def fit(
 ) -> nn.Module:
     """Train `network` and return its averaged weights as a network in eval mode.
 
+    On several processes (see `workers`) each works on its share of every batch.
+
     Args:
         network: images [N, 3, H, W] in [-1, 1] -> outputs for `task`.
         run_folder: where options, log and state go.
@@ -101,15 +79,16 @@ def fit(
         LatentEditError: the run folder holds another run, there is none to resume, or the faces
             do not fill one batch.
     """
-    run = Run(run_folder)
+    run, workers = Run(run_folder), Workers(options.device)
     run.check(resume)
+    workers.check_batch(options.batch_size)
     steps = len(train.images) // options.batch_size
     if not steps:
         raise LatentEditError(
             f"{len(train.images)} faces do not fill a batch of {options.batch_size}: "
             "lower --batch-size"
         )
-    device = pick_device(options.device)
+    device = workers.device
     torch.manual_seed(options.seed)
     network = place(network, device)
     averaged = AveragedModel(
@@ -125,24 +104,33 @@ def fit(
     if resume:
         progress = load_state(run.state, **parts)
         epoch, best, stale = progress["epoch"], progress["best"], progress["stale"]
-        run.rewind_log("epoch", epoch)
-    run.begin(
-        asdict(options), data=train.source, command=command, network=network_options, resume=resume
-    )
+        if workers.leads:
+            run.rewind_log("epoch", epoch)
+    workers.wait()
+    if workers.leads:
+        run.begin(
+            asdict(options),
+            data=train.source,
+            command=command,
+            network=network_options,
+            resume=resume,
+        )
     total = steps * options.epochs
     while epoch < options.epochs and not (options.patience and stale >= options.patience):
         network.train()
         started, losses = time.perf_counter(), 0.0
-        for index, rows in enumerate(_batches(len(train.images), options.batch_size)):
+        for index, batch in enumerate(_batches(len(train.images), options.batch_size)):
+            rows = workers.share(batch)
             step = epoch * steps + index
             for group in optimizer.param_groups:
                 group["lr"] = options.learning_rate * _schedule(step / total, options.warmup)
-            images = augment_face(to_tensor(train.images[rows], device))
+            images = task.augment(to_tensor(train.images[rows], device))
             with autocast(device, options.bf16):
                 outputs = network(images)
             loss = task.loss(outputs.float(), train.targets[rows].to(device))
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
+            workers.average_gradients(network.parameters())
             optimizer.step()
             averaged.update_parameters(network)
             losses += float(loss.detach())
@@ -153,32 +141,32 @@ def fit(
         stale = 0 if figures["score"] > best else stale + 1
         best = max(best, figures["score"])
         seconds = time.perf_counter() - started
-        run.write_log(
-            {"epoch": epoch, "loss": losses / steps, **figures, "seconds": round(seconds, 1)}
-        )
-        save_state(run.state, **parts, progress={"epoch": epoch, "best": best, "stale": stale})
+        mean_loss = workers.mean(losses / steps)
+        if workers.leads:
+            run.write_log(
+                {"epoch": epoch, "loss": mean_loss, **figures, "seconds": round(seconds, 1)}
+            )
+            save_state(run.state, **parts, progress={"epoch": epoch, "best": best, "stale": stale})
     return averaged.module.eval()
-
-
-def augment_face(images: Tensor) -> Tensor:
-    """The augmentation of labelled faces: flip, small affine moves, light and colour."""
-    return colour(affine(flip(images)))
 
 
 def predict(
     network: nn.Module,
-    images: NDArray[np.uint8],
+    images: Faces,
     device: torch.device,
     *,
     batch_size: int = 256,
     bf16: bool = True,
+    mirrored: bool = False,
 ) -> Tensor:
     """Return the network's outputs, float32 [N, ...] on the CPU, in eval mode."""
     network.eval()
     outputs = []
     with torch.inference_mode(), autocast(device, bf16):
         for start in range(0, len(images), batch_size):
-            outputs.append(network(to_tensor(images[start : start + batch_size], device)).cpu())
+            rows = np.arange(start, min(start + batch_size, len(images)))
+            batch = to_tensor(images[rows], device)
+            outputs.append(network(batch.flip(-1) if mirrored else batch).cpu())
     return torch.cat(outputs).float()
 
 

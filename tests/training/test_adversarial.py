@@ -18,8 +18,6 @@ from latentedit.errors import LatentEditError
 from latentedit.generator import Generator
 from latentedit.training import adversarial
 from latentedit.training.adversarial import (
-    OBJECTIVES,
-    GeneratorOptions,
     Report,
     build_objective,
     load_generator_run,
@@ -28,6 +26,7 @@ from latentedit.training.adversarial import (
 )
 from latentedit.training.data import FaceData, open_face_data
 from latentedit.training.losses import Look, NonSaturatingR1
+from latentedit.training.options import OBJECTIVES, GeneratorOptions
 from latentedit.training.runs import Run
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -22,8 +22,8 @@ from latentedit.training.attribute_task import (
     train_classifier,
 )
 from latentedit.training.data import open_face_data
+from latentedit.training.options import SupervisedOptions
 from latentedit.training.runs import Run
-from latentedit.training.supervised import SupervisedOptions
 
 OPTIONS = SupervisedOptions(epochs=3, batch_size=20, device="cpu", bf16=False)
 

@@ -49,7 +49,7 @@ def test_a_flip_mirrors_about_half_of_the_pictures_whole() -> None:
 
 def test_no_strength_is_no_change() -> None:
     images = faces()
-    plain = affine(images, degrees=0, scale=0, shift=0)
+    plain = affine(images, degrees=0, view=(1, 1), shift=0)
     torch.testing.assert_close(plain, images, rtol=0, atol=1e-5)
     plain = colour(images, brightness=0, contrast=0, saturation=0)
     torch.testing.assert_close(plain, images, rtol=0, atol=1e-6)
@@ -72,7 +72,7 @@ def inner(images: Tensor, margin: int) -> Tensor:
 def test_affine_moves_stay_within_the_shift(seed: int, shift: float) -> None:
     torch.manual_seed(seed)
     images = ramp(32, 41)
-    moved = inner(affine(images, degrees=0, scale=0, shift=shift) - images, 8)
+    moved = inner(affine(images, degrees=0, view=(1, 1), shift=shift) - images, 8)
     for channel in (0, 1):
         by = moved[:, channel].flatten(1)
         assert (by.amax(1) - by.amin(1)).max() < 1e-2  # the whole picture moves by one amount
@@ -84,8 +84,8 @@ def test_affine_moves_stay_within_the_shift(seed: int, shift: float) -> None:
 def test_affine_turns_and_scales_about_the_centre_within_bounds(seed: int) -> None:
     torch.manual_seed(seed)
     images = ramp(32, 41)
-    turned = affine(images, degrees=10, scale=0, shift=0)
-    zoomed = affine(images, degrees=0, scale=0.2, shift=0)
+    turned = affine(images, degrees=10, view=(1, 1), shift=0)
+    zoomed = affine(images, degrees=0, view=(1 / 1.2, 1.2), shift=0)
     for changed in (turned, zoomed):
         torch.testing.assert_close(changed[..., 20, 20], images[..., 20, 20], rtol=0, atol=1e-2)
     across = (turned[:, 0, 20, 30] - turned[:, 0, 20, 10]) / 20  # the cosine of the angle
@@ -100,7 +100,7 @@ def test_affine_turns_and_scales_about_the_centre_within_bounds(seed: int) -> No
 def test_affine_fills_from_inside_the_picture() -> None:
     torch.manual_seed(0)
     white = torch.ones(16, 3, 9, 9)
-    filled = affine(white, degrees=45, scale=0.3, shift=0.3)
+    filled = affine(white, degrees=45, view=(1 / 1.3, 1.3), shift=0.3)
     torch.testing.assert_close(filled, white, rtol=0, atol=1e-5)
 
 

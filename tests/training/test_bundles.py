@@ -14,11 +14,11 @@ from latentedit.files import sha256
 from latentedit.hashing import weights_hash
 from latentedit.pretrained import load_classifier, load_generator
 from latentedit.training import attribute_task
-from latentedit.training.adversarial import GeneratorOptions, load_generator_run, train_generator
+from latentedit.training.adversarial import load_generator_run, train_generator
 from latentedit.training.bundles import bundle_classifier, bundle_generator
 from latentedit.training.data import open_face_data
+from latentedit.training.options import GeneratorOptions, SupervisedOptions
 from latentedit.training.runs import Run
-from latentedit.training.supervised import SupervisedOptions
 
 
 @pytest.fixture

@@ -119,7 +119,7 @@ def test_a_folder_that_is_not_celeba_says_what_it_lacks(
         (lambda lines: ["7", *lines[1:]], "announces 7 faces and lists 6"),
         (lambda lines: lines[:-1], "announces 6 faces and lists 5"),
         (lambda lines: [*lines[:3], lines[3] + " 1", *lines[4:]], "line 4: expected a file name"),
-        (lambda lines: [*lines[:3], lines[3][:-2] + " 0", *lines[4:]], "line 4: expected"),
+        (lambda lines: [*lines[:3], lines[3][:-2] + " 2", *lines[4:]], "line 4: expected"),
         (lambda lines: [*lines[:4], lines[4].split()[0], *lines[5:]], "line 5: expected"),
     ],
 )
@@ -140,7 +140,7 @@ def test_all_bad_pictures_are_named_and_stop_it(celeba_folder: Path, tmp_path: P
     cut_short(picture(celeba_folder, 4))
     Image.new("RGB", (100, 100)).save(picture(celeba_folder, 5))
     message = refused(celeba_folder, tmp_path / "faces")
-    assert message.startswith("3 pictures cannot be used: ")
+    assert message.startswith("3 entries cannot be used: ")
     assert "000002.jpg does not exist" in message
     assert "000004.jpg is damaged or cut short" in message
     assert "000005.jpg is 100x100, not an aligned CelebA crop" in message
@@ -151,7 +151,7 @@ def test_many_bad_pictures_are_counted(celeba_folder: Path, tmp_path: Path) -> N
     for path in (celeba_folder / "img_align_celeba").iterdir():
         path.unlink()
     message = refused(celeba_folder, tmp_path / "faces", resolution=8)
-    assert message.startswith("6 pictures cannot be used")
+    assert message.startswith("6 entries cannot be used")
     assert "000005.jpg" in message
     assert "and 1 more" in message
     assert "no picture in" in refused(celeba_folder, tmp_path / "faces")
@@ -173,6 +173,24 @@ def test_skip_bad_leaves_them_out_with_their_labels(celeba_folder: Path, tmp_pat
     kept = [1, 2, 4, 5]
     assert np.array_equal(data.labels, whole.labels[kept])
     assert np.array_equal(data.images, np.stack([faces[index] for index in kept]))
+
+
+def test_malformed_lines_are_left_out_by_name_and_zeros_are_not_known(
+    celeba_folder: Path, tmp_path: Path
+) -> None:
+    def change(lines: list[str]) -> list[str]:
+        fields = lines[4].split()
+        return [*lines[:3], lines[3] + " 1", " ".join([fields[0], "0", *fields[2:]]), *lines[5:]]
+
+    edit_list(celeba_folder, change)
+    report = prepare_celeba(celeba_folder, tmp_path / "faces", skip_bad=True)
+    assert report.written == 5
+    (said,) = report.skipped
+    assert "line 4: expected a file name and 40 values of 1, -1 or 0" in said
+    data = open_face_data(tmp_path / "faces")
+    assert data.ids[:2] == ("000001.jpg", "000003.jpg")
+    assert data.labels[1, 0] == -1
+    assert (data.labels[1, 1:] >= 0).all()
 
 
 def test_progress_sees_every_picture(celeba_folder: Path, tmp_path: Path) -> None:

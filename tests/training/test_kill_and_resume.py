@@ -19,9 +19,9 @@ from latentedit.errors import LatentEditError
 from latentedit.training.adversarial import read_options, train_generator
 from latentedit.training.attribute_task import train_classifier
 from latentedit.training.data import create_face_data, open_face_data
+from latentedit.training.options import SupervisedOptions
 from latentedit.training.runs import Run
 from latentedit.training.state import read_progress
-from latentedit.training.supervised import SupervisedOptions
 
 pytestmark = [
     pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL"),

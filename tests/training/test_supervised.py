@@ -13,11 +13,13 @@ from torch import Tensor, nn
 from latentedit.errors import LatentEditError
 from latentedit.images import to_tensor
 from latentedit.training import supervised
+from latentedit.training.age_task import AgeTask
+from latentedit.training.attribute_task import AttributeTask
+from latentedit.training.augment import flip
+from latentedit.training.options import SupervisedOptions
 from latentedit.training.runs import Run
 from latentedit.training.supervised import (
     LabelledFaces,
-    SupervisedOptions,
-    augment_face,
     fit,
     predict,
 )
@@ -43,6 +45,9 @@ class Brightness(nn.Module):
 
 class Regression:
     """Squared error; the score is its negative."""
+
+    def augment(self, images: Tensor) -> Tensor:
+        return flip(images)
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         return (outputs[:, 0] - targets).square().mean()
@@ -197,20 +202,20 @@ def test_too_few_faces_for_a_batch_are_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
-def test_every_face_is_seen_once_an_epoch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_face_is_seen_once_an_epoch(tmp_path: Path) -> None:
     # face i is of shade i, and the augmentation is taken away
     count = 48
     shades = np.arange(count, dtype=np.uint8)[:, None, None, None]
     images = np.tile(shades, (1, 8, 8, 3))
     seen: list[int] = []
 
-    def watch(batch: Tensor) -> Tensor:
-        seen.extend(((batch[:, 0, 0, 0] + 1) * 127.5).round().int().tolist())
-        return batch
+    class Watching(Regression):
+        def augment(self, images: Tensor) -> Tensor:
+            seen.extend(((images[:, 0, 0, 0] + 1) * 127.5).round().int().tolist())
+            return images
 
-    monkeypatch.setattr(supervised, "augment_face", watch)
     data = LabelledFaces(images, torch.zeros(count))
-    trained(tmp_path / "run", replace(OPTIONS, epochs=2), train=data)
+    trained(tmp_path / "run", replace(OPTIONS, epochs=2), train=data, task=Watching())
     first, second = seen[:count], seen[count:]
     assert sorted(first) == sorted(second) == list(range(count))
     assert first != second
@@ -289,7 +294,7 @@ def test_predictions_do_not_depend_on_the_batch(tmp_path: Path) -> None:
     torch.testing.assert_close(whole, parts)
 
 
-@pytest.mark.parametrize("change", [augment_face])
+@pytest.mark.parametrize("change", [AttributeTask().augment, AgeTask().augment])
 def test_augmentation_keeps_faces_faces(change: Callable[[Tensor], Tensor]) -> None:
     torch.manual_seed(0)
     images = to_tensor(TRAIN.images)

@@ -1,0 +1,95 @@
+"""Training on several processes (``accelerate launch``), or on one.
+
+Every process draws the same random numbers for the whole batch and works on its share of the rows;
+gradients are averaged before each step. So the weights stay equal everywhere, and a run on two
+processes computes what a run on one would at the same global batch (batch norm's statistics aside,
+which each process takes of its share).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from typing import Any, TypeVar
+
+import torch
+from torch import nn
+
+from latentedit.devices import pick_device
+from latentedit.errors import LatentEditError
+
+Rows = TypeVar("Rows")
+
+
+class Workers:
+    """This process among all that train together.
+
+    Args:
+        device: auto, cpu, cuda, mps; several processes choose their own GPU under ``auto``.
+
+    Raises:
+        LatentEditError: several processes were launched and Accelerate is missing.
+    """
+
+    def __init__(self, device: str = "auto") -> None:
+        self.count = int(os.environ.get("WORLD_SIZE", "1"))
+        if self.count == 1:
+            self.rank = 0
+            self.device = pick_device(device)
+            return
+        try:
+            from accelerate import Accelerator
+        except ImportError:
+            raise LatentEditError(
+                "several processes need an extra: pip install 'latentedit[train]'"
+            ) from None
+        self._accelerator = Accelerator(cpu=device == "cpu")
+        self.rank = self._accelerator.process_index
+        self.device = self._accelerator.device
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process writes the run's files."""
+        return self.rank == 0
+
+    def share(self, rows: Rows) -> Rows:
+        """This process's rows of a whole batch (an array or a tensor)."""
+        return rows[self.rank :: self.count]  # type: ignore[index]
+
+    def check_batch(self, batch_size: int) -> None:
+        """Refuse a batch that cannot be shared equally.
+
+        Raises:
+            LatentEditError: `batch_size` is no multiple of the number of processes.
+        """
+        if batch_size % self.count:
+            raise LatentEditError(
+                f"a batch of {batch_size} cannot be shared by {self.count} processes: "
+                f"give --batch-size a multiple of {self.count}"
+            )
+
+    def average_gradients(self, weights: Iterable[nn.Parameter]) -> None:
+        """Replace every gradient by its mean over the processes, in one exchange."""
+        if self.count == 1:
+            return
+        gradients = [weight.grad for weight in weights if weight.grad is not None]
+        flat = torch.cat([gradient.flatten() for gradient in gradients])
+        flat = self._reduce(flat)
+        for gradient, mean in zip(
+            gradients, flat.split([gradient.numel() for gradient in gradients]), strict=True
+        ):
+            gradient.copy_(mean.view_as(gradient))
+
+    def mean(self, value: float) -> float:
+        """Mean of a figure over the processes."""
+        if self.count == 1:
+            return value
+        return float(self._reduce(torch.tensor(value, device=self.device)))
+
+    def wait(self) -> None:
+        """Let every process come to this point."""
+        if self.count > 1:
+            self._accelerator.wait_for_everyone()
+
+    def _reduce(self, value: torch.Tensor) -> Any:
+        return self._accelerator.reduce(value, "mean")
