@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from latentedit.errors import LatentEditError
-from latentedit.files import atomic_path, read_json, sha256
+from latentedit.files import atomic_path, read_json, sha256, write_json
 
 
 def save_with_card(
@@ -47,6 +47,16 @@ def load_card(weights: Path, kind: str) -> dict[str, Any]:
     if card.get("sha256") != sha256(weights):
         raise LatentEditError(f"{weights} does not match its card's checksum: fetch both again")
     return card
+
+
+def update_card(weights: Path, entries: Mapping[str, Any]) -> None:
+    """Add entries to the card of a file of weights, or replace them.
+
+    Raises:
+        LatentEditError: see `load_card`, or the folder cannot be written.
+    """
+    kind = read_json(card_path(weights)).get("kind", "")
+    write_json(card_path(weights), {**load_card(weights, kind), **entries})
 
 
 def card_path(weights: Path) -> Path:

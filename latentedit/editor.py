@@ -139,6 +139,20 @@ class FaceEditor:
         return self._age_estimator is not None
 
     @property
+    def age_estimator(self) -> Look:
+        """The age estimator.
+
+        Raises:
+            LatentEditError: this model has none.
+        """
+        if self._age_estimator is None:
+            raise LatentEditError(
+                f"model {self.name} has no age estimator: train one with 'latentedit train age' "
+                "and add it with 'latentedit bundle --age'"
+            )
+        return self._age_estimator
+
+    @property
     def classifier_hash(self) -> str:
         """Hash of the classifier's weights.
 
@@ -205,12 +219,7 @@ class FaceEditor:
         Raises:
             LatentEditError: the model has no age estimator.
         """
-        if self._age_estimator is None:
-            raise LatentEditError(
-                f"model {self.name} has no age estimator: train one with 'latentedit train age' "
-                "and add it with 'latentedit bundle --age'"
-            )
-        return self._look(self._age_estimator, images)
+        return self._look(self.age_estimator, images)
 
     def distances(self, z: ArrayLike) -> NDArray[np.float64]:
         """Return signed distances of latents [N, D] to all boundaries, float64 [N, K]."""

@@ -9,9 +9,22 @@ import typer
 
 from latentedit import defaults
 from latentedit.cli.faces import ModelOption
+from latentedit.errors import LatentEditError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from latentedit.training.labelled import LabelledFolder
+
+LabelledOption = Annotated[
+    Path, typer.Option("--data", help="A training file, or the data set's folder as it ships.")
+]
+LastOption = Annotated[
+    int | None, typer.Option(min=1, help="Only the last so many faces, held out from training.")
+]
+CardOption = Annotated[
+    bool, typer.Option("--card", help="Keep the figures in the model's card too.")
+]
 
 app = typer.Typer(help="Measure a model against held-out faces.", no_args_is_help=True)
 
@@ -80,6 +93,218 @@ def generator(
         )
         save_image(neighbours, drawing.neighbours_panel(strips))
     _print_report(report, drawing.generator_rows(report))
+
+
+@app.command()
+def classifier(
+    data: LabelledOption,
+    output: Annotated[Path, typer.Option("--json", help="The report to write.")],
+    last: LastOption = None,
+    plot: Annotated[
+        Path | None, typer.Option(help="Draw the accuracy by attribute (.png, .svg, .pdf).")
+    ] = None,
+    card: CardOption = False,
+    model: ModelOption = None,
+) -> None:
+    """Compare the classifier's 40 probabilities with labels."""
+    import numpy as np
+
+    from latentedit.editor import FaceEditor
+    from latentedit.evaluation import report as drawing
+    from latentedit.evaluation.classifier import evaluate_classifier
+    from latentedit.evaluation.labels import predict_folder
+
+    _check_outputs(output, plot)
+    faces, names = _labelled(data)
+    editor = FaceEditor.load(model)
+    missing = [name for name in editor.attributes if name not in names]
+    if missing:
+        raise LatentEditError(f"{data} has no labels of {', '.join(missing[:3])}")
+    found = predict_folder(
+        editor.score,
+        faces,
+        resolution=editor.classifier.config.resolution,
+        last=last,
+        track=_looking,
+    )
+    order = [names.index(name) for name in editor.attributes]
+    figures = evaluate_classifier(
+        found.outputs, np.asarray(found.labels)[:, order], editor.attributes
+    )
+    report = {**_origin(model, data, last, found.skipped), **figures}
+    _finish(report, output, model, "classifier" if card else None)
+    if plot:
+        drawing.plot_accuracies(plot, report)
+    _print_skipped(found.skipped)
+    _print_classifier(report)
+
+
+@app.command("age-estimator")
+def age_estimator(
+    data: LabelledOption,
+    output: Annotated[Path, typer.Option("--json", help="The report to write.")],
+    last: LastOption = None,
+    celeba: Annotated[
+        Path | None,
+        typer.Option(help="CelebA's folder or file: does the age tell Young from the others?"),
+    ] = None,
+    plot: Annotated[
+        Path | None, typer.Option(help="Draw estimates against ages (.png, .svg, .pdf).")
+    ] = None,
+    card: CardOption = False,
+    model: ModelOption = None,
+) -> None:
+    """Compare estimated ages with true ones, in UTKFace's framing and in the shared frame."""
+    import numpy as np
+
+    from latentedit.editor import FaceEditor
+    from latentedit.evaluation import report as drawing
+    from latentedit.evaluation.age_estimator import evaluate_age_estimator, separation
+    from latentedit.evaluation.labels import predict_folder
+    from latentedit.training.utkface import RESOLUTION, to_shared_frame
+
+    _check_outputs(output, plot)
+    faces, names = _labelled(data)
+    if "Age" not in names:
+        raise LatentEditError(f"{data} has no ages: give UTKFace's folder or file")
+    editor = FaceEditor.load(model)
+    found = predict_folder(
+        lambda chips: np.stack((editor.age(chips), editor.age(to_shared_frame(chips))), axis=1),
+        faces,
+        resolution=RESOLUTION,
+        last=last,
+        track=_looking,
+    )
+    ages = found.labels[:, names.index("Age")]
+    figures = evaluate_age_estimator(found.outputs[:, 0], ages)
+    wide = evaluate_age_estimator(found.outputs[:, 1], ages)
+    report = {
+        **_origin(model, data, last, found.skipped),
+        **figures,
+        "shared_frame": {key: wide[key] for key in ("mae", "cs5", "bias")},
+    }
+    if celeba:
+        others, labels = _labelled(celeba)
+        seen = predict_folder(editor.age, others, resolution=RESOLUTION, last=last, track=_looking)
+        young = seen.labels[:, labels.index("Young")]
+        report["young_auc"] = separation(seen.outputs, young)
+        report["young_n"] = len(young)
+    _finish(report, output, model, "age" if card else None)
+    if plot:
+        drawing.plot_ages(plot, found.outputs[:, 0], ages, figures)
+    _print_skipped(found.skipped)
+    _print_ages(report)
+
+
+def _labelled(path: Path) -> tuple[LabelledFolder, tuple[str, ...]]:
+    """Labelled faces, from a training file or a data set's folder, and their labels' names."""
+    from latentedit.attributes import ATTRIBUTES
+    from latentedit.training.celeba import is_celeba, open_celeba
+    from latentedit.training.data import open_face_data
+    from latentedit.training.utkface import LABELS, open_utkface
+
+    if not path.is_dir():
+        faces = open_face_data(path)
+        return faces, faces.label_names
+    if is_celeba(path):
+        return open_celeba(path), ATTRIBUTES
+    return open_utkface(path), LABELS
+
+
+def _looking(rows: Iterator[int], total: int) -> Iterator[int]:
+    from latentedit.cli.progress import track
+
+    return track(rows, total, "Looking")
+
+
+def _check_outputs(output: Path, plot: Path | None) -> None:
+    """Refuse early what could not be written at the end."""
+    from latentedit.evaluation.report import check_plot
+    from latentedit.files import check_writable
+
+    check_writable(output)
+    if plot:
+        check_writable(plot)
+        check_plot(plot)
+
+
+def _origin(
+    model: str | None, data: Path, last: int | None, skipped: Sequence[str]
+) -> dict[str, Any]:
+    from latentedit.pretrained import find_bundle
+
+    return {
+        "model": find_bundle(model).resolve().name,
+        "data": data.name,
+        "last": last,
+        "skipped": len(skipped),
+    }
+
+
+def _finish(report: dict[str, Any], output: Path, model: str | None, part: str | None) -> None:
+    """Write the report, and into a part's card if one is named."""
+    from latentedit.cards import update_card
+    from latentedit.files import write_json
+    from latentedit.pretrained import find_bundle
+
+    write_json(output, report)
+    if part:
+        update_card(find_bundle(model) / f"{part}.safetensors", {"figures": report})
+
+
+def _print_skipped(skipped: Sequence[str]) -> None:
+    from latentedit.cli.progress import console
+
+    for message in skipped:
+        console.print(f"skipped: {message}", highlight=False, markup=False)
+
+
+def _print_classifier(report: Mapping[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from latentedit.attributes import display_name
+    from latentedit.evaluation.classifier import BEYOND_PUBLISHED
+
+    table = Table(title=f"{report['model']}: {report['n']} faces of {report['data']}")
+    table.add_column("attribute", no_wrap=True)
+    keys = ("accuracy", "slides", "majority", "balanced_accuracy", "f1", "mse", "ece")
+    for title in ("acc.", "slides", "major.", "balanced", "F1", "MSE", "ECE"):
+        table.add_column(title, justify="right", no_wrap=True)
+    for name, row in report["attributes"].items():
+        cells = [f"{row[key]:.3f}" if key in row else "" for key in keys]
+        table.add_row(display_name(name) + (" *" if name in BEYOND_PUBLISHED else ""), *cells)
+    Console().print(table)
+    published = ", ".join(
+        f"{display_name(name)} {value:.3f}" for name, value in BEYOND_PUBLISHED.items()
+    )
+    print(f"* the slides exceed the best published (MCNN-AUX 2017: {published})")
+    print(
+        f"mean accuracy {report['mean_accuracy']:.4f} (majority {report['mean_majority']:.4f}), "
+        f"mean calibration error {report['mean_ece']:.4f}, {report['skipped']} skipped"
+    )
+
+
+def _print_ages(report: Mapping[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=f"{report['model']}: {report['n']} faces of {report['data']}")
+    for name in ("age", "n", "mean absolute error", "mean error", "within 5 years"):
+        table.add_column(name, justify="right")
+    for decade, row in report["by_decade"].items():
+        table.add_row(
+            decade, str(row["n"]), f"{row['mae']:.2f}", f"{row['bias']:+.2f}", f"{row['cs5']:.3f}"
+        )
+    Console().print(table)
+    wide = report["shared_frame"]
+    print(
+        f"mean absolute error {report['mae']:.2f} years, {report['cs5']:.3f} within 5; "
+        f"in the shared frame {wide['mae']:.2f}; {report['skipped']} skipped"
+    )
+    if "young_auc" in report:
+        auc = f"{report['young_auc']:.4f}"
+        print(f"Young from not Young, {report['young_n']} CelebA faces: AUC {auc}")
 
 
 def _print_report(report: Mapping[str, Any], rows: list[tuple[str, str, str, str]]) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from latentedit.attributes import display_name
 from latentedit.errors import LatentEditError
@@ -57,6 +58,77 @@ def plot_epochs(
     axes.set_xlabel("epoch")
     axes.set_title(title, fontsize=10)
     axes.grid(alpha=0.3)
+    _save(figure, path)
+
+
+def plot_accuracies(path: str | Path, report: Mapping[str, Any]) -> None:
+    """Draw a classifier's accuracy by attribute, the majority's and the slides' beside it.
+
+    Args:
+        path: a ``.png``, ``.svg`` or ``.pdf`` file.
+        report: from `evaluation.classifier.evaluate_classifier`.
+
+    Raises:
+        LatentEditError: see `check_plot`, or the path cannot be written.
+    """
+    check_plot(path)
+    from matplotlib.figure import Figure
+
+    rows = sorted(report["attributes"].items(), key=lambda item: item[1]["accuracy"])
+    y = np.arange(len(rows))
+    figure = Figure(figsize=(8, 0.22 * len(rows) + 1.4), layout="constrained")
+    axes = figure.add_subplot()
+    series = (
+        ("majority", "|", "#8a8a8a", "always the commoner answer"),
+        ("slides", "D", "#c08a2b", "slides"),
+        ("accuracy", "o", "#1f5f99", "this classifier"),
+    )
+    for key, marker, colour, label in series:
+        values = [row.get(key, np.nan) for _, row in rows]
+        axes.plot(values, y, marker, ms=4 if marker != "|" else 9, color=colour, label=label)
+    axes.set_yticks(y, [display_name(name) for name, _ in rows], fontsize=8)
+    axes.set_ylim(-0.7, len(rows) - 0.3)
+    axes.grid(axis="x", alpha=0.3)
+    axes.set_xlabel("accuracy")
+    title = f"{report['n']:,} faces, mean accuracy {report['mean_accuracy']:.4f}"
+    axes.set_title(title, fontsize=10)
+    axes.legend(loc="lower right", fontsize=8)
+    _save(figure, path)
+
+
+def plot_ages(
+    path: str | Path,
+    estimates: NDArray[np.float32],
+    ages: NDArray[np.int8],
+    report: Mapping[str, Any],
+) -> None:
+    """Draw estimated against true ages, and the mean absolute error by decade.
+
+    Args:
+        path: a ``.png``, ``.svg`` or ``.pdf`` file.
+        estimates: years [N].
+        ages: true years [N].
+        report: from `evaluation.age_estimator.evaluate_age_estimator`.
+
+    Raises:
+        LatentEditError: see `check_plot`, or the path cannot be written.
+    """
+    check_plot(path)
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 4), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    left.plot(ages, estimates, ".", ms=2, alpha=0.4, color="#1f5f99")
+    left.plot([0, 116], [0, 116], color="#8a8a8a", lw=1)
+    left.set(xlabel="age in years", ylabel="estimate in years", xlim=(-2, 118), ylim=(-2, 118))
+    left.set_title(f"{report['n']:,} faces, mean absolute error {report['mae']:.2f}", fontsize=10)
+    decades = report["by_decade"]
+    right.bar(range(len(decades)), [row["mae"] for row in decades.values()], color="#1f5f99")
+    for place, row in enumerate(decades.values()):
+        right.annotate(f"n={row['n']}", (place, row["mae"]), ha="center", va="bottom", fontsize=7)
+    right.set_xticks(range(len(decades)), list(decades), rotation=45, fontsize=8)
+    right.set_ylabel("mean absolute error in years")
+    right.set_title("by age", fontsize=10)
     _save(figure, path)
 
 

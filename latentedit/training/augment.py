@@ -9,9 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from latentedit.layers import resize
-
-# height of the eyes from -1, the top, to 1; measured with dlib's landmarks on 243 chips
-_EYES_IN_CHIP, _EYES_IN_FRAME = 2 * 0.303 - 1, 2 * 0.520 - 1
+from latentedit.training.utkface import CHIP_TO_FRAME, EYES_IN_CHIP, EYES_IN_FRAME
 
 
 def flip(images: Tensor) -> Tensor:
@@ -79,24 +77,21 @@ def _between(bounds: tuple[float, float], share: Tensor) -> Tensor:
     return torch.exp(low + share * (high - low))
 
 
-def widen(images: Tensor, *, most: float = 1.4) -> Tensor:
+def widen(images: Tensor) -> Tensor:
     """Show half of UTKFace's chips smaller, up to the place a face has in the shared frame.
 
-    A chip holds the face tightly: the shared frame is 1.4 times as wide, with the chip low in its
-    middle (eyes at (0.494, 0.303) of a chip, at (0.496, 0.520) of the frame). What the chip does
-    not show is filled with its own edge or, by chance, with another picture of the batch.
-
-    Args:
-        images: [N, 3, H, W].
-        most: the widest view, in edges of a chip.
+    A chip holds the face tightly; the shared frame is `CHIP_TO_FRAME` as wide, with the chip low in
+    its middle. What the chip does not show is filled with its own edge or, by chance, with another
+    picture of the batch. [N, 3, H, W].
     """
     count, device = len(images), images.device
     chosen = torch.rand(count, device=device) < 0.5
     wide = torch.where(chosen, torch.rand(count, device=device), torch.zeros((), device=device))
-    view = _between((1.0, most), wide)  # 1 for the chip itself, `most` for the shared frame
+    view = _between((1.0, CHIP_TO_FRAME), wide)  # 1 for the chip itself
     zero = torch.zeros_like(view)
-    eyes = torch.lerp(view.new_tensor(_EYES_IN_CHIP), view.new_tensor(_EYES_IN_FRAME), wide)
-    up = _EYES_IN_CHIP - view * eyes
+    # heights from -1, the top, to 1
+    chip, frame = (view.new_tensor(2 * eyes - 1) for eyes in (EYES_IN_CHIP, EYES_IN_FRAME))
+    up = chip - view * torch.lerp(chip, frame, wide)
     matrix = torch.stack(
         (torch.stack((view, zero, zero), 1), torch.stack((zero, view, up), 1)), 1
     )  # [N, 2, 3]

@@ -55,6 +55,20 @@ class FaceData:
     def resolution(self) -> int:
         return int(self.images.shape[1])
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The file names, as `labelled.LabelledFolder` calls them."""
+        return self.ids
+
+    @property
+    def bad(self) -> tuple[str, ...]:
+        """Nothing: what could not be used was left out when the file was written."""
+        return ()
+
+    def read(self, index: int, resolution: int) -> NDArray[np.uint8]:
+        """Return face `index` as it is stored; networks resize inside."""
+        return np.asarray(self.images[index])
+
     def split(self, validation: int) -> tuple[FaceData, FaceData]:
         """Split into all but the last `validation` rows, and those.
 

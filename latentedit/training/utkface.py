@@ -19,6 +19,11 @@ LABELS = ("Age", "Gender", "Race")
 """Columns of the training file: years 0 to 116, 0 male and 1 female, 0 to 4 as UTKFace has them."""
 
 OLDEST = 116
+
+CHIP_TO_FRAME = 1.4
+"""Edge of the shared frame in edges of a chip. Measured, with the eyes' height, by dlib's landmarks
+on 243 chips: the eyes are 0.386 of a chip apart and lie at 0.303 of its height."""
+EYES_IN_CHIP, EYES_IN_FRAME = 0.303, 0.520
 _NAME = re.compile(r"([^_]*)_([^_]*)_([^_]*)_.+\.jpg$", re.IGNORECASE)
 
 
@@ -53,6 +58,23 @@ class UTKFace:
             return image
         size = (resolution, resolution)
         return np.array(Image.fromarray(image).resize(size, Image.Resampling.LANCZOS))
+
+
+def to_shared_frame(chips: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Place chips where a face lies in the shared frame, reflecting around them.
+
+    Args:
+        chips: uint8 [N, R, R, 3].
+
+    Returns:
+        uint8 [N, R', R', 3], R' about 1.4 R.
+    """
+    edge = chips.shape[1]
+    frame = round(edge * CHIP_TO_FRAME)
+    top = round(EYES_IN_FRAME * frame - EYES_IN_CHIP * edge)
+    left = (frame - edge) // 2
+    pads = ((0, 0), (top, max(0, frame - edge - top)), (left, frame - edge - left), (0, 0))
+    return np.pad(chips, pads, mode="reflect")[:, :frame]
 
 
 def open_utkface(folder: str | Path) -> UTKFace:
