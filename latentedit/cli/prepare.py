@@ -47,19 +47,21 @@ def celeba(
 def utkface(
     folder: Annotated[Path, typer.Argument(help="UTKFace's folder of aligned and cropped chips.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="The training file to write.")],
-    resolution: Annotated[int, typer.Option(min=4, help="Edge in pixels.")] = 64,
+    resolution: Annotated[
+        int | None, typer.Option(min=4, help="Edge in pixels [default: 64].")
+    ] = None,
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", help="Leave out misnamed and damaged pictures.")
     ] = False,
 ) -> None:
     """Keep UTKFace's chips with the ages in their names."""
     from latentedit.cli.progress import track
-    from latentedit.training.utkface import prepare_utkface
+    from latentedit.training.utkface import RESOLUTION, prepare_utkface
 
     report = prepare_utkface(
         folder,
         output,
-        resolution=resolution,
+        resolution=resolution or RESOLUTION,
         skip_bad=skip_bad,
         progress=lambda rows, total: track(rows, total, "Reading"),
     )

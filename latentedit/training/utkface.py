@@ -19,6 +19,8 @@ LABELS = ("Age", "Gender", "Race")
 """Columns of the training file: years 0 to 116, 0 male and 1 female, 0 to 4 as UTKFace has them."""
 
 OLDEST = 116
+RESOLUTION = 64
+"""Edge at which chips are kept and looked at."""
 
 CHIP_TO_FRAME = 1.4
 """Edge of the shared frame in edges of a chip. Measured, with the eyes' height, by dlib's landmarks
@@ -125,7 +127,7 @@ def prepare_utkface(
     folder: str | Path,
     output: str | Path,
     *,
-    resolution: int = 64,
+    resolution: int = RESOLUTION,
     skip_bad: bool = False,
     progress: Progress = lambda rows, total: rows,
 ) -> PrepareReport:
