@@ -115,7 +115,7 @@ def label(
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list.")] = False,
     model: ModelOption = None,
 ) -> None:
-    """Say which of the 40 attributes the faces in pictures have."""
+    """Say which of the 40 attributes the faces in pictures have, and how old they look."""
     import numpy as np
 
     from latentedit.editor import FaceEditor
@@ -124,19 +124,21 @@ def label(
     faces = [to_frame(open_image(path)) for path in images]
     editor = FaceEditor.load(model)
     rows = np.concatenate([editor.score(face[None]) for face in faces])
+    ages = [float(editor.age(face[None])[0]) if editor.estimates_age else None for face in faces]
     if as_json:
         results = [
             {
                 "file": str(path),
+                **({} if age is None else {"age": round(age, 1)}),
                 "attributes": {
                     name: round(float(p), 4) for name, p in zip(editor.attributes, row, strict=True)
                 },
             }
-            for path, row in zip(images, rows, strict=True)
+            for path, row, age in zip(images, rows, ages, strict=True)
         ]
         print(json.dumps(results))
     else:
-        _print_table(images, editor.attributes, rows)
+        _print_table(images, editor.attributes, rows, ages)
 
 
 def _moves(
@@ -193,7 +195,10 @@ def _faces_in_words(count: int) -> str:
 
 
 def _print_table(
-    images: list[Path], attributes: tuple[str, ...], rows: NDArray[np.float32]
+    images: list[Path],
+    attributes: tuple[str, ...],
+    rows: NDArray[np.float32],
+    ages: list[float | None],
 ) -> None:
     from rich import box
     from rich.console import Console
@@ -206,6 +211,8 @@ def _print_table(
     table.add_column("attribute", no_wrap=True)
     for path in images:
         table.add_column(escape(path.name), justify="right", min_width=4, overflow="fold")
+    if None not in ages:
+        table.add_row("Estimated age", *[f"{age:.0f}" for age in ages], end_section=True)
     for name, column in zip(attributes, rows.T, strict=True):
         cells = [f"[bold]{p:.2f}[/bold]" if p > 0.5 else f"{p:.2f}" for p in column]
         table.add_row(display_name(name), *cells)

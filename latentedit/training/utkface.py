@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,7 +25,6 @@ CHIP_TO_FRAME = 1.4
 """Edge of the shared frame in edges of a chip. Measured, with the eyes' height, by dlib's landmarks
 on 243 chips: the eyes are 0.386 of a chip apart and lie at 0.303 of its height."""
 EYES_IN_CHIP, EYES_IN_FRAME = 0.303, 0.520
-_NAME = re.compile(r"([^_]*)_([^_]*)_([^_]*)_.+\.jpg$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -111,11 +109,10 @@ def open_utkface(folder: str | Path) -> UTKFace:
 
 def _labels(name: str) -> list[int] | str:
     """Age, gender and race of a file name, or why it gives no age."""
-    match = _NAME.match(name)
-    age = match[1] if match else name.split("_")[0]
+    age, *others = name.split("_")[:-1] or [name]  # three names lack the race
     if not age.isascii() or not age.isdigit() or int(age) > OLDEST:
         return f"{age[:20]!r} is no age from 0 to {OLDEST}"
-    gender, race = (match[2], match[3]) if match else ("", "")  # three names lack the race
+    gender, race = (others + ["", ""])[:2]
     return [
         int(age),
         int(gender) if gender in ("0", "1") else -1,
