@@ -30,6 +30,30 @@ def pick_device(name: str = "auto") -> torch.device:
     return device
 
 
+def pick_precision(name: str, device: torch.device) -> torch.dtype:
+    """Return the type that ``float32`` or ``bfloat16`` names.
+
+    Raises:
+        LatentEditError: another name, or a device that is not made for bfloat16.
+    """
+    if name not in ("float32", "bfloat16"):
+        raise LatentEditError(f"no precision {name!r}: give float32 or bfloat16")
+    if name == "bfloat16" and not computes_bfloat16(device):
+        raise LatentEditError(f"this {device.type} does not compute in bfloat16: use float32")
+    return torch.float32 if name == "float32" else torch.bfloat16
+
+
+def computes_bfloat16(device: torch.device) -> bool:
+    """Whether a device has instructions for bfloat16."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported()
+    return (
+        device.type == "cpu"
+        and torch.backends.mkldnn.is_available()
+        and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    )
+
+
 def place(network: Network, device: torch.device) -> Network:
     """Move a network to a device, its convolutions in the memory order that runs fastest."""
     return network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,12 +18,13 @@ from latentedit.attributes import ATTRIBUTES
 from latentedit.boundaries import Boundaries
 from latentedit.checkpoints.protocol import AdaptedGenerator, OnnxGenerator
 from latentedit.classifier import AttributeClassifier
-from latentedit.devices import autocast, pick_device, place
+from latentedit.devices import autocast, pick_device, pick_precision, place
 from latentedit.editing import EditRecipe, Hold
 from latentedit.errors import LatentEditError
 from latentedit.generator import Generator
 from latentedit.hashing import weights_hash
 from latentedit.images import UInt8Array, to_tensor, to_uint8
+from latentedit.inference import prepare
 from latentedit.pretrained import find_bundle, load_age_estimator, load_classifier, load_generator
 from latentedit.stylegan2 import StyleGAN2Generator
 
@@ -46,11 +48,14 @@ class FaceEditor:
         name: what recipes call the model.
         device: auto, cpu, cuda, mps.
         batch_size: faces that go through a network together, always exactly so many: the last
-            batch is filled up. By default 8 on a CPU, where larger batches gain nothing, and 64
+            batch is filled up. By default 1 on a CPU, where larger batches gain nothing, and 64
             elsewhere.
+        precision: that the generator computes in, ``float32`` or ``bfloat16``, which is faster and
+            changes a colour value by less than 0.5 in the mean.
 
     Raises:
-        LatentEditError: the boundaries belong to another generator, or no such device.
+        LatentEditError: the boundaries belong to another generator, no such device, or one that
+            does not compute in this precision.
     """
 
     def __init__(
@@ -63,11 +68,13 @@ class FaceEditor:
         name: str = "unnamed",
         device: str = "auto",
         batch_size: int | None = None,
+        precision: str = "float32",
     ) -> None:
         self.name = name
         self.device = pick_device(device)
+        self.precision = pick_precision(precision, self.device)
         if batch_size is None:
-            batch_size = 8 if self.device.type == "cpu" else 64
+            batch_size = 1 if self.device.type == "cpu" else 64
         if batch_size < 1:
             raise LatentEditError(f"batch size {batch_size} cannot be: give 1 or more")
         self.batch_size = batch_size
@@ -82,7 +89,13 @@ class FaceEditor:
         self._boundaries = boundaries
 
     @classmethod
-    def load(cls, model: str | Path | None = None, *, device: str = "auto") -> FaceEditor:
+    def load(
+        cls,
+        model: str | Path | None = None,
+        *,
+        device: str = "auto",
+        precision: str = "float32",
+    ) -> FaceEditor:
         """Load a bundle: the default, a shipped one by name, or a folder.
 
         Raises:
@@ -100,6 +113,7 @@ class FaceEditor:
             boundaries=Boundaries.load(folder / BOUNDARIES_FILE) if "boundaries" in has else None,
             name=folder.resolve().name,
             device=device,
+            precision=precision,
         )
 
     @property
@@ -197,9 +211,11 @@ class FaceEditor:
         """
         z = latents.check_latents(z, self.latent_dim)
         images = []
-        for rows, count in self._batches(z):
-            batch = torch.from_numpy(rows).to(self.device)
-            images.append(to_uint8(self._generator(batch)[:count]))
+        plain = self._fast_generator is self._generator
+        with autocast(self.device, enabled=plain and self.precision != torch.float32):
+            for rows, count in self._batches(z):
+                batch = torch.from_numpy(rows).to(self.device)
+                images.append(to_uint8(self._fast_generator(batch)[:count]))
         return np.concatenate(images)
 
     @torch.inference_mode()
@@ -209,8 +225,8 @@ class FaceEditor:
         Raises:
             LatentEditError: the model has no classifier, or images of another shape or dtype.
         """
-        classifier = self.classifier
-        return self._look(lambda batch: torch.sigmoid(classifier(batch).float()), images)
+        network = self._fast_classifier
+        return self._look(lambda batch: torch.sigmoid(network(batch).float()), images)
 
     @torch.inference_mode()
     def age(self, images: UInt8Array) -> NDArray[np.float32]:
@@ -219,7 +235,7 @@ class FaceEditor:
         Raises:
             LatentEditError: the model has no age estimator.
         """
-        return self._look(self.age_estimator, images)
+        return self._look(self._fast_age_estimator, images)
 
     def distances(self, z: ArrayLike) -> NDArray[np.float64]:
         """Return signed distances of latents [N, D] to all boundaries, float64 [N, K]."""
@@ -272,9 +288,22 @@ class FaceEditor:
             self.boundaries, steps, hold, to=to, seeds=seeds, frames=frames, model=self.name
         )
 
+    @cached_property
+    def _fast_generator(self) -> nn.Module:
+        return prepare(self._generator, self.precision)
+
+    @cached_property
+    def _fast_classifier(self) -> nn.Module:
+        return prepare(self.classifier)
+
+    @cached_property
+    def _fast_age_estimator(self) -> Look:
+        estimator = self.age_estimator
+        return prepare(estimator) if isinstance(estimator, nn.Module) else estimator
+
     def _look(self, network: Look, images: UInt8Array) -> NDArray[np.float32]:
         outputs = []
-        with autocast(self.device, enabled=self.device.type != "mps"):
+        with autocast(self.device, enabled=self.device.type == "cuda"):
             for rows, count in self._batches(np.atleast_1d(images)):
                 seen = network(to_tensor(rows, self.device))[:count]
                 outputs.append(seen.float().cpu().numpy())

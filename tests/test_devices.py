@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from latentedit.devices import autocast, pick_device, place
+from latentedit.devices import autocast, computes_bfloat16, pick_device, pick_precision, place
 from latentedit.errors import LatentEditError
 
 
@@ -43,3 +43,21 @@ def test_autocast_computes_in_bf16_only_when_wanted() -> None:
         assert network(images).dtype == torch.bfloat16
     with autocast(cpu, enabled=False):
         assert network(images).dtype == torch.float32
+
+
+def test_precision() -> None:
+    cpu = torch.device("cpu")
+    assert pick_precision("float32", cpu) == torch.float32
+    assert pick_precision("float32", torch.device("mps")) == torch.float32
+    if computes_bfloat16(cpu):
+        assert pick_precision("bfloat16", cpu) == torch.bfloat16
+
+
+def test_precisions_that_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(LatentEditError, match="float32 or bfloat16"):
+        pick_precision("half", torch.device("cpu"))
+    with pytest.raises(LatentEditError, match="this mps does not compute in bfloat16"):
+        pick_precision("bfloat16", torch.device("mps"))
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
+    with pytest.raises(LatentEditError, match="this cpu does not"):
+        pick_precision("bfloat16", torch.device("cpu"))

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from latentedit.attributes import ATTRIBUTES
 from latentedit.boundaries import Boundaries
 from latentedit.classifier import AttributeClassifier
+from latentedit.devices import computes_bfloat16
 from latentedit.editor import FaceEditor
 from latentedit.errors import LatentEditError
 from latentedit.generator import Generator, GeneratorConfig
@@ -107,6 +108,17 @@ def test_batches_leave_nothing_out(tiny_bundle: Path, count: int) -> None:
     assert len(np.unique(images.reshape(count, -1), axis=0)) == count
 
 
+@pytest.mark.skipif(not computes_bfloat16(torch.device("cpu")), reason="this CPU has no bfloat16")
+def test_half_the_precision_is_nearly_the_same_picture(tiny_bundle: Path) -> None:
+    editor, fast = (
+        FaceEditor.load(tiny_bundle, device="cpu", precision=name)
+        for name in ("float32", "bfloat16")
+    )
+    z = editor.sample(range(5))
+    images, close = editor.render(z).astype(int), fast.render(z).astype(int)
+    assert 0 < np.abs(images - close).mean() < 1
+
+
 # ---- edits
 
 
@@ -188,7 +200,10 @@ def test_bad_arguments_are_value_errors_that_say_so(
     assert issubclass(LatentEditError, ValueError)
 
 
-@pytest.mark.parametrize("options", [{"batch_size": 0}, {"batch_size": -4}, {"device": "abacus"}])
+@pytest.mark.parametrize(
+    "options",
+    [{"batch_size": 0}, {"batch_size": -4}, {"device": "abacus"}, {"precision": "float64"}],
+)
 def test_bad_options(tiny_generator: Generator, options: dict[str, Any]) -> None:
     with pytest.raises(LatentEditError):
         FaceEditor(tiny_generator, **options)

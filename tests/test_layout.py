@@ -24,6 +24,7 @@ LEVELS: tuple[tuple[str, ...], ...] = (
         "images",
         "latents",
         "layers",
+        "packed",
     ),
     (
         "generator",
@@ -35,6 +36,7 @@ LEVELS: tuple[tuple[str, ...], ...] = (
         "portrait",
         "boundaries",
         "finder",
+        "inference",
     ),
     ("projection", "editing", "pretrained", "checkpoints"),
     ("pool", "evaluation"),
