@@ -112,7 +112,7 @@ def _labels(name: str) -> list[int] | str:
     age, *others = name.split("_")[:-1] or [name]  # three names lack the race
     if not age.isascii() or not age.isdigit() or int(age) > OLDEST:
         return f"{age[:20]!r} is no age from 0 to {OLDEST}"
-    gender, race = (others + ["", ""])[:2]
+    gender, race = [*others, "", ""][:2]
     return [
         int(age),
         int(gender) if gender in ("0", "1") else -1,
