@@ -23,6 +23,11 @@ from latentedit.errors import LatentEditError
 Float64Array = NDArray[np.float64]
 
 KIND = "boundaries"
+_ENTRIES = (
+    *("kind", "sha256", "generator_hash", "space", "attributes", "auto_holds"),
+    *("safe_ranges", "calibrations", "rare", "figures"),
+)
+"""Entries of the card that `Boundaries.save` writes itself."""
 
 
 @dataclass(frozen=True)
@@ -188,6 +193,36 @@ class Boundaries:
         """
         return self.calibrations.get(self.names[self.index(name)])
 
+    def merged(self, other: Boundaries) -> Boundaries:
+        """These boundaries and others of the same generator; of a name in both, the other's.
+
+        Raises:
+            LatentEditError: they belong to another generator or latent space.
+        """
+        if (other.generator_hash, other.space) != (self.generator_hash, self.space):
+            raise LatentEditError(
+                f"boundaries of generator {other.generator_hash}, space {other.space}, do not go "
+                f"with those of {self.generator_hash}, space {self.space}: fit them for this model"
+            )
+        kept = [row for row, name in enumerate(self.names) if name not in other.names]
+        names = {self.names[row] for row in kept}
+
+        def both(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, Any]:
+            return {name: ours[name] for name in ours if name in names} | dict(theirs)
+
+        return Boundaries(
+            names=(*(self.names[row] for row in kept), *other.names),
+            normals=np.concatenate((self.normals[kept], other.normals)),
+            biases=np.concatenate((self.biases[kept], other.biases)),
+            generator_hash=self.generator_hash,
+            space=self.space,
+            figures=both(self.figures, other.figures),
+            auto=both(self.auto, other.auto),
+            safe_ranges=both(self.safe_ranges, other.safe_ranges),
+            calibrations=both(self.calibrations, other.calibrations),
+            rare=(*(name for name in self.rare if name in names), *other.rare),
+        )
+
     def save(self, path: str | Path, card: Mapping[str, Any] | None = None) -> None:
         """Write ``NAME.safetensors`` and beside it the JSON card ``NAME.json``, both or neither.
 
@@ -214,6 +249,19 @@ class Boundaries:
             "figures": {name: dict(values) for name, values in self.figures.items()},
         }
         save_with_card(check_path(path), lambda file: save_file(tensors, file), KIND, entries)
+
+    def save_over(self, path: str | Path, command: str) -> None:
+        """Replace saved boundaries by these, the same ones with more measured.
+
+        What else the card says stays, and `command` is added to its commands.
+
+        Raises:
+            LatentEditError: the file holds no boundaries, or the path cannot be written.
+        """
+        known = load_card(check_path(path), KIND)
+        kept = {key: value for key, value in known.items() if key not in _ENTRIES}
+        commands = [line for line in kept.get("commands", []) if line != command]
+        self.save(path, {**kept, "commands": [*commands, command]})
 
     @classmethod
     def load(cls, path: str | Path) -> Boundaries:

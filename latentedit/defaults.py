@@ -30,6 +30,21 @@ fitted on.
 EVALUATION_FIRST_SEED = 10_000_000
 """Samples to measure start here: seeds that nobody looked at while choosing a model."""
 
+TYPICAL_FIRST_SEED = 11_000_000
+LOCKS_FIRST_SEED = 12_000_000
+EFFECTS_FIRST_SEED = 13_000_000
+"""Unedited faces, the faces that locks are chosen on, and those that effects are reported on."""
+
+TYPICAL_FACES = 4000
+LOCKS_FACES = 200
+EFFECTS_FACES = 500
+
+EFFECT_STEPS = (-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0)
+"""Steps of the re-scoring matrix."""
+
+FAR_STEPS = (-6.0, -4.5, *EFFECT_STEPS, 4.5, 6.0)
+"""Steps at which safe ranges and calibrations are measured."""
+
 VALIDATION = 1000
 """Faces at the end of a training file that are held out."""
 

@@ -29,6 +29,9 @@ MAX_STEP = 1000.0
 
 Value = TypeVar("Value")
 
+Step = float | tuple[float, ...]
+"""A displacement in latent units: one for all faces, or one a face."""
+
 
 def resolve_holds(
     boundaries: Boundaries, attribute: str, edited: Sequence[str], hold: Hold
@@ -104,6 +107,15 @@ def _spelt(boundaries: Boundaries, values: Mapping[str, Value]) -> dict[str, Val
     return spelt
 
 
+def _step(value: Any, label: str) -> Step:
+    """Return a step as a number, or several as a tuple of numbers."""
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    if isinstance(value, list | tuple):
+        return tuple(_number(each, label) for each in value)
+    return _number(value, label)
+
+
 def _number(value: Any, label: str, low: float = -MAX_STEP, high: float = MAX_STEP) -> float:
     """Return `value` as a float in [low, high]; `label` says what it is."""
     number: Any = value if isinstance(value, Real) and not isinstance(value, bool) else math.nan
@@ -122,19 +134,21 @@ class EditRecipe:
         model: name of the bundle.
         generator_hash: of its generator.
         seeds: of the faces, or None where latents were given.
-        steps: signed displacement in latent units by attribute, relative to each face.
+        steps: signed displacement in latent units by attribute, relative to each face: one number,
+            or one a face.
         to: instead, the signed distance from the boundary to reach, by attribute.
         holds: for each edited attribute {name: discount} of what it must not change.
         frames: frames of the film strip.
 
     Raises:
-        LatentEditError: no edit, an attribute edited twice or held too, or a number out of range.
+        LatentEditError: no edit, an attribute edited twice or held too, a number out of range, or
+            steps for another number of faces.
     """
 
     model: str
     generator_hash: str
     seeds: tuple[int, ...] | None
-    steps: dict[str, float]
+    steps: dict[str, Step]
     to: dict[str, float]
     holds: dict[str, dict[str, float]]
     frames: int = defaults.FRAMES
@@ -146,7 +160,11 @@ class EditRecipe:
         for name in self.steps.keys() & self.to.keys():
             raise LatentEditError(f"{name} has both a step and a distance to reach: give one")
         for name, step in self.steps.items():
-            _number(step, f"step of {name}")
+            _step(step, f"step of {name}")
+        counts = {len(step) for step in self.steps.values() if isinstance(step, tuple)}
+        faces = counts if self.seeds is None else {*counts, len(self.seeds)}
+        if counts and (len(faces) > 1 or 0 in counts):
+            raise LatentEditError("steps by face must be as many as there are faces")
         for name, goal in self.to.items():
             _number(goal, f"distance of {name}")
         if self.holds.keys() != edited:
@@ -195,8 +213,12 @@ class EditRecipe:
         if not _is_recipe(values):
             raise LatentEditError("this is not an edit recipe that this version can read")
         del values["latentedit"]
-        seeds = values.pop("seeds")
-        return cls(**values, seeds=None if seeds is None else tuple(seeds))
+        seeds, steps = values.pop("seeds"), values.pop("steps")
+        return cls(
+            **values,
+            seeds=None if seeds is None else tuple(seeds),
+            steps={name: tuple(s) if isinstance(s, list) else s for name, s in steps.items()},
+        )
 
 
 def _refuse(constant: str) -> float:
@@ -229,7 +251,7 @@ def _is_recipe(values: Any) -> bool:
 
 def make_recipe(
     boundaries: Boundaries,
-    steps: Mapping[str, float],
+    steps: Mapping[str, float | Sequence[float]],
     hold: Hold = defaults.HOLD,
     *,
     to: Mapping[str, float] | None = None,
@@ -241,7 +263,8 @@ def make_recipe(
 
     Args:
         boundaries: known names, and the holds that "auto" stands for.
-        steps: signed displacement in latent units by attribute, relative to each face.
+        steps: signed displacement in latent units by attribute, relative to each face: one number,
+            or one a face.
         hold: what must not change; see `Hold`. Attributes edited together never hold each other.
         to: instead, the signed distance from the boundary to reach, by attribute.
         seeds: of the faces, where they come from seeds.
@@ -257,7 +280,7 @@ def make_recipe(
         model=model,
         generator_hash=boundaries.generator_hash,
         seeds=None if seeds is None else tuple(int(seed) for seed in seeds),
-        steps={name: _number(step, f"step of {name}") for name, step in steps.items()},
+        steps={name: _step(step, f"step of {name}") for name, step in steps.items()},
         to={name: _number(goal, f"distance of {name}") for name, goal in to.items()},
         holds={name: resolve_holds(boundaries, name, edited, hold) for name in edited},
         frames=frames,
@@ -288,20 +311,93 @@ def displacement(boundaries: Boundaries, z: ArrayLike, recipe: EditRecipe) -> Fl
             f"the recipe is for generator {recipe.generator_hash} ({recipe.model}), not for "
             f"{boundaries.generator_hash}: use that model"
         )
+    latents = _latents(boundaries, z)
+    directions = _directions(boundaries, recipe)
+    moved = _stepped(latents, recipe, directions)
+    if recipe.to:
+        names = sorted(recipe.to)
+        vectors = np.stack([directions[name].vector for name in names])  # [G, D]
+        moved += _reach(boundaries, latents + moved, recipe.to, directions) @ vectors
+    return moved
+
+
+def steps_to_reach(boundaries: Boundaries, z: ArrayLike, recipe: EditRecipe) -> dict[str, Step]:
+    """Return the steps, by attribute and face, that take each latent to a recipe's distances.
+
+    The same recipe with these steps instead of its ``to`` makes the same edit.
+
+    Args:
+        boundaries: of the generator that the recipe names.
+        z: float [N, D].
+        recipe: with distances to reach.
+
+    Raises:
+        LatentEditError: see `displacement`.
+    """
+    latents = _latents(boundaries, z)
+    directions = _directions(boundaries, recipe)
+    steps = _reach(
+        boundaries, latents + _stepped(latents, recipe, directions), recipe.to, directions
+    )
+    return {
+        name: tuple(column.tolist())
+        for name, column in zip(sorted(recipe.to), steps.T, strict=True)
+    }
+
+
+def clamp(boundaries: Boundaries, steps: Mapping[str, Step]) -> tuple[dict[str, Step], list[str]]:
+    """Keep steps within their attributes' safe ranges.
+
+    Args:
+        boundaries: with safe ranges, or the default one.
+        steps: by attribute, one number or one a face.
+
+    Returns:
+        The steps, and for each attribute that was cut short one sentence.
+    """
+    clamped, notices = {}, []
+    for name, step in _spelt(boundaries, steps).items():
+        low, high = boundaries.safe_range(name)
+        wanted = np.atleast_1d(step)
+        short = np.clip(wanted, low, high)
+        beyond = int((short != wanted).sum())
+        clamped[name] = tuple(short.tolist()) if isinstance(step, tuple) else float(short[0])
+        if beyond:
+            faces = f" for {beyond} of {len(wanted)} faces" if len(wanted) > 1 else ""
+            notices.append(
+                f"{name} goes only as far as faces hold together, {low:+g} to {high:+g}{faces}"
+            )
+    return clamped, notices
+
+
+def _latents(boundaries: Boundaries, z: ArrayLike) -> Float64Array:
     latents = np.asarray(z, dtype=np.float64)
     if latents.ndim != 2 or latents.shape[1] != boundaries.normals.shape[1]:
         raise LatentEditError(
             f"latents must have shape [N, {boundaries.normals.shape[1]}], got {list(latents.shape)}"
         )
-    directions = {
+    return latents
+
+
+def _directions(boundaries: Boundaries, recipe: EditRecipe) -> dict[str, Direction]:
+    return {
         name: discounted_direction(boundaries, name, recipe.holds[name])
         for name in sorted(recipe.edited)
     }
+
+
+def _stepped(
+    latents: Float64Array, recipe: EditRecipe, directions: Mapping[str, Direction]
+) -> Float64Array:
+    """Displacement by the recipe's steps. [N, D]."""
     moved = np.zeros_like(latents)
     for name in sorted(recipe.steps):
-        moved += recipe.steps[name] * directions[name].vector
-    if recipe.to:
-        moved += _reach(boundaries, latents + moved, recipe.to, directions)
+        step = np.atleast_1d(recipe.steps[name])[:, None]  # [1, 1] or [N, 1]
+        if len(step) not in (1, len(latents)):
+            raise LatentEditError(
+                f"the recipe has steps for {len(step)} faces, {len(latents)} are given"
+            )
+        moved += step * directions[name].vector
     return moved
 
 
@@ -311,7 +407,7 @@ def _reach(
     goals: Mapping[str, float],
     directions: Mapping[str, Direction],
 ) -> Float64Array:
-    """Displacement along the goals' directions that meets all goals at once. [N, D]."""
+    """Steps along the goals' directions that meet all goals at once. [N, G], in sorted order."""
     names = sorted(goals)
     rows = [boundaries.index(name) for name in names]
     vectors = np.stack([directions[name].vector for name in names])  # [G, D]
@@ -321,4 +417,4 @@ def _reach(
             f"{' and '.join(names)} cannot be reached together: leave one out or hold fewer"
         )
     missing = np.array([goals[name] for name in names]) - boundaries.distances(latents)[:, rows]
-    return np.asarray(np.linalg.solve(effect, missing.T).T @ vectors, dtype=np.float64)
+    return np.asarray(np.linalg.solve(effect, missing.T).T, dtype=np.float64)

@@ -93,10 +93,17 @@ class FaceEditor:
         cls,
         model: str | Path | None = None,
         *,
+        boundaries: str | Path | None = None,
         device: str = "auto",
         precision: str = "float32",
     ) -> FaceEditor:
         """Load a bundle: the default, a shipped one by name, or a folder.
+
+        Args:
+            model: name or folder.
+            boundaries: a file of further boundaries or directions of the same generator; where it
+                has a name that the bundle has too, the file's is used.
+            device: auto, cpu, cuda, mps.
 
         Raises:
             LatentEditError: no such bundle, a part with a wrong checksum or shape, half a part, or
@@ -106,11 +113,15 @@ class FaceEditor:
         folder = find_bundle(model)
         generator, _ = load_generator(folder)
         has = {path.stem for path in folder.iterdir() if path.suffix in (".safetensors", ".json")}
+        known = Boundaries.load(folder / BOUNDARIES_FILE) if "boundaries" in has else None
+        if boundaries is not None:
+            more = Boundaries.load(boundaries)
+            known = known.merged(more) if known else more
         return cls(
             generator,
             load_classifier(folder)[0] if "classifier" in has else None,
             load_age_estimator(folder)[0] if "age" in has else None,
-            boundaries=Boundaries.load(folder / BOUNDARIES_FILE) if "boundaries" in has else None,
+            boundaries=known,
             name=folder.resolve().name,
             device=device,
             precision=precision,
@@ -174,6 +185,15 @@ class FaceEditor:
             LatentEditError: this model has none.
         """
         return weights_hash(self.classifier)
+
+    @property
+    def age_hash(self) -> str | None:
+        """Hash of the age estimator's weights, its type where it has none, or None without one."""
+        if self._age_estimator is None:
+            return None
+        if isinstance(self._age_estimator, nn.Module):
+            return weights_hash(self._age_estimator)
+        return type(self._age_estimator).__qualname__
 
     @property
     def boundaries(self) -> Boundaries:
@@ -244,7 +264,7 @@ class FaceEditor:
     def edit(
         self,
         z: ArrayLike,
-        steps: Mapping[str, float] | None = None,
+        steps: Mapping[str, float | Sequence[float]] | None = None,
         hold: Hold = defaults.HOLD,
         *,
         to: Mapping[str, float] | None = None,
@@ -253,7 +273,7 @@ class FaceEditor:
 
         Args:
             z: float [N, D].
-            steps: signed displacement in latent units by attribute.
+            steps: signed displacement in latent units by attribute, one number or one a face.
             hold: "auto" | "all" | "none" | names | {name: discount in [0, 1]}.
             to: the signed distance from the boundary to reach, by attribute.
 
@@ -276,7 +296,7 @@ class FaceEditor:
 
     def recipe(
         self,
-        steps: Mapping[str, float],
+        steps: Mapping[str, float | Sequence[float]],
         hold: Hold = defaults.HOLD,
         *,
         to: Mapping[str, float] | None = None,

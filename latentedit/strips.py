@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from latentedit.attributes import display_name
-from latentedit.editing import EditRecipe, displacement
+from latentedit.editing import EditRecipe, Step, displacement
 from latentedit.editor import FaceEditor
 from latentedit.errors import LatentEditError
 from latentedit.images import UInt8Array, film_strip, read_metadata, save_image
@@ -34,6 +34,7 @@ class EditStrip:
         distances: float64 [N, F, K] signed distances from the boundaries.
         attributes: names of the scores' columns.
         boundaries: names of the distances' columns.
+        years: estimated ages, float32 [N, F], or None without an age estimator.
     """
 
     recipe: EditRecipe
@@ -42,11 +43,12 @@ class EditStrip:
     distances: NDArray[np.float64]
     attributes: tuple[str, ...]
     boundaries: tuple[str, ...]
+    years: NDArray[np.float32] | None = None
 
     def summary(self) -> dict[str, Any]:
         """Return recipe and, for each face, probabilities and distances before and after."""
         seeds = self.recipe.seeds or [None] * len(self.images)
-        faces = []
+        faces: list[dict[str, Any]] = []
         for seed, scores, distances in zip(seeds, self.scores, self.distances, strict=True):
             attributes = {}
             for column, name in enumerate(self.attributes):
@@ -57,6 +59,9 @@ class EditStrip:
                 values = [round(float(distances[i, column]), 4) for i in (0, -1)]
                 attributes.setdefault(name, {})["distance"] = values
             faces.append({"seed": seed, "attributes": attributes})
+        if self.years is not None:
+            for face, years in zip(faces, self.years, strict=True):
+                face["age"] = [round(float(years[i]), 1) for i in (0, -1)]
         return {"recipe": self.recipe.as_dict(), "faces": faces}
 
     def draw(self) -> UInt8Array:
@@ -71,22 +76,25 @@ class EditStrip:
     def _captions(self, face: int) -> list[str]:
         captions = []
         for frame, fraction in enumerate(self.recipe.fractions):
-            place = "original" if frame == 0 else self._place(fraction)
+            place = "original" if frame == 0 else self._place(face, fraction)
             shown = [name for name in self.recipe.edited if name in self.attributes][:1]
             for name in shown:
                 probability = self.scores[face, frame, self.attributes.index(name)]
                 place += f"  p={probability:.2f}"
+            if self.years is not None and "Young" in self.recipe.edited:
+                place += f"  {self.years[face, frame]:.0f} y"
             captions.append(place)
         return captions
 
-    def _place(self, fraction: float) -> str:
+    def _place(self, face: int, fraction: float) -> str:
         if len(self.recipe.steps) == 1 and not self.recipe.to:
             (step,) = self.recipe.steps.values()
-            return f"{fraction * step:+.2g}"
+            own = step[face] if isinstance(step, tuple) else step
+            return f"{fraction * own:+.2g}"
         return f"{fraction:.0%}"
 
     def _title(self) -> str:
-        moves = [f"{display_name(name)} {step:+g}" for name, step in self.recipe.steps.items()]
+        moves = [f"{display_name(name)} {_range(step)}" for name, step in self.recipe.steps.items()]
         moves += [f"{display_name(name)} to {goal:+g}" for name, goal in self.recipe.to.items()]
         seeds = self.recipe.seeds
         faces = (
@@ -95,6 +103,14 @@ class EditStrip:
         held = sorted({name for holds in self.recipe.holds.values() for name in holds})
         holding = f"holding {_counted(len(held), 'attribute')}" if held else "nothing held"
         return "   ".join((", ".join(moves), holding, f"{self.recipe.model}, {faces}"))
+
+
+def _range(step: Step) -> str:
+    """A step, or the range of steps of several faces."""
+    if not isinstance(step, tuple):
+        return f"{step:+g}"
+    low, high = (f"{end:+.3g}" for end in (min(step), max(step)))
+    return low if low == high else f"{low} to {high}"
 
 
 def _counted(count: int, what: str) -> str:
@@ -133,6 +149,7 @@ def edit_strip(editor: FaceEditor, z: ArrayLike, recipe: EditRecipe) -> EditStri
         distances=editor.distances(flat).reshape(*shape, -1),
         attributes=editor.attributes,
         boundaries=editor.boundaries.names,
+        years=editor.age(images).reshape(shape) if editor.estimates_age else None,
     )
 
 

@@ -165,6 +165,7 @@ def test_edit_json_is_pure_and_complete(run: Run, tiny_bundle: Path) -> None:
         "Young",
         "--to",
         -2,
+        "--force",
         "--seed",
         7,
         "--json",
@@ -182,6 +183,23 @@ def test_edit_json_is_pure_and_complete(run: Run, tiny_bundle: Path) -> None:
     assert face["seed"] == 7
     assert face["attributes"]["Young"]["distance"][1] == pytest.approx(-2, abs=1e-3)
     assert set(face["attributes"]) == set(ATTRIBUTES)
+
+
+def test_edits_stop_where_faces_break_unless_forced(run: Run, tiny_bundle: Path) -> None:
+    options = ("--attr", "Young", "--seeds", "3-4", "--json", "--frames", 2, "--model", tiny_bundle)
+    short = run("edit", *options, "--step", -5)
+    assert json.loads(short.out)["recipe"]["steps"] == {"Young": -3}
+    assert short.err == (
+        "note: Young goes only as far as faces hold together, -3 to +3; --force goes past\n"
+    )
+    forced = run("edit", *options, "--step", -5, "--force")
+    assert (json.loads(forced.out)["recipe"]["steps"], forced.err) == ({"Young": -5}, "")
+    far = run("edit", *options, "--to", -9)
+    assert (
+        json.loads(far.out)["recipe"] | {"to": {}, "steps": {"Young": [-3, -3]}}
+        == (json.loads(far.out)["recipe"])
+    )
+    assert "for 2 of 2 faces" in far.err
 
 
 def test_latents_from_a_file_are_the_faces_of_their_seeds(run: Run, tiny_bundle: Path) -> None:
@@ -343,7 +361,7 @@ YOUNG = ("--attr", "Young", "--step", "-3")
         (("--attr", "Young", "--to", "1", "--to", "2"), "1 --attr and 2 --to"),
         (("--attr", "Young", "--step", "1", "--attr", "Young", "--step", "2"), "named twice"),
         (("--attr", "Young", "--step", "1", "--attr", "young", "--step", "2"), "named twice"),
-        (("--step", "1"), "'--attr'"),
+        (("--step", "1"), "nothing to edit: give --attr with --step"),
         ((*YOUNG, "--seeds", "1-"), "write them like 7 or 0-7,12"),
         ((*YOUNG, "--seeds", "a"), "write them like 7 or 0-7,12"),
         ((*YOUNG, "--seeds", ""), "write them like 7 or 0-7,12"),
@@ -514,7 +532,7 @@ def test_folders_that_are_not_celeba_and_runs_that_are_none(run: Run, tiny_bundl
         (("edti",), "No such command 'edti'."),
         (("--bogus",), "--bogus"),
         (("pool", "bild"), "No such command 'bild'."),
-        (("edit",), "Missing option '--attr'. See 'latentedit edit --help'"),
+        (("pool", "build"), "Missing option '-o' / '--output'. See 'latentedit pool build --help'"),
         (("boundaries", "fit"), "Missing option"),
     ],
 )

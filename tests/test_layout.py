@@ -40,7 +40,7 @@ LEVELS: tuple[tuple[str, ...], ...] = (
     ),
     ("projection", "editing", "pretrained", "checkpoints"),
     ("pool", "evaluation"),
-    ("editor", "strips"),
+    ("editor", "search", "strips"),
     ("cli",),
 )
 """From the bottom up; inside a level a module may import those to its left."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,12 +18,18 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from latentedit.editing import EditRecipe, Hold
     from latentedit.editor import FaceEditor
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 
 ModelOption = Annotated[
     str | None, typer.Option("--model", help="A bundle's name or folder [default: the shipped one]")
+]
+
+BoundariesOption = Annotated[
+    Path | None,
+    typer.Option("--boundaries", help="Other boundaries or directions of the model [default: its]"),
 ]
 
 
@@ -60,9 +68,9 @@ def sample(
 
 def edit(
     attr: Annotated[
-        list[str],
+        list[str] | None,
         typer.Option("--attr", metavar="NAME", help="Attribute to move; may be repeated."),
-    ],
+    ] = None,
     step: Annotated[
         list[float] | None,
         typer.Option(
@@ -77,6 +85,14 @@ def edit(
             "--to", metavar="NUMBER", help="Instead: signed distance from the boundary to reach."
         ),
     ] = None,
+    age: Annotated[
+        float | None,
+        typer.Option(metavar="YEARS", help="Instead of --attr: years to add, like +20 or -15."),
+    ] = None,
+    age_to: Annotated[
+        float | None,
+        typer.Option("--age-to", metavar="YEARS", help="Instead of --attr: the age to reach."),
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="One face.")] = None,
     seeds: Annotated[str | None, typer.Option(help="Several faces, like 0-7,12.")] = None,
     latents_file: Annotated[
@@ -85,25 +101,36 @@ def edit(
     hold: Annotated[
         str, typer.Option(help="auto, all, none, or NAME[=DISCOUNT],...: what must not change.")
     ] = defaults.HOLD,
+    force: Annotated[
+        bool, typer.Option("--force", help="Go past the range in which faces hold together.")
+    ] = False,
     frames: Annotated[int, typer.Option(help="Frames of the strip.")] = defaults.FRAMES,
     output: Annotated[Path, typer.Option("-o", "--output", help="Film strip to write.")] = Path(
         "edit.png"
     ),
     as_json: Annotated[bool, typer.Option("--json", help="Print what was done as JSON.")] = False,
+    boundaries: BoundariesOption = None,
     model: ModelOption = None,
 ) -> None:
     """Move faces along attributes, hold others, and draw the way as a film strip."""
     from latentedit.editing import parse_hold
     from latentedit.strips import edit_strip, save_strip
 
-    steps, goals = _moves(attr, step, to)
+    ages = _ages(attr, step, to, age, age_to)
+    steps, goals = ({}, {}) if ages else _moves(attr or [], step, to)
     holds = parse_hold(hold)
     _check_picture(output)
-    editor, z, numbers = _faces(model, seed, seeds, latents_file)
-    recipe = editor.recipe(steps, holds, to=goals, seeds=numbers, frames=frames)
+    editor, z, numbers = _faces(model, seed, seeds, latents_file, boundaries)
+    if ages:
+        recipe, notes = _aged(editor, z, ages, holds, force, numbers, frames)
+    else:
+        recipe = editor.recipe(steps, holds, to=goals, seeds=numbers, frames=frames)
+        recipe, notes = (recipe, []) if force else _within_safe_ranges(editor, z, recipe)
     strip = edit_strip(editor, z, recipe)
     if not save_strip(output, strip):
-        print(f"note: {output.suffix} keeps no recipe; a .png does", file=sys.stderr)
+        notes.append(f"{output.suffix} keeps no recipe; a .png does")
+    for note in notes:
+        print(f"note: {note}", file=sys.stderr)
     if as_json:
         print(json.dumps({"file": str(output), **strip.summary()}))
     else:
@@ -141,9 +168,79 @@ def label(
         _print_table(images, editor.attributes, rows, ages)
 
 
+def _ages(
+    attributes: list[str] | None,
+    steps: list[float] | None,
+    goals: list[float] | None,
+    by: float | None,
+    to: float | None,
+) -> dict[str, float]:
+    """Arguments of `search.search_age`, or nothing where attributes are moved instead."""
+    from latentedit.editing import MAX_STEP
+
+    if by is None and to is None:
+        return {}
+    if attributes or steps or goals:
+        raise LatentEditError("--age and --age-to move Young by themselves: leave --attr out")
+    if by is not None and to is not None:
+        raise LatentEditError("give --age, years to add, or --age-to, the age to reach, not both")
+    name, years = ("by", by) if to is None else ("to", to)
+    if years is None or not -MAX_STEP <= years <= MAX_STEP:
+        raise LatentEditError(f"{years} is no number of years")
+    return {name: years}
+
+
+def _aged(
+    editor: FaceEditor,
+    z: NDArray[np.float32],
+    ages: Mapping[str, float],
+    hold: Hold,
+    force: bool,
+    seeds: list[int] | None,
+    frames: int,
+) -> tuple[EditRecipe, list[str]]:
+    """Search each face's step to an age; say what was reached."""
+    from latentedit.search import AGE_ATTRIBUTE, search_age
+
+    low, high = editor.boundaries.safe_range(AGE_ATTRIBUTE) if editor.estimates_age else (0, 0)
+    limits = (2 * low, 2 * high) if force else (low, high)
+    found = search_age(editor, z, **ages, hold=hold, limits=limits)
+    recipe = editor.recipe({AGE_ATTRIBUTE: found.steps.tolist()}, hold, seeds=seeds, frames=frames)
+    notes = []
+    for index, (step, goal, before, reached) in enumerate(
+        zip(found.steps, found.goals, found.before, found.reached, strict=True)
+    ):
+        face = f"face {index + 1}" if seeds is None else f"seed {seeds[index]}"
+        near = abs(reached - goal) < 1
+        end = "" if near else f", {goal:.0f} is out of reach within {limits[0]:g} to {limits[1]:g}"
+        notes.append(f"{face}: {before:.0f} -> {reached:.0f} years at step {step:+.2f}{end}")
+    return recipe, notes
+
+
+def _within_safe_ranges(
+    editor: FaceEditor, z: NDArray[np.float32], recipe: EditRecipe
+) -> tuple[EditRecipe, list[str]]:
+    """Cut an edit that would break faces short, and say so."""
+    from latentedit.editing import clamp, steps_to_reach
+
+    boundaries = editor.boundaries
+    steps, notes = clamp(boundaries, recipe.steps)
+    goals = recipe.to
+    if goals:
+        ways, stopped = clamp(boundaries, steps_to_reach(boundaries, z, recipe))
+        if stopped:
+            steps, goals, notes = {**steps, **ways}, {}, [*notes, *stopped]
+    advice = [f"{note}; --force goes past" for note in notes]
+    return replace(recipe, steps=steps, to=goals), advice
+
+
 def _moves(
     attributes: list[str], steps: list[float] | None, goals: list[float] | None
 ) -> tuple[dict[str, float], dict[str, float]]:
+    if not attributes:
+        raise LatentEditError(
+            "nothing to edit: give --attr with --step or --to, or --age, or --age-to"
+        )
     if bool(steps) == bool(goals):
         raise LatentEditError("give --step for every --attr, or --to for every --attr")
     values = steps or goals or []
@@ -161,7 +258,11 @@ def _moves(
 
 
 def _faces(
-    model: str | None, seed: int | None, seeds: str | None, latents_file: Path | None
+    model: str | None,
+    seed: int | None,
+    seeds: str | None,
+    latents_file: Path | None,
+    boundaries: Path | None,
 ) -> tuple[FaceEditor, NDArray[np.float32], list[int] | None]:
     from latentedit import latents
     from latentedit.editor import FaceEditor
@@ -170,13 +271,13 @@ def _faces(
     if len(given) > 1:
         raise LatentEditError("give only one of --seed, --seeds and --latents")
     if latents_file is not None:
-        editor = FaceEditor.load(model)
+        editor = FaceEditor.load(model, boundaries=boundaries)
         return editor, latents.load_latents(latents_file, editor.latent_dim), None
     if seeds is not None:
         numbers = latents.parse_seeds(seeds)
     else:
         numbers = [defaults.SEED if seed is None else seed]
-    editor = FaceEditor.load(model)
+    editor = FaceEditor.load(model, boundaries=boundaries)
     return editor, editor.sample(numbers), numbers
 
 

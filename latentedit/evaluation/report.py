@@ -58,7 +58,7 @@ def plot_epochs(
     axes.set_xlabel("epoch")
     axes.set_title(title, fontsize=10)
     axes.grid(alpha=0.3)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def plot_accuracies(path: str | Path, report: Mapping[str, Any]) -> None:
@@ -93,7 +93,7 @@ def plot_accuracies(path: str | Path, report: Mapping[str, Any]) -> None:
     title = f"{report['n']:,} faces, mean accuracy {report['mean_accuracy']:.4f}"
     axes.set_title(title, fontsize=10)
     axes.legend(loc="lower right", fontsize=8)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def plot_ages(
@@ -129,7 +129,7 @@ def plot_ages(
     right.set_xticks(range(len(decades)), list(decades), rotation=45, fontsize=8)
     right.set_ylabel("mean absolute error in years")
     right.set_title("by age", fontsize=10)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def plot_frequencies(path: str | Path, report: Mapping[str, Any]) -> None:
@@ -168,10 +168,10 @@ def plot_frequencies(path: str | Path, report: Mapping[str, Any]) -> None:
     axes.set_xlabel("share of faces")
     axes.set_title(f"{report['n']:,} samples of {report['model']}", fontsize=10)
     axes.legend(loc="lower right", fontsize=8)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
-def _save(figure: Figure, path: str | Path) -> None:
+def save_figure(figure: Figure, path: str | Path) -> None:
     """Write a figure whole or not at all, the same bytes for the same figure."""
     kind = Path(path).suffix.lower().removeprefix(".")
     metadata = {"png": {"Software": ""}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}[kind]

@@ -1,0 +1,321 @@
+"""What edits do: the re-scoring matrix, how soon the target flips, and what leaks into the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from latentedit.boundaries import Boundaries
+from latentedit.cards import load_card, save_with_card
+from latentedit.errors import LatentEditError
+from latentedit.evaluation.traces import Trace, sigmoid
+
+Float64Array = NDArray[np.float64]
+
+KIND = "effects"
+FILE = "effects.safetensors"
+"""Name of the effects' file, beside the boundaries."""
+
+MODES = ("none", "one", "two", "auto", "all")
+"""Locks that are compared: nothing, InterFaceGAN's projection on the one or the two most similar
+boundaries, the boundaries' auto holds, every other attribute."""
+
+HALF = 0.5
+"""Share of flipped faces at which locks are compared."""
+
+LEAST_SHARE = 0.05
+"""Where an edit without locks flips fewer than this, nothing can be compared."""
+
+
+def similar_holds(boundaries: Boundaries, attribute: str, count: int) -> dict[str, float]:
+    """Hold the `count` boundaries of largest absolute cosine to an attribute's, fully."""
+    row = boundaries.index(attribute)
+    cosines = np.abs(boundaries.normals @ boundaries.normals[row])
+    order = [int(i) for i in np.argsort(-cosines, kind="stable") if i != row]
+    return {boundaries.names[i]: 1.0 for i in order[:count]}
+
+
+def mode_holds(boundaries: Boundaries, attribute: str, mode: str) -> dict[str, float]:
+    """{name: discount} that one of `MODES` means for an attribute."""
+    if mode in ("one", "two"):
+        return similar_holds(boundaries, attribute, 1 if mode == "one" else 2)
+    if mode == "all":
+        return {name: 1.0 for name in boundaries.names if name != attribute}
+    return dict(boundaries.auto.get(attribute, {})) if mode == "auto" else {}
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """An edit by magnitude, each face moved away from its own side of the attribute.
+
+    Attributes:
+        magnitudes: float64 [M], from 0.
+        flipped: share of faces whose probability of the attribute crossed 0.5, [M].
+        leakage: mean absolute change of the other attributes' probabilities, [M].
+        identity: mean cosine of the classifier's features, [M].
+        dlib: mean cosine of dlib's descriptors, [M], or NaN.
+    """
+
+    magnitudes: Float64Array
+    flipped: Float64Array
+    leakage: Float64Array
+    identity: Float64Array
+    dlib: Float64Array
+
+    def magnitude(self, share: float = HALF) -> float | None:
+        """The magnitude at which this share is flipped, between measured ones; None if never."""
+        reached = np.flatnonzero(self.flipped >= share)
+        if not len(reached):
+            return None
+        after = int(reached[0])
+        if after == 0:
+            return 0.0
+        low, high = self.flipped[after - 1], self.flipped[after]
+        part = (share - low) / (high - low)
+        return float(
+            self.magnitudes[after - 1]
+            + part * (self.magnitudes[after] - self.magnitudes[after - 1])
+        )
+
+    def leakage_at(self, share: float = HALF) -> float | None:
+        """Leakage at that magnitude, or None if it is never reached."""
+        magnitude = self.magnitude(share)
+        return None if magnitude is None else self.value(self.leakage, magnitude)
+
+    def value(self, column: Float64Array, magnitude: float) -> float:
+        """A column's value at a magnitude, between measured ones."""
+        return float(np.interp(magnitude, self.magnitudes, column))
+
+
+def curve(trace: Trace, column: int) -> Curve:
+    """Turn a trace into a curve by magnitude.
+
+    Args:
+        trace: with steps on both sides of 0.
+        column: of the attribute among the classifier's outputs.
+    """
+    magnitudes = sorted({abs(s) for s in trace.steps} & {-s for s in trace.steps if s <= 0})
+    before = sigmoid(trace.logits[:, trace.start])  # [N, K]
+    side = np.where(before[:, column] > 0.5, -1.0, 1.0)  # away from where the face is
+    others = np.arange(before.shape[1]) != column
+    rows, figures = np.arange(len(before)), []
+    for magnitude in magnitudes:
+        at = np.searchsorted(trace.steps, side * magnitude)
+        after = sigmoid(trace.logits[rows, at])
+        crossed = (after[:, column] > 0.5) != (before[:, column] > 0.5)
+        leaked = np.abs(after - before)[:, others].mean(1)
+        columns = (crossed, leaked, trace.identity[rows, at], trace.dlib[rows, at])
+        figures.append([float(values.mean()) for values in columns])
+    flipped, leakage, identity, dlib = np.array(figures).T
+    return Curve(np.array(magnitudes), flipped, leakage, identity, dlib)
+
+
+def matched_leakage(curves: Mapping[str, Curve]) -> tuple[float, dict[str, float | None]]:
+    """Leakage of several locks at one share of flipped faces.
+
+    Args:
+        curves: by lock; ``none`` is among them.
+
+    Returns:
+        The share, a half or the most that ``none`` reaches, and the leakage there by lock; None
+        where a lock does not reach it.
+    """
+    share = min(HALF, float(curves["none"].flipped.max()))
+    comparable = share >= LEAST_SHARE
+    return share, {
+        name: found.leakage_at(share) if comparable else None for name, found in curves.items()
+    }
+
+
+_MEANS = ("probability", "absolute", "logit", "spread")
+_SINGLE = ("age", "identity", "dlib")
+
+
+@dataclass(frozen=True, eq=False)
+class Effects:
+    """The re-scoring matrix: for each attribute that moves, what happens to everything.
+
+    Attributes:
+        attributes: A attributes that were moved.
+        scored: K attributes that were looked at.
+        steps: float64 [S].
+        modes: M kinds of locks, see `MODES`.
+        means: float32 [M, A, S, K] by name: mean change of the ``probability``, mean ``absolute``
+            change of it, mean change of the ``logit``, and its standard deviation (``spread``).
+        single: float32 [M, A, S] by name: mean change of the estimated ``age``, mean cosine of
+            ``identity`` (classifier) and of ``dlib``'s descriptor. NaN where not measured.
+        curves: by mode and attribute, each face moved away from its own side.
+        facts: what was measured on what.
+    """
+
+    attributes: tuple[str, ...]
+    scored: tuple[str, ...]
+    steps: Float64Array
+    modes: tuple[str, ...]
+    means: Mapping[str, NDArray[np.float32]]
+    single: Mapping[str, NDArray[np.float32]]
+    curves: Mapping[str, Mapping[str, Curve]]
+    facts: Mapping[str, Any]
+
+    def matrix(self, mode: str, step: float, measure: str = "probability") -> NDArray[np.float32]:
+        """One slice [A, K]: mean change of all attributes (columns) by moving each (rows)."""
+        at = int(np.argmin(np.abs(self.steps - step)))
+        return np.asarray(self.means[measure][self.modes.index(mode), :, at])
+
+    def at_half(self) -> dict[str, dict[str, Any]]:
+        """For each attribute the share of flipped faces compared at, and each lock's figures there.
+
+        By lock: ``magnitude``, ``leakage``, ``identity``, ``dlib``; None where the lock does not
+        reach the share.
+        """
+        rows: dict[str, dict[str, Any]] = {}
+        for name in self.attributes:
+            curves = {mode: self.curves[mode][name] for mode in self.modes}
+            share, leakages = matched_leakage(curves)
+            row: dict[str, Any] = {"share": share}
+            for mode, found in curves.items():
+                magnitude = found.magnitude(share)
+                if magnitude is None or leakages[mode] is None:
+                    row[mode] = None
+                    continue
+                row[mode] = {
+                    "magnitude": magnitude,
+                    "leakage": leakages[mode],
+                    "identity": found.value(found.identity, magnitude),
+                    "dlib": _or_none(found.value(found.dlib, magnitude)),
+                }
+            rows[name] = row
+        return rows
+
+    def save(self, path: str | Path, card: Mapping[str, Any] | None = None) -> None:
+        """Write ``effects.safetensors`` and its card.
+
+        Raises:
+            LatentEditError: the path cannot be written.
+        """
+        tensors = {
+            **{f"mean.{name}": values for name, values in self.means.items()},
+            **{f"single.{name}": values for name, values in self.single.items()},
+        }
+        for mode, curves in self.curves.items():
+            for name in Curve.__dataclass_fields__:
+                rows = [getattr(curves[attribute], name) for attribute in self.attributes]
+                tensors[f"curve.{mode}.{name}"] = np.stack(rows)
+        entries = {
+            "attributes": list(self.attributes),
+            "scored": list(self.scored),
+            "steps": self.steps.tolist(),
+            "modes": list(self.modes),
+            "facts": dict(self.facts),
+            "at_half": self.at_half(),
+            **(card or {}),
+        }
+        arrays = {name: np.ascontiguousarray(values) for name, values in tensors.items()}
+        save_with_card(Path(path), lambda file: save_file(arrays, file), KIND, entries)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Effects:
+        """Read what `save` wrote.
+
+        Raises:
+            LatentEditError: missing or damaged; says how to measure them.
+        """
+        path = Path(path)
+        if not path.is_file():
+            raise LatentEditError(
+                f"{path} does not exist: measure the effects with 'latentedit boundaries measure'"
+            )
+        card = load_card(path, KIND)
+        try:
+            tensors = load_file(path)
+            attributes, modes = tuple(card["attributes"]), tuple(card["modes"])
+            curves = {
+                mode: {
+                    name: Curve(
+                        *(
+                            tensors[f"curve.{mode}.{field}"][row]
+                            for field in Curve.__dataclass_fields__
+                        )
+                    )
+                    for row, name in enumerate(attributes)
+                }
+                for mode in modes
+            }
+            return cls(
+                attributes,
+                tuple(card["scored"]),
+                np.array(card["steps"], np.float64),
+                modes,
+                {name: tensors[f"mean.{name}"] for name in _MEANS},
+                {name: tensors[f"single.{name}"] for name in _SINGLE},
+                curves,
+                dict(card["facts"]),
+            )
+        except (SafetensorError, KeyError, TypeError, ValueError, IndexError):
+            raise LatentEditError(f"{path} is damaged: measure the effects again") from None
+
+
+def _or_none(value: float) -> float | None:
+    return value if np.isfinite(value) else None
+
+
+def summarize(
+    traces: Iterable[tuple[str, str, Trace]],
+    *,
+    attributes: Sequence[str],
+    scored: Sequence[str],
+    modes: Sequence[str],
+    steps: Sequence[float],
+    facts: Mapping[str, Any],
+) -> Effects:
+    """Make the re-scoring matrix of traces, one in memory at a time.
+
+    Args:
+        traces: (mode, attribute, trace) for every mode and attribute; missing ones stay NaN.
+        attributes: A attributes that were moved.
+        scored: K names of the classifier's outputs.
+        modes: M kinds of locks.
+        steps: S steps of the matrix, among those of the traces.
+        facts: what was measured on what.
+    """
+    shape = (len(modes), len(attributes), len(steps))
+    means = {name: np.full((*shape, len(scored)), np.nan, np.float32) for name in _MEANS}
+    single = {name: np.full(shape, np.nan, np.float32) for name in _SINGLE}
+    curves: dict[str, dict[str, Curve]] = {mode: {} for mode in modes}
+    for mode, attribute, whole in traces:
+        at = modes.index(mode), list(attributes).index(attribute)
+        trace = whole.at(steps)
+        logits = trace.logits.astype(np.float64)
+        moved = logits - logits[:, trace.start, None]
+        probabilities = trace.probabilities
+        change = probabilities - probabilities[:, trace.start, None]
+        means["probability"][at] = change.mean(0)
+        means["absolute"][at] = np.abs(change).mean(0)
+        means["logit"][at] = moved.mean(0)
+        means["spread"][at] = moved.std(0)
+        single["age"][at] = (trace.years - trace.years[:, trace.start, None]).mean(0)
+        single["identity"][at] = trace.identity.mean(0)
+        single["dlib"][at] = trace.dlib.mean(0)
+        curves[mode][attribute] = curve(whole, list(scored).index(attribute))
+    for found in curves.values():
+        known = next((c.magnitudes for c in found.values()), np.unique(np.abs(steps)))
+        empty = Curve(known, *(np.full(len(known), np.nan) for _ in range(4)))
+        for name in attributes:
+            found.setdefault(name, empty)
+    return Effects(
+        tuple(attributes),
+        tuple(scored),
+        np.array(steps),
+        tuple(modes),
+        means,
+        single,
+        curves,
+        facts,
+    )

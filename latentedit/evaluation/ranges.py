@@ -1,0 +1,69 @@
+"""How far an edit may go before faces break, and what each step of it does."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.isotonic import IsotonicRegression
+
+from latentedit.boundaries import Calibration
+from latentedit.evaluation.traces import Trace, Typical
+
+TYPICAL_SHARE = 0.95
+"""Unedited faces that count as typical."""
+
+MOST_STRANGE = 0.15
+"""A step is safe while no more of the edited faces than this are stranger than typical: three
+times as many as of unedited ones."""
+
+LEAST_SAFE = 0.5
+"""Shortest safe step: a slider has to move at all."""
+
+
+def strange_shares(trace: Trace, typical: Typical) -> NDArray[np.float64]:
+    """Share of faces at each step that are stranger than 95 % of unedited ones, float64 [S]."""
+    return np.asarray((trace.strangeness > typical.limit(TYPICAL_SHARE)).mean(0))
+
+
+def safe_range(trace: Trace, typical: Typical) -> tuple[float, float]:
+    """Lowest and highest step before more than 15 % of faces are strange.
+
+    Between measured steps the share is interpolated. Ends are rounded to tenths, towards 0.
+    """
+    shares = strange_shares(trace, typical)
+    ends = []
+    for sign in (-1, 1):
+        side = np.flatnonzero(sign * trace.steps >= 0)
+        side = side[np.argsort(np.abs(trace.steps[side]))]
+        ends.append(sign * _first_crossing(np.abs(trace.steps[side]), shares[side]))
+    return ends[0], ends[1]
+
+
+def _first_crossing(magnitudes: NDArray[np.float64], shares: NDArray[np.float64]) -> float:
+    beyond = np.flatnonzero(shares > MOST_STRANGE)
+    if not len(beyond):
+        end = float(magnitudes[-1])
+    elif beyond[0] == 0:
+        end = 0.0
+    else:
+        after = beyond[0]
+        part = (MOST_STRANGE - shares[after - 1]) / (shares[after] - shares[after - 1])
+        end = float(magnitudes[after - 1] + part * (magnitudes[after] - magnitudes[after - 1]))
+    return max(LEAST_SAFE, np.floor(end * 10) / 10)
+
+
+def calibrate(trace: Trace, column: int) -> Calibration:
+    """Fit the monotone map from step to mean probability (isotonic regression).
+
+    Args:
+        trace: under the attribute's auto holds.
+        column: of the attribute among the classifier's outputs.
+    """
+    means = trace.probabilities[:, :, column].mean(0)
+    rising = IsotonicRegression(y_min=0, y_max=1).fit_transform(trace.steps, means)
+    years = (trace.years - trace.years[:, trace.start, None]).mean(0)
+    return Calibration(
+        tuple(float(step) for step in trace.steps),
+        tuple(round(float(value), 4) for value in rising),
+        tuple(round(float(year), 2) for year in years) if np.isfinite(years).all() else None,
+    )

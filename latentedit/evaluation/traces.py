@@ -1,0 +1,336 @@
+"""Following faces along an edit: what the networks see at every step, kept on disk.
+
+Everything that is said about edits (effects, locks, safe ranges, calibration, ages) is computed
+from traces. A trace is found again by what it was made of, so a measurement that was stopped goes
+on where it was.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from latentedit.boundaries import Boundaries
+from latentedit.devices import autocast
+from latentedit.errors import LatentEditError
+from latentedit.evaluation import descriptors
+from latentedit.evaluation.dlib_network import WIDTH
+from latentedit.files import atomic_path, make_folder, read_json, write_json
+from latentedit.images import UInt8Array, to_tensor
+from latentedit.projection import discounted_direction
+
+if TYPE_CHECKING:
+    from latentedit.editor import FaceEditor
+
+FloatArray = NDArray[np.float32]
+
+Track = Callable[[Iterable[int], int, str], Iterator[int]]
+"""Wraps an iterator of a known length under a title: a progress bar."""
+
+CARD = "traces.json"
+NEIGHBOUR = 5
+"""Strangeness is the distance to the neighbour of this rank."""
+
+_CHUNK = 64
+"""Faces looked at together, the most pictures in memory."""
+
+
+def no_bar(items: Iterable[int], total: int, title: str) -> Iterator[int]:
+    """Iterate without a progress bar."""
+    return iter(items)
+
+
+@dataclass(frozen=True, eq=False)
+class Looks:
+    """What the networks see in N faces.
+
+    Attributes:
+        logits: the classifier's, float32 [N, K].
+        features: its last stage averaged over pixels, float32 [N, F].
+        years: estimated ages, float32 [N]; NaN without an age estimator.
+        descriptors: dlib's, float32 [N, 128], or NaN [N, 128] where they were not asked for.
+    """
+
+    logits: FloatArray
+    features: FloatArray
+    years: FloatArray
+    descriptors: FloatArray
+
+
+def look(editor: FaceEditor, images: UInt8Array, *, describe: bool = False) -> Looks:
+    """Look at uint8 [N, H, W, 3] faces with every network there is.
+
+    Args:
+        editor: with a classifier; ages are estimated where it has an estimator.
+        describe: compute dlib's descriptors too (extra ``evaluate``).
+
+    Raises:
+        LatentEditError: no classifier, or the extra is missing.
+    """
+    classifier = editor.classifier
+    precision = autocast(editor.device, enabled=editor.device.type != "mps")  # as `score` does
+    with torch.inference_mode(), precision:
+        pooled = classifier.pooled(to_tensor(images, editor.device))
+        logits = classifier.head(pooled)
+    nothing = np.full(len(images), np.nan, np.float32)
+    return Looks(
+        logits.float().cpu().numpy(),
+        pooled.float().cpu().numpy(),
+        editor.age(images) if editor.estimates_age else nothing,
+        descriptors.describe(images, device=str(editor.device))
+        if describe
+        else np.repeat(nothing[:, None], WIDTH, axis=1),
+    )
+
+
+def look_at_latents(
+    editor: FaceEditor,
+    z: ArrayLike,
+    *,
+    describe: bool = False,
+    track: Track = no_bar,
+    title: str = "Faces",
+) -> Looks:
+    """Render latents [N, D] and look at their faces, a few pictures at a time."""
+    z = np.asarray(z, np.float32)
+    parts = []
+    for start in track(range(0, len(z), _CHUNK), -(-len(z) // _CHUNK), title):
+        parts.append(look(editor, editor.render(z[start : start + _CHUNK]), describe=describe))
+    return Looks(
+        *(
+            np.concatenate([getattr(part, name) for part in parts])
+            for name in Looks.__dataclass_fields__
+        )
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Typical:
+    """Unedited faces, to say how far from them another one is.
+
+    Attributes:
+        features: the classifier's, float32 [R, F].
+    """
+
+    features: FloatArray
+
+    @property
+    def centre(self) -> FloatArray:
+        """Mean feature [F]."""
+        return np.asarray(self.features.mean(0))
+
+    def strangeness(self, features: FloatArray, *, own: bool = False) -> FloatArray:
+        """Distance of [N, F] features to their 5th nearest unedited face, float32 [N].
+
+        Args:
+            own: the features are the unedited faces themselves; a face is no neighbour of itself.
+        """
+        rank = min(NEIGHBOUR + own, len(self.features))
+        known = torch.from_numpy(self.features)
+        distances = []
+        for part in torch.from_numpy(features).split(1024):
+            distances.append(torch.cdist(part, known).kthvalue(rank, dim=1).values)
+        return torch.cat(distances).numpy()
+
+    def limit(self, share: float) -> float:
+        """The strangeness that this share of unedited faces stay below."""
+        return float(np.quantile(self.strangeness(self.features, own=True), share))
+
+
+@dataclass(frozen=True, eq=False)
+class Trace:
+    """N faces followed along one attribute.
+
+    Attributes:
+        attribute: what moves.
+        holds: {name: discount} of what must not.
+        steps: float64 [S], increasing; one of them is 0, the unedited faces.
+        logits: the classifier's, float32 [N, S, K].
+        years: estimated ages, float32 [N, S]; NaN without an age estimator.
+        identity: cosine of the classifier's centred features to the unedited face's, [N, S].
+        dlib: cosine of dlib's descriptor to the unedited face's, [N, S]; NaN where not computed.
+        strangeness: distance to the 5th nearest unedited face in the classifier's features, [N, S].
+    """
+
+    attribute: str
+    holds: Mapping[str, float]
+    steps: NDArray[np.float64]
+    logits: FloatArray
+    years: FloatArray
+    identity: FloatArray
+    dlib: FloatArray
+    strangeness: FloatArray
+
+    @property
+    def start(self) -> int:
+        """Index of step 0."""
+        return int(np.flatnonzero(self.steps == 0)[0])
+
+    @property
+    def probabilities(self) -> NDArray[np.float64]:
+        """Float64 [N, S, K]."""
+        return sigmoid(self.logits)
+
+    def at(self, steps: Sequence[float]) -> Trace:
+        """The same trace at some of its steps."""
+        columns = [int(np.flatnonzero(self.steps == step)[0]) for step in steps]
+        arrays = {name: getattr(self, name)[:, columns] for name in _ARRAYS}
+        return Trace(self.attribute, self.holds, self.steps[columns], **arrays)
+
+
+_ARRAYS = ("logits", "years", "identity", "dlib", "strangeness")
+
+
+def sigmoid(logits: ArrayLike) -> NDArray[np.float64]:
+    """Logits -> probabilities, float64."""
+    return np.asarray(1 / (1 + np.exp(-np.asarray(logits, np.float64))))
+
+
+class Traces:
+    """A folder of traces of one model.
+
+    Attributes:
+        editor: generator, classifier, boundaries, perhaps an age estimator.
+        boundaries: those that are followed; the editor's, or others of its generator.
+        typical: unedited faces.
+        describe: whether dlib's descriptors are computed (slow).
+    """
+
+    def __init__(
+        self,
+        editor: FaceEditor,
+        folder: str | Path,
+        typical_seeds: Sequence[int],
+        *,
+        boundaries: Boundaries | None = None,
+        describe: bool = False,
+        track: Track = no_bar,
+    ) -> None:
+        """Open the folder, or start it.
+
+        Args:
+            typical_seeds: of the unedited faces that strangeness is measured against.
+
+        Raises:
+            LatentEditError: no boundaries or classifier, the folder belongs to another model, or
+                it cannot be written.
+        """
+        self.editor, self.describe, self._track = editor, describe, track
+        self.boundaries = boundaries or editor.boundaries
+        self.folder = make_folder(folder)
+        self._open(list(typical_seeds))
+        self.typical = Typical(self._keep("typical", lambda: self._typical(typical_seeds))["f"])
+
+    def trace(
+        self,
+        attribute: str,
+        holds: Mapping[str, float],
+        steps: Sequence[float],
+        seeds: Sequence[int],
+    ) -> Trace:
+        """Follow the faces of some seeds, or read what was seen when they were followed before.
+
+        Args:
+            attribute: a name in the boundaries.
+            holds: {name: discount}.
+            steps: increasing; 0 is among them.
+            seeds: of the faces.
+
+        Raises:
+            LatentEditError: see `projection.discounted_direction`.
+        """
+        direction = discounted_direction(self.boundaries, attribute, holds).vector
+        made_of = [attribute, sorted(holds.items()), [float(step) for step in steps], list(seeds)]
+        digest = hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:16]
+        arrays = self._keep(
+            f"{attribute}-{digest}", lambda: self._follow(direction, np.array(steps), seeds)
+        )
+        return Trace(attribute, dict(holds), np.array(steps, np.float64), **arrays)
+
+    def originals(self, seeds: Sequence[int]) -> Looks:
+        """What the networks see in the unedited faces of some seeds."""
+        digest = hashlib.sha256(json.dumps(list(seeds)).encode()).hexdigest()[:16]
+        arrays = self._keep(
+            f"original-{digest}", lambda: asdict(self._look(self.editor.sample(seeds)))
+        )
+        return Looks(**arrays)
+
+    def _follow(
+        self, direction: NDArray[np.float64], steps: NDArray[np.float64], seeds: Sequence[int]
+    ) -> dict[str, FloatArray]:
+        z, before = self.editor.sample(seeds), self.originals(seeds)
+        columns = [self._seen(before, before) if step == 0 else None for step in steps]
+        for index, step in enumerate(steps):
+            if step:
+                moved = (z + step * direction).astype(np.float32)
+                columns[index] = self._seen(self._look(moved), before)
+        seen = [column for column in columns if column is not None]
+        return {name: np.stack([column[name] for column in seen], axis=1) for name in _ARRAYS}
+
+    def _seen(self, after: Looks, before: Looks) -> dict[str, FloatArray]:
+        centre = self.typical.centre
+        return {
+            "logits": after.logits,
+            "years": after.years,
+            "identity": descriptors.cosine(after.features - centre, before.features - centre),
+            "dlib": descriptors.cosine(after.descriptors, before.descriptors),
+            "strangeness": self.typical.strangeness(after.features),
+        }
+
+    def _look(self, z: FloatArray) -> Looks:
+        return look_at_latents(self.editor, z, describe=self.describe)
+
+    def _typical(self, seeds: Sequence[int]) -> dict[str, FloatArray]:
+        z = self.editor.sample(seeds)
+        looks = look_at_latents(self.editor, z, track=self._track, title="Unedited faces")
+        return {"f": looks.features}
+
+    def _keep(
+        self, name: str, make: Callable[[], Mapping[str, FloatArray]]
+    ) -> dict[str, FloatArray]:
+        """Read what is kept under a name, or make and keep it."""
+        path = self.folder / f"{name}.safetensors"
+        if not path.is_file():
+            arrays = {key: np.ascontiguousarray(value) for key, value in make().items()}
+            with atomic_path(path) as temporary:
+                save_file(arrays, temporary)
+        try:
+            return load_file(path)
+        except SafetensorError:
+            raise LatentEditError(f"{path} is damaged: delete it and run again") from None
+
+    def _open(self, typical_seeds: list[int]) -> None:
+        """Write the card of a new folder, or check that the folder belongs to this model."""
+        normals = np.ascontiguousarray(self.boundaries.normals)
+        card = {
+            "generator_hash": self.editor.generator_hash,
+            "classifier_hash": self.editor.classifier_hash,
+            "boundaries": hashlib.sha256(normals.tobytes()).hexdigest()[:16],
+            "attributes": list(self.boundaries.names),
+            "age": self.editor.age_hash,
+            "descriptors": self.describe,
+            "typical_seeds": [typical_seeds[0], typical_seeds[-1]],
+        }
+        path = self.folder / CARD
+        if not path.exists():
+            write_json(path, card)
+        found = read_json(path)
+        if found != card:
+            known = found if isinstance(found, dict) else {}
+            other = next((key for key in card if known.get(key) != card[key]), "entries")
+            raise LatentEditError(
+                f"{self.folder} holds measurements of another model (other {other}): choose "
+                "another folder"
+            )
+        for leftover in self.folder.glob(".*.safetensors.tmp-*"):  # of a run that was killed
+            leftover.unlink(missing_ok=True)

@@ -1,0 +1,101 @@
+"""Following faces: what is seen, what is kept, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import TINY_CLASSIFIER, TINY_GENERATOR
+
+from latentedit.boundaries import Boundaries
+from latentedit.classifier import AttributeClassifier
+from latentedit.editor import FaceEditor
+from latentedit.errors import LatentEditError
+from latentedit.evaluation.traces import Traces, Typical, look, sigmoid
+from latentedit.generator import Generator
+
+STEPS = (-1.0, 0.0, 2.0)
+SEEDS = range(5)
+
+
+@pytest.fixture
+def editor(tiny_bundle: Path) -> FaceEditor:
+    return FaceEditor.load(tiny_bundle)
+
+
+def open_traces(editor: FaceEditor, folder: Path) -> Traces:
+    return Traces(editor, folder, range(100, 130))
+
+
+def test_a_trace_is_what_editing_and_scoring_give(editor: FaceEditor, tmp_path: Path) -> None:
+    holds = {"Male": 1.0}
+    trace = open_traces(editor, tmp_path / "t").trace("Young", holds, STEPS, SEEDS)
+    assert trace.logits.shape == (5, 3, 40)
+    z = editor.sample(SEEDS)
+    for column, step in enumerate(STEPS):
+        scores = editor.score(editor.render(editor.edit(z, {"Young": step}, holds)))
+        np.testing.assert_allclose(trace.probabilities[:, column], scores, atol=2e-3)
+    np.testing.assert_allclose(trace.identity[:, trace.start], 1, atol=1e-6)
+    assert (trace.identity < 1 + 1e-6).all()
+    assert np.isnan(trace.years).all()
+    assert np.isnan(trace.dlib).all()
+    assert (trace.strangeness > 0).all()
+
+
+def test_ages_are_estimated_where_the_editor_can(editor: FaceEditor, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    aged = FaceEditor(
+        Generator(TINY_GENERATOR),
+        AttributeClassifier(TINY_CLASSIFIER),
+        age_estimator=lambda images: images.mean((1, 2, 3)),
+    )
+    images = aged.render(aged.sample(SEEDS))
+    np.testing.assert_allclose(look(aged, images).years, aged.age(images))
+    assert np.isnan(look(editor, images).years).all()
+
+
+def test_a_second_run_renders_nothing(
+    editor: FaceEditor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = open_traces(editor, tmp_path / "t").trace("Young", {}, STEPS, SEEDS)
+    monkeypatch.setattr(editor, "render", None)
+    again = open_traces(editor, tmp_path / "t").trace("Young", {}, STEPS, SEEDS)
+    np.testing.assert_array_equal(first.logits, again.logits)
+    with pytest.raises(TypeError):
+        open_traces(editor, tmp_path / "t").trace("Young", {"Male": 1.0}, STEPS, SEEDS)
+
+
+def test_another_models_folder_is_refused(editor: FaceEditor, tmp_path: Path) -> None:
+    open_traces(editor, tmp_path / "t")
+    normals = np.roll(editor.boundaries.normals, 1, axis=0)
+    other = Boundaries(
+        editor.boundaries.names, normals, editor.boundaries.biases, editor.generator_hash
+    )
+    with pytest.raises(LatentEditError, match=r"another model \(other boundaries"):
+        Traces(editor, tmp_path / "t", range(100, 130), boundaries=other)
+    (tmp_path / "t" / "traces.json").write_text("[]")
+    with pytest.raises(LatentEditError, match="another model"):
+        open_traces(editor, tmp_path / "t")
+
+
+def test_a_damaged_trace_is_named(editor: FaceEditor, tmp_path: Path) -> None:
+    open_traces(editor, tmp_path / "t").trace("Young", {}, STEPS, SEEDS)
+    (file,) = (tmp_path / "t").glob("Young-*.safetensors")
+    file.write_bytes(b"half")
+    with pytest.raises(LatentEditError, match="damaged: delete it"):
+        open_traces(editor, tmp_path / "t").trace("Young", {}, STEPS, SEEDS)
+
+
+def test_strangeness_is_the_distance_to_the_fifth_neighbour() -> None:
+    features = np.arange(10, dtype=np.float32)[:, None]
+    typical = Typical(features)
+    np.testing.assert_allclose(typical.strangeness(np.array([[0], [100]], np.float32)), [4, 95])
+    np.testing.assert_allclose(typical.strangeness(features, own=True)[[0, 9]], [5, 5])
+    assert typical.limit(1.0) == 5
+
+
+def test_sigmoid_has_no_overflow() -> None:
+    with np.errstate(all="raise"):
+        np.testing.assert_allclose(sigmoid([-80, 0, 80]), [0, 0.5, 1], atol=1e-12)
