@@ -16,6 +16,7 @@ from PIL import Image, ImageDraw
 from latentedit.attributes import ATTRIBUTES
 from latentedit.boundaries import Boundaries
 from latentedit.classifier import AttributeClassifier, ClassifierConfig
+from latentedit.cli import main
 from latentedit.generator import Generator, GeneratorConfig
 from latentedit.hashing import weights_hash
 from latentedit.pretrained import save_part
@@ -45,6 +46,13 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+def run(arguments: list[str], code: int = 0) -> None:
+    """Run the command line in this process and check its exit code."""
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == code
 
 
 @pytest.fixture

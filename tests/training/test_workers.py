@@ -1,0 +1,109 @@
+"""One process, and two launched by Accelerate that compute what one would."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from latentedit.errors import LatentEditError
+from latentedit.training.workers import Workers
+
+SCRIPT = """
+import sys
+from pathlib import Path
+import numpy as np, torch
+from torch import nn
+from latentedit.training.options import SupervisedOptions
+from latentedit.training.supervised import LabelledFaces, fit
+
+class Shade(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 1))
+    def forward(self, images):
+        return self.layers(images)
+
+class Task:
+    def augment(self, images):
+        return images
+    def loss(self, outputs, targets):
+        return (outputs[:, 0] - targets).square().mean()
+    def metrics(self, outputs, targets):
+        return {"score": -float(self.loss(outputs, targets))}
+
+random = np.random.RandomState(0)
+shades = random.uniform(0, 1, 64)
+images = (shades[:, None, None, None] * random.uniform(200, 255, (64, 8, 8, 3))).astype("u1")
+faces = LabelledFaces(images, torch.tensor(shades, dtype=torch.float32), "drawn shades")
+torch.set_num_threads(1)
+torch.manual_seed(3)
+options = SupervisedOptions(epochs=3, batch_size=16, ema_decay=0.9, device="cpu", bf16=False)
+fit(Shade(), Task(), faces, faces, Path(sys.argv[1]), options, network_options={})
+"""
+
+
+def run(tmp_path: Path, processes: int) -> list[dict[str, float]]:
+    script = tmp_path / "train.py"
+    script.write_text(SCRIPT)
+    folder = tmp_path / f"run{processes}"
+    command = [sys.executable, str(script), str(folder)]
+    if processes > 1:
+        launch = ["-m", "accelerate.commands.launch", "--cpu", "--num_processes", str(processes)]
+        launch += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
+        launch += ["--main_process_port", "0"]
+        command = [sys.executable, *launch, *command[1:]]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+
+
+def test_two_processes_reach_the_loss_of_one_at_the_same_global_batch(tmp_path: Path) -> None:
+    pytest.importorskip("accelerate")
+    one, two = run(tmp_path, 1), run(tmp_path, 2)
+    assert len(one) == len(two) == 3  # the second process writes nothing
+    for first, second in zip(one, two, strict=True):
+        assert second["loss"] == pytest.approx(first["loss"], rel=1e-4)
+        assert second["score"] == pytest.approx(first["score"], rel=1e-4)
+
+
+def test_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    workers = Workers("cpu")
+    assert workers.leads
+    assert workers.share(np.arange(4)).tolist() == [0, 1, 2, 3]
+    assert workers.mean(2.5) == 2.5
+    weight = nn.Parameter(torch.ones(2))
+    weight.grad = torch.tensor([1.0, 2.0])
+    workers.average_gradients([weight])
+    assert weight.grad.tolist() == [1, 2]
+    workers.check_batch(7)
+    workers.wait()
+
+
+def test_shares_are_disjoint_and_whole() -> None:
+    workers = Workers("cpu")
+    workers.count = 3
+    seen: list[int] = []
+    for workers.rank in range(3):
+        share = workers.share(np.arange(12)).tolist()
+        assert len(share) == 4
+        seen.extend(share)
+    assert sorted(seen) == list(range(12))
+    with pytest.raises(LatentEditError, match="a batch of 16 cannot be shared by 3 processes"):
+        workers.check_batch(16)
+
+
+def test_several_processes_without_accelerate(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setitem(sys.modules, "accelerate", None)
+    with pytest.raises(LatentEditError, match=r"pip install 'latentedit\[train\]'"):
+        Workers("cpu")
