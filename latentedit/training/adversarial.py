@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from latentedit import defaults, latents
 from latentedit.classifier import AttributeClassifier
-from latentedit.devices import autocast, pick_device, place
+from latentedit.devices import autocast, place
 from latentedit.errors import LatentEditError
 from latentedit.files import make_folder
 from latentedit.generator import Generator
@@ -33,6 +33,7 @@ from latentedit.training.projected import ProjectedDiscriminator
 from latentedit.training.runs import Run
 from latentedit.training.schedule import Phase
 from latentedit.training.state import load_network, load_state, save_state
+from latentedit.training.workers import Workers
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ def train_generator(
     resume: bool = False,
     on_step: Callable[[Report], None] = lambda report: None,
 ) -> Generator:
-    """Train, saving state and sample grids on the way.
+    """Train, saving state and sample grids on the way; on several processes see `workers`.
 
     Args:
         data: faces at `options.resolution` or larger by a power of two.
@@ -119,9 +120,10 @@ def train_generator(
             raise LatentEditError(f"--{name.replace('_', '-')} must be a finite number")
     source = f"{data.source}; the last {validation} held out"
     data, _ = data.split(validation)
-    run = Run(run_folder)
+    run, workers = Run(run_folder), Workers(options.device)
     run.check(resume)
-    schedule, device = options.schedule, pick_device(options.device)
+    workers.check_batch(options.batch_size)
+    schedule, device = options.schedule, workers.device
     torch.manual_seed(options.seed)
     generator = Generator(options.generator).to(device)
     if classifier is not None:
@@ -174,8 +176,11 @@ def train_generator(
             raise LatentEditError(
                 "this run looked through another classifier: give --classifier the same weights"
             )
-        run.rewind_log("images", seen)
-    run.begin(asdict(options), data=source, command=command, resume=resume)
+        if workers.leads:
+            run.rewind_log("images", seen)
+    workers.wait()
+    if workers.leads:
+        run.begin(asdict(options), data=source, command=command, resume=resume)
     total = int(options.total_kimg * 1000)
     fixed = torch.from_numpy(latents.sample(range(48))).to(device)
     figures: dict[str, float] = {}
@@ -189,8 +194,8 @@ def train_generator(
             for group in optimizer.param_groups:
                 group["lr"] = group["peak"] * rate
 
-        real = _real_batch(data, options.batch_size, phase, device)
-        z = torch.randn(options.batch_size, options.generator.latent_dim, device=device)
+        real = _real_batch(data, options.batch_size, phase, workers)
+        z = workers.share(torch.randn(options.batch_size, options.generator.latent_dim)).to(device)
         with autocast(device, options.bf16):
             fake = generator(z, resolution=phase.resolution, alpha=phase.alpha)
             real_look, fake_look = objective.look(real), objective.look(fake)
@@ -200,6 +205,7 @@ def train_generator(
             )
         discriminator_optimizer.zero_grad(set_to_none=True)
         loss.backward()
+        workers.average_gradients(weight for weights in trained.values() for weight in weights)
         discriminator_optimizer.step()
 
         _set_trained(trained, False)
@@ -207,6 +213,7 @@ def train_generator(
             generator_loss = objective.generator_loss(fake_look, phase.alpha)
         generator_optimizer.zero_grad(set_to_none=True)
         generator_loss.backward()
+        workers.average_gradients(generator.parameters())
         generator_optimizer.step()
 
         seen, step = seen + options.batch_size, step + 1
@@ -227,18 +234,20 @@ def train_generator(
             elapsed = time.perf_counter() - clock
             speed = (seen - clock_images) / elapsed
             clock, clock_images = time.perf_counter(), seen
-            figures = {name: float(np.mean(values)) for name, values in sums.items()}
+            figures = {name: workers.mean(float(np.mean(values))) for name, values in sums.items()}
             sums.clear()
-            run.write_log(
-                {
-                    "images": seen,
-                    "resolution": phase.resolution,
-                    "alpha": round(phase.alpha, 4),
-                    "images_per_second": round(speed, 1),
-                    **{name: round(value, 5) for name, value in figures.items()},
-                }
-            )
-        if _passed(seen, options.batch_size, int(options.save_kimg * 1000)) or seen >= total:
+            record = {
+                "images": seen,
+                "resolution": phase.resolution,
+                "alpha": round(phase.alpha, 4),
+                "images_per_second": round(speed, 1),
+                **{name: round(value, 5) for name, value in figures.items()},
+            }
+            if workers.leads:
+                run.write_log(record)
+        if workers.leads and (
+            _passed(seen, options.batch_size, int(options.save_kimg * 1000)) or seen >= total
+        ):
             _draw(
                 run, averages[_average(options.ema_kimg[0])], fixed, phase, seen, options.resolution
             )
@@ -289,9 +298,9 @@ def read_options(run: Run) -> GeneratorOptions:
         raise LatentEditError(f"{run.folder} is not a generator's run") from None
 
 
-def _real_batch(data: FaceData, count: int, phase: Phase, device: torch.device) -> Tensor:
-    rows = torch.randint(len(data), (count,)).sort().values.numpy()
-    images = flip(to_tensor(data.images[rows], device))
+def _real_batch(data: FaceData, count: int, phase: Phase, workers: Workers) -> Tensor:
+    rows = workers.share(torch.randint(len(data), (count,)).sort().values.numpy())
+    images = flip(to_tensor(data.images[rows], workers.device))
     images = downsample(images, data.resolution // phase.resolution)
     if phase.alpha < 1:  # fade in the reals' detail as the networks' (Karras et al. 2018, sec. 2)
         images = torch.lerp(upsample(downsample(images)), images, phase.alpha)

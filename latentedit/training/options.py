@@ -30,8 +30,7 @@ class GeneratorOptions:
         total_kimg: thousands of images in all.
         decay_kimg: the rate falls to zero over the last so many thousands.
         batch_size: pictures a step.
-        learning_rate: Adam's, for the generator; slower than the discriminators' (Heusel et al.
-            2017), which must keep up with every change of its pictures.
+        learning_rate: Adam's, for the generator.
         discriminator_learning_rate: Adam's, for the pixel discriminator.
         projected_learning_rate: Adam's, for the heads of the projected discriminator.
         projected_weight: of the projected discriminator's losses beside the pixel one's.
@@ -56,11 +55,11 @@ class GeneratorOptions:
     total_kimg: float = 270
     decay_kimg: float = 40
     batch_size: int = 16
-    learning_rate: float = 7e-4
+    learning_rate: float = 2e-3
     discriminator_learning_rate: float = 2e-3
     projected_learning_rate: float = 1e-3
     projected_weight: float = 0.15
-    r1_gamma: float = 0.3
+    r1_gamma: float = 0.03
     ema_kimg: tuple[float, ...] = (5, 2, 20)
     save_kimg: float = 5
     seed: int = 0

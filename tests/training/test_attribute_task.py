@@ -13,17 +13,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from latentedit.attributes import ATTRIBUTES
-from latentedit.classifier import ClassifierConfig
+from latentedit.classifier import AttributeClassifier, ClassifierConfig
 from latentedit.errors import LatentEditError
+from latentedit.files import read_json
 from latentedit.training import attribute_task
 from latentedit.training.attribute_task import (
     AttributeTask,
+    Teaching,
     load_classifier_run,
+    taught,
     train_classifier,
 )
+from latentedit.training.calibration import fit_temperatures
 from latentedit.training.data import open_face_data
 from latentedit.training.options import SupervisedOptions
 from latentedit.training.runs import Run
+from latentedit.training.state import load_network
+from latentedit.training.supervised import LabelledFaces, predict
 
 OPTIONS = SupervisedOptions(epochs=3, batch_size=20, device="cpu", bf16=False)
 
@@ -132,3 +138,56 @@ def test_what_is_no_classifiers_run_is_refused(tmp_path: Path) -> None:
     (tmp_path / "options.json").write_text('{"network": {}}')
     with pytest.raises(LatentEditError, match="is not a training state"):
         load_classifier_run(tmp_path)
+
+
+def teacher(logit: float) -> AttributeClassifier:
+    """A classifier that gives every attribute the same logit, whatever it sees."""
+    torch.manual_seed(0)
+    network = AttributeClassifier(TINY_CLASSIFIER).eval()
+    torch.nn.init.zeros_(network.head.weight)
+    torch.nn.init.constant_(network.head.bias, logit)
+    return network
+
+
+def test_teachers_mix_with_labels_and_alone_label_the_unlabelled(face_file: Path) -> None:
+    data = open_face_data(face_file)
+    labels = torch.tensor(data.labels[:6])
+    labels[0, :3] = -1
+    faces = LabelledFaces(data.images[:6], labels, "some")
+    more, _ = data.split(230)
+    teachers = [teacher(0.0), teacher(math.log(3))]  # 0.5 and 0.75
+    result = taught(faces, Teaching(teachers, weight=0.4, unlabelled=more), OPTIONS)
+    assert len(result.images) == 16
+    expected = torch.where(labels >= 0, 0.6 * labels.float() + 0.4 * 0.625, 0.625)
+    torch.testing.assert_close(result.targets[:6], expected)
+    torch.testing.assert_close(result.targets[6:], torch.full((10, 40), 0.625))
+    assert result.source.startswith("some; beside them, unlabelled: drawn discs")
+    assert np.array_equal(result.images[np.array([0, 5, 6, 15])][2], more.images[0])
+
+
+def test_a_student_learns_from_its_teacher(face_file: Path, tmp_path: Path) -> None:
+    data = open_face_data(face_file)
+    options = dataclasses.replace(OPTIONS, epochs=12, learning_rate=0.01, ema_decay=0.9)
+    plain = train_classifier(data, tmp_path / "a", options, validation=40)
+    student = train_classifier(
+        data, tmp_path / "b", options, validation=40, teaching=Teaching([plain])
+    )
+    assert Run(tmp_path / "b").read_log()[-1]["score"] > 0.7
+    assert not torch.equal(student.head.weight, plain.head.weight)
+
+
+def test_a_finished_run_is_calibrated(face_file: Path, tmp_path: Path) -> None:
+    data = open_face_data(face_file)
+    network = train_classifier(data, tmp_path / "run", OPTIONS, validation=40)
+    temperatures = torch.tensor(read_json(tmp_path / "run" / "temperatures.json"))
+    assert temperatures.shape == (40,)
+    raw = AttributeClassifier(network.config)
+    load_network(Run(tmp_path / "run").state, "averaged.module", raw)
+    torch.testing.assert_close(network.head.weight, raw.head.weight / temperatures[:, None])
+    _, held_out = data.split(40)
+    after = fit_temperatures(
+        predict(network, held_out.images, torch.device("cpu"), bf16=False),
+        torch.tensor(held_out.labels),
+    )
+    inside = (temperatures > 0.11) & (temperatures < 9)
+    torch.testing.assert_close(after[inside], torch.ones(40).double()[inside], rtol=0.02, atol=0)

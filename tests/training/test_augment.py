@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from latentedit.training.augment import affine, colour, flip, translate
+from latentedit.training.augment import affine, blur, colour, erase, flip, translate, widen
+from latentedit.training.utkface import EYES_IN_CHIP, EYES_IN_FRAME
 
 few = settings(max_examples=15)
 
@@ -158,3 +159,41 @@ def test_translation_reaches_its_bounds_both_ways() -> None:
         )
     }
     assert corners == {(y, x) for y in range(2, 7) for x in range(2, 7)}
+
+
+def test_blur_lowers_the_resolution_of_some_and_leaves_the_others() -> None:
+    torch.manual_seed(0)
+    images = torch.rand(64, 3, 16, 16) * 2 - 1
+    changed = blur(images, least=0.4)
+    same = (changed == images).flatten(1).all(1)
+    assert 10 < same.sum() < 54
+    rough, smooth = (x.diff(dim=-1).abs().mean() for x in (images[~same], changed[~same]))
+    assert smooth < rough
+    torch.testing.assert_close(changed.mean((2, 3)), images.mean((2, 3)), rtol=0, atol=0.1)
+
+
+@given(st.integers(0, 50))
+def test_erase_greys_out_one_rectangle_no_larger_than_allowed(seed: int) -> None:
+    torch.manual_seed(seed)
+    hole = erase(torch.ones(20, 3, 20, 20), most=0.4)[:, 0] == 0
+    assert not hole.all((1, 2)).any()
+    assert (~hole.any(2).any(1)).any()
+    for picture in hole[hole.any(2).any(1)]:
+        rows, columns = picture.any(1), picture.any(0)
+        assert torch.equal(picture, rows[:, None] & columns[None])
+        assert rows.sum() <= 9
+        assert columns.sum() <= 9
+
+
+def test_widen_keeps_the_eyes_where_the_frame_has_them() -> None:
+    torch.manual_seed(0)
+    edge = 101
+    chips = torch.zeros(40, 3, edge, edge)
+    eyes = round(EYES_IN_CHIP * edge)
+    chips[:, :, eyes - 2 : eyes + 3, edge // 2 - 2 : edge // 2 + 3] = 1
+    # what fills the frame around the chip may show eyes too, but only above
+    lit = widen(chips)[:, 0, :, edge // 2 - 2 : edge // 2 + 3].sum(2) > 2
+    heights = [float(torch.nonzero(rows).max()) / edge for rows in lit]
+    assert min(heights) == pytest.approx(EYES_IN_CHIP, abs=0.03)
+    assert max(heights) == pytest.approx(EYES_IN_FRAME, abs=0.04)
+    assert sum(height > EYES_IN_CHIP + 0.05 for height in heights) > 10

@@ -16,7 +16,7 @@ from safetensors.numpy import load_file, save_file
 
 from latentedit.attributes import ATTRIBUTES
 from latentedit.errors import LatentEditError
-from latentedit.training.data import FaceData, create_face_data, open_face_data
+from latentedit.training.data import FaceData, Joined, create_face_data, open_face_data
 
 
 def write(path: Path, count: int = 5, resolution: int = 4) -> FaceData:
@@ -193,3 +193,21 @@ def test_a_missing_file_or_a_folder_is_named(tmp_path: Path) -> None:
         open_face_data(tmp_path / "none")
     with pytest.raises(LatentEditError, match=r"cannot read .*: Is a directory"):
         open_face_data(tmp_path)
+
+
+@given(st.lists(st.integers(1, 5), min_size=1, max_size=4), st.integers(0, 99))
+def test_joined_faces_are_read_as_one_array(counts: list[int], seed: int) -> None:
+    random = np.random.RandomState(seed)
+    parts = [random.randint(0, 256, (count, 2, 2, 3)).astype(np.uint8) for count in counts]
+    whole, joined = np.concatenate(parts), Joined(parts)
+    assert len(joined) == len(whole)
+    assert joined.shape == whole.shape
+    rows = random.randint(0, len(whole), 7)
+    assert np.array_equal(joined[rows], whole[rows])
+    assert np.array_equal(Joined([joined, parts[0]])[rows], whole[rows])
+
+
+def test_faces_of_other_sizes_are_not_joined() -> None:
+    parts = [np.zeros((1, edge, edge, 3), np.uint8) for edge in (4, 8)]
+    with pytest.raises(LatentEditError, match="faces of 4 and 8 pixels cannot be used together"):
+        Joined(parts)

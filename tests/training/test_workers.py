@@ -50,11 +50,30 @@ fit(Shade(), Task(), faces, faces, Path(sys.argv[1]), options, network_options={
 """
 
 
-def run(tmp_path: Path, processes: int) -> list[dict[str, float]]:
+GENERATOR = """
+import sys
+from pathlib import Path
+import torch
+from latentedit.training.adversarial import train_generator
+from latentedit.training.data import open_face_data
+from latentedit.training.options import GeneratorOptions
+
+torch.set_num_threads(1)
+options = GeneratorOptions(
+    objective="r1", resolution=8, fmap_max=8, discriminator_fmap_max=8, start=8,
+    total_kimg=2, decay_kimg=0, batch_size=16, device="cpu", bf16=False,
+)
+train_generator(open_face_data(sys.argv[2]), Path(sys.argv[1]), options, validation=40)
+"""
+
+
+def run(
+    tmp_path: Path, processes: int, text: str = SCRIPT, *arguments: str
+) -> list[dict[str, float]]:
     script = tmp_path / "train.py"
-    script.write_text(SCRIPT)
+    script.write_text(text)
     folder = tmp_path / f"run{processes}"
-    command = [sys.executable, str(script), str(folder)]
+    command = [sys.executable, str(script), str(folder), *arguments]
     if processes > 1:
         launch = ["-m", "accelerate.commands.launch", "--cpu", "--num_processes", str(processes)]
         launch += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
@@ -73,6 +92,17 @@ def test_two_processes_reach_the_loss_of_one_at_the_same_global_batch(tmp_path: 
     for first, second in zip(one, two, strict=True):
         assert second["loss"] == pytest.approx(first["loss"], rel=1e-4)
         assert second["score"] == pytest.approx(first["score"], rel=1e-4)
+
+
+def test_a_generator_trained_by_two_processes_reaches_the_same_statistics(
+    face_file: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("accelerate")
+    one, two = (run(tmp_path, count, GENERATOR, str(face_file)) for count in (1, 2))
+    assert [record["images"] for record in one] == [record["images"] for record in two]
+    for first, second in zip(one, two, strict=True):
+        for name in ("real", "fake", "generator_loss", "discriminator_loss"):
+            assert second[name] == pytest.approx(first[name], abs=0.1)
 
 
 def test_alone(monkeypatch: pytest.MonkeyPatch) -> None:
