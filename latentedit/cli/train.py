@@ -200,6 +200,13 @@ def generator(
     ema_kimg: Annotated[
         str, typer.Option(help="Half-lives of the averaged weights; samples show the first.")
     ] = ",".join(f"{kimg:g}" for kimg in GENERATOR.ema_kimg),
+    init: Annotated[
+        Path | None,
+        typer.Option(help="Run or bundle to start from, of this resolution or a smaller one."),
+    ] = None,
+    frozen_kimg: Annotated[
+        float, typer.Option(min=0, help="Let the generator rest for the first so many thousands.")
+    ] = GENERATOR.frozen_kimg,
     save_kimg: Annotated[
         float, typer.Option(min=0.1, help="Save every so many thousands.")
     ] = GENERATOR.save_kimg,
@@ -230,6 +237,7 @@ def generator(
         projected_weight=projected_weight,
         r1_gamma=r1_gamma,
         ema_kimg=_numbers(ema_kimg, "--ema-kimg"),
+        frozen_kimg=frozen_kimg,
         save_kimg=save_kimg,
         seed=seed,
         device=device,
@@ -251,11 +259,34 @@ def generator(
             options,
             validation=validation,
             classifier=_load_classifier(classifier) if classifier else None,
+            init=init,
             command=command_line(),
             resume=resume,
             on_step=on_step,
         )
     print(f"generator trained in {output}; next: latentedit bundle --generator {output}")
+
+
+@app.command()
+def pack(
+    run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="A generator's run.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The folder to write.")],
+) -> None:
+    """Keep a smaller copy of a run, from which training can go on."""
+    from latentedit.files import make_folder
+    from latentedit.training.adversarial import read_options
+    from latentedit.training.runs import Run
+    from latentedit.training.state import pack_state
+
+    run = Run(run_folder)
+    read_options(run)
+    kept = Run(make_folder(output))
+    pack_state(run.state, kept.state)
+    for source, target in ((run.options, kept.options), (run.log, kept.log)):
+        if source.exists():
+            target.write_bytes(source.read_bytes())
+    size = kept.state.stat().st_size / 1e6
+    print(f"{size:.1f} MB in {output}; copy it to runs/ and train on with --resume")
 
 
 def command_line() -> str:

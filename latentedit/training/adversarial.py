@@ -23,7 +23,7 @@ from latentedit.generator import Generator
 from latentedit.hashing import weights_hash
 from latentedit.images import grid, save_image, to_tensor, to_uint8
 from latentedit.layers import downsample, upsample
-from latentedit.pretrained import config_from_json
+from latentedit.pretrained import config_from_json, load_generator
 from latentedit.training.augment import flip
 from latentedit.training.data import FaceData
 from latentedit.training.discriminator import Discriminator
@@ -32,7 +32,15 @@ from latentedit.training.options import OBJECTIVES, GeneratorOptions
 from latentedit.training.projected import ProjectedDiscriminator
 from latentedit.training.runs import Run
 from latentedit.training.schedule import Phase
-from latentedit.training.state import load_network, load_state, save_state
+from latentedit.training.state import (
+    copy_matching,
+    load_network,
+    load_state,
+    read_networks,
+    read_progress,
+    save_state,
+    with_prefix,
+)
 from latentedit.training.workers import Workers
 
 
@@ -83,6 +91,7 @@ def train_generator(
     *,
     validation: int = defaults.VALIDATION,
     classifier: AttributeClassifier | None = None,
+    init: str | Path | None = None,
     command: str = "",
     resume: bool = False,
     on_step: Callable[[Report], None] = lambda report: None,
@@ -94,6 +103,7 @@ def train_generator(
         run_folder: where options, log, samples and state go.
         validation: hold out the last so many faces, for measuring the result.
         classifier: frozen features of the projected objective.
+        init: a run or a bundle to start from, of this resolution or a smaller one.
         command: the command line, for the model's card.
         resume: go on from the last saved state: the same weights, averages, optimisers, phase,
             images seen and random numbers, so a killed run ends as an undisturbed one.
@@ -168,10 +178,12 @@ def train_generator(
         },
     }
     features_hash = weights_hash(classifier) if classifier is not None else None
-    seen, step = 0, 0
+    before, seen, step = 0, 0, 0
+    if init is not None and not resume:
+        before = _start_from(Path(init), parts["networks"], features_hash)
     if resume:
         progress = load_state(run.state, **parts)
-        seen, step = progress["images"], progress["step"]
+        before, seen, step = progress["images_before"], progress["images"], progress["step"]
         if progress["classifier"] != features_hash:
             raise LatentEditError(
                 "this run looked through another classifier: give --classifier the same weights"
@@ -214,11 +226,14 @@ def train_generator(
         generator_optimizer.zero_grad(set_to_none=True)
         generator_loss.backward()
         workers.average_gradients(generator.parameters())
-        generator_optimizer.step()
-
+        rests = seen < options.frozen_kimg * 1000
         seen, step = seen + options.batch_size, step + 1
-        for kimg in options.ema_kimg:
-            _follow(averages[_average(kimg)], generator, kimg, options.batch_size, seen)
+        if not rests:
+            generator_optimizer.step()
+            for kimg in options.ema_kimg:
+                _follow(
+                    averages[_average(kimg)], generator, kimg, options.batch_size, before + seen
+                )
         for name, value in (
             *now.items(),
             ("discriminator_loss", float(loss.detach())),
@@ -254,10 +269,53 @@ def train_generator(
             save_state(
                 run.state,
                 **parts,
-                progress={"images": seen, "step": step, "classifier": features_hash},
+                progress={
+                    "images_before": before,
+                    "images": seen,
+                    "step": step,
+                    "classifier": features_hash,
+                },
             )
         on_step(Report(seen, total, speed, phase, figures))
     return averages[_average(options.ema_kimg[0])]
+
+
+def _start_from(folder: Path, networks: Mapping[str, nn.Module], features_hash: str | None) -> int:
+    """Copy the networks of a run, or the generator of a bundle; return the images they saw.
+
+    Heads that looked through another classifier are left to learn anew.
+
+    Raises:
+        LatentEditError: neither a run nor a bundle, or one of other widths.
+    """
+    generators = [name for name in networks if not name.startswith("objective.")]
+    if (folder / "generator.json").is_file():
+        bundled, card = load_generator(folder)
+        images = int(card.get("images_seen", 0))
+        weights = {
+            f"{name}.{key}": value
+            for name in generators
+            for key, value in bundled.state_dict().items()
+        }
+    else:
+        state = Run(folder).state
+        weights, progress = read_networks(state), read_progress(state)
+        images = progress["images_before"] + progress["images"]
+        if progress["classifier"] != features_hash:
+            weights = {
+                key: value
+                for key, value in weights.items()
+                if not key.startswith("objective.projected.")
+            }
+    for name, network in networks.items():
+        found = with_prefix(weights, name)
+        copied = copy_matching(found, network)
+        if name in generators and not 0 < len(found) == copied:
+            raise LatentEditError(
+                f"{folder} has another resolution, other widths or other averages: give its "
+                "--fmap-base, --fmap-max and --ema-kimg, and no smaller --resolution"
+            )
+    return images
 
 
 def load_generator_run(

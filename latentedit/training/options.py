@@ -37,6 +37,8 @@ class GeneratorOptions:
         r1_gamma: weight of the R1 penalty.
         ema_kimg: half-lives of the averaged weights, one average each; samples are drawn from the
             first, and the best is chosen by measuring.
+        frozen_kimg: the generator rests for the first so many thousands of images, so that new
+            discriminators can catch up with one that was trained before.
         save_kimg: save the state and draw samples every so many thousands.
         seed: of weights, order and noise.
         device: auto, cpu, cuda, mps.
@@ -61,6 +63,7 @@ class GeneratorOptions:
     projected_weight: float = 0.15
     r1_gamma: float = 0.03
     ema_kimg: tuple[float, ...] = (5, 2, 20)
+    frozen_kimg: float = 0
     save_kimg: float = 5
     seed: int = 0
     device: str = "auto"

@@ -84,10 +84,10 @@ def load_state(
     if cuda_state is not None and torch.cuda.is_available():
         torch.cuda.set_rng_state(cuda_state)
     for name, network in networks.items():
-        _load(network, _with_prefix(tensors, name), path)
+        _load(network, with_prefix(tensors, name), path)
     for name, optimizer in optimizers.items():
         slots: dict[int, dict[str, Tensor]] = {}
-        for key, value in _with_prefix(tensors, name).items():
+        for key, value in with_prefix(tensors, name).items():
             index, slot = key.split(".", 1)
             slots.setdefault(int(index), {})[slot] = value
         state = optimizer.state_dict()
@@ -110,6 +110,50 @@ def load_network(path: str | Path, name: str, network: nn.Module) -> dict[str, A
     return progress
 
 
+def copy_matching(tensors: Mapping[str, Tensor], network: nn.Module) -> int:
+    """Copy into a network what has its names and shapes; return how many tensors that were.
+
+    A progressive network of a smaller resolution is so taken over whole: blocks are numbered from
+    4x4 up.
+    """
+    own = network.state_dict()
+    matching = {
+        key: value for key, value in tensors.items() if key in own and own[key].shape == value.shape
+    }
+    network.load_state_dict(matching, strict=False)
+    return len(matching)
+
+
+def read_networks(path: str | Path) -> dict[str, Tensor]:
+    """Return a state file's network weights, ``<name>.<parameter>``.
+
+    Raises:
+        LatentEditError: missing or not a state file.
+    """
+    read_progress(path)
+    with safe_open(str(path), framework="pt") as file:
+        return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+
+
+def pack_state(path: str | Path, output: str | Path) -> None:
+    """Write a smaller copy of a state, from which training goes on, though not to the last bit.
+
+    Averages become float16 and the optimisers' slots bfloat16; networks in training stay float32.
+
+    Raises:
+        LatentEditError: missing, not a state file, or `output` cannot be written.
+    """
+    progress, tensors = read_progress(path), {}
+    for key, value in read_networks(path).items():
+        if value.is_floating_point() and key.startswith("average"):
+            value = value.half()
+        elif value.is_floating_point() and key.split(".")[0].endswith("optimizer"):
+            value = value.bfloat16()
+        tensors[key] = value
+    with atomic_path(output) as temporary:
+        save_file(tensors, temporary, metadata={"progress": json.dumps(progress)})
+
+
 def _load(network: nn.Module, weights: Mapping[str, Tensor], path: str | Path) -> None:
     try:
         network.load_state_dict(weights)
@@ -118,6 +162,7 @@ def _load(network: nn.Module, weights: Mapping[str, Tensor], path: str | Path) -
         raise LatentEditError(f"{path} was made with other options: {detail}") from None
 
 
-def _with_prefix(tensors: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
+def with_prefix(tensors: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
+    """The tensors of one network or optimiser, under their own names."""
     prefix = f"{name}."
     return {key[len(prefix) :]: value for key, value in tensors.items() if key.startswith(prefix)}

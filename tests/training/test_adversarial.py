@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from conftest import run as run_cli
 from PIL import Image
 from safetensors import safe_open
 from torch import Tensor
@@ -16,6 +17,7 @@ from torch import Tensor
 from latentedit.classifier import AttributeClassifier
 from latentedit.errors import LatentEditError
 from latentedit.generator import Generator
+from latentedit.pretrained import save_part
 from latentedit.training import adversarial
 from latentedit.training.adversarial import (
     Report,
@@ -373,6 +375,78 @@ def test_what_is_no_generators_run_is_refused(tmp_path: Path) -> None:
     (tmp_path / "options.json").write_text('{"options": {}}')
     with pytest.raises(LatentEditError, match="is not a training state"):
         load_generator_run(tmp_path)
+
+
+# --- starting from what was trained before ----------------------------------------------------
+
+
+def test_a_run_starts_from_a_smaller_one_whole(data: FaceData, tmp_path: Path) -> None:
+    small = replace(TINY, resolution=8, total_kimg=0.04)
+    train(data, tmp_path / "small", small)
+    rested = replace(TINY, start=16, total_kimg=0.008, frozen_kimg=1)
+    train(data, tmp_path / "large", rested, init=tmp_path / "small")
+    (before, _), (after, _) = (contents(tmp_path / name) for name in ("small", "large"))
+    for name in ("generator.", "average_50."):
+        taken = [key for key in before if key.startswith(name)]
+        assert taken
+        assert all(torch.equal(before[key], after[key]) for key in taken)
+    key = "objective.pixel.blocks.0.dense1.weight"
+    assert not torch.equal(before[key], after[key])  # it learns while the generator rests
+    torch.testing.assert_close(before[key], after[key], rtol=0, atol=0.01)
+    assert after["generator.blocks.2.conv0.weight"].shape[0] == 8
+
+
+def test_a_run_starts_from_a_bundles_generator(data: FaceData, tmp_path: Path) -> None:
+    small = replace(TINY, resolution=8, total_kimg=0.04)
+    network = train(data, tmp_path / "small", small)
+    save_part(tmp_path / "bundle", "generator", network, network.config, {})
+    rested = replace(TINY, start=16, total_kimg=0.008, frozen_kimg=1)
+    train(data, tmp_path / "large", rested, init=tmp_path / "bundle")
+    after, _ = contents(tmp_path / "large")
+    for key, value in network.state_dict().items():
+        assert torch.equal(after[f"generator.{key}"], value)
+        assert torch.equal(after[f"average_50.{key}"], value)
+
+
+def test_heads_that_looked_through_another_classifier_learn_anew(
+    data: FaceData, tmp_path: Path, tiny_classifier: AttributeClassifier
+) -> None:
+    options = replace(TINY, objective="projected", total_kimg=0.04, projected_learning_rate=0.0)
+    train(data, tmp_path / "first", options, classifier=tiny_classifier)
+    first, _ = contents(tmp_path / "first")
+    key = "objective.projected.mix_channels.0.weight"
+    for name, change in (("same", 0.0), ("other", 1.0)):
+        with torch.no_grad():
+            tiny_classifier.head.bias.add_(change)
+        other = replace(options, seed=1)
+        train(data, tmp_path / name, other, classifier=tiny_classifier, init=tmp_path / "first")
+    same, _ = contents(tmp_path / "same")
+    changed, _ = contents(tmp_path / "other")
+    assert torch.equal(first[key], same[key])
+    assert not torch.equal(first[key], changed[key])
+
+
+def test_a_start_that_does_not_fit_is_refused(data: FaceData, tmp_path: Path) -> None:
+    train(data, tmp_path / "run", replace(TINY, total_kimg=0.008))
+    for change in ({"fmap_max": 4}, {"ema_kimg": (3.0,)}, {"resolution": 8}):
+        other = replace(TINY, **change)
+        said = refused(data, tmp_path / "b", other, init=tmp_path / "run")
+        assert "has another resolution, other widths or other averages" in said
+    assert "is not a training state" in refused(data, tmp_path / "b", init=tmp_path)
+
+
+def test_a_packed_run_is_smaller_and_trains_on(data: FaceData, tmp_path: Path) -> None:
+    train(data, tmp_path / "whole", replace(TINY, total_kimg=0.08))
+    run_cli(["train", "pack", str(tmp_path / "whole"), "-o", str(tmp_path / "packed")])
+    sizes = [(tmp_path / name / "state.safetensors").stat().st_size for name in ("whole", "packed")]
+    assert sizes[1] < 0.7 * sizes[0]
+    for name in ("whole", "packed"):
+        train(data, tmp_path / name, TINY, resume=True)
+    (whole, progress), (packed, same) = (contents(tmp_path / name) for name in ("whole", "packed"))
+    assert progress == same
+    for key, value in whole.items():
+        if key.startswith("generator."):
+            torch.testing.assert_close(packed[key], value, rtol=0, atol=0.02)
 
 
 # --- the defaults -----------------------------------------------------------------------------
