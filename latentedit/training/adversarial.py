@@ -183,7 +183,7 @@ def train_generator(
         before = _start_from(Path(init), parts["networks"], features_hash)
     if resume:
         progress = load_state(run.state, **parts)
-        before, seen, step = progress["images_before"], progress["images"], progress["step"]
+        before, seen, step = progress.get("images_before", 0), progress["images"], progress["step"]
         if progress["classifier"] != features_hash:
             raise LatentEditError(
                 "this run looked through another classifier: give --classifier the same weights"
@@ -230,10 +230,8 @@ def train_generator(
         seen, step = seen + options.batch_size, step + 1
         if not rests:
             generator_optimizer.step()
-            for kimg in options.ema_kimg:
-                _follow(
-                    averages[_average(kimg)], generator, kimg, options.batch_size, before + seen
-                )
+            for kimg, average in zip(options.ema_kimg, averages.values(), strict=True):
+                _follow(average, generator, kimg, options.batch_size, before + seen)
         for name, value in (
             *now.items(),
             ("discriminator_loss", float(loss.detach())),
@@ -300,7 +298,7 @@ def _start_from(folder: Path, networks: Mapping[str, nn.Module], features_hash: 
     else:
         state = Run(folder).state
         weights, progress = read_networks(state), read_progress(state)
-        images = progress["images_before"] + progress["images"]
+        images = progress.get("images_before", 0) + progress["images"]
         if progress["classifier"] != features_hash:
             weights = {
                 key: value

@@ -30,7 +30,7 @@ def bundle_generator(
     log = run.read_log()
     card = {
         **_origin(run),
-        "images_seen": progress["images_before"] + progress["images"],
+        "images_seen": progress.get("images_before", 0) + progress["images"],
         **({"ema_kimg": ema_kimg} if ema_kimg is not None else {}),
         "hours": round(_hours(log), 2),
         "last_figures": log[-1] if log else {},
