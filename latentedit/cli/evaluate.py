@@ -14,6 +14,7 @@ from latentedit.errors import LatentEditError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from latentedit.editor import FaceEditor
     from latentedit.training.labelled import LabelledFolder
 
 LabelledOption = Annotated[
@@ -148,6 +149,9 @@ def age_estimator(
         Path | None,
         typer.Option(help="CelebA's folder or file: does the age tell Young from the others?"),
     ] = None,
+    generated: Annotated[
+        int, typer.Option(min=0, help="Compare with an independent estimator on so many samples.")
+    ] = 0,
     plot: Annotated[
         Path | None, typer.Option(help="Draw estimates against ages (.png, .svg, .pdf).")
     ] = None,
@@ -189,11 +193,24 @@ def age_estimator(
         young = seen.labels[:, labels.index("Young")]
         report["young_auc"] = separation(seen.outputs, young)
         report["young_n"] = len(young)
+    if generated:
+        report["generated"] = {"n": generated, "pearson_r": _agreement(editor, generated)}
     _finish(report, output, model, "age" if card else None)
     if plot:
         drawing.plot_ages(plot, found.outputs[:, 0], ages, figures)
     _print_skipped(found.skipped)
     _print_ages(report)
+
+
+def _agreement(editor: FaceEditor, n: int) -> float:
+    """Pearson's r between the bundle's ages of n samples and an independent estimator's."""
+    import numpy as np
+
+    from latentedit.evaluation.independent_age import independent_ages
+
+    first = defaults.EVALUATION_FIRST_SEED
+    images = editor.render(editor.sample(range(first, first + n)))
+    return float(np.corrcoef(editor.age(images), independent_ages(images, _looking))[0, 1])
 
 
 def _labelled(path: Path) -> tuple[LabelledFolder, tuple[str, ...]]:
@@ -302,6 +319,10 @@ def _print_ages(report: Mapping[str, Any]) -> None:
         f"mean absolute error {report['mae']:.2f} years, {report['cs5']:.3f} within 5; "
         f"in the shared frame {wide['mae']:.2f}; {report['skipped']} skipped"
     )
+    if "generated" in report:
+        row = report["generated"]
+        r = f"{row['pearson_r']:.3f}"
+        print(f"against an independent estimator on {row['n']} samples: Pearson's r {r}")
     if "young_auc" in report:
         auc = f"{report['young_auc']:.4f}"
         print(f"Young from not Young, {report['young_n']} CelebA faces: AUC {auc}")
