@@ -24,8 +24,9 @@ from latentedit.stylegan2 import StyleGAN2Config, StyleGAN2Generator
 DEFAULT_BUNDLE = "celeba64"
 
 TERMS = (
-    "Trained on CelebA, which is for non-commercial research only; these weights carry the same "
-    "terms. Do not use them to deceive about, or to identify, real people."
+    "Trained on the faces named under data (CelebA, LFW, UTKFace), which are for non-commercial "
+    "research only; these weights carry the same terms. Do not use them to deceive about, or to "
+    "identify, real people."
 )
 
 _PACKAGE = Path(__file__).parent
