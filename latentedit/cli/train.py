@@ -197,6 +197,10 @@ def generator(
     r1_gamma: Annotated[
         float, typer.Option(min=0, help="Weight of the R1 penalty.")
     ] = GENERATOR.r1_gamma,
+    augment: Annotated[
+        bool | None,
+        typer.Option(help="Differentiable augmentation [default: only projected]."),
+    ] = GENERATOR.augment,
     ema_kimg: Annotated[
         str, typer.Option(help="Half-lives of the averaged weights; samples show the first.")
     ] = ",".join(f"{kimg:g}" for kimg in GENERATOR.ema_kimg),
@@ -236,6 +240,7 @@ def generator(
         discriminator_learning_rate=discriminator_learning_rate,
         projected_weight=projected_weight,
         r1_gamma=r1_gamma,
+        augment=augment,
         ema_kimg=_numbers(ema_kimg, "--ema-kimg"),
         frozen_kimg=frozen_kimg,
         save_kimg=save_kimg,

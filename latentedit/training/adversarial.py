@@ -63,9 +63,9 @@ def build_objective(options: GeneratorOptions, classifier: AttributeClassifier |
     """
     pixel = Discriminator(options.discriminator)
     if options.objective == "wgan-gp":
-        return WassersteinGP(pixel)
+        return WassersteinGP(pixel, augment=options.augments)
     if options.objective == "r1":
-        return NonSaturatingR1(pixel, options.r1_gamma)
+        return NonSaturatingR1(pixel, options.r1_gamma, augment=options.augments)
     if options.objective != "projected":
         raise LatentEditError(
             f"unknown objective {options.objective!r}: choose from {', '.join(OBJECTIVES)}"
@@ -81,6 +81,7 @@ def build_objective(options: GeneratorOptions, classifier: AttributeClassifier |
         projected,
         NonSaturatingR1(pixel, options.r1_gamma),
         weight=options.projected_weight,
+        augment=options.augments,
     )
 
 

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from latentedit.classifier import AttributeClassifier
-from latentedit.training.augment import translate
+from latentedit.training.augment import cutout, translate
 from latentedit.training.discriminator import Discriminator
 from latentedit.training.projected import ProjectedDiscriminator
 
@@ -53,15 +53,23 @@ class Objective(Protocol):
 
 
 class WassersteinGP:
-    """WGAN-GP (Gulrajani et al. 2017) with the drift term of Karras et al. 2018, app. A.1."""
+    """WGAN-GP (Gulrajani et al. 2017) with the drift term of Karras et al. 2018, app. A.1.
 
-    def __init__(self, discriminator: Discriminator, penalty: float = 10.0) -> None:
+    Args:
+        penalty: weight of the gradient penalty.
+        augment: look at moved and partly covered pictures (DiffAugment, Zhao et al. 2020).
+    """
+
+    def __init__(
+        self, discriminator: Discriminator, penalty: float = 10.0, *, augment: bool = False
+    ) -> None:
         self.networks = nn.ModuleDict({"pixel": discriminator})
         self.discriminator = discriminator
         self.penalty = penalty
+        self.augment = augment
 
     def look(self, images: Tensor) -> Look:
-        return Look(images)
+        return Look(cutout(translate(images)) if self.augment else images)
 
     def discriminator_loss(
         self, real: Look, fake: Look, alpha: float, step: int
@@ -87,16 +95,25 @@ class NonSaturatingR1:
     Args:
         gamma: weight of the penalty; half of it times the squared gradient at real pictures.
         every: the penalty is taken every so many steps, times that number (Karras et al. 2020).
+        augment: look at moved and partly covered pictures (DiffAugment, Zhao et al. 2020).
     """
 
-    def __init__(self, discriminator: Discriminator, gamma: float = 1.0, every: int = 16) -> None:
+    def __init__(
+        self,
+        discriminator: Discriminator,
+        gamma: float = 1.0,
+        every: int = 16,
+        *,
+        augment: bool = False,
+    ) -> None:
         self.networks = nn.ModuleDict({"pixel": discriminator})
         self.discriminator = discriminator
         self.gamma = gamma
         self.every = every
+        self.augment = augment
 
     def look(self, images: Tensor) -> Look:
-        return Look(images)
+        return Look(cutout(translate(images)) if self.augment else images)
 
     def discriminator_loss(
         self, real: Look, fake: Look, alpha: float, step: int
@@ -129,6 +146,7 @@ class Projected:
         projected: discriminator on its features.
         pixel: the objective of the pixel discriminator.
         weight: of the projected losses.
+        augment: let the features see moved pictures.
     """
 
     def __init__(
@@ -137,16 +155,20 @@ class Projected:
         projected: ProjectedDiscriminator,
         pixel: NonSaturatingR1,
         weight: float = 1.0,
+        *,
+        augment: bool = True,
     ) -> None:
         self.networks = nn.ModuleDict({"pixel": pixel.discriminator, "projected": projected})
         self.classifier = classifier.eval().requires_grad_(False)
         self.projected = projected
         self.pixel = pixel
         self.weight = weight
+        self.augment = augment
 
     def look(self, images: Tensor) -> Look:
         size = min(max(32, images.shape[-1]), self.classifier.config.resolution)
-        stages = self.classifier.features(translate(images), size)
+        seen = translate(images) if self.augment else images
+        stages = self.classifier.features(seen, size)
         return Look(images, self.projected.mix(stages))
 
     def discriminator_loss(

@@ -35,6 +35,9 @@ class GeneratorOptions:
         projected_learning_rate: Adam's, for the heads of the projected discriminator.
         projected_weight: of the projected discriminator's losses beside the pixel one's.
         r1_gamma: weight of the R1 penalty.
+        augment: differentiable augmentation before the discriminators: translation before frozen
+            features, translation and cutout before pixel discriminators. By default only the
+            projected objective has it.
         ema_kimg: half-lives of the averaged weights, one average each; samples are drawn from the
             first, and the best is chosen by measuring.
         frozen_kimg: the generator rests for the first so many thousands of images, so that new
@@ -62,12 +65,18 @@ class GeneratorOptions:
     projected_learning_rate: float = 1e-3
     projected_weight: float = 0.15
     r1_gamma: float = 0.03
+    augment: bool | None = None
     ema_kimg: tuple[float, ...] = (5, 2, 20)
     frozen_kimg: float = 0
     save_kimg: float = 5
     seed: int = 0
     device: str = "auto"
     bf16: bool = True
+
+    @property
+    def augments(self) -> bool:
+        """Whether discriminators see augmented pictures."""
+        return self.objective == "projected" if self.augment is None else self.augment
 
     @property
     def generator(self) -> GeneratorConfig:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from latentedit.training.augment import affine, blur, colour, erase, flip, translate, widen
+from latentedit.training.augment import affine, blur, colour, cutout, erase, flip, translate, widen
 from latentedit.training.utkface import EYES_IN_CHIP, EYES_IN_FRAME
 
 few = settings(max_examples=15)
@@ -197,3 +197,12 @@ def test_widen_keeps_the_eyes_where_the_frame_has_them() -> None:
     assert min(heights) == pytest.approx(EYES_IN_CHIP, abs=0.03)
     assert max(heights) == pytest.approx(EYES_IN_FRAME, abs=0.04)
     assert sum(height > EYES_IN_CHIP + 0.05 for height in heights) > 10
+
+
+@given(st.integers(0, 50))
+def test_cutout_covers_one_square_of_half_the_edge_at_most(seed: int) -> None:
+    torch.manual_seed(seed)
+    hole = cutout(torch.ones(20, 3, 16, 16))[:, 0] == 0
+    rows, columns = hole.any(2).sum(1), hole.any(1).sum(1)
+    assert ((rows >= 4) & (rows <= 8) & (columns >= 4) & (columns <= 8)).all()
+    assert torch.equal(hole.sum((1, 2)), rows * columns)
