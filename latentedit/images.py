@@ -6,7 +6,7 @@ import io
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -108,18 +108,63 @@ def save_image(
             raise LatentEditError(f"cannot save {path} ({error}): save as .png or .jpg") from None
 
 
-def read_metadata(path: str | Path) -> dict[str, str]:
+def read_metadata(
+    file: str | Path | BinaryIO, *, max_pixels: int = MAX_PIXELS
+) -> dict[str, str]:
     """Return the text chunks of a PNG.
 
+    Args:
+        file: a path, or an open file.
+        max_pixels: refuse larger ones before decoding (decompression bombs).
+
     Raises:
-        LatentEditError: the file cannot be read as an image.
+        LatentEditError: the file cannot be read as an image, or is too large.
     """
+    named = isinstance(file, str | Path)
     try:
-        with Image.open(path) as image:
-            image.load()
-            return {key: str(value) for key, value in getattr(image, "text", {}).items()}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(file) as image:
+                if image.width * image.height > max_pixels:
+                    raise ValueError(f"more than {max_pixels:,} pixels")
+                image.load()
+                return {key: str(value) for key, value in getattr(image, "text", {}).items()}
     except Exception as error:  # decoders raise many types on damaged files
-        raise LatentEditError(f"cannot read {path}: {error}") from None
+        name = f"{file}: {error}" if named else "the picture: it is damaged, cut short or too large"
+        raise LatentEditError(f"cannot read {name}") from None
+
+
+def save_animation(
+    path: str | Path, frames: UInt8Array, *, edge: int = 256, milliseconds: int = 120
+) -> None:
+    """Write uint8 [F, H, W, 3] as a GIF that runs there and back for ever.
+
+    Args:
+        edge: smaller pictures are enlarged to this.
+        milliseconds: that each frame stands; the first and the last stand six times as long.
+
+    Raises:
+        LatentEditError: another ending than .gif, or the path cannot be written.
+    """
+    path = Path(path)
+    if path.suffix.lower() != ".gif":
+        raise LatentEditError(f"cannot save {path}: end its name in .gif")
+    size = max(edge, frames.shape[1])
+    pictures = [
+        Image.fromarray(frame).resize((size, size), Image.Resampling.BICUBIC) for frame in frames
+    ]
+    times = [milliseconds] * len(pictures)
+    times[0] = times[-1] = 6 * milliseconds
+    there_and_back = [*pictures, *pictures[-2:0:-1]]
+    with atomic_path(path) as temporary:
+        there_and_back[0].save(
+            temporary,
+            format="GIF",
+            save_all=True,
+            append_images=there_and_back[1:],
+            duration=[*times, *times[-2:0:-1]],
+            loop=0,
+        )
 
 
 CELEBA_SIZE = (178, 218)

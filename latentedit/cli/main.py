@@ -13,6 +13,7 @@ from latentedit.cli import (
     boundaries_npy,
     bundle,
     convert,
+    demo,
     evaluate,
     faces,
     models,
@@ -36,6 +37,7 @@ app = typer.Typer(
 app.command("edit")(faces.edit)
 app.command("sample")(faces.sample)
 app.command("label")(faces.label)
+app.command("demo")(demo.demo)
 app.add_typer(prepare.app, name="prepare")
 app.add_typer(train.app, name="train")
 app.command("bundle")(bundle.bundle)

@@ -1,0 +1,36 @@
+"""`latentedit demo`: the slider page."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from latentedit.cli.faces import ModelOption
+from latentedit.errors import LatentEditError
+
+
+def demo(
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; 0.0.0.0 lets the whole network in.")
+    ] = "127.0.0.1",
+    port: Annotated[
+        int | None,
+        typer.Option(min=1, max=65535, help="Port [default: the first free one from 7860]"),
+    ] = None,
+    share: Annotated[
+        bool, typer.Option("--share", help="Also open a public link through Gradio's servers.")
+    ] = False,
+    open_browser: Annotated[bool, typer.Option(help="Show the page in the browser.")] = True,
+    model: ModelOption = None,
+) -> None:
+    """Edit faces with sliders, in the browser."""
+    try:
+        from latentedit.demo.server import serve
+    except ModuleNotFoundError as error:
+        if error.name != "gradio":
+            raise
+        raise LatentEditError("the demo needs Gradio: pip install 'latentedit[demo]'") from None
+    from latentedit.editor import FaceEditor
+
+    serve(FaceEditor.load(model), host=host, port=port, share=share, open_browser=open_browser)

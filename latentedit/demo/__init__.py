@@ -1,0 +1,1 @@
+"""The slider demo: `latentedit demo`. Only `page` and `server` know Gradio."""

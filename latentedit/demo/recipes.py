@@ -1,0 +1,180 @@
+"""Views as edit recipes, and recipes and saved pictures as views again."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from latentedit.demo.controls import Control
+from latentedit.demo.session import View, checked_steps, with_seed
+from latentedit.editing import EditRecipe, displacement
+from latentedit.editor import FaceEditor
+from latentedit.errors import LatentEditError
+from latentedit.images import read_metadata
+from latentedit.projection import discounted_direction
+from latentedit.strips import RECIPE_KEY
+
+MAX_UPLOAD_BYTES = 4_000_000
+MAX_UPLOAD_PIXELS = 16_000_000
+
+_PNG = b"\x89PNG\r\n\x1a\n"
+
+
+def recipe_of(editor: FaceEditor, view: View) -> EditRecipe:
+    """Return the edit that a view shows.
+
+    Raises:
+        LatentEditError: no slider is moved.
+    """
+    hold = "auto" if view.auto else "none"
+    recipe = editor.recipe(view.steps, hold, seeds=[view.seed])
+    locks = {name: view.strictness for name in view.locks if name not in view.steps}
+    given = view.given or {}
+    holds = {
+        name: {held: g for held, g in given[name].items() if held not in view.steps}
+        if name in given
+        else {**held, **locks}
+        for name, held in recipe.holds.items()
+    }
+    return replace(recipe, holds=holds)
+
+
+def latent_of(editor: FaceEditor, view: View) -> NDArray[np.float32]:
+    """Return the latent that a view shows, float32 [1, D].
+
+    Raises:
+        LatentEditError: locks that leave nothing of a move.
+    """
+    z = editor.sample([view.seed])
+    return editor.apply(recipe_of(editor, view), z) if view.steps else z
+
+
+def recipe_json(editor: FaceEditor, view: View) -> str:
+    """Return what a saved picture carries: the recipe, or where the unedited face comes from."""
+    if view.steps:
+        return recipe_of(editor, view).to_json()
+    origin = {"model": editor.name, "generator_hash": editor.generator_hash, "seeds": [view.seed]}
+    return json.dumps({"sample": origin})
+
+
+def view_of(editor: FaceEditor, controls: Mapping[str, Control], data: bytes) -> View:
+    """Return the view that a saved picture or a recipe shows; the first face, where of several.
+
+    Args:
+        editor: the model that the page runs.
+        controls: its sliders.
+        data: a PNG made here or by `latentedit edit` or `sample`, or a recipe's JSON.
+
+    Raises:
+        LatentEditError: anything else, another model's, or steps that are far out of range.
+    """
+    text = _recipe_text(data)
+    origin = _sample(text)
+    if origin is not None:
+        _check_model(editor, origin.get("generator_hash"), origin.get("model"))
+        seeds = origin.get("seeds")
+        if not isinstance(seeds, list) or not seeds:
+            raise LatentEditError("this picture does not say which face it shows")
+        return with_seed(View(0), seeds[0], keep=False)
+    recipe = EditRecipe.from_json(text)
+    _check_model(editor, recipe.generator_hash, recipe.model)
+    if not recipe.seeds:
+        raise LatentEditError("this edit was made of a latent file, not of a seed: use its seed")
+    _check_names(editor, recipe)
+    view = View(recipe.seeds[0], steps=checked_steps(_steps(editor, recipe), controls))
+    return _with_holds(editor, controls, view, recipe)
+
+
+def _recipe_text(data: bytes) -> str:
+    if len(data) > MAX_UPLOAD_BYTES:
+        raise LatentEditError(
+            f"this file has more than {MAX_UPLOAD_BYTES // 1_000_000} MB: no picture or recipe "
+            "saved here is that large"
+        )
+    if data.startswith(_PNG):
+        text = read_metadata(io.BytesIO(data), max_pixels=MAX_UPLOAD_PIXELS).get(RECIPE_KEY)
+        if text is None:
+            raise LatentEditError("this picture carries no recipe: open one that was saved here")
+        return text
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = ""
+    if not text.lstrip().startswith("{"):
+        raise LatentEditError(
+            "this is neither a PNG with a recipe nor a recipe's JSON: open a file saved here"
+        )
+    return text
+
+
+def _sample(text: str) -> dict[str, Any] | None:
+    """The origin of an unedited picture, or None where the text is something else."""
+    try:
+        values = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(values, dict) or values.keys() != {"sample"}:
+        return None
+    return values["sample"] if isinstance(values["sample"], dict) else {}
+
+
+def _check_model(editor: FaceEditor, generator_hash: Any, model: Any) -> None:
+    if generator_hash != editor.generator_hash:
+        raise LatentEditError(
+            f"this was made with another model, {str(model)[:40]}: the page runs {editor.name}"
+        )
+
+
+def _check_names(editor: FaceEditor, recipe: EditRecipe) -> None:
+    known = editor.boundaries.names
+    for name in (*recipe.edited, *(held for holds in recipe.holds.values() for held in holds)):
+        if name not in known:
+            raise LatentEditError(f"the recipe names {name[:40]!r}, unknown to {editor.name}")
+
+
+def _steps(editor: FaceEditor, recipe: EditRecipe) -> dict[str, float]:
+    """The recipe in steps alone: distances to reach become the steps that reach them."""
+    if not recipe.to:
+        return recipe.steps
+    assert recipe.seeds
+    z = editor.sample(recipe.seeds[:1])
+    moved = displacement(editor.boundaries, z, recipe)[0]
+    directions = np.stack(
+        [
+            discounted_direction(editor.boundaries, name, recipe.holds[name]).vector
+            for name in recipe.edited
+        ]
+    )  # [E, D]
+    steps = np.linalg.lstsq(directions.T, moved, rcond=None)[0]
+    return dict(zip(recipe.edited, steps.tolist(), strict=True))
+
+
+def _with_holds(
+    editor: FaceEditor, controls: Mapping[str, Control], view: View, recipe: EditRecipe
+) -> View:
+    """The view with the recipe's holds: as locks where they say it exactly, else as given."""
+    for auto in (True, False):
+        plain = recipe_of(editor, replace(view, auto=auto)).holds
+        extra = {
+            held: discount
+            for name, holds in recipe.holds.items()
+            for held, discount in holds.items()
+            if plain[name].get(held) != discount
+        }
+        if len(set(extra.values())) > 1:
+            continue
+        locked = replace(
+            view,
+            auto=auto,
+            locks=tuple(name for name in controls if name in extra),
+            strictness=next(iter(extra.values()), 1.0),
+        )
+        if recipe_of(editor, locked).holds == recipe.holds:
+            return locked
+    return replace(view, given=recipe.holds)

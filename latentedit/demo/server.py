@@ -1,0 +1,254 @@
+"""The page as a Gradio app, and its server. Everything that is decided is decided in `studio`."""
+
+from __future__ import annotations
+
+import logging
+import os
+from importlib.resources import files
+from typing import Any
+
+import gradio as gr
+from starlette.middleware import Middleware
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from latentedit.demo.comparison import draw
+from latentedit.demo.controls import Control
+from latentedit.demo.recipes import MAX_UPLOAD_BYTES
+from latentedit.demo.session import Session
+from latentedit.demo.studio import Reply, Studio
+from latentedit.editor import FaceEditor
+from latentedit.errors import LatentEditError
+
+MAX_BODY = 2 * MAX_UPLOAD_BYTES
+"""Bytes of a request's body; an uploaded file comes in base64, a third larger."""
+
+CLOSED = ("/upload", "/file=", "/file/", "/proxy=", "/component_server", "/stream", "/deep_link")
+"""Gradio's routes that read or write files, or fetch from elsewhere: the page uses none."""
+
+FONT = [gr.themes.Font("system-ui"), gr.themes.Font("sans-serif")]
+
+TOP = """
+<div class="le-top"><h1>latentedit</h1><p>Move a slider, and a face that nobody has changes.</p>
+<button type="button" aria-pressed="false">Dark</button></div>
+"""
+
+TOP_SCRIPT = """
+const button = element.querySelector("button");
+const kept = localStorage.getItem("latentedit-theme");
+const show = (dark) => {
+  document.body.classList.toggle("dark", dark);
+  button.textContent = dark ? "Light" : "Dark";
+  button.setAttribute("aria-label", dark ? "Light colours" : "Dark colours");
+};
+show(kept ? kept === "dark" : document.body.classList.contains("dark")
+  || matchMedia("(prefers-color-scheme: dark)").matches);
+button.addEventListener("click", () => {
+  const dark = !document.body.classList.contains("dark");
+  localStorage.setItem("latentedit-theme", dark ? "dark" : "light");
+  show(dark);
+});
+"""
+
+
+def build(studio: Studio) -> gr.Blocks:
+    """Return the page of one model; each visitor gets a session of their own."""
+
+    def act(session: Session, request: Any) -> tuple[Session, Reply]:
+        try:
+            session, reply = studio.act(session, request)
+        except Exception:  # the user's work stays; the reason is for the terminal
+            logging.getLogger(__name__).exception("a request of the page failed")
+            reply = {"message": "Something went wrong here, and nothing was changed."}
+        serial = request.get("serial") if isinstance(request, dict) else None
+        return session, {**reply, "reply": True, "serial": serial if type(serial) is int else None}
+
+    def start() -> tuple[Session, Reply]:
+        return act(studio.new_session(), {"do": "start"})
+
+    with gr.Blocks(title="latentedit", analytics_enabled=False, fill_width=True) as blocks:
+        session = gr.State(studio.new_session())
+        gr.HTML(TOP, js_on_load=TOP_SCRIPT, apply_default_css=False)
+        with gr.Tabs():
+            with gr.Tab("Edit"):
+                page = gr.HTML(
+                    html_template=_asset("page.html"),
+                    js_on_load=_asset("page.js"),
+                    apply_default_css=False,
+                )
+            with gr.Tab("Compare") as compare_tab:
+                _build_comparison(studio, session, compare_tab)
+        page.act(
+            act,
+            [session, page],
+            [session, page],
+            api_name="act",
+            show_progress="hidden",
+            trigger_mode="multiple",  # page.js drops what is stale
+            concurrency_id="model",
+        )
+        blocks.load(
+            start, None, [session, page], api_name="start", show_progress="hidden",
+            concurrency_id="model",
+        )
+    return blocks
+
+
+def _build_comparison(studio: Studio, session: gr.State, tab: gr.Tab) -> None:
+    """One attribute, the same step, with no locks and with automatic ones."""
+    controls = studio.controls
+    first = "Young" if "Young" in controls else next(iter(controls))
+
+    def amount(name: str) -> gr.Slider:
+        control = controls[name]
+        low, high = _ends(control)
+        return gr.Slider(
+            low, high, value=round(0.7 * high, 2) or low, step=0.05, label="How far",
+            info=f"left: {control.left}, right: {control.right}", interactive=True,
+        )
+
+    def compare(session: Session, name: Any, value: Any) -> str:
+        try:
+            flipped = name in controls and controls[name].flipped
+            step = -value if flipped and isinstance(value, int | float) else value
+            seed = session.view.seed
+            return draw(seed, *studio.compare(seed, name, step))
+        except LatentEditError as error:
+            return f"<p>{error}</p>"
+
+    gr.Markdown(
+        "The same face and the same step twice: once with nothing held, once with the holds that "
+        "are stored with the model. Pick the face in the tab Edit."
+    )
+    with gr.Row():
+        choices = [(control.label, name) for name, control in controls.items()]
+        attribute = gr.Dropdown(choices, value=first, label="What moves")
+        how_far = amount(first)
+    result = gr.HTML(apply_default_css=False)
+    options: dict[str, Any] = {
+        "fn": compare, "inputs": [session, attribute, how_far], "outputs": result,
+        "show_progress": "hidden", "concurrency_id": "model", "trigger_mode": "always_last",
+        "api_visibility": "private",
+    }
+    tab.select(**options)
+    how_far.change(**options)
+    attribute.change(amount, attribute, how_far, show_progress="hidden", api_visibility="private").then(
+        **options
+    )
+
+
+def _ends(control: Control) -> tuple[float, float]:
+    """Values at the left and right end of a slider."""
+    return (-control.high, -control.low) if control.flipped else (control.low, control.high)
+
+
+def _asset(name: str) -> str:
+    return files(__package__).joinpath("assets", name).read_text(encoding="utf-8")
+
+
+def _theme() -> gr.themes.Base:
+    theme = gr.themes.Base(
+        primary_hue=gr.themes.colors.teal,
+        neutral_hue=gr.themes.colors.stone,
+        font=FONT,
+        font_mono=[gr.themes.Font("ui-monospace"), gr.themes.Font("monospace")],
+    )
+    return theme.set(
+        body_background_fill="#f6f4f1",
+        body_background_fill_dark="#141312",
+        body_text_color_subdued="#6b645c",
+        body_text_color_subdued_dark="#b3aca4",
+        block_background_fill="#ffffff",
+        block_background_fill_dark="#201e1c",
+        background_fill_secondary="#efece7",
+        background_fill_secondary_dark="#2b2825",
+        border_color_primary="#e0dbd3",
+        border_color_primary_dark="#3b3733",
+        color_accent="#0f766e",
+        color_accent_soft="#e2f2ef",
+        color_accent_soft_dark="#173532",
+    )
+
+
+class Gate:
+    """Refuses requests that no page of ours makes: large bodies, and routes for files.
+
+    Pictures and recipes travel inside requests and replies and never lie on the server's disk, so
+    nobody can ask for another's.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        path = scope["path"].removeprefix("/gradio_api")
+        if path.startswith(CLOSED):
+            await PlainTextResponse("not here", status_code=403)(scope, receive, send)
+            return
+        length = dict(scope["headers"]).get(b"content-length", b"0")
+        if not length.isdigit() or int(length) > MAX_BODY:
+            await PlainTextResponse("too large", status_code=413)(scope, receive, send)
+            return
+        left = MAX_BODY
+
+        async def counted() -> Message:
+            nonlocal left
+            message = await receive()
+            left -= len(message.get("body", b""))
+            if left < 0:
+                return {"type": "http.disconnect"}
+            return message
+
+        await self.app(scope, counted, send)
+
+
+def serve(
+    editor: FaceEditor,
+    *,
+    host: str = "127.0.0.1",
+    port: int | None = None,
+    share: bool = False,
+    open_browser: bool = False,
+    wait: bool = True,
+) -> gr.Blocks:
+    """Serve the page.
+
+    Args:
+        editor: with classifier and boundaries.
+        host: the address to listen on; by default this machine alone can reach it.
+        port: by default the first free one from 7860.
+        share: also open a public link through Gradio's servers.
+        open_browser: show the page.
+        wait: until Ctrl-C; otherwise return at once (`blocks.close()` ends it).
+
+    Raises:
+        LatentEditError: a model without classifier or boundaries, or the port is taken.
+    """
+    blocks = build(Studio(editor))
+    os.environ.pop("GRADIO_ALLOWED_PATHS", None)  # would open folders of this machine to visitors
+    try:
+        blocks.launch(
+            server_name=host,
+            server_port=port,
+            share=share,
+            inbrowser=open_browser,
+            prevent_thread_lock=not wait,
+            quiet=not wait,
+            theme=_theme(),
+            head=f"<style>{_asset('page.css')}</style>",  # css= rewrites selectors
+            footer_links=[],
+            run_history=False,
+            enable_monitoring=False,
+            allowed_paths=[],
+            max_file_size=MAX_UPLOAD_BYTES,
+            ssr_mode=False,
+            pwa=False,
+            mcp_server=False,
+            app_kwargs={"middleware": [Middleware(Gate)]},
+        )
+    except OSError as error:
+        raise LatentEditError(f"cannot listen on {host}: {error}; give another --port") from None
+    return blocks

@@ -1,0 +1,155 @@
+"""One user's moves: what is shown, and the way back and forward. Plain immutable values."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from numbers import Real
+from typing import Any
+
+from latentedit.demo.controls import Control
+from latentedit.errors import LatentEditError
+from latentedit.latents import MAX_SEED
+
+MAX_HISTORY = 200
+"""Moves that can be undone."""
+
+
+@dataclass(frozen=True)
+class View:
+    """What is on the page: a face, its sliders and its locks.
+
+    Attributes:
+        seed: of the original face.
+        steps: slider values in latent units by attribute; what is not here stands at 0.
+        auto: whether the holds stored with the boundaries apply.
+        locks: attributes that must not change, besides.
+        strictness: discount of the locks, 0 (free) to 1 (held fully).
+        given: holds of an opened recipe that locks cannot express, by edited attribute; None once
+            a lock was touched.
+    """
+
+    seed: int
+    steps: Mapping[str, float] = field(default_factory=dict)
+    auto: bool = True
+    locks: tuple[str, ...] = ()
+    strictness: float = 1.0
+    given: Mapping[str, Mapping[str, float]] | None = None
+
+
+@dataclass(frozen=True)
+class Session:
+    """All views of one user, the current one among them.
+
+    Attributes:
+        views: oldest first, never empty.
+        position: index of the current one.
+    """
+
+    views: tuple[View, ...]
+    position: int = 0
+
+    @property
+    def view(self) -> View:
+        """The current view."""
+        return self.views[self.position]
+
+    @property
+    def can_undo(self) -> bool:
+        """Whether there is a view before this one."""
+        return self.position > 0
+
+    @property
+    def can_redo(self) -> bool:
+        """Whether there is a view after this one."""
+        return self.position < len(self.views) - 1
+
+    def push(self, view: View) -> Session:
+        """Go on to a new view; what was undone before is forgotten. The same view is no move."""
+        if view == self.view:
+            return self
+        views = (*self.views[: self.position + 1], view)[-MAX_HISTORY:]
+        return Session(views, len(views) - 1)
+
+    def undo(self) -> Session:
+        """Go one view back, where there is one."""
+        return replace(self, position=max(self.position - 1, 0))
+
+    def redo(self) -> Session:
+        """Go one view forward, where there is one."""
+        return replace(self, position=min(self.position + 1, len(self.views) - 1))
+
+
+def moved(view: View, request: Mapping[str, Any], controls: Mapping[str, Control]) -> View:
+    """Return the view that a request from the page asks for: its steps and its locks.
+
+    The page is not trusted: everything in the request is checked.
+
+    Args:
+        view: the current one; the face stays.
+        request: ``steps`` {attribute: number}, and optionally ``auto`` (bool), ``locks`` [names]
+            and ``strictness`` (0 to 1).
+        controls: the model's sliders.
+
+    Raises:
+        LatentEditError: anything else.
+    """
+    steps = request.get("steps")
+    auto = request.get("auto", view.auto)
+    locks = request.get("locks", list(view.locks))
+    if not isinstance(steps, dict) or not isinstance(auto, bool) or not isinstance(locks, list):
+        raise LatentEditError("the page sent something unreadable: reload it")
+    if not all(isinstance(name, str) and name in controls for name in locks):
+        raise LatentEditError("a lock is on an attribute that this model does not know: reload")
+    changed = replace(
+        view,
+        steps=checked_steps(steps, controls),
+        auto=auto,
+        locks=tuple(name for name in controls if name in locks),
+        strictness=_number(request.get("strictness", view.strictness), 0, 1, "strictness"),
+    )
+    touched = (view.auto, view.locks, view.strictness) != (
+        changed.auto,
+        changed.locks,
+        changed.strictness,
+    )
+    return replace(changed, given=None) if touched else changed
+
+
+def with_seed(view: View, seed: Any, *, keep: bool) -> View:
+    """Return the view of another face, with the sliders kept or back at 0; locks stay.
+
+    Raises:
+        LatentEditError: not a seed.
+    """
+    number = _number(seed, 0, MAX_SEED, "a seed")
+    if number != int(number):
+        raise LatentEditError("a seed is a whole number")
+    if keep:
+        return replace(view, seed=int(number))
+    return replace(view, seed=int(number), steps={}, given=None)
+
+
+def checked_steps(steps: Mapping[Any, Any], controls: Mapping[str, Control]) -> dict[str, float]:
+    """Return the steps that are not 0, in the order of the page.
+
+    Raises:
+        LatentEditError: an attribute without a slider, no number, or one that is far out of range.
+    """
+    unknown = [name for name in steps if name not in controls]
+    if unknown:
+        raise LatentEditError(f"this model has no slider for {str(unknown[0])[:40]!r}")
+    return {
+        name: value
+        for name, control in controls.items()
+        if name in steps
+        and (value := _number(steps[name], -control.limit, control.limit, control.label))
+    }
+
+
+def _number(value: Any, low: float, high: float, what: str) -> float:
+    number: Any = value if isinstance(value, Real) and not isinstance(value, bool) else math.nan
+    if low <= number <= high:
+        return float(number)
+    raise LatentEditError(f"{what} must be a number from {low:.4g} to {high:.4g}")

@@ -1,0 +1,123 @@
+"""What an edit changed and what stood in its way, in plain words. No Gradio, no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from latentedit.boundaries import Boundaries
+from latentedit.demo.controls import Control, in_words
+from latentedit.demo.session import View
+from latentedit.editing import EditRecipe
+from latentedit.projection import discounted_direction
+
+NOTICEABLE = 0.05
+"""Change of a probability that is worth a word."""
+
+MAX_OTHERS = 5
+"""Most attributes listed that changed without being asked to."""
+
+FIGHTING = 0.6
+"""Share of a move that is left by the locks, below which they are said to fight it."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """How the probability of one trait changed.
+
+    Attributes:
+        trait: in plain words.
+        before, after: probabilities.
+        words: the same in words, before and after.
+        asked: whether its slider was moved.
+    """
+
+    trait: str
+    before: float
+    after: float
+    words: tuple[str, str]
+    asked: bool
+
+
+def find_changes(
+    controls: Mapping[str, Control],
+    before: Mapping[str, float],
+    after: Mapping[str, float],
+    asked: Iterable[str],
+) -> list[Change]:
+    """Return all that was asked for, then what else changed noticeably, the largest first.
+
+    Args:
+        controls: words for the attributes.
+        before, after: probabilities by attribute.
+        asked: attributes whose sliders were moved.
+    """
+    asked = set(asked)
+    changes = []
+    for name in before.keys() & controls.keys():
+        control = controls[name]
+        old, new = control.probability(before[name]), control.probability(after[name])
+        words = (in_words(old), in_words(new))
+        changes.append(Change(control.trait, old, new, words, name in asked))
+    changes.sort(key=lambda change: (-abs(change.after - change.before), change.trait))
+    others = [
+        change
+        for change in changes
+        if not change.asked and abs(change.after - change.before) >= NOTICEABLE
+    ]
+    return [change for change in changes if change.asked] + others[:MAX_OTHERS]
+
+
+def tell(changes: list[Change], years: tuple[float, float] | None) -> str:
+    """Say what changed in sentences, for those who do not look at bars."""
+    sentences = []
+    if years is not None:
+        sentences.append(f"Estimated age: {years[0]:.0f}, now {years[1]:.0f}.")
+    for asked, start in ((True, "You asked for"), (False, "Also changed")):
+        parts = [
+            f"{change.trait} {change.before:.0%} to {change.after:.0%}"
+            for change in changes
+            if change.asked is asked
+        ]
+        if parts:
+            sentences.append(f"{start}: {', '.join(parts)}.")
+    if changes and all(change.asked for change in changes):
+        sentences.append("Nothing else changed much.")
+    return " ".join(sentences)
+
+
+def find_fights(
+    boundaries: Boundaries, controls: Mapping[str, Control], view: View, recipe: EditRecipe
+) -> list[str]:
+    """Return a sentence for each slider that is locked itself, or that the user's locks hinder.
+
+    Args:
+        boundaries: whose normals tell which lock hinders most.
+        controls: words for the attributes.
+        view: what the user set.
+        recipe: the edit that `view` stands for.
+    """
+    sentences = [
+        f"“{controls[name].label}” is locked, but you moved its slider: the slider wins."
+        for name in view.locks
+        if name in view.steps
+    ]
+    locks = {*view.locks, *(held for holds in (view.given or {}).values() for held in holds)}
+    for name, holds in recipe.holds.items():
+        gain = discounted_direction(boundaries, name, holds).gain
+        hindering = {held: discount for held, discount in holds.items() if held in locks}
+        if gain >= FIGHTING or not hindering:
+            continue
+        normal = boundaries.normals[boundaries.index(name)]
+        worst = max(
+            hindering,
+            key=lambda held: hindering[held]
+            * abs(float(boundaries.normals[boundaries.index(held)] @ normal)),
+        )
+        control = controls[name]
+        end = control.right if (view.steps[name] > 0) != control.flipped else control.left
+        sentences.append(
+            f"“{control.label}: {end}” fights your locks, “{controls[worst].label}” most of all. "
+            f"{gain:.0%} of the move is left."
+        )
+    return sentences
