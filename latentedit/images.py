@@ -108,9 +108,7 @@ def save_image(
             raise LatentEditError(f"cannot save {path} ({error}): save as .png or .jpg") from None
 
 
-def read_metadata(
-    file: str | Path | BinaryIO, *, max_pixels: int = MAX_PIXELS
-) -> dict[str, str]:
+def read_metadata(file: str | Path | BinaryIO, *, max_pixels: int = MAX_PIXELS) -> dict[str, str]:
     """Return the text chunks of a PNG.
 
     Args:

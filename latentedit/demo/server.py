@@ -88,7 +88,11 @@ def build(studio: Studio) -> gr.Blocks:
             concurrency_id="model",
         )
         blocks.load(
-            start, None, [session, page], api_name="start", show_progress="hidden",
+            start,
+            None,
+            [session, page],
+            api_name="start",
+            show_progress="hidden",
             concurrency_id="model",
         )
     return blocks
@@ -103,8 +107,13 @@ def _build_comparison(studio: Studio, session: gr.State, tab: gr.Tab) -> None:
         control = controls[name]
         low, high = _ends(control)
         return gr.Slider(
-            low, high, value=round(0.7 * high, 2) or low, step=0.05, label="How far",
-            info=f"left: {control.left}, right: {control.right}", interactive=True,
+            low,
+            high,
+            value=round(0.7 * high, 2) or low,
+            step=0.05,
+            label="How far",
+            info=f"left: {control.left}, right: {control.right}",
+            interactive=True,
         )
 
     def compare(session: Session, name: Any, value: Any) -> str:
@@ -126,15 +135,19 @@ def _build_comparison(studio: Studio, session: gr.State, tab: gr.Tab) -> None:
         how_far = amount(first)
     result = gr.HTML(apply_default_css=False)
     options: dict[str, Any] = {
-        "fn": compare, "inputs": [session, attribute, how_far], "outputs": result,
-        "show_progress": "hidden", "concurrency_id": "model", "trigger_mode": "always_last",
+        "fn": compare,
+        "inputs": [session, attribute, how_far],
+        "outputs": result,
+        "show_progress": "hidden",
+        "concurrency_id": "model",
+        "trigger_mode": "always_last",
         "api_visibility": "private",
     }
     tab.select(**options)
     how_far.change(**options)
-    attribute.change(amount, attribute, how_far, show_progress="hidden", api_visibility="private").then(
-        **options
-    )
+    attribute.change(
+        amount, attribute, how_far, show_progress="hidden", api_visibility="private"
+    ).then(**options)
 
 
 def _ends(control: Control) -> tuple[float, float]:

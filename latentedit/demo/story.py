@@ -111,8 +111,9 @@ def find_fights(
         normal = boundaries.normals[boundaries.index(name)]
         worst = max(
             hindering,
-            key=lambda held: hindering[held]
-            * abs(float(boundaries.normals[boundaries.index(held)] @ normal)),
+            key=lambda held: (
+                hindering[held] * abs(float(boundaries.normals[boundaries.index(held)] @ normal))
+            ),
         )
         control = controls[name]
         end = control.right if (view.steps[name] > 0) != control.flipped else control.left

@@ -179,7 +179,10 @@ class Studio:
     def _open(self, session: Session, request: Mapping[str, Any]) -> tuple[Session, Reply]:
         view = view_of(self.editor, self.controls, _decoded(request.get("data")))
         session, reply = self._turn(session.push(view))
-        return session, {**reply, "message": "Opened: the face, its sliders and its locks are back."}
+        return session, {
+            **reply,
+            "message": "Opened: face, sliders and locks are back.",
+        }
 
     def _turn(self, session: Session) -> tuple[Session, Reply]:
         return session, {**self._shown(session.view), **self._controls(session)}
@@ -251,22 +254,25 @@ class Studio:
     def _face(self, z: NDArray[np.float32]) -> Face:
         """Render and look at one latent [1, D]."""
         images = self.editor.render(z)
-        scores = dict(zip(self.editor.attributes, self.editor.score(images)[0].tolist(), strict=True))
+        scores = dict(
+            zip(self.editor.attributes, self.editor.score(images)[0].tolist(), strict=True)
+        )
         age = float(self.editor.age(images)[0]) if self._estimates_age else None
         return Face(images[0], scores, age)
 
     def _make_gallery(self, page: int) -> Reply:
         """The sharpest faces of some seeds; on the first page the face that users start with."""
-        seeds = range(2 * GALLERY * page, 2 * GALLERY * (page + 1))
+        seeds = list(range(2 * GALLERY * page, 2 * GALLERY * (page + 1)))
         images = self.editor.render(self.editor.sample(seeds))
-        best = range(GALLERY)
+        order = np.arange(len(seeds))
         if "Blurry" in self.editor.attributes:
             blur = self.editor.score(images)[:, self.editor.attributes.index("Blurry")]
-            best = sorted(np.argsort(blur, kind="stable")[:GALLERY].tolist())
-        faces = [{"seed": seeds[row], "picture": _data_uri(images[row])} for row in best]
-        if page == 0 and defaults.SEED not in (face["seed"] for face in faces):
-            first = {"seed": defaults.SEED, "picture": _data_uri(self._original(defaults.SEED).image)}
-            faces = [first, *faces[1:]]
+            order = np.argsort(blur, kind="stable")
+        pictures = {seeds[row]: images[row] for row in sorted(order[:GALLERY].tolist())}
+        if page == 0 and defaults.SEED not in pictures:
+            pictures.popitem()
+            pictures[defaults.SEED] = self._original(defaults.SEED).image
+        faces = [{"seed": seed, "picture": _data_uri(image)} for seed, image in pictures.items()]
         return {"page": page, "faces": faces}
 
     def _plain(self, text: str) -> str:
