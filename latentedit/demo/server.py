@@ -240,8 +240,10 @@ def serve(
     Raises:
         LatentEditError: a model without classifier or boundaries, or the port is taken.
     """
-    blocks = build(Studio(editor))
     os.environ.pop("GRADIO_ALLOWED_PATHS", None)  # would open folders of this machine to visitors
+    os.environ["GRADIO_ANALYTICS_CACHE_FREQUENCY"] = "1000000000"  # else a table is made at each
+    os.environ["GRADIO_ANALYTICS_MAX_EVENTS"] = "1"  # request, of all requests so far
+    blocks = build(Studio(editor))
     try:
         blocks.launch(
             server_name=host,

@@ -19,7 +19,7 @@ const percent = (share) => Math.round(share * 100) + "%";
 
 const model = { seed: 0, steps: {}, auto: true, locks: new Set(), strictness: 1, given: false };
 const controls = new Map(); // attribute -> its data and nodes
-const page = { gallery: 0, words: [], likeliest: "", maxUpload: 0, frames: [], playing: true };
+const page = { gallery: 0, words: [], likeliest: "", maxUpload: 0, frames: [], playing: true, typing: false };
 
 // ---- requests: one at a time; a preview that still waits is dropped when something newer comes
 
@@ -81,7 +81,7 @@ function draw(reply, request) {
 function adopt(view) {
   if (waiting.length) return; // something newer of the user's is on its way
   Object.assign(model, view, { locks: new Set(view.locks) });
-  $(".le-seed input").value = model.seed;
+  if (!page.typing) seedField.value = model.seed;
   for (const name of controls.keys()) place(name);
   drawLocks();
   markGallery();
@@ -160,9 +160,9 @@ function makeRow(control) {
   const clear = make("button", { type: "button", class: "le-clear", "aria-label": control.label + " back to 0", title: "Back to 0", text: "×" });
   const lock = make("button", { type: "button", class: "le-lock", "aria-pressed": "false", "aria-label": "Lock: " + control.label, title: "Lock: must not change" });
   const row = make("div", { class: "le-row", "data-name": control.attribute },
-    make("label", { for: id, text: control.label }), output, clear, lock,
+    make("label", { for: id, text: control.label }), output,
     make("span", { class: "le-end", text: control.left }), input,
-    make("span", { class: "le-end", text: control.right }));
+    make("span", { class: "le-end le-right", text: control.right }), clear, lock);
   const words = [control.label, control.attribute, control.left, control.right, control.trait, control.group];
   controls.set(control.attribute, { ...control, row, input, output, clear, lock,
     found: words.join(" ").replaceAll("_", " ").toLowerCase() });
@@ -326,6 +326,7 @@ function markGallery() {
 }
 
 function pick(face) {
+  if ("seed" in face) model.seed = face.seed;
   settleNow();
   send({ do: "face", keep: $(".le-keep").checked, ...face });
 }
@@ -430,10 +431,18 @@ element.addEventListener("click", (event) => {
   if (button.dataset.take) { settleNow(); send({ do: "take", what: button.dataset.take }); }
 });
 
-$(".le-seed input").addEventListener("change", (event) => {
-  const seed = event.target.value.trim();
-  if (seed !== "") pick({ seed: Number(seed) });
-});
+const seedField = $(".le-seed input");
+seedField.addEventListener("input", () => { page.typing = true; });
+seedField.addEventListener("keydown", (event) => { if (event.key === "Enter") pickTyped(); });
+seedField.addEventListener("blur", pickTyped);
+seedField.addEventListener("change", pickTyped); // the arrows beside the number
+
+function pickTyped() {
+  page.typing = false;
+  const typed = seedField.value.trim();
+  if (typed === "") seedField.value = model.seed;
+  else if (Number(typed) !== model.seed) pick({ seed: Number(typed) });
+}
 
 $(".le-strict input").addEventListener("input", (event) => {
   model.strictness = +event.target.value;
