@@ -1,10 +1,13 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: edit test test-all lint format clean
+.PHONY: edit demo test test-all lint format clean
 
 edit: .venv/.base  ## make one face older; writes edit.png
 	$(BIN)/latentedit edit --attr Young --step -3
+
+demo: .venv/.demo  ## the slider page, in the browser
+	$(BIN)/latentedit demo
 
 test: .venv/.test  ## the whole test suite but what is marked slow
 	$(BIN)/python -m pytest -m "not slow"
@@ -31,6 +34,10 @@ $(BIN)/python:
 	$(BIN)/python -m pip install --quiet -e .
 	touch $@
 
+.venv/.demo: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet -e '.[demo]'
+	touch $@ .venv/.base
+
 .venv/.test: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet -e '.[test]'
-	touch $@ .venv/.base
+	touch $@ .venv/.base .venv/.demo

@@ -313,14 +313,16 @@ def test_a_saved_picture_brings_everything_back(page: Page, address: str, tmp_pa
     assert take(page, "animation", tmp_path).read_bytes().startswith(b"GIF89a")
     assert take(page, "strip", tmp_path).stat().st_size > 1000
     assert take(page, "latent", tmp_path).suffix == ".safetensors"
+    enter(page, address)  # a new session
     for file in (picture, saved):
-        enter(page, address)
         assert value(page, "Young") == 0
         page.locator(".le-drop input").set_input_files(file)
         expect(page.locator(".le-notice")).to_contain_text("Opened")
         assert edited(page) == shown
         assert (value(page, "Young"), value(page, "Gray_Hair")) == (3, grey)
         expect(page.locator("[data-name=Male] .le-lock")).to_have_attribute("aria-pressed", "true")
+        page.locator("[data-do=reset]").click()
+        settled(page)
 
 
 def test_a_recipe_can_be_dropped_anywhere(page: Page) -> None:

@@ -111,6 +111,8 @@ def test_strips_of_the_command_line_open_at_their_first_face(
     save_strip(tmp_path / "a.png", edit_strip(editor, editor.sample([8, 9]), recipe))
     view = view_of(editor, controls, (tmp_path / "a.png").read_bytes())
     assert view == View(8, {"Young": -3.0})
+    by_face = editor.recipe({"Young": [-1.0, 2.0]}, seeds=[8, 9])
+    assert view_of(editor, controls, by_face.to_json().encode()) == View(8, {"Young": -1.0})
 
 
 # ---- taking home

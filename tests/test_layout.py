@@ -41,6 +41,7 @@ LEVELS: tuple[tuple[str, ...], ...] = (
     ("projection", "editing", "pretrained", "checkpoints"),
     ("pool", "evaluation"),
     ("editor", "search", "strips"),
+    ("demo",),
     ("cli",),
 )
 """From the bottom up; inside a level a module may import those to its left."""

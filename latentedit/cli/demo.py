@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from latentedit.cli.faces import ModelOption
+from latentedit.cli.faces import BoundariesOption, ModelOption
 from latentedit.errors import LatentEditError
 
 
@@ -23,6 +23,7 @@ def demo(
     ] = False,
     open_browser: Annotated[bool, typer.Option(help="Show the page in the browser.")] = True,
     model: ModelOption = None,
+    boundaries: BoundariesOption = None,
 ) -> None:
     """Edit faces with sliders, in the browser."""
     try:
@@ -33,4 +34,5 @@ def demo(
         raise LatentEditError("the demo needs Gradio: pip install 'latentedit[demo]'") from None
     from latentedit.editor import FaceEditor
 
-    serve(FaceEditor.load(model), host=host, port=port, share=share, open_browser=open_browser)
+    editor = FaceEditor.load(model, boundaries=boundaries)
+    serve(editor, host=host, port=port, share=share, open_browser=open_browser)

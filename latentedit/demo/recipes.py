@@ -13,11 +13,10 @@ from numpy.typing import NDArray
 
 from latentedit.demo.controls import Control
 from latentedit.demo.session import View, checked_steps, with_seed
-from latentedit.editing import EditRecipe, displacement
+from latentedit.editing import EditRecipe, steps_to_reach
 from latentedit.editor import FaceEditor
 from latentedit.errors import LatentEditError
 from latentedit.images import read_metadata
-from latentedit.projection import discounted_direction
 from latentedit.strips import RECIPE_KEY
 
 MAX_UPLOAD_BYTES = 4_000_000
@@ -139,20 +138,13 @@ def _check_names(editor: FaceEditor, recipe: EditRecipe) -> None:
 
 
 def _steps(editor: FaceEditor, recipe: EditRecipe) -> dict[str, float]:
-    """The recipe in steps alone: distances to reach become the steps that reach them."""
-    if not recipe.to:
-        return recipe.steps
-    assert recipe.seeds
-    z = editor.sample(recipe.seeds[:1])
-    moved = displacement(editor.boundaries, z, recipe)[0]
-    directions = np.stack(
-        [
-            discounted_direction(editor.boundaries, name, recipe.holds[name]).vector
-            for name in recipe.edited
-        ]
-    )  # [E, D]
-    steps = np.linalg.lstsq(directions.T, moved, rcond=None)[0]
-    return dict(zip(recipe.edited, steps.tolist(), strict=True))
+    """The first face's edit in steps alone: distances to reach become the steps that reach them."""
+    steps = {name: np.ravel(step)[0].item() for name, step in recipe.steps.items()}
+    if recipe.to and recipe.seeds:
+        first = replace(recipe, seeds=recipe.seeds[:1], steps=steps)
+        reaching = steps_to_reach(editor.boundaries, editor.sample(first.seeds or ()), first)
+        steps |= {name: np.ravel(step)[0].item() for name, step in reaching.items()}
+    return steps
 
 
 def _with_holds(

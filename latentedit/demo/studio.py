@@ -97,10 +97,9 @@ class Studio:
             "take": self._take,
             "gallery": self._turn_gallery,
         }
-        self._estimates_age = _estimates_age(editor)
         self._original = lru_cache(maxsize=256)(lambda seed: self._face(editor.sample([seed])))
         self._gallery = lru_cache(maxsize=16)(self._make_gallery)
-        self._original(defaults.SEED)
+        self._original(defaults.SEED)  # nobody waits for it; and a classifier is needed
 
     def new_session(self) -> Session:
         """The session of somebody who just came."""
@@ -257,7 +256,7 @@ class Studio:
         scores = dict(
             zip(self.editor.attributes, self.editor.score(images)[0].tolist(), strict=True)
         )
-        age = float(self.editor.age(images)[0]) if self._estimates_age else None
+        age = float(self.editor.age(images)[0]) if self.editor.estimates_age else None
         return Face(images[0], scores, age)
 
     def _make_gallery(self, page: int) -> Reply:
@@ -281,14 +280,6 @@ class Studio:
         pattern = rf"(?<![A-Za-z_])({'|'.join(map(re.escape, names))})(?![A-Za-z_])"
         text = re.sub(pattern, lambda found: f"“{self.controls[found[1]].label}”", text)
         return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
-
-
-def _estimates_age(editor: FaceEditor) -> bool:
-    try:
-        editor.age(editor.render(editor.sample([defaults.SEED])))
-    except LatentEditError:
-        return False
-    return True
 
 
 def _years(original: Face, edited: Face) -> tuple[float, float] | None:
