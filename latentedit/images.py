@@ -148,8 +148,12 @@ def save_animation(
     if path.suffix.lower() != ".gif":
         raise LatentEditError(f"cannot save {path}: end its name in .gif")
     size = max(edge, frames.shape[1])
+    colours = Image.fromarray(np.concatenate(list(frames))).quantize(256)  # the same in all frames
     pictures = [
-        Image.fromarray(frame).resize((size, size), Image.Resampling.BICUBIC) for frame in frames
+        Image.fromarray(frame)
+        .resize((size, size), Image.Resampling.BICUBIC)
+        .quantize(palette=colours, dither=Image.Dither.FLOYDSTEINBERG)
+        for frame in frames
     ]
     times = [milliseconds] * len(pictures)
     times[0] = times[-1] = 6 * milliseconds
@@ -158,6 +162,7 @@ def save_animation(
         there_and_back[0].save(
             temporary,
             format="GIF",
+            optimize=False,
             save_all=True,
             append_images=there_and_back[1:],
             duration=[*times, *times[-2:0:-1]],
