@@ -147,7 +147,9 @@ def age_estimator(
     last: LastOption = None,
     celeba: Annotated[
         Path | None,
-        typer.Option(help="CelebA's folder or file: does the age tell Young from the others?"),
+        typer.Option(
+            help="CelebA's folder or file: is Young told from the others in its last 1,000?"
+        ),
     ] = None,
     generated: Annotated[
         int, typer.Option(min=0, help="Compare with an independent estimator on so many samples.")
@@ -189,7 +191,10 @@ def age_estimator(
     }
     if celeba:
         others, labels = _labelled(celeba)
-        seen = predict_folder(editor.age, others, resolution=RESOLUTION, last=last, track=_looking)
+        held_out = min(defaults.VALIDATION, len(others.names))
+        seen = predict_folder(
+            editor.age, others, resolution=RESOLUTION, last=held_out, track=_looking
+        )
         young = seen.labels[:, labels.index("Young")]
         report["young_auc"] = separation(seen.outputs, young)
         report["young_n"] = len(young)
