@@ -14,6 +14,8 @@ from latentedit.errors import LatentEditError
 from latentedit.training.options import OBJECTIVES, GeneratorOptions, SupervisedOptions
 
 if TYPE_CHECKING:
+    from latentedit.age import AgeEstimator
+    from latentedit.backbone import Backbone
     from latentedit.classifier import AttributeClassifier
 
 app = typer.Typer(help="Train a network; every run can be resumed.", no_args_is_help=True)
@@ -109,7 +111,17 @@ def age(
     data: DataOption,
     output: RunOption,
     init: Annotated[
-        Path | None, typer.Option(help="Classifier run or bundle whose stages to start from.")
+        Path | None,
+        typer.Option(help="Age estimator's or classifier's run, or a bundle, to start from."),
+    ] = None,
+    teacher: Annotated[
+        Path | None, typer.Option(help="Age estimator (bundle or run) that labels --unlabelled.")
+    ] = None,
+    unlabelled: Annotated[
+        Path | None,
+        typer.Option(
+            help=f"Training file in the shared frame; its last {defaults.VALIDATION} stay held out."
+        ),
     ] = None,
     epochs: EpochsOption = SUPERVISED.epochs,
     batch_size: BatchOption = SUPERVISED.batch_size,
@@ -122,7 +134,7 @@ def age(
     dry_run: DryRunOption = False,
 ) -> None:
     """Train the age estimator."""
-    from latentedit.training.age_task import train_age_estimator
+    from latentedit.training.age_task import AgeTeaching, train_age_estimator
     from latentedit.training.data import open_face_data
 
     faces = open_face_data(data)
@@ -134,7 +146,13 @@ def age(
         seed=seed,
         device=device,
     )
-    start = _load_classifier(init) if init else None
+    if (teacher is None) != (unlabelled is None):
+        raise LatentEditError("--teacher and --unlabelled go together: give both or neither")
+    teaching = None
+    if teacher and unlabelled:
+        more, _ = open_face_data(unlabelled).split(defaults.VALIDATION)
+        teaching = AgeTeaching(_load_age_estimator(teacher), more)
+    start = _load_backbone(init) if init else None
     if dry_run:
         _say_plan(options, len(faces), validation, output)
         return
@@ -145,6 +163,7 @@ def age(
             options,
             validation=validation,
             start=start,
+            teaching=teaching,
             command=command_line(),
             resume=resume,
             on_step=on_step,
@@ -345,6 +364,24 @@ def _numbers(text: str, option: str) -> tuple[float, ...]:
         return tuple(float(part) for part in text.split(","))
     except ValueError:
         raise LatentEditError(f"cannot read {option} {text!r}: write numbers like 10,20") from None
+
+
+def _load_backbone(folder: Path) -> Backbone:
+    """What to start an age estimator from: one, if it is there, else a classifier."""
+    try:
+        return _load_age_estimator(folder)
+    except LatentEditError:
+        return _load_classifier(folder)
+
+
+def _load_age_estimator(folder: Path) -> AgeEstimator:
+    """The age estimator of a bundle or of a run."""
+    from latentedit.pretrained import load_age_estimator
+    from latentedit.training.age_task import load_age_run
+
+    if (folder / "age.json").is_file():
+        return load_age_estimator(folder)[0]
+    return load_age_run(folder)
 
 
 def _load_classifier(folder: Path) -> AttributeClassifier:

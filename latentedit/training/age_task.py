@@ -12,20 +12,25 @@ from torch import Tensor, nn
 
 from latentedit.age import AgeConfig, AgeEstimator, expected_age
 from latentedit.backbone import Backbone
+from latentedit.devices import pick_device
 from latentedit.errors import LatentEditError
 from latentedit.images import to_tensor
+from latentedit.layers import resize
 from latentedit.pretrained import config_from_json
-from latentedit.training.augment import affine, blur, colour, erase, flip, widen
-from latentedit.training.data import FaceData
+from latentedit.training.augment import affine, blur, colour, erase, flip, reframe
+from latentedit.training.data import FaceData, Joined
 from latentedit.training.options import SupervisedOptions
 from latentedit.training.runs import Run
 from latentedit.training.state import load_network
-from latentedit.training.supervised import LabelledFaces, fit
+from latentedit.training.supervised import LabelledFaces, fit, predict
+from latentedit.training.utkface import CHIP_TO_FRAME, EYES_IN_CHIP, EYES_IN_FRAME
 
 
 @dataclass(frozen=True)
 class AgeTask:
     """Label distribution learning with an expectation (Gao et al. 2018, DLDL-v2).
+
+    Targets are float [N, 2]: years, and 1 for UTKFace's framing or 0 for the shared frame.
 
     Attributes:
         spread: standard deviation in years of the normal distribution around the true age.
@@ -35,19 +40,75 @@ class AgeTask:
     spread: float = 2.5
     expectation: float = 0.2
 
-    def augment(self, images: Tensor) -> Tensor:
-        return erase(colour(blur(affine(widen(flip(images))))))
+    def augment(self, images: Tensor, targets: Tensor) -> Tensor:
+        return erase(colour(blur(affine(reframe(flip(images), targets[:, 1] > 0.5)))))
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         years = torch.arange(outputs.shape[1], device=outputs.device)
-        distance = (years - targets[:, None]) / self.spread
+        distance = (years - targets[:, :1]) / self.spread
         wanted = (-0.5 * distance.square()).softmax(1)
-        error = (expected_age(outputs) - targets).abs().mean()
+        error = (expected_age(outputs) - targets[:, 0]).abs().mean()
         return F.cross_entropy(outputs, wanted) + self.expectation * error
 
     def metrics(self, outputs: Tensor, targets: Tensor) -> dict[str, float]:
-        error = float((expected_age(outputs) - targets).abs().mean())
+        error = float((expected_age(outputs) - targets[:, 0]).abs().mean())
         return {"score": -error, "mae": error}
+
+
+@dataclass(frozen=True)
+class AgeTeaching:
+    """Self-training: unlabelled faces in the shared frame, and the estimator that labels them.
+
+    Real frames show hair and background where a padded chip shows none, so what was learnt on
+    chips is carried over by their estimates from several views.
+    """
+
+    teacher: AgeEstimator
+    unlabelled: FaceData
+
+
+def taught(
+    faces: LabelledFaces, teaching: AgeTeaching, options: SupervisedOptions
+) -> LabelledFaces:
+    """Add unlabelled faces with the teacher's mean estimate, in the tight and in the wide framing,
+    mirrored too.
+
+    Raises:
+        LatentEditError: unlabelled faces of another size.
+    """
+    more = teaching.unlabelled
+    device = pick_device(options.device)
+    years = torch.stack(
+        [
+            predict(view, more.images, device, bf16=options.bf16, mirrored=mirrored)
+            for view in (teaching.teacher, _Tight(teaching.teacher))
+            for mirrored in (False, True)
+        ]
+    ).mean(0)
+    return LabelledFaces(
+        Joined((faces.images, more.images)),
+        torch.cat((faces.targets, _targets(years, chips=False))),
+        f"{faces.source}; beside them, unlabelled: {more.source}",
+    )
+
+
+class _Tight(nn.Module):
+    """The estimator looking at shared frames in UTKFace's framing."""
+
+    def __init__(self, estimator: AgeEstimator) -> None:
+        super().__init__()
+        self.estimator = estimator
+
+    def forward(self, images: Tensor) -> Tensor:
+        edge = images.shape[-1]
+        size = round(edge / CHIP_TO_FRAME)
+        left = (edge - size) // 2
+        top = min(edge - size, round(EYES_IN_FRAME * edge - EYES_IN_CHIP * size))
+        return self.estimator(resize(images[..., top : top + size, left : left + size], edge))
+
+
+def _targets(years: Tensor, *, chips: bool) -> Tensor:
+    return torch.stack((years.float(), torch.full((len(years),), float(chips))), 1)
 
 
 class _Distribution(nn.Module):
@@ -68,6 +129,7 @@ def train_age_estimator(
     *,
     validation: int,
     start: Backbone | None = None,
+    teaching: AgeTeaching | None = None,
     command: str = "",
     resume: bool = False,
     on_step: Callable[[int, int, dict[str, float]], None] = lambda step, total, figures: None,
@@ -75,7 +137,9 @@ def train_age_estimator(
     """Train the age estimator on all but the last `validation` faces.
 
     Args:
-        start: a network of the same shape (the attribute classifier) whose stages are copied.
+        start: a network of the same shape (the attribute classifier, or an age estimator) whose
+            stages are copied.
+        teaching: further faces without known ages, and who estimates them.
 
     Returns:
         the network with averaged weights, in eval mode.
@@ -89,21 +153,24 @@ def train_age_estimator(
     torch.manual_seed(options.seed)
     config = AgeConfig()
     estimator = AgeEstimator(config)
-    if start is not None:
-        _copy_stages(start, estimator)
     estimator.normalise_to(to_tensor(train.images[:: max(1, len(train) // 1000)]))
     with torch.no_grad():
         estimator.head.weight.mul_(0.1)  # near-uniform at first
+    if start is not None:
+        _start_from(start, estimator)
     column = data.label_names.index("Age")
+    faces = LabelledFaces(
+        train.images,
+        _targets(torch.tensor(train.labels[:, column]), chips=True),
+        f"{data.source}; the last {validation} held out",
+    )
     result = fit(
         _Distribution(estimator),
         AgeTask(),
+        taught(faces, teaching, options) if teaching else faces,
         LabelledFaces(
-            train.images,
-            torch.tensor(train.labels[:, column]).float(),
-            f"{data.source}; the last {validation} held out",
+            held_out.images, _targets(torch.tensor(held_out.labels[:, column]), chips=True)
         ),
-        LabelledFaces(held_out.images, torch.tensor(held_out.labels[:, column]).float()),
         run_folder,
         options,
         network_options=asdict(config),
@@ -132,10 +199,12 @@ def load_age_run(run_folder: str | Path) -> AgeEstimator:
     return network.estimator.eval()
 
 
-def _copy_stages(source: Backbone, target: Backbone) -> None:
-    weights = {
-        name: value for name, value in source.state_dict().items() if not name.startswith("head.")
-    }
+def _start_from(source: Backbone, target: AgeEstimator) -> None:
+    """Copy an age estimator whole, or another network's stages."""
+    weights = source.state_dict()
+    if not isinstance(source, AgeEstimator):
+        own = ("head.", "mean", "std")
+        weights = {name: value for name, value in weights.items() if not name.startswith(own)}
     try:
         target.load_state_dict(weights, strict=False)
     except RuntimeError:

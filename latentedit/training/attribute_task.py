@@ -41,7 +41,7 @@ class AttributeTask:
 
     smoothing: float = 0.02
 
-    def augment(self, images: Tensor) -> Tensor:
+    def augment(self, images: Tensor, targets: Tensor) -> Tensor:
         return erase(colour(blur(affine(flip(images)))))
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:

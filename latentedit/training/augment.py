@@ -77,21 +77,27 @@ def _between(bounds: tuple[float, float], share: Tensor) -> Tensor:
     return torch.exp(low + share * (high - low))
 
 
-def widen(images: Tensor) -> Tensor:
-    """Show half of UTKFace's chips smaller, up to the place a face has in the shared frame.
+def reframe(images: Tensor, chips: Tensor) -> Tensor:
+    """Show half of the pictures in another framing between UTKFace's and the shared frame.
 
-    A chip holds the face tightly; the shared frame is `CHIP_TO_FRAME` as wide, with the chip low in
-    its middle. What the chip does not show is filled with its own edge or, by chance, with another
-    picture of the batch. [N, 3, H, W].
+    A chip holds the face tightly; the shared frame is `CHIP_TO_FRAME` as wide and has the eyes
+    lower. What a chip does not show is filled with its own edge or, by chance, with another picture
+    of the batch.
+
+    Args:
+        images: [N, 3, H, W].
+        chips: bool [N]; whether a picture is a chip or is in the shared frame.
     """
     count, device = len(images), images.device
-    chosen = torch.rand(count, device=device) < 0.5
-    wide = torch.where(chosen, torch.rand(count, device=device), torch.zeros((), device=device))
-    view = _between((1.0, CHIP_TO_FRAME), wide)  # 1 for the chip itself
+    way = torch.rand(count, device=device) * (torch.rand(count, device=device) < 0.5)
+    view = torch.where(
+        chips, _between((1.0, CHIP_TO_FRAME), way), _between((1.0, 1 / CHIP_TO_FRAME), way)
+    )
+    # heights of the eyes from -1, the top, to 1
+    tight, wide = (view.new_tensor(2 * eyes - 1) for eyes in (EYES_IN_CHIP, EYES_IN_FRAME))
+    now, then = torch.where(chips, tight, wide), torch.where(chips, wide, tight)
     zero = torch.zeros_like(view)
-    # heights from -1, the top, to 1
-    chip, frame = (view.new_tensor(2 * eyes - 1) for eyes in (EYES_IN_CHIP, EYES_IN_FRAME))
-    up = chip - view * torch.lerp(chip, frame, wide)
+    up = now - view * torch.lerp(now, then, way)
     matrix = torch.stack(
         (torch.stack((view, zero, zero), 1), torch.stack((zero, view, up), 1)), 1
     )  # [N, 2, 3]

@@ -28,8 +28,8 @@ from latentedit.training.workers import Workers
 class Task(Protocol):
     """What is learnt: from which pictures, by which loss, and the figures on validation faces."""
 
-    def augment(self, images: Tensor) -> Tensor:
-        """Change a training batch [N, 3, R, R] in [-1, 1] at random."""
+    def augment(self, images: Tensor, targets: Tensor) -> Tensor:
+        """Change a training batch [N, 3, R, R] in [-1, 1] at random, knowing its targets."""
         ...
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
@@ -124,10 +124,11 @@ def fit(
             step = epoch * steps + index
             for group in optimizer.param_groups:
                 group["lr"] = options.learning_rate * _schedule(step / total, options.warmup)
-            images = task.augment(to_tensor(train.images[rows], device))
+            targets = train.targets[rows].to(device)
+            images = task.augment(to_tensor(train.images[rows], device), targets)
             with autocast(device, options.bf16):
                 outputs = network(images)
-            loss = task.loss(outputs.float(), train.targets[rows].to(device))
+            loss = task.loss(outputs.float(), targets)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             workers.average_gradients(network.parameters())

@@ -8,17 +8,26 @@ import pytest
 import torch
 from conftest import TINY_CLASSIFIER, run
 
-from latentedit.age import AgeConfig, expected_age
+from latentedit.age import AgeConfig, AgeEstimator, expected_age
 from latentedit.classifier import AttributeClassifier, ClassifierConfig
 from latentedit.errors import LatentEditError
 from latentedit.images import to_tensor
 from latentedit.pretrained import load_age_estimator
 from latentedit.training import age_task
-from latentedit.training.age_task import AgeTask, load_age_run, train_age_estimator
+from latentedit.training.age_task import (
+    AgeTask,
+    AgeTeaching,
+    _Tight,
+    load_age_run,
+    taught,
+    train_age_estimator,
+)
 from latentedit.training.bundles import bundle_age_estimator
 from latentedit.training.data import FaceData, create_face_data, open_face_data
 from latentedit.training.options import SupervisedOptions
 from latentedit.training.runs import Run
+from latentedit.training.supervised import LabelledFaces
+from latentedit.training.utkface import EYES_IN_CHIP
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -32,7 +41,7 @@ SHAPE = {"resolution": 16, "stem": 4, "widths": (8, 8), "blocks": (1, 1)}
 def _tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     """Train a tiny estimator instead of the shipped one, and do not move its faces about."""
     monkeypatch.setattr(age_task, "AgeConfig", partial(AgeConfig, **SHAPE))
-    monkeypatch.setattr(AgeTask, "augment", lambda self, images: images)
+    monkeypatch.setattr(AgeTask, "augment", lambda self, images, targets: images)
 
 
 @pytest.fixture
@@ -51,8 +60,8 @@ def data(tmp_path: Path) -> FaceData:
 
 def test_the_loss_is_least_for_the_true_distribution() -> None:
     task, years = AgeTask(), torch.arange(117.0)
-    ages = torch.tensor([30.0, 71.0])
-    right = -0.5 * ((years - ages[:, None]) / task.spread) ** 2
+    ages = torch.tensor([[30.0, 1.0], [71.0, 0.0]])
+    right = -0.5 * ((years - ages[:, :1]) / task.spread) ** 2
     least = task.loss(right, ages)
     for wrong in (right.roll(3, 1), right * 2, torch.zeros(2, 117)):
         assert task.loss(wrong, ages) > least
@@ -114,3 +123,45 @@ def test_command_plans_and_trains(
     run(command)
     assert "next: latentedit bundle --age" in capsys.readouterr().out
     assert (tmp_path / "run" / "epochs.png").stat().st_size > 1000
+
+
+def test_unlabelled_faces_get_their_teachers_mean_estimate(
+    data: FaceData, face_file: Path, tmp_path: Path
+) -> None:
+    torch.manual_seed(1)
+    teacher = AgeEstimator(AgeConfig(**SHAPE)).eval()
+    torch.nn.init.zeros_(teacher.head.weight)
+    teacher.head.bias.data[30] = 99  # always 30
+    more, _ = open_face_data(face_file).split(220)
+    faces = LabelledFaces(data.images[:4], torch.tensor([[9.0, 1.0]] * 4), "chips")
+    result = taught(faces, AgeTeaching(teacher, more), OPTIONS)
+    assert len(result.images) == 24
+    assert result.targets[:4].tolist() == [[9, 1]] * 4
+    torch.testing.assert_close(result.targets[4:], torch.tensor([[30.0, 0.0]] * 20))
+    assert "unlabelled: drawn discs" in result.source
+
+
+def test_the_tight_view_has_the_eyes_where_a_chip_has_them() -> None:
+    seen: list[torch.Tensor] = []
+    frame = torch.zeros(1, 3, 100, 100)
+    frame[..., 51:53, 49:51] = 1
+    teacher = AgeEstimator(AgeConfig(**{**SHAPE, "resolution": 100})).eval()
+    teacher.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+    _Tight(teacher)(frame)
+    row, column = divmod(int(seen[0][0, 0].argmax()), 100)
+    assert row / 100 == pytest.approx(EYES_IN_CHIP, abs=0.04)
+    assert column / 100 == pytest.approx(0.5, abs=0.03)
+
+
+def test_an_estimator_goes_on_from_another_whole(data: FaceData, tmp_path: Path) -> None:
+    torch.manual_seed(6)
+    start = AgeEstimator(AgeConfig(**SHAPE))
+    options = SupervisedOptions(epochs=1, batch_size=20, learning_rate=0, device="cpu", bf16=False)
+    network = train_age_estimator(data, tmp_path / "run", options, validation=40, start=start)
+    assert torch.equal(network.head.weight, start.head.weight)
+    assert torch.equal(network.mean, start.mean)
+
+
+def test_a_teacher_without_pupils(tmp_path: Path, data: FaceData) -> None:
+    command = ["train", "age", "--data", str(tmp_path / "ages.faces"), "-o", str(tmp_path / "r")]
+    run([*command, "--teacher", str(tmp_path)], code=2)

@@ -8,7 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from latentedit.training.augment import affine, blur, colour, cutout, erase, flip, translate, widen
+from latentedit.training.augment import (
+    affine,
+    blur,
+    colour,
+    cutout,
+    erase,
+    flip,
+    reframe,
+    translate,
+)
 from latentedit.training.utkface import EYES_IN_CHIP, EYES_IN_FRAME
 
 few = settings(max_examples=15)
@@ -185,18 +194,21 @@ def test_erase_greys_out_one_rectangle_no_larger_than_allowed(seed: int) -> None
         assert columns.sum() <= 9
 
 
-def test_widen_keeps_the_eyes_where_the_frame_has_them() -> None:
+def test_chips_are_shown_as_in_the_frame_and_frames_as_in_a_chip() -> None:
     torch.manual_seed(0)
     edge = 101
-    chips = torch.zeros(40, 3, edge, edge)
-    eyes = round(EYES_IN_CHIP * edge)
-    chips[:, :, eyes - 2 : eyes + 3, edge // 2 - 2 : edge // 2 + 3] = 1
-    # what fills the frame around the chip may show eyes too, but only above
-    lit = widen(chips)[:, 0, :, edge // 2 - 2 : edge // 2 + 3].sum(2) > 2
-    heights = [float(torch.nonzero(rows).max()) / edge for rows in lit]
-    assert min(heights) == pytest.approx(EYES_IN_CHIP, abs=0.03)
-    assert max(heights) == pytest.approx(EYES_IN_FRAME, abs=0.04)
-    assert sum(height > EYES_IN_CHIP + 0.05 for height in heights) > 10
+    for chips, own, other in ((True, EYES_IN_CHIP, EYES_IN_FRAME), (False, EYES_IN_FRAME, 0.303)):
+        pictures = torch.zeros(60, 3, edge, edge)
+        eyes = round(own * edge)
+        pictures[:, :, eyes - 2 : eyes + 3, edge // 2 - 2 : edge // 2 + 3] = 1
+        seen = reframe(pictures, torch.full((60,), chips))
+        # what fills a frame around the chip may show eyes too, but only above
+        lit = seen[:, 0, :, edge // 2 - 2 : edge // 2 + 3].sum(2) > 2
+        heights = [float(torch.nonzero(rows).max()) / edge for rows in lit]
+        assert sum(abs(height - own) < 0.03 for height in heights) > 20
+        assert sum(abs(height - own) > 0.05 for height in heights) > 10
+        furthest = max(heights, key=lambda height: abs(height - own))
+        assert furthest == pytest.approx(other, abs=0.05)
 
 
 @given(st.integers(0, 50))
