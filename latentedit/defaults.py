@@ -50,3 +50,5 @@ VALIDATION = 1000
 
 AGE_VALIDATION = 2000
 """The same for ages, whose errors spread more widely."""
+PORTRAIT_CALIBRATION = 500
+"""Faces before the held-out ones that make the portrait network's probabilities honest."""

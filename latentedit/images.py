@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 MAX_PIXELS = 64_000_000
 """Largest picture that is opened, in pixels; larger ones are refused before they are decoded."""
 
+PHOTO_ENDINGS = frozenset((".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"))
+"""Names of files that are taken for photos in a folder."""
+
 UInt8Array = NDArray[np.uint8]
 
 

@@ -19,9 +19,13 @@ from latentedit.errors import LatentEditError
 from latentedit.files import make_folder
 from latentedit.generator import Generator, GeneratorConfig
 from latentedit.hashing import weights_hash
+from latentedit.portrait_network import PortraitConfig, PortraitNetwork
 from latentedit.stylegan2 import StyleGAN2Config, StyleGAN2Generator
 
 DEFAULT_BUNDLE = "celeba64"
+
+PORTRAIT_BUNDLE = "portrait"
+"""The bundle that holds the portrait network, and nothing else."""
 
 TERMS = (
     "Trained on the faces named under data (CelebA, LFW, UTKFace), which are for non-commercial "
@@ -39,31 +43,38 @@ _NETWORKS: dict[str, dict[str, tuple[type[nn.Module], type[Any]]]] = {
     },
     "classifier": {"residual": (AttributeClassifier, ClassifierConfig)},
     "age": {"residual": (AgeEstimator, AgeConfig)},
+    "portrait": {"residual": (PortraitNetwork, PortraitConfig)},
 }
 """What builds a kind of part, by the card's ``network``; the first where the card names none."""
 
 Config = TypeVar("Config")
 
 
-def bundle_names() -> list[str]:
-    """Names of the bundles that ship with the package."""
-    return sorted({card.parent.name for root in _ROOTS for card in root.glob("*/generator.json")})
+def bundle_names(part: str = "generator") -> list[str]:
+    """Names of the bundles that ship with the package and hold a part."""
+    return sorted({card.parent.name for root in _ROOTS for card in root.glob(f"*/{part}.json")})
 
 
-def find_bundle(name: str | Path | None = None) -> Path:
+def find_bundle(name: str | Path | None = None, part: str = "generator") -> Path:
     """Return the folder of a bundle: the default, a shipped one by name, or any folder.
+
+    Args:
+        name: a name or a folder; by default the bundle that holds `part`.
+        part: what it will be opened for.
 
     Raises:
         LatentEditError: neither a name nor a folder.
     """
-    name = str(DEFAULT_BUNDLE if name is None else name)
-    if name in bundle_names():
-        return next(root / name for root in _ROOTS if (root / name / "generator.json").is_file())
+    if name is None:
+        name = PORTRAIT_BUNDLE if part == "portrait" else DEFAULT_BUNDLE
+    name = str(name)
+    if name in bundle_names(part):
+        return next(root / name for root in _ROOTS if (root / name / f"{part}.json").is_file())
     if name and Path(name).is_dir():
         return Path(name)
     raise LatentEditError(
         f"no model {name!r}: give a bundle's folder, or one of: "
-        f"{', '.join(bundle_names()) or 'none is shipped'}"
+        f"{', '.join(bundle_names(part)) or 'none is shipped'}"
     )
 
 
@@ -73,7 +84,7 @@ def save_part(
     """Write ``KIND.safetensors`` and ``KIND.json`` into a bundle, both or neither.
 
     Args:
-        kind: ``generator``, ``classifier`` or ``age``.
+        kind: ``generator``, ``classifier``, ``age`` or ``portrait``.
         config: the network's configuration dataclass.
         card: further entries: data, commands, figures.
 
@@ -118,6 +129,15 @@ def load_age_estimator(folder: str | Path) -> tuple[AgeEstimator, dict[str, Any]
         LatentEditError: missing, damaged, or of another shape than its card says.
     """
     return _load_part(Path(folder), "age")
+
+
+def load_portrait(folder: str | Path) -> tuple[PortraitNetwork, dict[str, Any]]:
+    """Load a bundle's portrait network in eval mode, and its card.
+
+    Raises:
+        LatentEditError: missing, damaged, or of another shape than its card says.
+    """
+    return _load_part(Path(folder), "portrait")
 
 
 def _load_part(folder: Path, kind: str) -> tuple[Any, dict[str, Any]]:

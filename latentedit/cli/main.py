@@ -9,6 +9,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from latentedit.cli import (
+    assess,
     boundaries,
     boundaries_npy,
     bundle,
@@ -38,6 +39,7 @@ app.command("edit")(faces.edit)
 app.command("sample")(faces.sample)
 app.command("label")(faces.label)
 app.command("demo")(demo.demo)
+app.command("assess")(assess.assess)
 app.add_typer(prepare.app, name="prepare")
 app.add_typer(train.app, name="train")
 app.command("bundle")(bundle.bundle)

@@ -69,6 +69,38 @@ def utkface(
 
 
 @app.command()
+def portraits(
+    folder: Annotated[Path, typer.Argument(help="CelebA's folder, or WFLW's.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The training file to write.")],
+    variants: Annotated[
+        int, typer.Option(min=1, help="Portraits of each CelebA face; all but one are spoilt.")
+    ] = 3,
+    resolution: Annotated[int, typer.Option(min=32, help="Edge in pixels.")] = 96,
+    limit: Annotated[int | None, typer.Option(min=1, help="Stop after so many faces.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the degradations.")] = 0,
+) -> None:
+    """Cut portraits, flag six qualities, and spoil some by a known amount."""
+    from latentedit.cli.progress import console, track
+    from latentedit.training.portraits import prepare_portraits
+
+    report = prepare_portraits(
+        folder,
+        output,
+        variants=variants,
+        resolution=resolution,
+        limit=limit,
+        seed=seed,
+        progress=lambda rows, total: track(rows, total, "Cutting"),
+    )
+    for message in report.skipped:
+        console.print(f"skipped: {message}", highlight=False, markup=False)
+    print(
+        f"{report.rows} portraits of {report.faces} faces in {output}, "
+        f"{len(report.skipped)} skipped"
+    )
+
+
+@app.command()
 def faces(
     folders: Annotated[list[Path], typer.Argument(help="Folders of photos, or CelebA's.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="The training file to write.")],

@@ -60,7 +60,7 @@ def evaluate_classifier(
     attributes = {}
     for name, p, y in zip(names, probabilities.T, labels.T, strict=True):
         if (y >= 0).any():
-            attributes[name] = _figures(p[y >= 0].astype(np.float64), y[y >= 0])
+            attributes[name] = binary_figures(p[y >= 0].astype(np.float64), y[y >= 0])
             if name in SLIDES:
                 attributes[name]["slides"] = SLIDES[name]
     if not attributes:
@@ -75,7 +75,13 @@ def evaluate_classifier(
     }
 
 
-def _figures(p: NDArray[np.float64], y: NDArray[np.int8]) -> dict[str, float]:
+def binary_figures(p: NDArray[np.float64], y: NDArray[np.int8]) -> dict[str, float]:
+    """Figures of one yes-or-no question.
+
+    Args:
+        p: probabilities of yes [N].
+        y: answers, 0 or 1 [N].
+    """
     said = (p > 0.5).astype(np.int8)
     recalls = metrics.recall_score(y, said, labels=np.unique(y), average=None)
     return {

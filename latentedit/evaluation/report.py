@@ -61,6 +61,39 @@ def plot_epochs(
     save_figure(figure, path)
 
 
+def plot_accuracy_by_epoch(
+    path: str | Path, logs: Mapping[str, Sequence[Mapping[str, Any]]]
+) -> None:
+    """Draw training and held-out accuracy by epoch, one panel for each network.
+
+    Args:
+        path: a ``.png``, ``.svg`` or ``.pdf`` file.
+        logs: by network, records with ``epoch``, ``accuracy`` and ``held_out_accuracy``.
+
+    Raises:
+        LatentEditError: see `check_plot`, or the path cannot be written.
+    """
+    check_plot(path)
+    from matplotlib.figure import Figure
+
+    columns = min(3, len(logs))
+    rows = -(-len(logs) // columns)
+    figure = Figure(figsize=(3.2 * columns, 2.6 * rows), layout="constrained")
+    panels = figure.subplots(rows, columns, squeeze=False, sharey=True).ravel()
+    for axes, (name, log) in zip(panels, logs.items(), strict=False):
+        epochs = [record["epoch"] for record in log]
+        for key, label in (("accuracy", "training"), ("held_out_accuracy", "held out")):
+            axes.plot(epochs, [record[key] for record in log], lw=1.2, label=label)
+        axes.set_title(name, fontsize=10)
+        axes.grid(alpha=0.3)
+    panels[0].legend(fontsize=8)
+    for axes in panels[len(logs) :]:
+        axes.set_axis_off()
+    figure.supxlabel("epoch", fontsize=9)
+    figure.supylabel("accuracy", fontsize=9)
+    _save(figure, path)
+
+
 def plot_accuracies(path: str | Path, report: Mapping[str, Any]) -> None:
     """Draw a classifier's accuracy by attribute, the majority's and the slides' beside it.
 

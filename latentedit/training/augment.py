@@ -136,17 +136,22 @@ def cutout(images: Tensor, *, share: float = 0.5) -> Tensor:
     return images.masked_fill((inside[0][:, :, None] & inside[1][:, None, :])[:, None], 0)
 
 
-def translate(images: Tensor, *, shift: float = 0.125) -> Tensor:
-    """Move each picture by whole pixels up to `shift` of its width, black where it came from.
+def translate(images: Tensor, *, shift: float = 0.125, fill: str = "constant") -> Tensor:
+    """Move each picture by whole pixels up to `shift` of its width.
 
     The differentiable translation of DiffAugment (Zhao et al. 2020).
+
+    Args:
+        images: [N, 3, H, W].
+        shift: largest move, as a share of the width.
+        fill: what comes in at the edges: ``constant`` (black) or ``reflect``.
     """
     count, _, height, width = images.shape
     reach_y, reach_x = round(height * shift), round(width * shift)
     device = images.device
     move_y = torch.randint(-reach_y, reach_y + 1, (count, 1, 1), device=device)
     move_x = torch.randint(-reach_x, reach_x + 1, (count, 1, 1), device=device)
-    padded = F.pad(images, (reach_x, reach_x, reach_y, reach_y)).permute(0, 2, 3, 1)
+    padded = F.pad(images, (reach_x, reach_x, reach_y, reach_y), mode=fill).permute(0, 2, 3, 1)
     row = torch.arange(height, device=device).view(1, -1, 1) + reach_y + move_y
     column = torch.arange(width, device=device).view(1, 1, -1) + reach_x + move_x
     batch = torch.arange(count, device=device).view(-1, 1, 1)

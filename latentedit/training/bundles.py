@@ -9,6 +9,7 @@ from latentedit.pretrained import save_part
 from latentedit.training.adversarial import load_generator_run
 from latentedit.training.age_task import load_age_run
 from latentedit.training.attribute_task import load_classifier_run
+from latentedit.training.portrait_task import load_portrait_run
 from latentedit.training.runs import Run
 
 
@@ -60,6 +61,18 @@ def bundle_age_estimator(run_folder: str | Path, folder: str | Path) -> None:
     network = load_age_run(run_folder)
     card = {**_origin(run), "epochs": run.read_log()}
     save_part(folder, "age", network, network.config, card)
+
+
+def bundle_portrait(run_folder: str | Path, folder: str | Path) -> None:
+    """Write a run's averaged and calibrated portrait network and its card.
+
+    Raises:
+        LatentEditError: not a portrait run, or the folder cannot be written.
+    """
+    run = Run(run_folder)
+    network = load_portrait_run(run_folder)
+    card = {**_origin(run), "epochs": run.read_log()}
+    save_part(folder, "portrait", network, network.config, card)
 
 
 def _origin(run: Run) -> dict[str, Any]:

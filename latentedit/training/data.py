@@ -80,11 +80,16 @@ class FaceData:
                 f"cannot hold out {validation} of {len(self)} faces: lower --validation"
             )
         cut = len(self) - validation
-        return self._rows(slice(0, cut)), self._rows(slice(cut, None))
+        return self.rows(slice(0, cut)), self.rows(slice(cut, None))
 
-    def _rows(self, rows: slice) -> FaceData:
+    def rows(self, rows: slice | NDArray[np.int64]) -> FaceData:
+        """The part of the file in `rows`: a slice is mapped, numbers are copied."""
         return FaceData(
-            self.images[rows], self.labels[rows], self.ids[rows], self.label_names, self.source
+            self.images[rows],
+            self.labels[rows],
+            self.ids[rows] if isinstance(rows, slice) else tuple(self.ids[row] for row in rows),
+            self.label_names,
+            self.source,
         )
 
 

@@ -130,3 +130,20 @@ class SupervisedOptions:
     seed: int = 0
     device: str = "auto"
     bf16: bool = True
+
+
+@dataclass(frozen=True)
+class BaselineOptions:
+    """Options of the slides' six portrait networks that `portrait_baseline.SETTINGS` does not fix.
+
+    Attributes:
+        epochs: passes over the portraits; the slides' 100.
+        images: portraits for each network; as many as in WFLW's training list.
+        seed: of weights, choice, order and mirroring.
+        bf16: bfloat16 autocast.
+    """
+
+    epochs: int = 100
+    images: int = 7500
+    seed: int = 0
+    bf16: bool = True

@@ -15,11 +15,10 @@ from latentedit.attributes import ATTRIBUTES
 from latentedit.errors import LatentEditError
 from latentedit.faces import Face, align, find_faces
 from latentedit.files import check_writable
-from latentedit.images import UInt8Array, open_image, save_image
+from latentedit.images import PHOTO_ENDINGS, UInt8Array, open_image, save_image
 from latentedit.training.celeba import CelebA, is_celeba, open_celeba
 from latentedit.training.data import create_face_data
 
-EXTENSIONS = frozenset((".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"))
 SHARPNESS = 0.85
 """Least ratio of a face's frame in its photo to the resolution it is written at."""
 MIN_SCORE = 0.3
@@ -128,7 +127,7 @@ class _Source:
         else:
             if not folder.is_dir():
                 raise LatentEditError(f"{folder} is not a folder: give a folder of photos")
-            self.files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in EXTENSIONS)
+            self.files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in PHOTO_ENDINGS)
         if not self.files:
             raise LatentEditError(f"no photo in {folder}: give a folder with .jpg or .png files")
 

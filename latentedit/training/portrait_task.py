@@ -1,0 +1,186 @@
+"""Training one network for all six portrait qualities."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from latentedit import defaults
+from latentedit.degradations import POOR_FROM
+from latentedit.errors import LatentEditError
+from latentedit.files import read_json, write_json
+from latentedit.images import to_tensor
+from latentedit.portrait_network import QUALITIES, PortraitConfig, PortraitNetwork
+from latentedit.pretrained import config_from_json
+from latentedit.training.augment import flip, translate
+from latentedit.training.data import FaceData
+from latentedit.training.options import SupervisedOptions
+from latentedit.training.portraits import POSE_FULL, POSE_POOR_FROM, STRENGTHS, split_faces
+from latentedit.training.runs import Run
+from latentedit.training.state import load_network
+from latentedit.training.supervised import LabelledFaces, fit, predict
+
+CALIBRATION = "calibration.json"
+
+_POOR_FROM = {**POOR_FROM, "pose": POSE_POOR_FROM / POSE_FULL}
+
+
+@dataclass(frozen=True)
+class PortraitTask:
+    """Six yes-or-no questions, four of which have a known strength behind them.
+
+    Attributes:
+        ranking: weight of the strengths. Where something was spoilt by strength s, the logit is
+            drawn to ``steepness * (s - s0)``, s0 being the strength from which it counts as poor:
+            so that twice as bad also scores worse, and not just "poor" twice.
+        steepness: see `ranking`.
+        shift: largest move of a portrait, as a share of its edge.
+    """
+
+    ranking: float = 0.1
+    steepness: float = 10.0
+    shift: float = 0.04
+
+    def augment(self, images: Tensor) -> Tensor:
+        """Mirror and move by whole pixels: anything else would change light, sharpness or pose."""
+        return translate(flip(images), shift=self.shift, fill="reflect")
+
+    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        flags, strengths = targets[:, : len(QUALITIES)], targets[:, len(QUALITIES) :]
+        known = flags >= 0
+        losses = F.binary_cross_entropy_with_logits(outputs, flags.clamp(min=0), reduction="none")
+        answer = ((losses * known).sum(0) / known.sum(0).clamp(min=1)).mean()
+        ranked = outputs[:, [QUALITIES.index(name) for name in STRENGTHS]]
+        from_ = torch.tensor([_POOR_FROM[name] for name in STRENGTHS], device=outputs.device)
+        wanted = self.steepness * (strengths - from_)
+        spoilt = strengths > 0
+        errors = F.smooth_l1_loss(ranked, wanted, reduction="none")
+        return answer + self.ranking * (errors * spoilt).sum() / spoilt.sum().clamp(min=1)
+
+    def metrics(self, outputs: Tensor, targets: Tensor) -> dict[str, float]:
+        flags = targets[:, : len(QUALITIES)]
+        figures = {}
+        for column, name in enumerate(QUALITIES):
+            answers, truth = outputs[:, column] > 0, flags[:, column]
+            rates = [
+                (answers[truth == flag] == bool(flag)).float().mean()
+                for flag in (0, 1)
+                if (truth == flag).any()
+            ]
+            if rates:
+                figures[name] = round(float(torch.stack(rates).mean()), 4)
+        return {"score": float(np.mean(list(figures.values()))), **figures}
+
+
+def targets_of(labels: NDArray[np.int8]) -> Tensor:
+    """Labels of a file of portraits -> float32 [N, 10]: six flags, four strengths from 0 to 1."""
+    targets = torch.tensor(labels, dtype=torch.float32)
+    strengths = targets[:, len(QUALITIES) :]
+    strengths[strengths > 0] /= 100
+    return targets
+
+
+def train_portrait(
+    data: FaceData,
+    run_folder: str | Path,
+    options: SupervisedOptions,
+    *,
+    validation: int = defaults.VALIDATION,
+    calibration: int = defaults.PORTRAIT_CALIBRATION,
+    command: str = "",
+    resume: bool = False,
+    on_step: Callable[[int, int, dict[str, float]], None] = lambda step, total, figures: None,
+) -> PortraitNetwork:
+    """Train on all faces but the last; calibrate on those before the held-out ones.
+
+    Args:
+        data: from `prepare_portraits`.
+        validation: faces at the end that are left alone, for `evaluate portrait`.
+        calibration: faces before these, for the figures of each epoch and for Platt scaling.
+
+    Returns:
+        the calibrated network with averaged weights, in eval mode.
+
+    Raises:
+        LatentEditError: not a file of portraits, too few faces, or see `fit`.
+    """
+    train, middle, _ = split_faces(data, calibration, validation)
+    torch.manual_seed(options.seed)
+    config = PortraitConfig(resolution=data.resolution)
+    network = PortraitNetwork(config)
+    network.normalise_to(to_tensor(train.images[:: max(1, len(train) // 1000)]))
+    targets = targets_of(middle.labels)
+    result = fit(
+        network,
+        PortraitTask(),
+        LabelledFaces(
+            train.images,
+            targets_of(train.labels),
+            f"{data.source}; the last {validation} faces held out, {calibration} to calibrate",
+        ),
+        LabelledFaces(middle.images, targets),
+        run_folder,
+        options,
+        network_options=asdict(config),
+        command=command,
+        resume=resume,
+        on_step=on_step,
+    )
+    assert isinstance(result, PortraitNetwork)
+    device = next(result.parameters()).device
+    outputs = predict(result, middle.images, device, bf16=False).numpy()
+    scale, shift = fit_platt(outputs, middle.labels[:, : len(QUALITIES)])
+    write_json(Path(run_folder) / CALIBRATION, {"scale": scale, "shift": shift})
+    result.calibrate(*(torch.tensor(values, device=device) for values in (scale, shift)))
+    return result
+
+
+def fit_platt(
+    logits: NDArray[np.float32], flags: NDArray[np.int8]
+) -> tuple[list[float], list[float]]:
+    """Scale and shift of each head that make its probabilities mean what they say (Platt 1999).
+
+    Args:
+        logits: [N, K] on portraits that the network was not trained on.
+        flags: [N, K]; 1 poor, 0 good, -1 not known.
+
+    Returns:
+        K scales and K shifts; 1 and 0 where a head has no flag, or only one answer.
+    """
+    from sklearn.linear_model import LogisticRegression
+
+    scale, shift = [1.0] * flags.shape[1], [0.0] * flags.shape[1]
+    for head in range(flags.shape[1]):
+        known = flags[:, head] >= 0
+        if len(np.unique(flags[known, head])) < 2:
+            continue
+        # so weak a penalty that it only keeps a perfect separation finite
+        fitted = LogisticRegression(C=1e3).fit(logits[known, head, None], flags[known, head])
+        if fitted.coef_[0, 0] > 0:
+            scale[head], shift[head] = float(fitted.coef_[0, 0]), float(fitted.intercept_[0])
+    return scale, shift
+
+
+def load_portrait_run(run_folder: str | Path) -> PortraitNetwork:
+    """Return a run's averaged network, calibrated where the run was finished, in eval mode.
+
+    Raises:
+        LatentEditError: not a portrait run, or no state saved yet.
+    """
+    run = Run(run_folder)
+    try:
+        network = PortraitNetwork(config_from_json(PortraitConfig, run.read_options()["network"]))
+    except (KeyError, TypeError):
+        raise LatentEditError(f"{run_folder} is not a portrait run") from None
+    load_network(run.state, "averaged.module", network)
+    if (run.folder / CALIBRATION).is_file():
+        fitted: dict[str, Sequence[float]] = read_json(run.folder / CALIBRATION)
+        network.calibrate(torch.tensor(fitted["scale"]), torch.tensor(fitted["shift"]))
+    return network.eval()

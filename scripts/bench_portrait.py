@@ -1,0 +1,115 @@
+"""How fast one of the slides' portrait networks trains: the slides took 142.5 s on a GPU.
+
+Trains on random pictures, whose speed is that of real ones, and prints seconds, images a second and
+the share of the machine's convolution peak, which is measured first. With fewer epochs than 100 the
+time of 100 is extrapolated, and called so.
+
+    python scripts/bench_portrait.py                 # 100 epochs of 7,500 images, all cores
+    python scripts/bench_portrait.py --epochs 3
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated
+
+import torch
+import torch.nn.functional as F
+import typer
+
+from latentedit.devices import keep_memory
+from latentedit.portrait_baseline import EDGE, SETTINGS, slides_macs
+from latentedit.training.options import BaselineOptions
+from latentedit.training.portrait_baselines import SLICE, Epochs
+
+SLIDES_EPOCHS, SLIDES_IMAGES = 100, BaselineOptions().images
+SLIDES_GPU, SLIDES_CPU = 142.5, 25_404.0
+"""The slides' time in seconds for 100 epochs of pose, on a GPU and on a CPU."""
+
+
+def convolution_peak(seconds: float = 2.0) -> float:
+    """Most multiplications and additions a second of a large dense bfloat16 convolution."""
+    images = torch.rand(16, 128, 32, 32).bfloat16().to(memory_format=torch.channels_last)
+    weight = torch.rand(128, 128, 3, 3).bfloat16().to(memory_format=torch.channels_last)
+    operations = 2 * 16 * 32 * 32 * 128 * 128 * 9
+    best, until = float("inf"), time.perf_counter() + seconds
+    with torch.inference_mode():
+        while time.perf_counter() < until:
+            started = time.perf_counter()
+            F.conv2d(images, weight, padding=1)
+            best = min(best, time.perf_counter() - started)
+    return operations / best
+
+
+def training_operations() -> int:
+    """Multiplications and additions of one training step, an image.
+
+    Forward once, backward twice (for the inputs and for the weights), but for the first layer,
+    whose inputs need no gradient.
+    """
+    first = EDGE * EDGE * 3 * 9
+    return 2 * (3 * slides_macs() - first)
+
+
+def main(
+    epochs: Annotated[int, typer.Option(min=1, help="Epochs to train.")] = SLIDES_EPOCHS,
+    images: Annotated[int, typer.Option(min=100, help="Images an epoch.")] = SLIDES_IMAGES,
+    quality: Annotated[str, typer.Option(help="Whose settings to train with.")] = "pose",
+    threads: Annotated[int, typer.Option(min=0, help="Threads; 0 for all cores.")] = 0,
+    slices: Annotated[
+        str, typer.Option(help="Images through the network at a time; the fastest is kept.")
+    ] = f"25,{SLICE},100",
+    bf16: Annotated[bool, typer.Option(help="bfloat16 autocast.")] = True,
+) -> None:
+    """Train one of the slides' networks and print how long it takes."""
+    if threads:
+        torch.set_num_threads(threads)
+    torch.manual_seed(0)
+    keep_memory()
+    settings = SETTINGS[quality]
+    pictures = torch.randint(0, 256, (images, EDGE, EDGE, 3), dtype=torch.uint8)
+    flags = torch.randint(0, 2, (images,)).float()
+    peak = convolution_peak()
+    print(
+        f"{torch.get_num_threads()} threads, convolution peak {peak / 1e9:.0f} GFLOP/s (bfloat16)"
+    )
+
+    def seconds(size: int, count: int) -> float:
+        part = Epochs(pictures[:count], flags[:count], settings, size=size, bf16=bf16)
+        part.run()  # the first batch builds the kernels
+        started = time.perf_counter()
+        part.run()
+        return time.perf_counter() - started
+
+    sizes = [int(size) for size in slices.split(",")]
+    trial = min(images, 500)
+    times = {size: seconds(size, trial) for size in sizes}
+    for size, spent in times.items():
+        print(f"slices of {size}: {trial / spent:.0f} images/s on {trial} images")
+    size = min(times, key=lambda size: times[size])
+
+    training = Epochs(pictures, flags, settings, size=size, bf16=bf16)
+    started = time.perf_counter()
+    for _ in range(epochs):
+        training.run()
+    spent = time.perf_counter() - started
+    rate = epochs * images / spent
+    share = rate * training_operations() / peak
+    print(
+        f"{quality}: {epochs} epochs of {images} images in {spent:.1f} s, {rate:.0f} images/s, "
+        f"{training_operations() / 1e6:.1f} MFLOP an image, {share:.1%} of the convolution peak"
+    )
+    whole = SLIDES_EPOCHS * SLIDES_IMAGES / rate
+    said = (
+        "measured"
+        if (epochs, images) == (SLIDES_EPOCHS, SLIDES_IMAGES)
+        else f"extrapolated from {epochs} of {images}"
+    )
+    print(
+        f"{SLIDES_EPOCHS} epochs of {SLIDES_IMAGES} images: {whole:.1f} s ({said}); "
+        f"the slides: {SLIDES_GPU} s on a GPU, {SLIDES_CPU:.0f} s on a CPU"
+    )
+
+
+if __name__ == "__main__":
+    typer.run(main)
