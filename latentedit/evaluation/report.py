@@ -91,7 +91,7 @@ def plot_accuracy_by_epoch(
         axes.set_axis_off()
     figure.supxlabel("epoch", fontsize=9)
     figure.supylabel("accuracy", fontsize=9)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def plot_accuracies(path: str | Path, report: Mapping[str, Any]) -> None:
