@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: edit demo test test-all lint format clean
+.PHONY: edit demo test test-all bench lint format clean
 
 edit: .venv/.base  ## make one face older; writes edit.png
 	$(BIN)/latentedit edit --attr Young --step -3
@@ -14,6 +14,10 @@ test: .venv/.test  ## the whole test suite but what is marked slow
 
 test-all: .venv/.test  ## the slow tests too
 	$(BIN)/python -m pytest
+
+bench: .venv/.test  ## how fast inference is; wants a quiet machine
+	$(BIN)/python -m pip install --quiet -e '.[bench]'
+	$(BIN)/python -m pytest benchmarks
 
 lint: .venv/.test  ## style and types
 	$(BIN)/ruff check .

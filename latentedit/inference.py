@@ -23,6 +23,9 @@ Network = TypeVar("Network", bound=Backbone)
 LEAK = 0.2
 """Slope of the generator's leaky ReLU."""
 
+EXACT_RESOLUTION = 16
+"""Up to here features are float32 in any precision: that costs little, and all else follows."""
+
 WHOLE_BYTES = 16 << 20
 """Features up to this size are computed whole."""
 
@@ -42,16 +45,16 @@ class PreparedGenerator(nn.Module):
     def __init__(self, generator: Generator, *, dtype: torch.dtype, packed: bool) -> None:
         super().__init__()
         self.config = config = generator.config
-        self.dtype = dtype
         first, *others = generator.blocks
-        self.first = _FirstBlock(cast(FirstBlock, first), dtype=dtype, packed=packed)
-        self.blocks = nn.ModuleList(
-            _GrowBlock(cast(GrowBlock, block), dtype=dtype, packed=packed) for block in others
+        self.first = _FirstBlock(cast(FirstBlock, first), packed=packed)
+        self.blocks = nn.ModuleList()
+        for resolution, block in zip(config.resolutions[1:], others, strict=True):
+            kind = dtype if resolution > EXACT_RESOLUTION else torch.float32
+            self.blocks.append(_GrowBlock(cast(GrowBlock, block), dtype=kind, packed=packed))
+        self.to_rgb = _folded(
+            cast(EqualizedConv2d, generator.to_rgb[-1]), torch.float32, slope=1, packed=packed
         )
-        to_rgb = cast(EqualizedConv2d, generator.to_rgb[-1])
-        self.to_rgb = _folded(to_rgb, slope=1, dtype=dtype, packed=packed)
-        itemsize = torch.empty((), dtype=dtype).element_size()
-        sizes = [config.channels(r) * r * r * itemsize for r in config.resolutions]
+        sizes = [4 * config.channels(r) * r * r for r in config.resolutions]
         self.whole = sum(size <= WHOLE_BYTES for size in sizes[1:]) if packed else len(sizes) - 1
         in_strips = self.whole < len(self.blocks)
         self.rows = max(1, config.resolution * STRIP_BYTES // sizes[-1]) if in_strips else 0
@@ -62,7 +65,7 @@ class PreparedGenerator(nn.Module):
         for block in self.blocks[: self.whole]:
             x = block(x)
         if not self.rows:
-            return self.to_rgb(x).float()
+            return self.to_rgb(x)
         size = self.config.resolution
         images = torch.empty(
             (len(z), 3, size, size), device=x.device, memory_format=torch.channels_last
@@ -88,7 +91,7 @@ class _FirstBlock(nn.Module):
     weight: Tensor
     bias: Tensor
 
-    def __init__(self, block: FirstBlock, *, dtype: torch.dtype, packed: bool) -> None:
+    def __init__(self, block: FirstBlock, *, packed: bool) -> None:
         super().__init__()
         weight = block.dense.weight.detach() * block.dense.scale  # [C * 16, L]
         channels = len(weight) // 16
@@ -96,13 +99,12 @@ class _FirstBlock(nn.Module):
         self.register_buffer("weight", weight.view(channels, 16, -1).transpose(0, 1).flatten(0, 1))
         bias = block.bias.detach().expand(-1, 4, 4).reshape(channels, 16)
         self.register_buffer("bias", bias.T.flatten())
-        self.dtype = dtype
-        self.conv = _folded(block.conv, dtype=dtype, packed=packed)
+        self.conv = _folded(block.conv, torch.float32, packed=packed)
 
     def forward(self, z: Tensor) -> Tensor:
         x = torch.addmm(self.bias, pixel_norm(z.float()), self.weight.T)
         x = x.view(len(z), 4, 4, -1).permute(0, 3, 1, 2)
-        x = _normed(nn.functional.leaky_relu(x, LEAK)).to(self.dtype)
+        x = _normed(nn.functional.leaky_relu(x, LEAK))
         return _normed(self.conv(x))
 
 
@@ -122,7 +124,7 @@ class _GrowBlock(nn.Module):
             dtype=dtype,
             packed=packed,
         )
-        self.conv1 = _folded(block.conv1, dtype=dtype, packed=packed)
+        self.conv1 = _folded(block.conv1, dtype, packed=packed)
 
     def forward(self, x: Tensor) -> Tensor:
         return _normed(self.conv1(_normed(self.conv0(x))))
@@ -152,15 +154,15 @@ def _widened(rows: range, size: int) -> range:
 
 
 def _normed(x: Tensor) -> Tensor:
-    """`pixel_norm` in few passes over the memory, in float32; may overwrite x [N, C, H, W]."""
+    """`pixel_norm` in few passes over the memory -> float32; may overwrite x [N, C, H, W]."""
     pixels = x.permute(0, 2, 3, 1).float()
     scale = torch.linalg.vector_norm(pixels, dim=-1, keepdim=True)
     scale.square_().mul_(1 / x.shape[1]).add_(1e-8).rsqrt_()
-    return pixels.mul_(scale).to(x.dtype).permute(0, 3, 1, 2)
+    return pixels.mul_(scale).permute(0, 3, 1, 2)
 
 
 def _folded(
-    conv: EqualizedConv2d, *, slope: float = LEAK, dtype: torch.dtype, packed: bool
+    conv: EqualizedConv2d, dtype: torch.dtype, *, slope: float = LEAK, packed: bool
 ) -> PackedConv2d:
     weight = conv.weight.detach() * conv.scale
     return PackedConv2d(
@@ -197,7 +199,7 @@ def prepare_generator(
 
     Args:
         generator: any; left as it is.
-        dtype: float32, or bfloat16 for features and products of half the size.
+        dtype: float32, or bfloat16 for convolutions above `EXACT_RESOLUTION`.
         packed: weights in oneDNN's layout, which ties them to the CPU. By default wherever the
             generator is on a CPU and torch has oneDNN.
 

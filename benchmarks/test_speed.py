@@ -1,0 +1,54 @@
+"""How fast inference is, against the reference arithmetic and the processor's peak.
+
+Not part of the tests: a busy machine fails here. Run `make bench`; the table is pytest-benchmark's,
+and `--benchmark-save` and `--benchmark-compare` keep and compare it.
+"""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from bench_generator import compare, measure_peaks, measure_pool
+from pytest_benchmark.fixture import BenchmarkFixture
+
+from latentedit import FaceEditor
+
+LEAST = {"float32": 2.5, "bfloat16": 4.0}
+"""Times faster than the reference."""
+
+OF_PEAK = 0.6
+"""Share of the convolution peak that the pool reaches at 64 pixels."""
+
+
+@pytest.fixture(scope="module")
+def peaks() -> dict[torch.dtype, float]:
+    return measure_peaks()
+
+
+@pytest.mark.parametrize("batch", [1, 4])
+@pytest.mark.parametrize("resolution", [256, 1024])
+def test_ratios(resolution: int, batch: int, peaks: dict[torch.dtype, float]) -> None:
+    _, *rows = compare(resolution, batch, rounds=3, compiled=False, peaks=peaks)
+    for row in rows:
+        assert row.ratio >= LEAST[row.form], row
+        if row.form == "float32":
+            assert row.largest <= 1
+        else:
+            assert row.mean <= 0.5, row
+            assert row.psnr >= 45, row
+
+
+def test_pool(peaks: dict[torch.dtype, float]) -> None:
+    for name, figures in measure_pool(32, rounds=3, peak=peaks[torch.float32]).items():
+        assert figures["of_peak"] >= OF_PEAK, (name, figures)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_one_face(benchmark: BenchmarkFixture, precision: str) -> None:
+    editor = FaceEditor.load(device="cpu", precision=precision)
+    benchmark(editor.render, editor.sample([0]))
+
+
+def test_one_score(benchmark: BenchmarkFixture) -> None:
+    editor = FaceEditor.load(device="cpu")
+    benchmark(editor.score, editor.render(editor.sample([0])))
