@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
@@ -13,10 +13,10 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
 from latentedit import defaults, editing, latents
+from latentedit.adapters import AdaptedGenerator, OnnxGenerator
 from latentedit.age import AgeEstimator
 from latentedit.attributes import ATTRIBUTES
 from latentedit.boundaries import Boundaries
-from latentedit.checkpoints.protocol import AdaptedGenerator, OnnxGenerator
 from latentedit.classifier import AttributeClassifier
 from latentedit.devices import autocast, pick_device, pick_precision, place
 from latentedit.editing import EditRecipe, Hold
@@ -27,6 +27,8 @@ from latentedit.images import UInt8Array, to_tensor, to_uint8
 from latentedit.inference import prepare
 from latentedit.pretrained import find_bundle, load_age_estimator, load_classifier, load_generator
 from latentedit.stylegan2 import StyleGAN2Generator
+
+AnyGenerator = Generator | StyleGAN2Generator | AdaptedGenerator | OnnxGenerator
 
 BOUNDARIES_FILE = "boundaries.safetensors"
 
@@ -60,7 +62,7 @@ class FaceEditor:
 
     def __init__(
         self,
-        generator: Generator | StyleGAN2Generator | AdaptedGenerator | OnnxGenerator,
+        generator: AnyGenerator,
         classifier: AttributeClassifier | None = None,
         age_estimator: AgeEstimator | Look | None = None,
         boundaries: Boundaries | None = None,
@@ -96,6 +98,7 @@ class FaceEditor:
         boundaries: str | Path | None = None,
         device: str = "auto",
         precision: str = "float32",
+        space: Literal["z", "w"] | None = None,
     ) -> FaceEditor:
         """Load a bundle: the default, a shipped one by name, or a folder.
 
@@ -104,11 +107,15 @@ class FaceEditor:
             boundaries: a file of further boundaries or directions of the same generator; where it
                 has a name that the bundle has too, the file's is used.
             device: auto, cpu, cuda, mps.
+            precision: see `FaceEditor`.
+            space: of a StyleGAN2, the space to sample, edit and render in; boundaries of the other
+                one stay out. By default that of the boundaries, or else the bundle's.
 
         Raises:
-            LatentEditError: no such bundle, a part with a wrong checksum or shape, half a part, or
-                boundaries of another generator. A bundle without classifier or boundaries is no
-                error here; the calls that need them say how to make them.
+            LatentEditError: no such bundle, a part with a wrong checksum or shape, half a part,
+                boundaries of another generator, or a space that the generator does not have. A
+                bundle without classifier or boundaries is no error here; the calls that need them
+                say how to make them.
         """
         folder = find_bundle(model)
         generator, _ = load_generator(folder)
@@ -117,6 +124,15 @@ class FaceEditor:
         if boundaries is not None:
             more = Boundaries.load(boundaries)
             known = known.merged(more) if known else more
+        if known and space and known.space != space:
+            known = None
+        wanted = space or (known.space if known else None)
+        if isinstance(generator, StyleGAN2Generator) and wanted:
+            generator = generator.in_space(wanted)
+        elif space not in (None, generator_space(generator)):
+            raise LatentEditError(
+                f"{folder} is used in space {generator_space(generator)} only: leave out the space"
+            )
         return cls(
             generator,
             load_classifier(folder)[0] if "classifier" in has else None,
@@ -135,7 +151,7 @@ class FaceEditor:
     @property
     def space(self) -> str:
         """The generator's latent space, ``z`` or ``w``."""
-        return getattr(self._generator.config, "space", "z")
+        return generator_space(self._generator)
 
     @property
     def resolution(self) -> int:
@@ -212,7 +228,7 @@ class FaceEditor:
     def sample(self, seeds: Iterable[int]) -> NDArray[np.float32]:
         """Return one latent a seed, float32 [N, D], in the generator's space.
 
-        A generator that samples for itself (`checkpoints.protocol`) does; see `latents.sample`.
+        A generator that samples for itself (`adapters`) does; see `latents.sample`.
         """
         if isinstance(self._generator, Generator):
             return latents.sample(seeds, self.latent_dim)
@@ -339,6 +355,11 @@ class FaceEditor:
             yield np.concatenate((batch, np.repeat(batch[-1:], missing, axis=0))), len(batch)
 
 
+def generator_space(generator: AnyGenerator) -> str:
+    """The latent space that a generator is called in, ``z`` or ``w``."""
+    return getattr(generator.config, "space", "z")
+
+
 def check_boundaries(boundaries: Boundaries, generator_hash: str, space: str = "z") -> None:
     """Refuse boundaries that were found in another generator's latent space.
 
@@ -348,7 +369,8 @@ def check_boundaries(boundaries: Boundaries, generator_hash: str, space: str = "
     if boundaries.space != space:
         raise LatentEditError(
             f"these boundaries belong to space {boundaries.space}, the model is used in {space}: "
-            f"convert it again with --space {boundaries.space}"
+            f"load it with space={boundaries.space!r}, or convert it with --space "
+            f"{boundaries.space}"
         )
     if boundaries.generator_hash != generator_hash:
         raise LatentEditError(

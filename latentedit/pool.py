@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 CARD = "pool.json"
 SHARD_SIZE = 2000
+FIRST_SPACE = "z"
+"""The space of pools whose cards are older than the entry."""
 BATCH = 64
 """Faces between two reports of progress, the most pictures in memory."""
 
@@ -33,7 +35,8 @@ class Pool:
         classifier_hash: of the classifier that scored it.
         model: name of the bundle.
         attributes: names of the scores' columns.
-        latent_dim: length of z.
+        latent_dim: length of a latent.
+        space: the latents' space, ``z`` or ``w``.
         size: latents in all.
         first_seed: seeds run from here upwards.
     """
@@ -57,6 +60,7 @@ class Pool:
         self.classifier_hash: str = card["classifier_hash"]
         self.attributes: tuple[str, ...] = tuple(card["attributes"])
         self.latent_dim: int = card["latent_dim"]
+        self.space: str = card.get("space", FIRST_SPACE)
         self.size: int = card["size"]
         self.first_seed: int = card["first_seed"]
         self._shard_size: int = card["shard_size"]
@@ -64,8 +68,9 @@ class Pool:
     def describe(self) -> str:
         """One line for cards: how many latents, of what, judged by what."""
         return (
-            f"{self.size} latents of generator {self.generator_hash} ({self.model}), seeds from "
-            f"{self.first_seed}, scored by classifier {self.classifier_hash}"
+            f"{self.size} latents in {self.space} of generator {self.generator_hash} "
+            f"({self.model}), seeds from {self.first_seed}, scored by classifier "
+            f"{self.classifier_hash}"
         )
 
     @property
@@ -124,6 +129,7 @@ def _is_card(card: Any) -> bool:
         isinstance(card, dict)
         and all(isinstance(card.get(name), str) for name in texts)
         and all(isinstance(card.get(name), int) and card[name] > 0 for name in counts)
+        and isinstance(card.get("space", FIRST_SPACE), str)
         and isinstance(card.get("first_seed"), int)
         and card["first_seed"] >= 0
         and isinstance(card.get("attributes"), list)
@@ -141,6 +147,8 @@ def build_pool(
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Pool:
     """Sample, render and score `size` seeds; no picture is kept. Run again to go on.
+
+    Latents are sampled in the editor's space (`FaceEditor.space`).
 
     Args:
         editor: generator and classifier.
@@ -167,6 +175,7 @@ def build_pool(
         "classifier_hash": editor.classifier_hash,
         "attributes": list(editor.attributes),
         "latent_dim": editor.latent_dim,
+        "space": editor.space,
         "size": size,
         "first_seed": first_seed,
         "shard_size": shard_size,
@@ -195,8 +204,8 @@ def _open_or_start(folder: Path, card: dict[str, Any]) -> Pool:
     path = folder / CARD
     if path.exists():
         found = read_json(path)
-        if found != card:
-            known = found if isinstance(found, dict) else {}
+        known = {"space": FIRST_SPACE, **found} if isinstance(found, dict) else {}
+        if known != card:
             other = next((key for key in card if known.get(key) != card[key]), "more entries")
             raise LatentEditError(
                 f"{folder} holds another pool ({other} {known.get(other)!r}, not "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -12,6 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from latentedit.adapters import AdaptedConfig, OnnxGenerator
 from latentedit.age import AgeConfig, AgeEstimator
 from latentedit.cards import card_path, load_card, save_with_card
 from latentedit.classifier import AttributeClassifier, ClassifierConfig
@@ -26,6 +28,10 @@ DEFAULT_BUNDLE = "celeba64"
 
 PORTRAIT_BUNDLE = "portrait"
 """The bundle that holds the portrait network, and nothing else."""
+
+KIND = "generator"
+ONNX_FILE = "generator.onnx"
+"""In place of ``generator.safetensors`` where a bundle's generator is an ONNX file."""
 
 TERMS = (
     "Trained on the faces named under data (CelebA, LFW, UTKFace), which are for non-commercial "
@@ -104,13 +110,52 @@ def save_part(
     save_with_card(weights, lambda file: save_file(state, file), kind, entries)
 
 
-def load_generator(folder: str | Path) -> tuple[Generator | StyleGAN2Generator, dict[str, Any]]:
+def save_onnx(folder: str | Path, generator: OnnxGenerator, card: Mapping[str, Any]) -> None:
+    """Write ``generator.onnx``, the file as it is, and ``generator.json`` into a bundle.
+
+    Raises:
+        LatentEditError: the folder cannot be written.
+    """
+    entries = {
+        "network": "onnx",
+        "config": asdict(generator.config),
+        "weights_hash": weights_hash(generator),
+        **card,
+    }
+
+    def write(file: Path) -> None:
+        shutil.copyfile(generator.path, file)
+
+    save_with_card(make_folder(folder) / ONNX_FILE, write, KIND, entries)
+
+
+def load_generator(
+    folder: str | Path,
+) -> tuple[Generator | StyleGAN2Generator | OnnxGenerator, dict[str, Any]]:
     """Load a bundle's generator in eval mode, and its card, which names the network.
 
     Raises:
-        LatentEditError: missing, damaged, or of another shape than its card says.
+        LatentEditError: missing, damaged, of another shape than its card says, or an ONNX file and
+            ONNX Runtime is not installed.
     """
-    return _load_part(Path(folder), "generator")
+    folder = Path(folder)
+    if (folder / ONNX_FILE).is_file():
+        return _load_onnx(folder / ONNX_FILE)
+    return _load_part(folder, KIND)
+
+
+def _load_onnx(weights: Path) -> tuple[OnnxGenerator, dict[str, Any]]:
+    card = load_card(weights, KIND)
+    try:
+        config = config_from_json(AdaptedConfig, card["config"])
+    except (KeyError, TypeError, AttributeError):
+        raise LatentEditError(
+            f"{card_path(weights)} describes no ONNX generator: convert the file again"
+        ) from None
+    generator = OnnxGenerator(weights, value_range=config.value_range, space=config.space)
+    if generator.config != config:
+        raise LatentEditError(f"{weights} does not fit its card: convert the file again")
+    return generator.eval(), card
 
 
 def load_classifier(folder: str | Path) -> tuple[AttributeClassifier, dict[str, Any]]:

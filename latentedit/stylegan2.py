@@ -6,11 +6,12 @@ picture. Trained weights are read by `latentedit.checkpoints.stylegan2`.
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Literal
+from typing import Literal, cast
 
 import numpy as np
 import torch
@@ -149,6 +150,16 @@ class StyleGAN2Generator(nn.Module):
     def latent_dim(self) -> int:
         """Length of a latent in the config's space."""
         return self.config.latent_dim
+
+    def in_space(self, space: str) -> StyleGAN2Generator:
+        """This generator, called with latents of space ``z`` or ``w``; weights are shared.
+
+        Raises:
+            LatentEditError: another space.
+        """
+        other = copy.copy(self)
+        other.config = replace(self.config, space=cast(Literal["z", "w"], space))
+        return other
 
     def map(self, z: Tensor) -> Tensor:
         """z [N, mapping[0]] -> w [N, mapping[-1]], not truncated."""

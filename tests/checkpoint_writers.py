@@ -466,3 +466,30 @@ def genforce_stylegan2(state: dict, mean: torch.Tensor) -> OrderedDict:
         out[f"synthesis.output{block}.bias"] = state[f"{source}.bias"].flatten()
     out["synthesis.upsample.kernel"] = FILTER[None, None] * 4
     return out
+
+
+def write_onnx(path, weight: np.ndarray, batch: int | str = "n", spatial: bool = False) -> None:
+    """sigmoid(z @ weight) as [N, 3, 4, 4]."""
+    import onnx
+    import onnx.numpy_helper
+
+    helper, kinds = onnx.helper, onnx.TensorProto
+    shape = [batch, len(weight), 1, 1] if spatial else [batch, len(weight)]
+    nodes = [
+        helper.make_node("Flatten", ["z"], ["flat"]),
+        helper.make_node("MatMul", ["flat", "weight"], ["a"]),
+        helper.make_node("Sigmoid", ["a"], ["b"]),
+        helper.make_node("Reshape", ["b", "shape"], ["image"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "generator",
+        [helper.make_tensor_value_info("z", kinds.FLOAT, shape)],
+        [helper.make_tensor_value_info("image", kinds.FLOAT, [batch, 3, 4, 4])],
+        [
+            onnx.numpy_helper.from_array(weight, "weight"),
+            onnx.numpy_helper.from_array(np.array([-1, 3, 4, 4]), "shape"),
+        ],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    onnx.save(model, str(path))

@@ -14,7 +14,11 @@ import pytest
 import torch
 
 from latentedit.boundaries import Boundaries
-from latentedit.pretrained import load_generator
+from latentedit.classifier import AttributeClassifier, ClassifierConfig
+from latentedit.editor import FaceEditor
+from latentedit.errors import LatentEditError
+from latentedit.pool import Pool
+from latentedit.pretrained import load_generator, save_part
 
 
 @pytest.fixture
@@ -82,6 +86,84 @@ def test_a_stylegan2_in_w(run, tmp_path):
     assert run(*importing, "--space", "w")[0] == 0
     assert Boundaries.load(output).space == "w"
     assert run("models", "check", bundle)[0] == 0
+
+
+def test_a_pool_and_boundaries_in_w_of_a_model_in_z(run, tmp_path):
+    classifier = AttributeClassifier(
+        ClassifierConfig(8, 4, (4,), (1,), attributes=("Young", "Male"))
+    ).eval()
+    path, bundle, pool = tmp_path / "stylegan2.pt", tmp_path / "bundle", tmp_path / "pool"
+    writers.write_rosinality(path, writers.rosinality_state([8, 4]), torch.zeros(16))
+    assert run("convert", path, "-o", bundle)[0] == 0
+    save_part(bundle, "classifier", classifier, classifier.config, {})
+    build = ("pool", "build", "--model", bundle, "--n", 500, "-o")
+    assert run(*build, pool, "--space", "w")[0] == 0
+    z, _ = Pool(pool).load()
+    generator, _ = load_generator(bundle)
+    np.testing.assert_array_equal(z[:3], generator.in_space("w").sample(Pool(pool).seeds_of(0)[:3]))
+    fit = ("boundaries", "fit", "-o", bundle / "boundaries.safetensors", "--pool")
+    code, _, err = run(*fit, pool)
+    assert (code, Pool(pool).space) == (0, "w"), err
+    assert Boundaries.load(bundle / "boundaries.safetensors").space == "w"
+    editor = FaceEditor.load(bundle, device="cpu")  # follows its boundaries
+    assert editor.space == "w"
+    assert editor.edit(editor.sample([0]), {"Young": 1.0}, hold="none").shape == (1, 16)
+    with_z = FaceEditor.load(bundle, device="cpu", space="z")
+    assert with_z.space == "z"
+    with pytest.raises(LatentEditError, match="no boundaries"):
+        assert with_z.boundaries
+    assert run(*build, pool)[0] == 0  # the same space again: nothing to do
+    code, _, err = run(*build, pool, "--space", "z")
+    assert (code, "space 'w', not 'z'" in err) == (2, True)
+
+
+def test_a_model_with_one_space(run, tmp_path, tiny_bundle):
+    pool = ("pool", "build", "--n", 2, "--model", tiny_bundle, "-o", tmp_path / "pool", "--space")
+    code, _, err = run(*pool, "w")
+    assert (code, "used in space z only" in err) == (2, True)
+    assert run(*pool, "z")[0] == 0
+
+
+def test_an_onnx_file_becomes_a_bundle(run, tmp_path, tiny_classifier):
+    weight = np.random.RandomState(0).randn(10, 48).astype(np.float32)
+    path, bundle = tmp_path / "dcgan.onnx", tmp_path / "bundle"
+    writers.write_onnx(path, weight)
+    code, out, err = run("convert", path, "-o", bundle, "--value-range", "0", "1")
+    assert code == 0, err
+    assert "4 x 4, latents of length 10" in out
+    assert (bundle / "generator.onnx").read_bytes() == path.read_bytes()
+    path.unlink()
+    assert run("models", "check", bundle)[0] == 0
+    save_part(bundle, "classifier", tiny_classifier, tiny_classifier.config, {})
+    editor = FaceEditor.load(bundle, device="cpu")
+    z = editor.sample(range(3))
+    wanted = 255 / (1 + np.exp(-z @ weight)).reshape(3, 3, 4, 4).transpose(0, 2, 3, 1)
+    assert np.abs(editor.render(z) - wanted).max() <= 1
+    assert run("pool", "build", "--n", 5, "--model", bundle, "-o", tmp_path / "pool")[0] == 0
+    code, _, err = run("convert", bundle / "generator.onnx", "-o", bundle)
+    assert (code, "holds a generator already" in err) == (2, True)
+    (bundle / "generator.onnx").write_bytes(b"\x08\x07")
+    code, _, err = run("models", "check", bundle)
+    assert (code, "checksum" in err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--truncation", 0.5), "truncation is for StyleGAN2 only"),
+        (("--value-range", 1, 1), "is empty"),
+    ],
+)
+def test_options_that_do_not_fit_an_onnx_file(run, tmp_path, options, words):
+    writers.write_onnx(tmp_path / "a.onnx", np.ones((10, 48), np.float32))
+    code, _, err = run("convert", tmp_path / "a.onnx", "-o", tmp_path / "bundle", *options)
+    assert (code, words in err) == (2, True)
+    assert not (tmp_path / "bundle").exists()
+
+
+def test_a_value_range_is_for_onnx_only(run, tmp_path, pggan):
+    code, _, err = run("convert", pggan, "-o", tmp_path / "bundle", "--value-range", 0, 1)
+    assert (code, "for ONNX files only" in err) == (2, True)
 
 
 class Hostile:

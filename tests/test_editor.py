@@ -109,12 +109,13 @@ def test_batches_leave_nothing_out(tiny_bundle: Path, count: int) -> None:
 
 
 @pytest.mark.skipif(not computes_bfloat16(torch.device("cpu")), reason="this CPU has no bfloat16")
-def test_half_the_precision_is_nearly_the_same_picture(tiny_bundle: Path) -> None:
+def test_half_the_precision_is_nearly_the_same_picture() -> None:
+    torch.manual_seed(0)
+    generator = Generator(GeneratorConfig(resolution=64, fmap_base=256, fmap_max=32))
     editor, fast = (
-        FaceEditor.load(tiny_bundle, device="cpu", precision=name)
-        for name in ("float32", "bfloat16")
+        FaceEditor(generator, device="cpu", precision=name) for name in ("float32", "bfloat16")
     )
-    z = editor.sample(range(5))
+    z = editor.sample(range(3))
     images, close = editor.render(z).astype(int), fast.render(z).astype(int)
     assert 0 < np.abs(images - close).mean() < 1
 

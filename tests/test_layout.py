@@ -29,6 +29,7 @@ LEVELS: tuple[tuple[str, ...], ...] = (
     (
         "generator",
         "stylegan2",
+        "adapters",
         "backbone",
         "classifier",
         "age",

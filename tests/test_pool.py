@@ -124,6 +124,16 @@ def test_what_a_kill_leaves_is_swept_and_finished_shards_stay(
     assert (folder / "shard-00000.safetensors").stat().st_mtime_ns == kept
 
 
+def test_a_pool_from_before_spaces_had_names_goes_on(editor: FaceEditor, folder: Path) -> None:
+    pool = build(editor, folder)
+    card = json.loads((folder / "pool.json").read_text())
+    assert card.pop("space") == pool.space == "z"
+    (folder / "pool.json").write_text(json.dumps(card))
+    pool.shards[1].unlink()
+    assert build(editor, folder).space == "z"
+    assert len(Pool(folder).load()[0]) == SIZE
+
+
 def test_a_finished_pool_is_not_built_again(
     editor: FaceEditor, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -209,6 +219,7 @@ def test_what_is_not_a_pool(folder: Path) -> None:
         {"first_seed": 0.5},
         {"attributes": "Young"},
         {"attributes": [1, 2]},
+        {"space": 7},
     ],
 )
 def test_a_damaged_card(editor: FaceEditor, folder: Path, entries: dict[str, Any]) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from latentedit.adapters import OnnxGenerator
 from latentedit.checkpoints import gan_zoo, interfacegan, stylegan2, tensorflow_pggan
 from latentedit.checkpoints.accounting import Reading
 from latentedit.checkpoints.tensors import (
@@ -21,7 +22,7 @@ from latentedit.checkpoints.tensors import (
 from latentedit.errors import LatentEditError
 from latentedit.files import make_folder, sha256
 from latentedit.generator import Generator
-from latentedit.pretrained import save_part
+from latentedit.pretrained import save_onnx, save_part
 from latentedit.stylegan2 import StyleGAN2Generator
 
 TERMS = (
@@ -43,7 +44,7 @@ class ConvertedGenerator:
         notes: what the reader should know.
     """
 
-    network: Generator | StyleGAN2Generator
+    network: Generator | StyleGAN2Generator | OnnxGenerator
     format: str
     source: Path
     keys: int
@@ -53,10 +54,9 @@ class ConvertedGenerator:
     @property
     def card(self) -> dict[str, Any]:
         """The entries that a bundle's card gets beside the network's own."""
+        kinds = {StyleGAN2Generator: "stylegan2", OnnxGenerator: "onnx"}
         return {
-            "network": "stylegan2"
-            if isinstance(self.network, StyleGAN2Generator)
-            else "progressive",
+            "network": kinds.get(type(self.network), "progressive"),
             "terms": TERMS,
             "converted": {
                 "from": self.source.name,
@@ -80,7 +80,7 @@ class ConvertedGenerator:
             LatentEditError: it holds a generator already, or cannot be written.
         """
         folder = Path(folder)
-        if any((folder / f"generator.{ending}").exists() for ending in ("json", "safetensors")):
+        if any(folder.glob("generator.*")):
             raise LatentEditError(f"{folder} holds a generator already: choose another folder")
         existed = folder.is_dir()
         parent = folder if existed else make_folder(folder.absolute().parent)
@@ -89,10 +89,13 @@ class ConvertedGenerator:
         except OSError as error:
             raise LatentEditError(f"cannot write {folder}: {error.strerror}") from None
         try:
-            save_part(temporary, "generator", self.network, self.network.config, self.card)
+            if isinstance(self.network, OnnxGenerator):
+                save_onnx(temporary, self.network, self.card)
+            else:
+                save_part(temporary, "generator", self.network, self.network.config, self.card)
             if existed:
-                for name in ("generator.safetensors", "generator.json"):
-                    os.replace(temporary / name, folder / name)
+                for path in sorted(temporary.iterdir(), reverse=True):  # the card last
+                    os.replace(path, folder / path.name)
             else:
                 temporary.chmod(0o755)
                 os.replace(temporary, folder)
@@ -104,38 +107,54 @@ class ConvertedGenerator:
 
 
 def convert(
-    path: str | Path, *, space: Literal["z", "w"] = "z", truncation: float = 1.0
+    path: str | Path,
+    *,
+    space: Literal["z", "w"] = "z",
+    truncation: float = 1.0,
+    value_range: tuple[float, float] = (-1.0, 1.0),
 ) -> ConvertedGenerator:
     """Read a generator from another project's checkpoint.
 
     The format is told by the file's first bytes and its keys, not by its name: progressive GANs of
     InterFaceGAN, HiGAN, GenForce, pytorch_GAN_zoo and Karras et al. (TensorFlow pickles), and
     StyleGAN2 of rosinality and GenForce; PyTorch files and safetensors. Nothing in the file is ever
-    executed (see `tensors` and `pickles`).
+    executed (see `tensors` and `pickles`). An ONNX file from z to pictures is kept as it is.
 
     Args:
         path: the file.
-        space: of a StyleGAN2, the space that latents will be given in.
+        space: of a StyleGAN2 or an ONNX file, the space that latents will be given in.
         truncation: of a StyleGAN2, psi.
+        value_range: of an ONNX file, the values of black and white.
 
     Raises:
         LatentEditError: no such format, a file that is refused or damaged, or keys that are
             missing, extra or mis-shaped.
     """
-    converted = _read(Path(path), space, truncation)
-    if isinstance(converted.network, Generator) and (space != "z" or truncation != 1):
+    converted = _read(Path(path), space, truncation, value_range)
+    network = converted.network
+    if isinstance(network, Generator) and (space != "z" or truncation != 1):
         raise LatentEditError(
             f"{path} holds a {converted.format}: space w and truncation are for StyleGAN2 only"
+        )
+    if isinstance(network, OnnxGenerator) and truncation != 1:
+        raise LatentEditError(f"{path} is an ONNX file: truncation is for StyleGAN2 only")
+    if not isinstance(network, OnnxGenerator) and value_range != (-1.0, 1.0):
+        raise LatentEditError(
+            f"{path} holds a {converted.format}: a value range is for ONNX files only"
         )
     return converted
 
 
-def _read(path: Path, space: Literal["z", "w"], truncation: float) -> ConvertedGenerator:
+def _read(
+    path: Path,
+    space: Literal["z", "w"],
+    truncation: float,
+    value_range: tuple[float, float],
+) -> ConvertedGenerator:
     kind = kind_of(path)
     if kind == "onnx":
-        raise LatentEditError(
-            f"{path} is an ONNX file: use latentedit.checkpoints.protocol.OnnxGenerator as it is"
-        )
+        generator = OnnxGenerator(path, value_range=value_range, space=space)
+        return ConvertedGenerator(generator.eval(), "ONNX file, kept as it is", path, 1)
     if kind == "pickle":
         reading = tensorflow_pggan.convert_tensorflow(load_network_pickle(path), str(path))
         return _converted(reading, tensorflow_pggan.NAME, path)

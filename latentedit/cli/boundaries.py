@@ -63,7 +63,12 @@ def fit(
             bar.update(task, advance=1, note=name)
 
         boundaries = fit_boundaries(
-            z, scores, opened.attributes, opened.generator_hash, on_attribute=on_attribute
+            z,
+            scores,
+            opened.attributes,
+            opened.generator_hash,
+            space=opened.space,
+            on_attribute=on_attribute,
         )
     card = {"terms": TERMS, "data": opened.describe(), "commands": [command_line()]}
     boundaries.save(output, card)

@@ -19,15 +19,19 @@ class Space(StrEnum):
 
 def convert(
     source: Annotated[
-        Path, typer.Argument(metavar="IN", help="A .pth, .pt, .pkl or .safetensors file.")
+        Path, typer.Argument(metavar="IN", help="A .pth, .pt, .pkl, .safetensors or .onnx file.")
     ],
     output: Annotated[Path, typer.Option("-o", "--output", help="The bundle's folder.")],
     space: Annotated[
-        Space, typer.Option(help="Of a StyleGAN2: the space to sample and edit in.")
+        Space, typer.Option(help="Of a StyleGAN2 or ONNX: the space to sample and edit in.")
     ] = Space.z,
     truncation: Annotated[
         float, typer.Option(min=0, max=1, help="Of a StyleGAN2: psi, 1 for none.")
     ] = 1.0,
+    value_range: Annotated[
+        tuple[float, float],
+        typer.Option(metavar="BLACK WHITE", help="Of an ONNX file: its values of black and white."),
+    ] = (-1.0, 1.0),
     as_json: Annotated[bool, typer.Option("--json", help="Print what was done as JSON.")] = False,
 ) -> None:
     """Read a published generator safely and write it as a bundle that every command loads."""
@@ -37,7 +41,7 @@ def convert(
 
     from latentedit.checkpoints import convert as read
 
-    converted = read(source, space=space.value, truncation=truncation)
+    converted = read(source, space=space.value, truncation=truncation, value_range=value_range)
     converted.save(output)
     config = converted.network.config
     if as_json:

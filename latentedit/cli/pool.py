@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from latentedit import defaults
+from latentedit.cli.convert import Space
 from latentedit.cli.faces import ModelOption
 
 app = typer.Typer(help="Sample and label latents in bulk.", no_args_is_help=True)
@@ -27,6 +28,10 @@ def build(
     first_seed: Annotated[
         int, typer.Option(min=0, help="Seeds run upwards from here.")
     ] = defaults.POOL_FIRST_SEED,
+    space: Annotated[
+        Space | None,
+        typer.Option(help="Of a StyleGAN2: the space to sample in [default: the model's]."),
+    ] = None,
     model: ModelOption = None,
 ) -> None:
     """Render seeds and keep their 40 probabilities; run again to go on after a break."""
@@ -34,7 +39,7 @@ def build(
     from latentedit.editor import FaceEditor
     from latentedit.pool import build_pool
 
-    editor = FaceEditor.load(model)
+    editor = FaceEditor.load(model, space=space.value if space else None)
     with progress_bar() as bar:
         task = bar.add_task("Sampling", total=n, note="")
         build_pool(

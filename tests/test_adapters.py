@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from checkpoint_writers import write_onnx
 from torch import nn
 
-from latentedit.checkpoints.protocol import LatentGenerator, OnnxGenerator, adapt
+from latentedit.adapters import LatentGenerator, OnnxGenerator, adapt
 from latentedit.errors import LatentEditError
 from latentedit.hashing import weights_hash
 from latentedit.stylegan2 import StyleGAN2Config, StyleGAN2Generator
@@ -95,31 +96,6 @@ def test_stylegan2_configurations_that_make_no_sense(options, words):
         StyleGAN2Config(**options)
 
 
-def write_onnx(path, weight: np.ndarray, batch: int | str = "n", spatial: bool = False) -> None:
-    """sigmoid(z @ weight) as [N, 3, 4, 4]."""
-    onnx = pytest.importorskip("onnx")
-    helper, kinds = onnx.helper, onnx.TensorProto
-    shape = [batch, len(weight), 1, 1] if spatial else [batch, len(weight)]
-    nodes = [
-        helper.make_node("Flatten", ["z"], ["flat"]),
-        helper.make_node("MatMul", ["flat", "weight"], ["a"]),
-        helper.make_node("Sigmoid", ["a"], ["b"]),
-        helper.make_node("Reshape", ["b", "shape"], ["image"]),
-    ]
-    graph = helper.make_graph(
-        nodes,
-        "generator",
-        [helper.make_tensor_value_info("z", kinds.FLOAT, shape)],
-        [helper.make_tensor_value_info("image", kinds.FLOAT, [batch, 3, 4, 4])],
-        [
-            onnx.numpy_helper.from_array(weight, "weight"),
-            onnx.numpy_helper.from_array(np.array([-1, 3, 4, 4]), "shape"),
-        ],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
-    onnx.save(model, str(path))
-
-
 @pytest.mark.parametrize(("batch", "spatial"), [("n", False), (1, False), ("n", True)])
 def test_onnx(tmp_path, batch, spatial):
     pytest.importorskip("onnxruntime")
@@ -151,6 +127,6 @@ def test_onnx_runtime_is_asked_for(tmp_path, monkeypatch):
     def missing(name: str) -> None:
         raise ImportError(name)
 
-    monkeypatch.setattr("latentedit.checkpoints.protocol.importlib.import_module", missing)
-    with pytest.raises(LatentEditError, match="pip install onnxruntime"):
+    monkeypatch.setattr("latentedit.adapters.importlib.import_module", missing)
+    with pytest.raises(LatentEditError, match=r"latentedit\[onnx\]"):
         OnnxGenerator(tmp_path / "a.onnx")

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -52,11 +52,13 @@ class AdaptedConfig:
         resolution: edge of the square pictures.
         latent_dim: length of a latent.
         space: the latent space's name, kept with boundaries.
+        value_range: the values of black and white in what it draws itself.
     """
 
     resolution: int
     latent_dim: int
     space: str = "z"
+    value_range: tuple[float, float] = (-1.0, 1.0)
 
 
 class _Adapted(nn.Module):
@@ -90,10 +92,10 @@ class AdaptedGenerator(_Adapted):
         self.low, self.high = value_range
         self.latent_shape = latent_shape
         self.normal = normal
-        self.config = AdaptedConfig(4, latent_dim, space)
+        self.config = AdaptedConfig(4, latent_dim, space, value_range)
         with torch.inference_mode():
             shape = self(torch.from_numpy(self.sample([0])).to(_device(module))).shape
-        self.config = AdaptedConfig(int(shape[-1]), latent_dim, space)
+        self.config = replace(self.config, resolution=int(shape[-1]))
 
     def sample(self, seeds: Iterable[int]) -> latents.FloatArray:
         """Return one latent a seed, float32 [N, D].
@@ -189,7 +191,9 @@ class OnnxGenerator(_Adapted):
         try:
             runtime: Any = importlib.import_module("onnxruntime")
         except ImportError:
-            raise LatentEditError("ONNX files need ONNX Runtime: pip install onnxruntime") from None
+            raise LatentEditError(
+                "ONNX files need ONNX Runtime: pip install 'latentedit[onnx]'"
+            ) from None
         try:
             data = Path(path).read_bytes()
         except OSError as error:
@@ -211,15 +215,17 @@ class OnnxGenerator(_Adapted):
                 f"{[entry.shape for entry in inputs]}"
             )
         self.low, self.high = value_range
+        if not self.low < self.high:
+            raise LatentEditError(f"value range {value_range} is empty: give black, then white")
         self.path = Path(path)
         self._input = inputs[0].name
         self._map = len(shape) == 4
         self._one_by_one = shape[0] == 1
         digest = np.frombuffer(hashlib.sha256(data).digest(), np.uint8).copy()
         self.register_buffer("digest", torch.from_numpy(digest))
-        self.config = AdaptedConfig(4, shape[1], space)
+        self.config = AdaptedConfig(4, shape[1], space, value_range)
         images = self(torch.from_numpy(self.sample([0])))
-        self.config = AdaptedConfig(int(images.shape[-1]), shape[1], space)
+        self.config = replace(self.config, resolution=int(images.shape[-1]))
 
     def forward(self, latent: Tensor) -> Tensor:
         """Latents float [N, D] -> images float [N, 3, R, R], about [-1, 1].
