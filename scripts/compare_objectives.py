@@ -1,0 +1,125 @@
+"""Objectives of the generator's training in equal time: same seed, same data, growth in place.
+
+    python scripts/compare_objectives.py runs/faces64.faces pretrained/celeba64 -o runs/compare
+
+trains each setting for the same number of minutes, measures 1,000 samples of its average and
+writes a table (`table.md`), the figures (`table.json`) and a picture each. Settings that are
+finished are not trained again.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from latentedit.classifier import AttributeClassifier
+from latentedit.editor import FaceEditor
+from latentedit.evaluation.generator import RealFaces, evaluate_generator, look_at_real
+from latentedit.files import make_folder, read_json, write_json
+from latentedit.images import grid, save_image
+from latentedit.pretrained import load_classifier
+from latentedit.training.adversarial import Report, load_generator_run, train_generator
+from latentedit.training.data import FaceData, open_face_data
+from latentedit.training.options import GeneratorOptions
+
+GROWTH = GeneratorOptions(
+    stable_kimg=(5, 8, 12), fade_kimg=(5, 8, 10), total_kimg=10_000, decay_kimg=0, save_kimg=2
+)
+SETTINGS: dict[str, dict[str, Any]] = {
+    "WGAN-GP": {"objective": "wgan-gp", "learning_rate": 1e-3},
+    "WGAN-GP, augmented": {"objective": "wgan-gp", "learning_rate": 1e-3, "augment": True},
+    "R1": {"objective": "r1"},
+    "R1, augmented": {"objective": "r1", "augment": True},
+    "projected": {"augment": False},
+    "projected, augmented": {},
+    # about the same FLOPs: channels moved from fine resolutions to coarse ones, or the other way
+    "projected, augmented, coarse": {"fmap_base": 896, "fmap_max": 160},
+    "projected, augmented, fine": {"fmap_base": 1152, "fmap_max": 96},
+}
+
+
+class TimeIsUpError(Exception):
+    """Ends a training from its progress callback."""
+
+
+def main(
+    data: Annotated[Path, typer.Argument(help="Training file.")],
+    bundle: Annotated[Path, typer.Argument(help="Bundle whose classifier looks.")],
+    output: Annotated[Path, typer.Option("-o", help="Folder of the runs and the table.")],
+    minutes: Annotated[float, typer.Option(help="For each setting.")] = 20,
+    n: Annotated[int, typer.Option(help="Samples to measure.")] = 1000,
+) -> None:
+    faces, (classifier, _) = open_face_data(data), load_classifier(bundle)
+    real = look_at_real(faces, classifier, n)
+    rows = []
+    for name, changes in SETTINGS.items():
+        folder = make_folder(output) / name.replace(", ", "_").replace(" ", "-")
+        figures = folder / "figures.json"
+        if not figures.exists():
+            seconds = train_for(60 * minutes, faces, folder, replace(GROWTH, **changes), classifier)
+            write_json(figures, {"name": name, **measure(folder, classifier, real, seconds)})
+        rows.append(read_json(figures))
+    write_json(output / "table.json", rows)
+    table = as_table(rows)
+    (output / "table.md").write_text(table, encoding="utf-8")
+    print(table)
+
+
+def train_for(
+    seconds: float,
+    faces: FaceData,
+    folder: Path,
+    options: GeneratorOptions,
+    classifier: AttributeClassifier,
+) -> float:
+    """Train until the first state saved after so many seconds; return how many it took."""
+    started = time.monotonic()
+
+    def watch(report: Report) -> None:
+        saved = report.images % (1000 * options.save_kimg) < options.batch_size
+        if saved and time.monotonic() > started + seconds:
+            raise TimeIsUpError
+
+    with suppress(TimeIsUpError):
+        train_generator(faces, folder, options, classifier=classifier, on_step=watch)
+    return time.monotonic() - started
+
+
+def measure(
+    folder: Path, classifier: AttributeClassifier, real: RealFaces, seconds: float
+) -> dict[str, float]:
+    """Figures of a run's average, and a picture of its samples beside the run's folder."""
+    generator, progress = load_generator_run(folder)
+    editor = FaceEditor(generator, classifier, name=folder.name)
+    report, samples = evaluate_generator(editor, classifier, real)
+    save_image(folder.with_suffix(".png"), grid(samples.images[:48], columns=12))
+    dlib = report["spaces"]["dlib"]
+    finest = next(iter(report["sliced_wasserstein"].values()))
+    return {
+        "images": progress["images"],
+        "images_per_second": progress["images"] / seconds,
+        "frechet": dlib["frechet"]["samples"],
+        "times_halves": dlib["frechet"]["times_halves"],
+        "recall": dlib["recall"]["samples"],
+        "sliced_wasserstein": finest["samples"],
+        "face_found": report["face_found"]["samples"],
+    }
+
+
+def as_table(rows: list[dict[str, Any]]) -> str:
+    """The figures in Markdown."""
+    keys = [key for key in rows[0] if key != "name"]
+    lines = [f"| objective | {' | '.join(keys)} |", "|---" * (len(keys) + 1) + "|"]
+    lines += [
+        f"| {row['name']} | {' | '.join(f'{row[key]:.4g}' for key in keys)} |" for row in rows
+    ]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    typer.run(main)
