@@ -1,43 +1,79 @@
-"""Finding linear boundaries in latent space with scikit-learn. No torch here."""
+"""Finding linear boundaries in latent space. No torch here."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.optimize import minimize
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.metrics import accuracy_score, f1_score, precision_recall_curve, roc_auc_score
-from sklearn.svm import LinearSVC
+from sklearn.metrics import (
+    accuracy_score,
+    average_precision_score,
+    f1_score,
+    precision_recall_curve,
+    roc_auc_score,
+)
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from latentedit.boundaries import Boundaries, Float64Array
 from latentedit.errors import LatentEditError
 
-SHARES = (0.02, 0.05, 0.1, 0.25)
-"""Shares of the pool tried as size of each class; validation chooses, attribute by attribute."""
+SELECTIONS = (
+    *((0.02, 0.02), (0.05, 0.05), (0.1, 0.1), (0.25, 0.25), (0.5, 0.5)),
+    *((0.05, 0.25), (0.25, 0.05)),
+)
+"""Shares of the training latents taken from the highest and from the lowest scores: few sure ones
+or many, balanced or not; validation chooses, attribute by attribute."""
 
 MIN_CLASS = 50
 """Fewest samples of a class, whatever the share."""
 
+MAX_CLASS = 50_000
+"""Most samples of a class, however large the pool: 100 MB of latents of length 512."""
+
 MIN_POOL = 500
 """Fewest latents that boundaries are fitted on."""
+
+RARE_SHARE, RARE_COUNT = 0.005, 30
+"""An attribute of fewer of the latents, or in fewer of the test latents, is too rare to learn."""
+
+_IN_MEMORY = 150_000
+"""Training latents read at once; of a larger pool only the selected ones are."""
+
+_CHUNK = 8192
+
+
+class Latents(Protocol):
+    """Latents [N, D], in memory or on disk, read by rows."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: Any, /) -> NDArray[np.float32]:
+        """The rows of a slice or of an increasing array of row numbers."""
+        ...
 
 
 class BoundaryFinder(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """A linear SVM that reports its boundary as unit normal and bias (Shen et al. 2020, sec. 3).
 
-    Solved in the primal (squared hinge, liblinear's trust-region Newton), which on thousands of
-    latents is orders of magnitude faster than the kernel SVM of InterFaceGAN.
+    Minimises 0.5 |w|^2 + C sum max(0, 1 - y (w . z + b))^2, as liblinear does, but leaves the
+    bias alone, so moving all latents moves the boundary with them. Solved in the primal by L-BFGS
+    on dense products: on thousands of latents hundreds of times faster than the kernel SVM of
+    InterFaceGAN. float32 latents stay float32.
 
     Args:
         C: inverse strength of regularisation. Latents are isotropic, so a strong one (small C)
             loses nothing and averages noise out.
-        tol: tolerance of the solver.
+        tol: the solver stops where the gradient has shrunk to this share of the first one.
         max_iter: most iterations of the solver.
-        random_state: seed of the solver.
 
     Attributes:
         classes_: the two labels; distances are positive on the side of ``classes_[1]``.
@@ -51,12 +87,10 @@ class BoundaryFinder(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         *,
         tol: float = 1e-4,
         max_iter: int = 1000,
-        random_state: int | None = 0,
     ) -> None:
         self.C = C
         self.tol = tol
         self.max_iter = max_iter
-        self.random_state = random_state
 
     def fit(self, X: ArrayLike, y: ArrayLike) -> BoundaryFinder:  # noqa: N803
         """Find the boundary between two classes.
@@ -68,34 +102,26 @@ class BoundaryFinder(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Raises:
             ValueError: fewer or more than two classes, or NaN.
         """
-        z, y = validate_data(self, X, y, dtype=np.float64)
+        z, y = validate_data(self, X, y, dtype=(np.float64, np.float32))
         check_classification_targets(y)
-        self.classes_, signs = np.unique(y, return_inverse=True)
+        self.classes_, kinds = np.unique(y, return_inverse=True)
         if len(self.classes_) != 2:
             raise ValueError(
                 "Only binary classification is supported. "
                 f"The data holds {len(self.classes_)} class(es): a boundary needs two."
             )
-        centre = z.mean(0)  # liblinear shrinks its intercept; here that moves nothing
-        svm = LinearSVC(
-            C=self.C,
-            dual=False,
-            tol=self.tol,
-            max_iter=self.max_iter,
-            random_state=self.random_state,
-        ).fit(z - centre, signs)
-        weights = svm.coef_[0]
+        signs = (2 * kinds - 1).astype(z.dtype)
+        weights, bias, self.n_iter_ = _squared_hinge(z, signs, self.C, self.tol, self.max_iter)
         length = float(np.linalg.norm(weights))
         scale = 1.0 / length if length > 0 else 1.0
         self.normal_ = weights * scale
-        self.bias_ = float(svm.intercept_[0]) * scale - float(self.normal_ @ centre)
-        self.n_iter_ = int(np.max(svm.n_iter_))
+        self.bias_ = bias * scale
         return self
 
     def decision_function(self, X: ArrayLike) -> Float64Array:  # noqa: N803
         """Signed distances [N] in latent units, positive towards ``classes_[1]``."""
         check_is_fitted(self)
-        z = validate_data(self, X, dtype=np.float64, reset=False)
+        z = validate_data(self, X, dtype=(np.float64, np.float32), reset=False)
         return np.asarray(z @ self.normal_ + self.bias_, dtype=np.float64)
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:  # noqa: N803
@@ -109,8 +135,41 @@ class BoundaryFinder(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return tags
 
 
+def _squared_hinge(
+    z: NDArray[Any], signs: NDArray[Any], c: float, tol: float, max_iter: int
+) -> tuple[Float64Array, float, int]:
+    """Minimise the squared-hinge SVM's objective; weights [D], bias, iterations."""
+    centre = z.mean(0, dtype=np.float64)  # far from the origin weights and bias would be one
+    scale = 1 / (c * len(z))  # of the objective, so that tolerances mean the same at any size
+
+    def objective(x: Float64Array) -> tuple[float, Float64Array]:
+        weights = x[:-1]
+        outputs = z @ weights.astype(z.dtype) + (x[-1] - centre @ weights).astype(z.dtype)
+        slack = np.maximum(0, 1 - signs * outputs)
+        pull = (signs * slack).astype(np.float64)
+        gradient = np.empty_like(x)
+        gradient[:-1] = scale * weights - 2 / len(z) * (
+            (pull.astype(z.dtype) @ z) - pull.sum() * centre
+        )
+        gradient[-1] = -2 / len(z) * pull.sum()
+        loss = float(np.square(slack, dtype=np.float64).sum()) / len(z)
+        return loss + scale / 2 * float(weights @ weights), gradient
+
+    start = np.zeros(z.shape[1] + 1)
+    steepest = float(np.abs(objective(start)[1]).max())
+    solution = minimize(
+        objective,
+        start,
+        jac=True,
+        method="L-BFGS-B",
+        options={"maxiter": max_iter, "gtol": tol * steepest, "ftol": 0.0},
+    )
+    weights = np.asarray(solution.x[:-1])
+    return weights, float(solution.x[-1] - centre @ weights), max(1, int(solution.nit))
+
+
 def fit_boundaries(
-    z: NDArray[np.float32],
+    z: Latents,
     scores: NDArray[np.float32],
     names: Sequence[str],
     generator_hash: str,
@@ -121,12 +180,12 @@ def fit_boundaries(
     """Fit one boundary per attribute on the most confident samples of both classes.
 
     The pool's last fifth is the test set and the tenth before it the validation set, both at
-    natural prevalence. For each share in `SHARES` an SVM separates that share of highest from
-    that share of lowest scores; the share with the best validation ROC AUC is kept, and the bias
-    is moved to the threshold with the best validation F1.
+    natural prevalence. For each of `SELECTIONS` an SVM separates a share of highest from a share
+    of lowest scores; the one with the best validation ROC AUC is kept, and the bias is moved to the
+    threshold with the best sum of accuracy and F1 on the validation set.
 
     Args:
-        z: [N, D] latents.
+        z: [N, D] latents, an array or `pool.Pool.latents`, of which only what is needed is read.
         scores: [N, K] probabilities.
         names: K attribute names.
         generator_hash: of the generator that rendered the pool.
@@ -140,16 +199,28 @@ def fit_boundaries(
             f"cannot fit {len(names)} boundaries on latents {list(z.shape)} and scores "
             f"{list(scores.shape)}: build a pool of at least {MIN_POOL}"
         )
-    if not np.isfinite(z).all() or not np.isfinite(scores).all():
+    if not np.isfinite(scores).all():
         raise LatentEditError("the pool holds NaN or infinity: build it again")
-    normals, biases, figures = [], [], {}
-    for column, name in enumerate(names):
-        normal, bias, values = _fit_one(z, scores[:, column])
-        normals.append(normal)
-        biases.append(bias)
-        figures[name] = values
-        on_attribute(name, values)
-    stacked = np.stack(normals)
+    train, validation, test = _split(len(z))
+    trials = [
+        _fit_selections(rows, scores[train, column]) for rows, column in _readers(z, scores[train])
+    ]
+    normals = np.stack([trial.finder.normal_ for row in trials for trial in row])
+    distances = _distances(z, slice(validation.start, test.stop), normals)
+    known, unseen = np.split(distances, [validation.stop - validation.start])
+    chosen, biases, figures, first = [], [], {}, 0
+    for column, (name, row) in enumerate(zip(names, trials, strict=True)):
+        columns = slice(first, first := first + len(row))
+        target = _target(scores[validation, column])
+        aucs = [_roc_auc(target, found) for found in known[:, columns].T]
+        place = int(np.argmax(aucs))
+        trial, at = row[place], columns.start + place
+        threshold = _best_threshold(target, known[:, at])
+        chosen.append(trial.finder.normal_)
+        biases.append(-threshold)
+        figures[name] = _figures(trial, scores[test, column] > 0.5, unseen[:, at] - threshold)
+        on_attribute(name, figures[name])
+    stacked = np.stack(chosen)
     return Boundaries(
         names=tuple(names),
         normals=stacked,
@@ -158,43 +229,116 @@ def fit_boundaries(
         space=space,
         figures=figures,
         auto=entangled_holds(tuple(names), stacked),
+        rare=tuple(name for name, values in figures.items() if _is_rare(values)),
     )
 
 
-def _fit_one(
-    z: NDArray[np.float32], scores: NDArray[np.float32]
-) -> tuple[Float64Array, float, dict[str, float]]:
-    """One attribute's normal, bias and figures, from latents [N, D] and scores [N]."""
-    train, validation, test = _split(len(z))
-    order = np.argsort(scores[train], kind="stable")
-    target = _target(scores[validation])
-    best_auc, best = -1.0, None
-    for share in SHARES:
-        size = max(MIN_CLASS, int(share * len(order)))
-        rows = np.concatenate((order[:size], order[-size:]))
-        labels = np.repeat((False, True), size)
-        finder = BoundaryFinder().fit(z[train][rows], labels)
-        distances = finder.decision_function(z[validation])
-        auc = _roc_auc(target, distances)
-        if auc > best_auc:
-            hits = finder.predict(z[train][rows]) == labels
-            best_auc, best = auc, (finder, size, float(hits.mean()), distances)
-    assert best is not None
-    finder, size, train_accuracy, distances = best
-    threshold = _best_threshold(target, distances)
-    positive = scores[test] > 0.5
-    distances = finder.decision_function(z[test])
+@dataclass(frozen=True)
+class _Trial:
+    """An SVM on one selection of samples."""
+
+    finder: BoundaryFinder
+    samples: int
+    train_accuracy: float
+
+
+def _fit_selections(
+    take: Callable[[NDArray[np.int64]], NDArray[np.float32]], scores: NDArray[np.float32]
+) -> list[_Trial]:
+    """One attribute's SVMs. `take` reads training latents, `scores` [N] are theirs."""
+    trials = []
+    for rows, count in _selections(scores):
+        order = np.argsort(rows)
+        labels = (np.arange(len(rows)) >= count)[order]
+        latents = take(rows[order])
+        finder = BoundaryFinder().fit(latents, labels)
+        hits = (finder.decision_function(latents) > 0) == labels
+        trials.append(_Trial(finder, len(rows), float(hits.mean())))
+    return trials
+
+
+def _selections(scores: NDArray[np.float32]) -> list[tuple[NDArray[np.int64], int]]:
+    """Row numbers of each selection, the lowest scores first, and how many those are."""
+    order = np.argsort(scores, kind="stable")
+    most = min(MAX_CLASS, len(order) // 2)
+    found: dict[tuple[int, int], NDArray[np.int64]] = {}
+    for shares in SELECTIONS:
+        high, low = (min(most, max(MIN_CLASS, int(share * len(order)))) for share in shares)
+        found[low, high] = np.concatenate((order[:low], order[len(order) - high :]))
+    return [(rows, low) for (low, _), rows in found.items()]
+
+
+def _readers(
+    z: Latents, scores: NDArray[np.float32]
+) -> Iterator[tuple[Callable[[NDArray[np.int64]], NDArray[np.float32]], int]]:
+    """For each attribute a reader of training latents, and its column.
+
+    A pool that fits is read once; of a larger one, for each attribute, the rows it selects.
+    """
+    count = len(scores)
+    if count <= _IN_MEMORY:
+        latents = z[:count]
+        _check_finite(latents)
+        for column in range(scores.shape[1]):
+            yield latents.__getitem__, column
+        return
+    for column in range(scores.shape[1]):
+        selections = _selections(scores[:, column])
+        rows = np.unique(np.concatenate([rows for rows, _ in selections]))
+        latents = z[rows]
+        _check_finite(latents)
+        yield _Subset(latents, rows), column
+
+
+@dataclass(frozen=True)
+class _Subset:
+    """Some rows of a large pool, by their numbers in it."""
+
+    latents: NDArray[np.float32]
+    rows: NDArray[np.int64]
+
+    def __call__(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        return self.latents[np.searchsorted(self.rows, rows)]
+
+
+def _distances(z: Latents, rows: slice, normals: Float64Array) -> NDArray[np.float32]:
+    """Signed distances of a slice of latents to planes through the origin, float32 [M, T]."""
+    parts = []
+    for start in range(rows.start, rows.stop, _CHUNK):
+        latents = z[start : min(start + _CHUNK, rows.stop)]
+        _check_finite(latents)
+        parts.append(latents @ normals.T.astype(np.float32))
+    return np.concatenate(parts)
+
+
+def _check_finite(latents: NDArray[np.float32]) -> None:
+    if not np.isfinite(latents).all():
+        raise LatentEditError("the pool holds NaN or infinity: build it again")
+
+
+def _figures(
+    trial: _Trial, positive: NDArray[np.bool_], distances: NDArray[np.float32]
+) -> dict[str, float]:
+    """What a boundary achieves on the test latents."""
+    found = distances > 0
+    two = 0 < positive.sum() < len(positive)
     figures = {
-        "samples": 2 * size,
-        "train_accuracy": train_accuracy,
-        "accuracy": float(accuracy_score(positive, distances > threshold)),
-        "f1": float(f1_score(positive, distances > threshold, zero_division=0.0)),
+        "samples": trial.samples,
+        "train_accuracy": trial.train_accuracy,
+        "accuracy": float(accuracy_score(positive, found)),
+        "f1": float(f1_score(positive, found, zero_division=0.0)),
         "roc_auc": _roc_auc(positive, distances),
+        "average_precision": float(average_precision_score(positive, distances)) if two else 0.0,
         "prevalence": float(positive.mean()),
         "test_size": len(positive),
     }
-    rounded = {name: round(value, 4) for name, value in figures.items()}
-    return finder.normal_, finder.bias_ - threshold, rounded
+    return {name: round(value, 4) for name, value in figures.items()}
+
+
+def _is_rare(figures: Mapping[str, float]) -> bool:
+    """Whether too few latents have the attribute, or lack it, for its boundary to be trusted."""
+    share = min(figures["prevalence"], 1 - figures["prevalence"])
+    return share < RARE_SHARE or share * figures["test_size"] < RARE_COUNT
 
 
 def _split(count: int) -> tuple[slice, slice, slice]:
@@ -213,18 +357,22 @@ def _target(scores: NDArray[np.float32]) -> NDArray[np.bool_]:
     return truth if 0 < truth.sum() < len(truth) else scores > np.median(scores)
 
 
-def _roc_auc(truth: NDArray[np.bool_], distances: Float64Array) -> float:
+def _roc_auc(truth: NDArray[np.bool_], distances: NDArray[np.floating[Any]]) -> float:
     """ROC AUC, or 0.5 where there is but one class to tell apart."""
     return float(roc_auc_score(truth, distances)) if 0 < truth.sum() < len(truth) else 0.5
 
 
-def _best_threshold(truth: NDArray[np.bool_], distances: Float64Array) -> float:
-    """The threshold of best F1, or 0 where nothing is to be found."""
+def _best_threshold(truth: NDArray[np.bool_], distances: NDArray[np.floating[Any]]) -> float:
+    """The threshold of the best sum of accuracy and F1, or 0 where nothing is to be found."""
     if not truth.any():
         return 0.0
     precision, recall, thresholds = precision_recall_curve(truth, distances)
+    precision, recall = precision[:-1], recall[:-1]
+    hits = recall * truth.sum()
+    alarms = hits / np.maximum(precision, 1e-12) - hits
+    accuracy = (hits + (~truth).sum() - alarms) / len(truth)
     f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-12)
-    return float(thresholds[np.argmax(f1[:-1])])
+    return float(thresholds[np.argmax(accuracy + f1)])
 
 
 def entangled_holds(

@@ -99,6 +99,28 @@ class Pool:
             z[rows], scores[rows] = shard["z"], shard["scores"]
         return z, scores
 
+    def scores(self) -> NDArray[np.float32]:
+        """Return all scores [N, K]; latents are not kept.
+
+        Raises:
+            LatentEditError: the pool is unfinished or a shard is damaged.
+        """
+        return np.concatenate([self._read(index)["scores"] for index in range(len(self.shards))])
+
+    @property
+    def latents(self) -> PoolLatents:
+        """The latents [N, D], read from disk by rows: for pools larger than memory."""
+        return PoolLatents(self)
+
+    def read_shard(self, index: int) -> NDArray[np.float32]:
+        """Latents of one shard.
+
+        Raises:
+            LatentEditError: the pool is unfinished or the shard is damaged.
+        """
+        latents: NDArray[np.float32] = self._read(index)["z"]
+        return latents
+
     def _read(self, index: int) -> dict[str, NDArray[Any]]:
         path, seeds = self.shards[index], np.array(self.seeds_of(index))
         if not path.is_file():
@@ -119,6 +141,36 @@ class Pool:
                 f"{path} is damaged: delete it and run the same 'latentedit pool build' again"
             )
         return shard
+
+
+class PoolLatents:
+    """The latents of a pool as an array [N, D] of which only what is asked for is read.
+
+    Slices and increasing row numbers are understood; one shard at a time is in memory beside the
+    answer.
+    """
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Latents, and their length."""
+        return self._pool.size, self._pool.latent_dim
+
+    def __len__(self) -> int:
+        return self._pool.size
+
+    def __getitem__(self, rows: slice | NDArray[np.int64]) -> NDArray[np.float32]:
+        numbers = np.arange(len(self))[rows]
+        starts = np.array([self._pool.seeds_of(i)[0] for i in range(len(self._pool.shards))])
+        starts = starts - self._pool.first_seed
+        shards = np.searchsorted(starts, numbers, side="right") - 1
+        out = np.empty((len(numbers), self.shape[1]), np.float32)
+        for shard in np.unique(shards):
+            here = shards == shard
+            out[here] = self._pool.read_shard(int(shard))[numbers[here] - starts[shard]]
+        return out
 
 
 def _is_card(card: Any) -> bool:

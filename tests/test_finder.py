@@ -70,7 +70,7 @@ def test_agrees_in_direction_with_the_kernel_svm_of_interfacegan() -> None:
     z, labels, normal = planted(400)
     z += np.where(labels, 1.0, -1.0)[:, None] * normal  # a gap between the classes
     slow = SVC(kernel="linear", C=1000.0).fit(z, labels)
-    fast = BoundaryFinder(C=1000.0, tol=1e-6).fit(z, labels)
+    fast = BoundaryFinder(C=1000.0, tol=1e-9).fit(z, labels)
     assert slow.score(z, labels) == fast.score(z, labels) == 1.0
     assert fast.normal_ @ unit(slow.coef_[0]) > 0.999
     bias = slow.intercept_[0] / np.linalg.norm(slow.coef_)

@@ -9,11 +9,11 @@ what was measured is kept.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import minimize
 
 from latentedit.boundaries import Boundaries
 from latentedit.errors import LatentEditError
@@ -23,11 +23,16 @@ from latentedit.projection import MIN_RESIDUAL, discounted_projection
 
 Float64Array = NDArray[np.float64]
 
-DISCOUNTS = (0.5, 0.8, 0.95, 1.0)
-"""Discounts that the search tries."""
+RIDGES = (3.0, 1.0, 0.3, 0.1, 0.03)
+"""How cautious the search is: a large ridge keeps the step short."""
 
-MIN_GAIN = 0.01
-"""A hold is added only if the predicted leakage falls by more than this share."""
+IDLE = 0.002
+"""A hold is dropped if the predicted leakage grows by no more than this share without it."""
+
+_LOG_WEIGHTS = (float(np.log(1e-3)), float(np.log(1e3)))
+"""Range of log(g / (1 - g)) in the search."""
+
+_LEAST_DISCOUNT = 0.02
 
 _RIDGE = 0.03
 """Ridge, relative to the largest singular value, of the response of logits to latents: keeps
@@ -39,25 +44,27 @@ _REACH = 6.0
 
 @dataclass(frozen=True, eq=False)
 class Response:
-    """A linear model of what a direction does, from traces of all boundaries without locks.
+    """What a direction does to each face, linearly, from traces of all boundaries without locks.
 
     Latents are written in an orthonormal basis of the boundaries' span, of dimension R <= A.
 
     Attributes:
         names: A boundaries.
         normals: float64 [A, R], unit rows.
-        slopes: float64 [R, K]: change of each logit per unit of each coordinate.
-        spread: float64 [K]: standard deviation over faces of a logit's change per unit of step.
-        logits: of unedited faces, float64 [N, K].
+        slopes: float64 [N, R, K]: change of each face's logits per unit of each coordinate.
+        logits: of the unedited faces, float64 [N, K].
         columns: of each boundary's attribute among the logits, [A].
     """
 
     names: tuple[str, ...]
     normals: Float64Array
     slopes: Float64Array
-    spread: Float64Array
     logits: Float64Array
     columns: tuple[int, ...]
+
+    def half(self, which: int) -> Response:
+        """The same of every second face, from the first (0) or the second (1) on."""
+        return replace(self, slopes=self.slopes[which::2], logits=self.logits[which::2])
 
     def leakage(self, attribute: int, discounts: Mapping[int, float]) -> float:
         """Predicted mean absolute change of the other probabilities where half the faces flip.
@@ -76,17 +83,16 @@ class Response:
         length = float(np.linalg.norm(free))
         if length < 30 * MIN_RESIDUAL:
             return np.inf
-        moved = (free / length) @ self.slopes  # [K] per unit of step
-        column = self.columns[attribute]
-        if moved[column] <= 0:
-            return np.inf
-        step = float(np.median(np.abs(self.logits[:, column]))) / moved[column]
+        moved = np.tensordot(self.slopes, free / length, (1, 0))  # [N, K] per unit of step
+        own = self.columns[attribute]
+        with np.errstate(divide="ignore"):
+            needed = np.abs(self.logits[:, own]) / np.maximum(moved[:, own], 0)
+        step = float(np.median(needed))
         if step > _REACH:
             return np.inf
-        side = np.where(self.logits[:, column] > 0, -1.0, 1.0)[:, None]
-        after = self.logits + step * (side * moved + self.spread * _noise(self.logits.shape))
-        change = np.abs(sigmoid(after) - sigmoid(self.logits)).mean(0)
-        return float(np.delete(change, column).mean())
+        side = np.where(self.logits[:, own] > 0, -1.0, 1.0)[:, None]
+        change = sigmoid(self.logits + side * step * moved) - sigmoid(self.logits)
+        return float(np.delete(np.abs(change).mean(0), own).mean())
 
 
 def response(boundaries: Boundaries, traces: Sequence[Trace], scored: Sequence[str]) -> Response:
@@ -94,8 +100,8 @@ def response(boundaries: Boundaries, traces: Sequence[Trace], scored: Sequence[s
 
     Args:
         boundaries: A of them.
-        traces: of every boundary, in order, without holds, on the same faces.
-        scored: names of the logits.
+        traces: of every boundary, in order, without holds, on the same N faces.
+        scored: names of the K logits.
 
     Raises:
         LatentEditError: a boundary's attribute is not among the logits.
@@ -108,20 +114,16 @@ def response(boundaries: Boundaries, traces: Sequence[Trace], scored: Sequence[s
     _, sizes, basis = np.linalg.svd(boundaries.normals, full_matrices=False)
     basis = basis[sizes > 1e-9 * sizes[0]]
     normals = boundaries.normals @ basis.T  # [A, R]
-    slopes, spreads = [], []
-    for trace in traces:
-        near = trace.at((-1.0, 0.0, 1.0)).logits.astype(np.float64)  # [N, 3, K]
-        each = (near[:, 2] - near[:, 0]) / 2
-        slopes.append(each.mean(0))
-        spreads.append(each.var(0))
+    near = np.stack([trace.at((-1.0, 0.0, 1.0)).logits for trace in traces]).astype(np.float64)
+    along = (near[:, :, 2] - near[:, :, 0]) / 2  # [A, N, K]: response to each normal
     axes, sizes, mixed = np.linalg.svd(normals, full_matrices=False)
     inverse = sizes / (np.square(sizes) + (_RIDGE * sizes[0]) ** 2)
+    solve = (mixed.T * inverse) @ axes.T  # [R, A]
     return Response(
         names=boundaries.names,
         normals=normals,
-        slopes=(mixed.T * inverse) @ (axes.T @ np.array(slopes)),
-        spread=np.sqrt(np.mean(spreads, axis=0)),
-        logits=traces[0].logits[:, traces[0].start].astype(np.float64),
+        slopes=np.tensordot(along, solve, (0, 1)).transpose(0, 2, 1).copy(),
+        logits=near[0, :, 1],
         columns=tuple(list(scored).index(name) for name in boundaries.names),
     )
 
@@ -129,24 +131,79 @@ def response(boundaries: Boundaries, traces: Sequence[Trace], scored: Sequence[s
 def search_holds(model: Response, attribute: str) -> dict[str, float]:
     """The holds and discounts of least predicted leakage at the step where half the faces flip.
 
-    Greedy: each round adds, changes or drops the one hold that lowers it most.
+    `smooth_holds` for several ridges; the ridge whose holds, found on one half of the faces, leak
+    least on the other, is used with all faces. Holds that make no difference are dropped.
 
     Returns:
         {name: discount}; empty where no hold helps.
     """
     own = model.names.index(attribute)
-    others = [row for row in range(len(model.names)) if row != own]
-    chosen: dict[int, float] = {}
-    best = model.leakage(own, chosen)
-    while True:
-        trials = [{**chosen, row: discount} for row in others for discount in DISCOUNTS]
-        trials += [{key: value for key, value in chosen.items() if key != row} for row in chosen]
-        trials = [trial for trial in trials if trial != chosen]
-        figures = [model.leakage(own, trial) for trial in trials]
-        winner = int(np.argmin(figures))
-        if not figures[winner] < best * (1 - MIN_GAIN):
-            return {model.names[row]: discount for row, discount in sorted(chosen.items())}
-        chosen, best = trials[winner], figures[winner]
+    halves = model.half(0), model.half(1)
+
+    def unseen(ridge: float) -> float:
+        found = [smooth_holds(half, own, ridge) for half in halves]
+        return sum(
+            other.leakage(own, holds) for other, holds in zip(halves[::-1], found, strict=True)
+        )
+
+    holds = smooth_holds(model, own, min(RIDGES, key=unseen))
+    best = model.leakage(own, holds)
+    for row in sorted(holds, key=lambda row: holds[row]):
+        fewer = {key: value for key, value in holds.items() if key != row}
+        if model.leakage(own, fewer) <= best * (1 + IDLE):
+            holds = fewer
+    return {model.names[row]: discount for row, discount in sorted(holds.items())}
+
+
+def smooth_holds(model: Response, own: int, ridge: float) -> dict[int, float]:
+    """Discounts of least squared leakage per squared effect.
+
+    Minimises v^T (G + ridge I) v / (s . v)^2 over all discounts at once, where v is the discounted
+    projection, s the mean slope of the target's logit, and v^T G v the mean square of what a unit
+    step does to the other probabilities: the smooth neighbour of `Response.leakage`.
+
+    Args:
+        model: responses of N faces.
+        own: row of what moves.
+        ridge: relative to the mean diagonal of G.
+
+    Returns:
+        Discounts by row; those below 0.02 are left out.
+    """
+    column = model.columns[own]
+    probabilities = sigmoid(model.logits)
+    follows = probabilities * (1 - probabilities)  # of a probability on its logit, [N, K]
+    others = np.delete(model.slopes * follows[:, None], column, axis=2)  # [N, R, K - 1]
+    flat = others.transpose(1, 0, 2).reshape(others.shape[1], -1)
+    spill = flat @ flat.T / len(others)  # G, [R, R]
+    spill += ridge * np.trace(spill) / len(spill) * np.eye(len(spill))
+    slope = model.slopes[:, :, column].mean(0)
+    held = [row for row in range(len(model.names)) if row != own]
+    normals, target = model.normals[held], model.normals[own]
+
+    def objective(logs: Float64Array) -> tuple[float, Float64Array]:
+        weights = np.exp(logs)
+        inverse = np.linalg.inv(np.eye(len(spill)) + normals.T @ (weights[:, None] * normals))
+        v = inverse @ target
+        effect, leaked = slope @ v, v @ spill @ v
+        if effect <= 0:
+            return np.inf, np.zeros_like(logs)
+        pull = inverse @ (2 * spill @ v / leaked - 2 * slope / effect)
+        return float(np.log(leaked / effect**2)), -(normals @ pull) * (normals @ v) * weights
+
+    start = np.full(len(held), np.log(0.05))
+    if not np.isfinite(objective(start)[0]):
+        return {}
+    found = minimize(
+        objective, start, jac=True, method="L-BFGS-B", bounds=[_LOG_WEIGHTS] * len(held)
+    )
+    weights = np.exp(found.x)
+    discounts = np.round(weights / (1 + weights), 3)
+    return {
+        row: float(discount)
+        for row, discount in zip(held, discounts, strict=True)
+        if discount >= _LEAST_DISCOUNT
+    }
 
 
 @dataclass(frozen=True)
@@ -199,9 +256,3 @@ def choose_holds(
     known = {name: value for name, value in leakages.items() if value is not None}
     source = min(known, key=lambda name: known[name]) if known else "none"
     return Choice(candidates[source], source, share, leakages)
-
-
-@cache
-def _noise(shape: tuple[int, ...]) -> Float64Array:
-    """The same normal numbers every time, so predictions differ by the holds alone."""
-    return np.random.RandomState(0).standard_normal(shape)

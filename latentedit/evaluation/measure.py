@@ -70,7 +70,7 @@ def choose_locks(
     """
     names, scored = traces.boundaries.names, traces.editor.attributes
     free = [
-        traces.trace(names[row], {}, plan.far_steps, plan.lock_seeds)
+        traces.trace(names[row], {}, (-1.0, 0.0, 1.0), plan.lock_seeds)
         for row in track(range(len(names)), len(names), "Effects without locks")
     ]
     model = response(traces.boundaries, free, scored)
