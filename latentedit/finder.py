@@ -261,9 +261,12 @@ def _selections(scores: NDArray[np.float32]) -> list[tuple[NDArray[np.int64], in
     """Row numbers of each selection, the lowest scores first, and how many those are."""
     order = np.argsort(scores, kind="stable")
     most = min(MAX_CLASS, len(order) // 2)
+    above = int((scores > scores[order[0]]).sum()) or most  # labels 0 and 1 are not to be mixed
+    below = int((scores < scores[order[-1]]).sum()) or most
     found: dict[tuple[int, int], NDArray[np.int64]] = {}
     for shares in SELECTIONS:
         high, low = (min(most, max(MIN_CLASS, int(share * len(order)))) for share in shares)
+        high, low = min(high, above), min(low, below)
         found[low, high] = np.concatenate((order[:low], order[len(order) - high :]))
     return [(rows, low) for (low, _), rows in found.items()]
 

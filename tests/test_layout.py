@@ -42,7 +42,7 @@ LEVELS: tuple[tuple[str, ...], ...] = (
         "inference",
     ),
     ("projection", "editing", "pretrained", "checkpoints"),
-    ("portrait", "portrait_report", "pool", "evaluation"),
+    ("portrait", "portrait_report", "pool", "samples", "evaluation"),
     ("editor", "search", "strips"),
     ("demo",),
     ("cli",),

@@ -13,6 +13,7 @@ from latentedit.cli.faces import ModelOption
 
 if TYPE_CHECKING:
     from latentedit.evaluation.effects import Effects
+    from latentedit.samples import Samples
 
 app = typer.Typer(help="Find the attributes' boundaries in latent space.", no_args_is_help=True)
 
@@ -24,56 +25,119 @@ def _group() -> None:
 
 @app.command()
 def fit(
-    pool: Annotated[Path, typer.Option("--pool", help="A pool from 'pool build'.")],
     output: Annotated[
         Path, typer.Option("-o", "--output", help="File to write, ending in .safetensors.")
     ],
+    pool: Annotated[Path | None, typer.Option("--pool", help="A pool from 'pool build'.")] = None,
+    scores: Annotated[
+        Path | None,
+        typer.Option(
+            help="Your own attributes: a .csv with a column 'seed' and one for each attribute, or "
+            "a .npy with one row for each latent of --pool; labels 0 and 1, or probabilities. "
+            "They are added to the boundaries in --output."
+        ),
+    ] = None,
+    name: Annotated[
+        list[str] | None, typer.Option("--name", help="Names of a .npy's columns, in order.")
+    ] = None,
+    as_json: Annotated[
+        Path | None, typer.Option("--json", help="Write the table, the slides' beside it.")
+    ] = None,
+    model: ModelOption = None,
 ) -> None:
     """Fit a linear SVM for each attribute and print its figures.
 
-    Samples it was fitted on, accuracy on them; then, on held-out latents, accuracy, F1, ROC AUC
-    and the share of faces that have the attribute.
+    Samples it was fitted on, accuracy on them; then, on held-out latents at natural prevalence,
+    accuracy, F1, ROC AUC, average precision and the share of faces that have the attribute.
     """
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    from latentedit.boundaries import check_path
+    from latentedit.boundaries import Boundaries, check_path
     from latentedit.cli.progress import progress_bar
     from latentedit.cli.train import command_line
-    from latentedit.files import check_writable
+    from latentedit.evaluation.slides import boundary_rows
+    from latentedit.files import check_writable, write_json
     from latentedit.finder import fit_boundaries
-    from latentedit.pool import Pool
     from latentedit.pretrained import TERMS
 
     check_writable(check_path(output))
-    opened = Pool(pool)
-    z, scores = opened.load()
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("attribute", no_wrap=True)
-    for heading in ("samples", "train", "test", "F1", "ROC AUC", "share"):
-        table.add_column(heading, justify="right", no_wrap=True)
+    if as_json:
+        check_writable(as_json)
+    samples = _own_samples(scores, pool, name, model) if scores else _pool_samples(pool)
     with progress_bar() as bar:
-        task = bar.add_task("Fitting", total=len(opened.attributes), note="")
-
-        def on_attribute(name: str, figures: Mapping[str, float]) -> None:
-            cells = ("train_accuracy", "accuracy", "f1", "roc_auc", "prevalence")
-            row = (name, str(figures["samples"]), *(f"{figures[cell]:.4f}" for cell in cells))
-            table.add_row(*row)
-            bar.update(task, advance=1, note=name)
-
-        boundaries = fit_boundaries(
-            z,
-            scores,
-            opened.attributes,
-            opened.generator_hash,
-            space=opened.space,
-            on_attribute=on_attribute,
+        task = bar.add_task("Fitting", total=len(samples.names), note="")
+        found = fit_boundaries(
+            samples.latents,
+            samples.scores,
+            samples.names,
+            samples.generator_hash,
+            space=samples.space,
+            on_attribute=lambda name, _: bar.update(task, advance=1, note=name),
         )
-    card = {"terms": TERMS, "data": opened.describe(), "commands": [command_line()]}
-    boundaries.save(output, card)
-    Console().print(table)
-    print(f"{len(boundaries.names)} boundaries in {output}")
+    card = {"terms": TERMS, "data": samples.data, "commands": [command_line()]}
+    if scores and output.exists():
+        Boundaries.load(output).merged(found).save_over(output, command_line())
+    else:
+        found.save(output, card)
+    rows = boundary_rows(found)
+    if as_json:
+        write_json(as_json, {"data": samples.data, "attributes": rows})
+    _print_fit(rows)
+    print(f"{len(found.names)} boundaries in {output}")
+
+
+def _pool_samples(folder: Path | None) -> Samples:
+    from latentedit.errors import LatentEditError
+    from latentedit.pool import Pool
+    from latentedit.samples import Samples
+
+    if folder is None:
+        raise LatentEditError("give --pool, a pool from 'latentedit pool build'")
+    pool = Pool(folder)
+    return Samples(
+        pool.latents,
+        pool.scores(),
+        pool.attributes,
+        pool.generator_hash,
+        pool.space,
+        pool.describe(),
+    )
+
+
+def _own_samples(
+    scores: Path, pool: Path | None, names: list[str] | None, model: str | None
+) -> Samples:
+    from latentedit.editor import FaceEditor
+    from latentedit.errors import LatentEditError
+    from latentedit.pool import Pool
+    from latentedit.samples import samples_of_csv, samples_of_npy
+
+    if scores.suffix.lower() == ".csv":
+        return samples_of_csv(scores, FaceEditor.load(model))
+    if scores.suffix.lower() != ".npy":
+        raise LatentEditError(f"cannot read scores from {scores}: give a .csv or a .npy")
+    if pool is None:
+        raise LatentEditError(f"whose scores are in {scores}? Give the --pool they belong to")
+    return samples_of_npy(scores, Pool(pool), names or [scores.stem])
+
+
+def _print_fit(rows: Mapping[str, Mapping[str, float | bool | None]]) -> None:
+    columns = {
+        "samples": "size",
+        "train_accuracy": "train",
+        "accuracy": "test",
+        "slides_accuracy": "slides",
+        "f1": "F1",
+        "slides_f1": "slides",
+        "roc_auc": "AUC",
+        "average_precision": "AP",
+        "prevalence": "share",
+    }
+    print("".join((" " * 20, *(f"{heading:>7}" for heading in columns.values()))))
+    for name, row in rows.items():
+        cells = [row[key] for key in columns]
+        texts = ["" if c is None else str(c) if c == row["samples"] else f"{c:.3f}" for c in cells]
+        print("".join((f"{name:<20}", *(f"{text:>7}" for text in texts))))
+    if rare := [name for name, row in rows.items() if row["rare"]]:
+        print(f"too rare among the generator's faces to be trusted: {', '.join(rare)}")
 
 
 @app.command()
