@@ -130,7 +130,7 @@ def train_generator(
         if isinstance(value, float) and not math.isfinite(value):
             raise LatentEditError(f"--{name.replace('_', '-')} must be a finite number")
     source = f"{data.source}; the last {validation} held out"
-    data, _ = data.split(validation)
+    data, held_out = data.split(validation)
     run, workers = Run(run_folder), Workers(options.device)
     run.check(resume)
     workers.check_batch(options.batch_size)
@@ -197,6 +197,7 @@ def train_generator(
     total = int(options.total_kimg * 1000)
     fixed = torch.from_numpy(latents.sample(range(48))).to(device)
     figures: dict[str, float] = {}
+    on_held_out: dict[str, float] = {}
     sums: dict[str, list[float]] = {}
     clock, clock_images, speed = time.perf_counter(), seen, 0.0
 
@@ -255,13 +256,14 @@ def train_generator(
                 "resolution": phase.resolution,
                 "alpha": round(phase.alpha, 4),
                 "images_per_second": round(speed, 1),
-                **{name: round(value, 5) for name, value in figures.items()},
+                **{name: round(value, 5) for name, value in (figures | on_held_out).items()},
             }
             if workers.leads:
                 run.write_log(record)
         if workers.leads and (
             _passed(seen, options.batch_size, int(options.save_kimg * 1000)) or seen >= total
         ):
+            on_held_out = _memory_check(objective, data, held_out, phase, device)
             _draw(
                 run, averages[_average(options.ema_kimg[0])], fixed, phase, seen, options.resolution
             )
@@ -353,6 +355,26 @@ def read_options(run: Run) -> GeneratorOptions:
         return config_from_json(GeneratorOptions, run.read_options()["options"])
     except (TypeError, KeyError):
         raise LatentEditError(f"{run.folder} is not a generator's run") from None
+
+
+@torch.inference_mode()
+def _memory_check(
+    objective: Objective, training: FaceData, held_out: FaceData, phase: Phase, device: torch.device
+) -> dict[str, float]:
+    """The pixel discriminator's mean score of training and of held-out faces.
+
+    They part when it knows the training faces by heart (Karras et al. 2020, sec. 2). No random
+    number is drawn, so a run is the same with and without it.
+    """
+    means = {}
+    for name, faces in (("on_training", training), ("on_held_out", held_out)):
+        rows = np.linspace(0, len(faces) - 1, min(256, len(faces))).astype(int)
+        images = downsample(
+            to_tensor(faces.images[rows], device), faces.resolution // phase.resolution
+        )
+        scores = objective.networks["pixel"](images, alpha=phase.alpha)
+        means[name] = float(scores.float().mean())
+    return means
 
 
 def _real_batch(data: FaceData, count: int, phase: Phase, workers: Workers) -> Tensor:

@@ -48,7 +48,7 @@ class PortraitTask:
     steepness: float = 10.0
     shift: float = 0.04
 
-    def augment(self, images: Tensor) -> Tensor:
+    def augment(self, images: Tensor, targets: Tensor) -> Tensor:
         """Mirror and move by whole pixels: anything else would change light, sharpness or pose."""
         return translate(flip(images), shift=self.shift, fill="reflect")
 

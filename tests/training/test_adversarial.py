@@ -377,6 +377,15 @@ def test_what_is_no_generators_run_is_refused(tmp_path: Path) -> None:
         load_generator_run(tmp_path)
 
 
+def test_the_log_sets_held_out_faces_beside_training_faces(data: FaceData, tmp_path: Path) -> None:
+    options = replace(TINY, batch_size=32, total_kimg=2.048, save_kimg=0.512, fade_kimg=(0.4,))
+    train(data, tmp_path / "run", options)
+    first, second = Run(tmp_path / "run").read_log()
+    for record in (first, second):
+        assert np.isfinite([record["on_training"], record["on_held_out"]]).all()
+    assert first["on_training"] != second["on_training"]
+
+
 # --- starting from what was trained before ----------------------------------------------------
 
 
