@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +13,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
-from latentedit import defaults, editing, latents
+from latentedit import defaults, editing, hub, latents
 from latentedit.adapters import AdaptedGenerator, OnnxGenerator
 from latentedit.age import AgeEstimator
 from latentedit.attributes import ATTRIBUTES
@@ -21,14 +22,26 @@ from latentedit.classifier import AttributeClassifier
 from latentedit.devices import autocast, pick_device, pick_precision, place
 from latentedit.editing import EditRecipe, Hold
 from latentedit.errors import LatentEditError
+from latentedit.files import atomic_path, read_json
 from latentedit.generator import Generator
 from latentedit.hashing import weights_hash
 from latentedit.images import UInt8Array, to_tensor, to_uint8
 from latentedit.inference import prepare
-from latentedit.pretrained import find_bundle, load_age_estimator, load_classifier, load_generator
+from latentedit.pretrained import (
+    bundle_names,
+    find_bundle,
+    load_age_estimator,
+    load_classifier,
+    load_generator,
+    save_generator,
+    save_part,
+)
 from latentedit.stylegan2 import StyleGAN2Generator
 
 AnyGenerator = Generator | StyleGAN2Generator | AdaptedGenerator | OnnxGenerator
+
+PARTS = {"generator", "classifier", "age", "boundaries"}
+"""What a bundle of a `FaceEditor` is made of."""
 
 BOUNDARIES_FILE = "boundaries.safetensors"
 
@@ -89,6 +102,7 @@ class FaceEditor:
             age_estimator = place(age_estimator, self.device).eval()
         self._age_estimator = age_estimator
         self._boundaries = boundaries
+        self._cards: dict[str, Mapping[str, Any]] = {}
 
     @classmethod
     def load(
@@ -133,7 +147,7 @@ class FaceEditor:
             raise LatentEditError(
                 f"{folder} is used in space {generator_space(generator)} only: leave out the space"
             )
-        return cls(
+        editor = cls(
             generator,
             load_classifier(folder)[0] if "classifier" in has else None,
             load_age_estimator(folder)[0] if "age" in has else None,
@@ -142,6 +156,107 @@ class FaceEditor:
             device=device,
             precision=precision,
         )
+        editor._cards = {part: read_json(folder / f"{part}.json") for part in has & PARTS}
+        return editor
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        pretrained_model_name_or_path: str | Path,
+        *,
+        revision: str | None = None,
+        cache_dir: str | Path | None = None,
+        token: str | bool | None = None,
+        local_files_only: bool = False,
+        force_download: bool = False,
+        **options: Any,
+    ) -> FaceEditor:
+        """Load a folder, a shipped bundle, or ``OWNER/NAME`` from the Hugging Face Hub.
+
+        Args:
+            pretrained_model_name_or_path: what is not here is fetched; `load` never fetches.
+            revision: branch, tag or commit on the Hub.
+            cache_dir: the Hub's cache.
+            token: to log in with; by default the one of ``hf auth login``.
+            local_files_only: take it from the cache only.
+            force_download: fetch it even if the cache has it.
+            options: see `load`.
+
+        Raises:
+            LatentEditError: see `hub.download` and `load`.
+        """
+        name = str(pretrained_model_name_or_path)
+        if Path(name).is_dir() or name in bundle_names():
+            return cls.load(name, **options)
+        folder = hub.download(
+            name,
+            revision=revision,
+            cache_dir=cache_dir,
+            token=token,
+            local_files_only=local_files_only,
+            force_download=force_download,
+        )
+        editor = cls.load(folder, **options)
+        editor.name = name.rpartition("/")[2]  # the cache's folder is called like the commit
+        return editor
+
+    def save_pretrained(
+        self,
+        save_directory: str | Path,
+        *,
+        repo_id: str | None = None,
+        push_to_hub: bool = False,
+        **options: Any,
+    ) -> str | None:
+        """Write this model as a bundle, with the README.md that the Hub shows.
+
+        Args:
+            save_directory: made if it is missing; a bundle in it is replaced.
+            repo_id: ``OWNER/NAME`` on the Hub; by default the folder's name.
+            push_to_hub: push it there too.
+            options: see `push_to_hub`.
+
+        Returns:
+            The commit's address if it was pushed.
+
+        Raises:
+            LatentEditError: a generator or an age estimator that no bundle can hold, a folder that
+                cannot be written, or see `push_to_hub`.
+        """
+        folder = Path(save_directory)
+        network = self._age_estimator
+        if network is not None and not isinstance(network, AgeEstimator):
+            raise LatentEditError("a bundle cannot hold an age estimator of your own: leave it out")
+        cards = {part: _kept(self._cards.get(part, {})) for part in PARTS}
+        save_generator(folder, self._generator, cards["generator"])
+        if self._classifier is not None:
+            classifier = self._classifier
+            save_part(folder, "classifier", classifier, classifier.config, cards["classifier"])
+        if network is not None:
+            save_part(folder, "age", network, network.config, cards["age"])
+        if self._boundaries is not None:
+            self._boundaries.save(folder / BOUNDARIES_FILE, cards["boundaries"])
+        name = repo_id or folder.resolve().name
+        with atomic_path(folder / "README.md") as readme:
+            readme.write_text(hub.model_card(folder, name), encoding="utf-8")
+        return hub.upload(folder, name, **options) if push_to_hub else None
+
+    def push_to_hub(self, repo_id: str, **options: Any) -> str:
+        """Push this model to the Hugging Face Hub as a bundle.
+
+        Args:
+            repo_id: ``OWNER/NAME``; made if it is missing.
+            options: private, token, branch, create_pr, commit_message; see `hub.upload`.
+
+        Returns:
+            The commit's address.
+
+        Raises:
+            LatentEditError: see `save_pretrained` and `hub.upload`.
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            self.save_pretrained(folder, repo_id=repo_id)
+            return hub.upload(folder, repo_id, **options)
 
     @property
     def latent_dim(self) -> int:
@@ -353,6 +468,13 @@ class FaceEditor:
             batch = rows[start : start + self.batch_size]
             missing = self.batch_size - len(batch)
             yield np.concatenate((batch, np.repeat(batch[-1:], missing, axis=0))), len(batch)
+
+
+def _kept(card: Mapping[str, Any]) -> dict[str, Any]:
+    """A loaded card's entries that stay true of the part when it is written again."""
+    written_anew = {"kind", "sha256", "config", "weights_hash", "network"}
+    written_anew |= {"generator_hash", "space", "attributes"}  # of boundaries
+    return {key: value for key, value in card.items() if key not in written_anew}
 
 
 def generator_space(generator: AnyGenerator) -> str:

@@ -110,6 +110,25 @@ def save_part(
     save_with_card(weights, lambda file: save_file(state, file), kind, entries)
 
 
+def save_generator(folder: str | Path, generator: nn.Module, card: Mapping[str, Any]) -> None:
+    """Write a generator of any kind that a bundle can hold, and its card.
+
+    Raises:
+        LatentEditError: the folder cannot be written, or the generator is a module of the user's
+            own, whose code no bundle can hold.
+    """
+    if isinstance(generator, OnnxGenerator):
+        save_onnx(folder, generator, card)
+        return
+    for name, (network_type, _) in _NETWORKS[KIND].items():
+        if isinstance(generator, network_type):
+            save_part(folder, KIND, generator, generator.config, {**card, "network": name})
+            return
+    raise LatentEditError(
+        "a bundle cannot hold a module of your own: export it to ONNX and convert that"
+    )
+
+
 def save_onnx(folder: str | Path, generator: OnnxGenerator, card: Mapping[str, Any]) -> None:
     """Write ``generator.onnx``, the file as it is, and ``generator.json`` into a bundle.
 

@@ -41,7 +41,7 @@ LEVELS: tuple[tuple[str, ...], ...] = (
         "finder",
         "inference",
     ),
-    ("projection", "editing", "pretrained", "checkpoints"),
+    ("projection", "editing", "pretrained", "hub", "checkpoints"),
     ("portrait", "portrait_report", "pool", "samples", "evaluation"),
     ("editor", "search", "strips"),
     ("demo",),

@@ -8,9 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
-app = typer.Typer(help="List, show and check bundles.", no_args_is_help=True)
+app = typer.Typer(help="List, show, check and fetch bundles.", no_args_is_help=True)
 
-_PARTS = ("generator", "classifier", "boundaries")
+_PARTS = ("generator", "classifier", "age", "boundaries")
 
 ModelArgument = Annotated[
     str | None, typer.Argument(metavar="[MODEL]", help="A name or folder [default: the shipped]")
@@ -79,6 +79,41 @@ def check(model: ModelArgument = None) -> None:
         )
     height, width = images.shape[1:3]
     print(f"{folder}: {', '.join(cards)} whole; weights {stored}; renders {width} x {height}")
+
+
+@app.command()
+def pull(
+    name: Annotated[str, typer.Argument(metavar="OWNER/NAME", help="On the Hugging Face Hub.")],
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="The bundle's folder [default: NAME].")
+    ] = None,
+    file: Annotated[
+        str | None, typer.Option(help="Convert this checkpoint of another project instead.")
+    ] = None,
+    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit.")] = None,
+) -> None:
+    """Fetch a bundle, or a checkpoint to convert, from the Hugging Face Hub.
+
+    No other command uses the network.
+    """
+    from latentedit import hub
+
+    folder = output or Path(name.rpartition("/")[2])
+    if file is None:
+        hub.pull(name, folder, revision=revision)
+        check(str(folder))
+        return
+    path = hub.download_file(name, file, revision=revision)
+
+    from latentedit.checkpoints.tensors import screen
+
+    screen(path)
+
+    from latentedit.checkpoints import convert
+
+    converted = convert(path)
+    converted.save(folder)
+    print(f"{converted.format}: {converted.keys} keys used; bundle in {folder}")
 
 
 def _cards(folder: Path) -> dict[str, dict[str, Any]]:
