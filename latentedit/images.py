@@ -273,7 +273,7 @@ def film_strip(
         uint8 [H, W, 3].
     """
     margin, line = 12, 16
-    caption_height = line + 8
+    caption_height = line + 18
     head = 2 * line + 6 if title else margin
     frames = len(rows[0])
     title_font = ImageFont.load_default(size=16)
