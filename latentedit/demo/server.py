@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from importlib.resources import files
 from typing import Any
 
@@ -55,13 +56,19 @@ def build(studio: Studio) -> gr.Blocks:
     """Return the page of one model; each visitor gets a session of their own."""
 
     def act(session: Session, request: Any) -> tuple[Session, Reply]:
+        started = time.perf_counter()
         try:
             session, reply = studio.act(session, request)
         except Exception:  # the user's work stays; the reason is for the terminal
             logging.getLogger(__name__).exception("a request of the page failed")
             reply = {"message": "Something went wrong here, and nothing was changed."}
         serial = request.get("serial") if isinstance(request, dict) else None
-        return session, {**reply, "reply": True, "serial": serial if type(serial) is int else None}
+        return session, {
+            **reply,
+            "reply": True,
+            "serial": serial if type(serial) is int else None,
+            "milliseconds": round((time.perf_counter() - started) * 1000, 1),
+        }
 
     def start() -> tuple[Session, Reply]:
         return act(studio.new_session(), {"do": "start"})
@@ -250,8 +257,8 @@ def serve(
             server_port=port,
             share=share,
             inbrowser=open_browser,
-            prevent_thread_lock=not wait,
-            quiet=not wait,
+            prevent_thread_lock=True,
+            quiet=True,
             theme=_theme(),
             head=f"<style>{_asset('page.css')}</style>",  # css= rewrites selectors
             footer_links=[],
@@ -266,4 +273,9 @@ def serve(
         )
     except OSError as error:
         raise LatentEditError(f"cannot listen on {host}: {error}; give another --port") from None
+    if wait:
+        print(f"The page is at {blocks.local_url}; Ctrl-C ends it.", flush=True)
+        if blocks.share_url:
+            print(f"Everyone can reach it at {blocks.share_url}", flush=True)
+        blocks.block_thread()
     return blocks
