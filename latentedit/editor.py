@@ -279,6 +279,11 @@ class FaceEditor:
         return self._classifier.config.attributes if self._classifier else ATTRIBUTES
 
     @property
+    def generator(self) -> nn.Module:
+        """The generator, in eval mode."""
+        return self._generator
+
+    @property
     def classifier(self) -> AttributeClassifier:
         """The classifier, in eval mode.
 

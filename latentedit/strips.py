@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from latentedit import defaults
 from latentedit.attributes import display_name
+from latentedit.boundaries import Boundaries
 from latentedit.editing import EditRecipe, Step, displacement
 from latentedit.editor import FaceEditor
 from latentedit.errors import LatentEditError
@@ -150,6 +153,43 @@ def edit_strip(editor: FaceEditor, z: ArrayLike, recipe: EditRecipe) -> EditStri
         attributes=editor.attributes,
         boundaries=editor.boundaries.names,
         years=editor.age(images).reshape(shape) if editor.estimates_age else None,
+    )
+
+
+def direction_sheet(
+    editor: FaceEditor,
+    directions: Boundaries,
+    labels: Sequence[Sequence[str]],
+    seed: int,
+    *,
+    frames: int = defaults.FRAMES,
+    reach: float = 3.0,
+) -> UInt8Array:
+    """Draw one face moved along each direction, one film strip a direction.
+
+    Args:
+        directions: K of them, without locks.
+        labels: for each direction a few words, drawn under its first frames.
+        seed: of the face.
+        frames: odd, so that the middle one is the face itself.
+        reach: step of the last frame; minus that of the first.
+
+    Returns:
+        uint8 [H, W, 3].
+    """
+    steps = np.linspace(-reach, reach, frames)
+    z = editor.sample([seed])[0]
+    rows, captions = [], []
+    for name, normal, words in zip(directions.names, directions.normals, labels, strict=True):
+        rows.append(editor.render((z + steps[:, None] * normal).astype(np.float32)))
+        texts = [f"{step:+.1f}" for step in steps]
+        texts[0], texts[frames // 2] = f"{name} {steps[0]:+.1f}", "original"
+        places = [place for place in range(1, frames) if place != frames // 2]
+        for place, word in zip(places, words, strict=False):
+            texts[place] = word
+        captions.append(texts)
+    return film_strip(
+        rows, captions=captions, title=f"{editor.name}, seed {seed}", marked=frames // 2
     )
 
 

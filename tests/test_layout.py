@@ -42,7 +42,7 @@ LEVELS: tuple[tuple[str, ...], ...] = (
         "inference",
     ),
     ("projection", "editing", "pretrained", "hub", "checkpoints"),
-    ("portrait", "portrait_report", "pool", "samples", "evaluation"),
+    ("portrait", "portrait_report", "pool", "samples", "unsupervised", "evaluation"),
     ("editor", "search", "strips"),
     ("demo",),
     ("cli",),

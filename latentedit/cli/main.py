@@ -15,6 +15,7 @@ from latentedit.cli import (
     bundle,
     convert,
     demo,
+    directions,
     evaluate,
     faces,
     models,
@@ -48,6 +49,7 @@ app.add_typer(boundaries.app, name="boundaries")
 boundaries.app.command("import")(boundaries_npy.import_npy)
 boundaries.app.command("export")(boundaries_npy.export_npy)
 app.command("convert")(convert.convert)
+app.add_typer(directions.app, name="directions")
 app.add_typer(models.app, name="models")
 app.add_typer(evaluate.app, name="evaluate")
 

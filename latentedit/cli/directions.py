@@ -1,0 +1,81 @@
+"""`latentedit directions`: what can be moved without labels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from latentedit import defaults
+from latentedit.cli.faces import ModelOption
+
+app = typer.Typer(help="Find directions without labels.", no_args_is_help=True)
+
+CountOption = Annotated[int, typer.Option("--k", "-k", min=1, help="How many directions.")]
+SheetOption = Annotated[
+    Path | None, typer.Option(help="Draw them as film strips [default: beside --output, .png].")
+]
+SeedOption = Annotated[int, typer.Option(help="The face on the sheet.")]
+FacesOption = Annotated[int, typer.Option(min=1, help="Faces that names are taken from.")]
+
+
+@app.callback()
+def _group() -> None:
+    pass
+
+
+@app.command()
+def sefa(
+    k: CountOption = 20,
+    output: Annotated[Path, typer.Option("-o", "--output", help="File to write.")] = Path(
+        "sefa.safetensors"
+    ),
+    sheet: SheetOption = None,
+    seed: SeedOption = defaults.SEED,
+    faces: FacesOption = 32,
+    model: ModelOption = None,
+) -> None:
+    """Factorise the generator's first layer in closed form (SeFa)."""
+    _find("sefa", k, output, sheet, seed, faces, model)
+
+
+@app.command()
+def pca(
+    k: CountOption = 20,
+    output: Annotated[Path, typer.Option("-o", "--output", help="File to write.")] = Path(
+        "pca.safetensors"
+    ),
+    sheet: SheetOption = None,
+    seed: SeedOption = defaults.SEED,
+    faces: FacesOption = 32,
+    model: ModelOption = None,
+) -> None:
+    """Take principal components of the generator's early features (GANSpace)."""
+    _find("pca", k, output, sheet, seed, faces, model)
+
+
+def _find(
+    method: str, k: int, output: Path, sheet: Path | None, seed: int, faces: int, model: str | None
+) -> None:
+    from latentedit.boundaries import check_path
+    from latentedit.cli.train import command_line
+    from latentedit.editor import FaceEditor
+    from latentedit.files import check_writable
+    from latentedit.images import save_image
+    from latentedit.strips import direction_sheet
+    from latentedit.unsupervised import card_entries, find_directions, name_by_attributes
+
+    sheet = sheet or output.with_suffix(".png")
+    for path in (check_path(output), sheet):
+        check_writable(path)
+    editor = FaceEditor.load(model)
+    directions = find_directions(editor, method, k)
+    first = defaults.EVALUATION_FIRST_SEED
+    moves = name_by_attributes(editor, directions, range(first, first + faces))
+    labels = [[f"{name} {change:+.2f}" for name, change in each.changes] for each in moves]
+    save_image(sheet, direction_sheet(editor, directions, labels, seed))
+    directions.save(output, {**card_entries(moves), "commands": [command_line()]})
+    for name, texts in zip(directions.names, labels, strict=True):
+        print(f"{name}: {', '.join(texts)}")
+    print(f"{k} directions in {output}, shown in {sheet}")
