@@ -6,6 +6,11 @@ and `--benchmark-save` and `--benchmark-compare` keep and compare it.
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import time
+from pathlib import Path
+
 import pytest
 import torch
 from bench_generator import compare, measure_peaks, measure_pool
@@ -52,3 +57,20 @@ def test_one_face(benchmark: BenchmarkFixture, precision: str) -> None:
 def test_one_score(benchmark: BenchmarkFixture) -> None:
     editor = FaceEditor.load(device="cpu")
     benchmark(editor.score, editor.render(editor.sample([0])))
+
+
+def seconds(*arguments: str) -> float:
+    """Shortest of three runs of python."""
+    runs = []
+    for _ in range(3):
+        start = time.perf_counter()
+        subprocess.run([sys.executable, *arguments], check=True, capture_output=True)
+        runs.append(time.perf_counter() - start)
+    return min(runs)
+
+
+def test_cold_start(tmp_path: Path) -> None:
+    edit = ("edit", "--attr", "Young", "--step", "-3", "-o", str(tmp_path / "edit.png"))
+    torch_alone = seconds("-c", "import torch")
+    assert seconds("-m", "latentedit", *edit) <= 1.3 * torch_alone + 1.5
+    assert seconds("-m", "latentedit", "--help") <= 0.3

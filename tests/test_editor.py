@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -271,3 +273,14 @@ def test_a_folder_given_with_a_trailing_dot_keeps_its_name(
 ) -> None:
     monkeypatch.chdir(tiny_bundle)
     assert FaceEditor.load(".", device="cpu").name == "tiny"
+
+
+def test_an_edit_imports_nothing_that_it_does_not_need() -> None:
+    """What would slow down the start of every command."""
+    heavy = "sklearn scipy pandas matplotlib dlib gradio onnxruntime huggingface_hub torchmetrics"
+    code = (
+        "import sys; import latentedit.strips; "
+        f"sys.exit(' '.join(sys.modules.keys() & set({heavy.split()!r})) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
