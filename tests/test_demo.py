@@ -124,7 +124,7 @@ def test_a_move_takes_steps_and_locks() -> None:
 def test_holds_of_a_recipe_last_until_a_lock_is_touched() -> None:
     view = View(7, {"Young": 1.0}, given={"Young": {"Male": 0.3}})
     assert moved(view, {"steps": {"Young": 2}}, CONTROLS).given == view.given
-    for touch in ({"auto": False}, {"locks": ["Bald"]}, {"strictness": 0.5}):
+    for touch in ({"given": False}, {"auto": False}, {"locks": ["Bald"]}, {"strictness": 0.5}):
         assert moved(view, {"steps": {"Young": 2}, **touch}, CONTROLS).given is None
 
 

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ if find_spec("playwright") is None:
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from latentedit import defaults
-from latentedit.boundaries import Boundaries
+from latentedit.boundaries import Boundaries, Calibration
 from latentedit.demo.server import serve
 from latentedit.editing import EditRecipe
 from latentedit.editor import FaceEditor
@@ -46,7 +47,15 @@ def years(images: Tensor) -> Tensor:
 
 @pytest.fixture(scope="module")
 def address(_bundle: Path) -> Iterator[str]:
-    boundaries = Boundaries.load(_bundle / "boundaries.safetensors")
+    boundaries = replace(
+        Boundaries.load(_bundle / "boundaries.safetensors"),
+        safe_ranges={"Young": (-3.0, 2.0), "Smiling": (-2.0, 3.0)},
+        calibrations={
+            "Young": Calibration((-3.0, 0.0, 2.0), (0.02, 0.6, 0.95), (24, 0, -9)),
+            "Smiling": Calibration((-2.0, 0.0, 3.0), (0.05, 0.5, 0.97)),
+        },
+        rare=("Bald",),
+    )
     parts = load_generator(_bundle)[0], load_classifier(_bundle)[0], years, boundaries
     blocks = serve(FaceEditor(*parts, name="tiny", device="cpu"), wait=False)
     yield f"http://127.0.0.1:{blocks.server_port}"
@@ -165,6 +174,9 @@ def test_a_face_is_already_there(page: Page) -> None:
     expect(page.locator(".le-hint")).to_be_visible()
     assert page.title() == "latentedit"
     assert page.locator("details[open]").count() == 1
+    expect(page.locator("summary").last).to_contain_text("Rarely seen by this model")
+    ends = [page.locator("#le-Young").get_attribute(end) for end in ("min", "max")]
+    assert ends == ["-2", "3"]  # its safe range, older to the right
 
 
 def test_moving_age_changes_the_picture_the_age_and_the_story(page: Page) -> None:
@@ -179,7 +191,11 @@ def test_moving_age_changes_the_picture_the_age_and_the_story(page: Page) -> Non
     expect(page.locator(".le-asked li")).to_have_count(1)
     expect(page.locator(".le-asked")).to_contain_text("looks older")
     expect(page.locator(".le-told")).to_contain_text("You asked for: looks older")
-    slide(page, "Smiling", "PageDown")
+    expect(page.locator("output[for=le-Young]")).to_have_text("+24 years · +3.0")
+    slide(page, "Smiling")
+    expect(page.locator("output[for=le-Smiling]")).to_have_text("very likely · +3.0")
+    slide(page, "Smiling", "Home")
+    expect(page.locator("output[for=le-Smiling]")).to_have_text("very unlikely · -2.0")
     expect(page.locator(".le-asked li")).to_have_count(2)
 
 
@@ -217,6 +233,24 @@ def test_arrow_keys_held_down_are_one_move(page: Page) -> None:
     page.keyboard.press("ArrowRight")
     page.keyboard.press("ArrowLeft")
     assert value(page, "Young") == 0  # it finds its way home
+
+
+def test_a_drag_with_the_mouse_is_one_move(page: Page) -> None:
+    before = edited(page)
+    box = page.locator("#le-Smiling").bounding_box()
+    assert box is not None
+    middle = box["y"] + box["height"] / 2
+    page.mouse.move(box["x"] + box["width"] * 0.4, middle)  # where 0 is
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * 0.9, middle, steps=12)
+    expect(page.locator(".le-asked")).to_contain_text("smiling")  # shown while it moves
+    page.mouse.up()
+    settled(page)
+    assert 2 < value(page, "Smiling") < 3
+    assert edited(page) != before
+    page.locator("[data-do=undo]").click()
+    settled(page)
+    assert (edited(page), value(page, "Smiling")) == (before, 0)
 
 
 def test_stale_previews_are_dropped(page: Page) -> None:

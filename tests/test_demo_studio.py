@@ -284,7 +284,14 @@ def test_compare_makes_the_same_move_with_and_without_locks(
     assert free.picture != held.picture
     html = draw(3, original, [free, held])
     assert html.count("<img ") == 3
-    for text in ("Original", "No locks", "Automatic locks", f"{held.leakage:.1%}", original):
+    for text in (
+        "Original",
+        "No locks",
+        "Automatic locks",
+        f"{held.leakage:.1%}",
+        "looks older",
+        original,
+    ):
         assert text in html
     for attribute, step in (("Yuong", 1.0), (None, 1.0), ("Young", None), ("Young", 1e9)):
         with pytest.raises(LatentEditError):
@@ -292,5 +299,5 @@ def test_compare_makes_the_same_move_with_and_without_locks(
 
 
 def test_comparisons_escape_what_they_show() -> None:
-    way = Way("<b>", '"><script>', [], "<script>", 0.1)
+    way = Way("<script>", '"><script>', [], None, 0.1)
     assert "<script>" not in draw(1, '"><script>', [way])

@@ -15,14 +15,24 @@ def draw(seed: int, original: str, ways: list[Way]) -> str:
         original: its picture as a data URI.
         ways: see `Studio.compare`.
     """
-    figures = [_figure(original, "Original", f"<p>Seed {seed}.</p>")]
-    for way in ways:
-        text = (
-            f"<p>All other attributes moved by <b>{way.leakage:.1%}</b> on average.</p>"
-            f"<p>{escape(way.told)}</p>"
-        )
-        figures.append(_figure(way.picture, way.title, text))
+    figures = [_figure(original, "Original", f"<p>Seed {seed}</p>")]
+    figures += [_figure(way.picture, way.title, _text(way)) for way in ways]
     return f'<div class="le-compare">{"".join(figures)}</div>'
+
+
+def _text(way: Way) -> str:
+    rows = [
+        _row(change.trait, f"{change.before:.0%} → {change.after:.0%}", asked=change.asked)
+        for change in way.changes
+    ]
+    if way.years:
+        rows.insert(0, _row("estimated age", "{:.0f} → {:.0f}".format(*way.years), asked=True))
+    return f"<p>All else moved by <b>{way.leakage:.1%}</b> on average</p><ul>{''.join(rows)}</ul>"
+
+
+def _row(trait: str, figures: str, *, asked: bool) -> str:
+    wanted = ' class="le-wanted"' if asked else ""
+    return f"<li{wanted}><span>{escape(trait)}</span> <b>{escape(figures)}</b></li>"
 
 
 def _figure(picture: str, title: str, text: str) -> str:

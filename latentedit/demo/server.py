@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
+from html import escape
 from importlib.resources import files
 from typing import Any
 
@@ -130,7 +131,7 @@ def _build_comparison(studio: Studio, session: gr.State, tab: gr.Tab) -> None:
             seed = session.view.seed
             return draw(seed, *studio.compare(seed, name, step))
         except LatentEditError as error:
-            return f"<p>{error}</p>"
+            return f"<p>{escape(str(error))}</p>"
 
     gr.Markdown(
         "The same face and the same step twice: once with nothing held, once with the holds that "

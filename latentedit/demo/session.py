@@ -88,8 +88,8 @@ def moved(view: View, request: Mapping[str, Any], controls: Mapping[str, Control
 
     Args:
         view: the current one; the face stays.
-        request: ``steps`` {attribute: number}, and optionally ``auto`` (bool), ``locks`` [names]
-            and ``strictness`` (0 to 1).
+        request: ``steps`` {attribute: number}, and optionally ``auto`` (bool), ``locks`` [names],
+            ``strictness`` (0 to 1) and ``given`` (false to let go of an opened recipe's holds).
         controls: the model's sliders.
 
     Raises:
@@ -114,7 +114,7 @@ def moved(view: View, request: Mapping[str, Any], controls: Mapping[str, Control
         changed.locks,
         changed.strictness,
     )
-    return replace(changed, given=None) if touched else changed
+    return replace(changed, given=None) if touched or request.get("given") is False else changed
 
 
 def with_seed(view: View, seed: Any, *, keep: bool) -> View:

@@ -58,14 +58,14 @@ class Way:
         title: what is held.
         picture: the result, as a data URI.
         changes: see `story.find_changes`.
-        told: the same in sentences.
+        years: estimated age before and after, or None where the model does not estimate.
         leakage: mean absolute change of the probabilities of all other attributes.
     """
 
     title: str
     picture: str
     changes: list[Change]
-    told: str
+    years: tuple[float, float] | None
     leakage: float
 
 
@@ -97,7 +97,7 @@ class Studio:
             "take": self._take,
             "gallery": self._turn_gallery,
         }
-        self._original = lru_cache(maxsize=256)(lambda seed: self._face(editor.sample([seed])))
+        self._original = lru_cache(maxsize=64)(lambda seed: self._face(editor.sample([seed])))
         self._gallery = lru_cache(maxsize=16)(self._make_gallery)
         self._original(defaults.SEED)  # nobody waits for it; and a classifier is needed
 
@@ -145,8 +145,8 @@ class Studio:
                 abs(face.scores[name] - original.scores[name])
                 for name in original.scores.keys() - steps.keys()
             ]
-            told = tell(changes, _years(original, face))
-            ways.append(Way(title, _data_uri(face.image), changes, told, float(np.mean(leakage))))
+            years = _years(original, face)
+            ways.append(Way(title, _data_uri(face.image), changes, years, float(np.mean(leakage))))
         return _data_uri(original.image), ways
 
     # ---- acts

@@ -234,8 +234,8 @@ function interpolate(x, xs, ys) {
 }
 
 function move(preview) {
-  const { steps, auto, strictness } = model;
-  send({ do: "move", steps: { ...steps }, auto, strictness, locks: [...model.locks], preview });
+  const { steps, auto, strictness, given } = model;
+  send({ do: "move", steps: { ...steps }, auto, strictness, given, locks: [...model.locks], preview });
 }
 
 // A move counts once the slider rests: arrow keys held down are one move, not thirty.
@@ -294,8 +294,8 @@ function drawHolding() {
     const more = labels.length > 5 ? " and " + (labels.length - 5) + " more" : "";
     text = "Held for you: " + shown + more + ".";
   }
-  else if (model.auto) text = "What usually comes along with a move is held for you.";
   else if (locks) text = "";
+  else if (model.auto) text = "What usually comes along with a move is held for you.";
   $(".le-holding").textContent = locks + text;
 }
 
