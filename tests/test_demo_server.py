@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import subprocess
 import sys
@@ -17,6 +18,7 @@ if find_spec("gradio") is None:
     pytest.skip("Gradio is not installed: pip install 'latentedit[demo]'", allow_module_level=True)
 
 import httpx
+from gradio_client import Client
 
 from latentedit.cli import main
 from latentedit.demo import server
@@ -119,6 +121,23 @@ def test_large_bodies_are_refused(running: Any) -> None:
     assert httpx.get(url(running)).status_code == 200
 
 
+def test_each_client_has_a_session_of_its_own(running: Any) -> None:
+    one, two = (Client(url(running), verbose=False) for _ in range(2))
+
+    def act(client: Client, **request: Any) -> dict[str, Any]:
+        return client.predict(request, api_name="/act")
+
+    moved = act(one, do="move", steps={"Young": -2.0}, serial=7)
+    assert (moved["serial"], moved["undo"]) == (7, True)
+    assert act(two, do="undo")["view"]["steps"] == {}
+    assert act(two, do="redo")["redo"] is False
+    assert act(one, do="undo")["redo"] is True
+    assert act(one, do="redo")["edited"] == moved["edited"]
+    refused = act(one, do="open", data="Li4vLi4vZXRjL3Bhc3N3ZA==")  # ../../etc/passwd
+    assert "neither a PNG" in refused["message"]
+    assert act(one, do="undo")["view"]["steps"] == {}
+
+
 def test_a_taken_port_is_an_error_of_ours(running: Any, editor: FaceEditor) -> None:
     with pytest.raises(LatentEditError, match="--port"):
         serve(editor, port=running.server_port, wait=False)
@@ -170,6 +189,18 @@ def test_without_gradio_the_command_says_what_to_install(
         main(["demo"])
     assert stopped.value.code == 2
     assert "pip install 'latentedit[demo]'" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_the_benchmark_prints_its_figures(tiny_bundle: Path) -> None:
+    script = [sys.executable, ROOT / "scripts" / "bench_demo.py", "--model", tiny_bundle]
+    options = ["--moves", "3", "--users", "2", "--seconds", "1", "--json"]
+    result = subprocess.run([*script, *options], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    figures = json.loads(result.stdout.splitlines()[-1])
+    assert len(figures["one user"]["whole"]) == len(figures["one user"]["inside"]) == 3
+    assert figures["2 users"]["whole"]
+    assert not figures["2 users"]["errors"]
 
 
 def test_the_script_is_the_command() -> None:

@@ -40,12 +40,12 @@ class Face:
     """One picture and what the networks see in it.
 
     Attributes:
-        image: uint8 [H, W, 3].
+        picture: as a data URI.
         scores: probabilities by attribute.
         age: estimated years, or None where the model does not estimate.
     """
 
-    image: UInt8Array
+    picture: str
     scores: Mapping[str, float]
     age: float | None
 
@@ -146,8 +146,8 @@ class Studio:
                 for name in original.scores.keys() - steps.keys()
             ]
             years = _years(original, face)
-            ways.append(Way(title, _data_uri(face.image), changes, years, float(np.mean(leakage))))
-        return _data_uri(original.image), ways
+            ways.append(Way(title, face.picture, changes, years, float(np.mean(leakage))))
+        return original.picture, ways
 
     # ---- acts
 
@@ -203,22 +203,20 @@ class Studio:
     # ---- what replies are made of
 
     def _shown(self, view: View) -> Reply:
-        """Pictures and what to say about them."""
+        """Pictures, and what to say about them."""
         original, edited = self._original(view.seed), self._edited(view)
-        changes = find_changes(self.controls, original.scores, edited.scores, view.steps)
-        recipe = recipe_of(self.editor, view) if view.steps else None
         years = _years(original, edited)
-        held = _strictest(recipe.holds) if recipe else {}
+        reply: Reply = {"original": original.picture, "edited": edited.picture, "years": years}
+        if not view.steps:
+            return {**reply, "changes": [], "told": "", "fights": [], "held": []}
+        recipe = recipe_of(self.editor, view)
+        changes = find_changes(self.controls, original.scores, edited.scores, view.steps)
         return {
-            "original": _data_uri(original.image),
-            "edited": _data_uri(edited.image),
-            "years": years,
-            "changes": [asdict(change) for change in changes] if view.steps else [],
-            "told": tell(changes, years) if view.steps else "",
-            "fights": find_fights(self.editor.boundaries, self.controls, view, recipe)
-            if recipe
-            else [],
-            "held": [name for name in held if name not in view.locks],
+            **reply,
+            "changes": [asdict(change) for change in changes],
+            "told": tell(changes, years),
+            "fights": find_fights(self.editor.boundaries, self.controls, view, recipe),
+            "held": [name for name in _strictest(recipe.holds) if name not in view.locks],
         }
 
     def _controls(self, session: Session) -> Reply:
@@ -257,7 +255,7 @@ class Studio:
             zip(self.editor.attributes, self.editor.score(images)[0].tolist(), strict=True)
         )
         age = float(self.editor.age(images)[0]) if self.editor.estimates_age else None
-        return Face(images[0], scores, age)
+        return Face(_data_uri(images[0]), scores, age)
 
     def _make_gallery(self, page: int) -> Reply:
         """The sharpest faces of some seeds; on the first page the face that users start with."""
@@ -267,11 +265,12 @@ class Studio:
         if "Blurry" in self.editor.attributes:
             blur = self.editor.score(images)[:, self.editor.attributes.index("Blurry")]
             order = np.argsort(blur, kind="stable")
-        pictures = {seeds[row]: images[row] for row in sorted(order[:GALLERY].tolist())}
+        chosen = sorted(order[:GALLERY].tolist())
+        pictures = {seeds[row]: _data_uri(images[row]) for row in chosen}
         if page == 0 and defaults.SEED not in pictures:
             pictures.popitem()
-            pictures[defaults.SEED] = self._original(defaults.SEED).image
-        faces = [{"seed": seed, "picture": _data_uri(image)} for seed, image in pictures.items()]
+            pictures[defaults.SEED] = self._original(defaults.SEED).picture
+        faces = [{"seed": seed, "picture": picture} for seed, picture in pictures.items()]
         return {"page": page, "faces": faces}
 
     def _plain(self, text: str) -> str:
@@ -288,13 +287,13 @@ def _years(original: Face, edited: Face) -> tuple[float, float] | None:
     return original.age, edited.age
 
 
-def _strictest(holds: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
-    """All that is held by any move, with its largest discount, the strictest first."""
+def _strictest(holds: Mapping[str, Mapping[str, float]]) -> list[str]:
+    """All that is held by any move, the strictest first."""
     discounts: dict[str, float] = {}
     for held in holds.values():
         for name, discount in held.items():
             discounts[name] = max(discount, discounts.get(name, 0))
-    return dict(sorted(discounts.items(), key=lambda entry: -entry[1]))
+    return sorted(discounts, key=lambda name: -discounts[name])
 
 
 def _data_uri(image: UInt8Array) -> str:
