@@ -17,10 +17,10 @@ class PackedConv2d(nn.Module):
     they have no public name, which is one reason why torch is pinned to a minor version.
 
     Args:
-        weight: [O, I, k, k], or of a transposed convolution [I, O, k, k].
+        weight: [O, I, h, w], or of a transposed convolution [I, O, h, w].
         bias: [O].
-        stride: of the convolution, or of the transposed one.
-        padding: the same on all sides.
+        stride: of the convolution, or of the transposed one; one number or two, down and across.
+        padding: above and below, left and right; one number or two.
         slope: of the leaky ReLU for negative values; 0 is a ReLU, 1 no activation.
         transposed: a transposed convolution.
         dtype: that products are computed in and outputs have; sums are taken in float32.
@@ -35,8 +35,8 @@ class PackedConv2d(nn.Module):
         weight: Tensor,
         bias: Tensor,
         *,
-        stride: int = 1,
-        padding: int = 0,
+        stride: int | tuple[int, int] = 1,
+        padding: int | tuple[int, int] = 0,
         slope: float = 1.0,
         transposed: bool = False,
         dtype: torch.dtype = torch.float32,
@@ -46,8 +46,8 @@ class PackedConv2d(nn.Module):
         weight = weight.detach().to(dtype).contiguous(memory_format=torch.channels_last)
         self.register_buffer("weight", weight)
         self.register_buffer("bias", bias.detach().to(dtype))
-        self.stride = stride
-        self.padding = padding
+        self.stride = _pair(stride)
+        self.padding = _pair(padding)
         self.slope = slope
         self.transposed = transposed
         self.packed = packed
@@ -69,12 +69,13 @@ class PackedConv2d(nn.Module):
 
     def _fused(self, x: Tensor, shortcut: Tensor | None) -> Tensor:
         operators = torch.ops.mkldnn
-        stride, padding, one = [self.stride] * 2, [self.padding] * 2, [1, 1]
+        stride, padding, one = self.stride, self.padding, [1, 1]
         activation = {0.0: "relu", 1.0: "none"}.get(self.slope, "leaky_relu")
         scalars = [self.slope] if activation == "leaky_relu" else []
         weight = self._packed_weight
         if weight is None:
             weight = self._packed_weight = self._pack(list(x.shape))
+            self.weight = self.weight.new_empty(0)  # kept once
         if self.transposed:
             return operators._convolution_transpose_pointwise(
                 x, weight, self.bias, padding, [0, 0], stride, one, 1, activation, scalars, ""
@@ -90,7 +91,7 @@ class PackedConv2d(nn.Module):
     def _pack(self, input_size: list[int]) -> Tensor:
         """The weights in the layout that is best for inputs of this size."""
         operators = torch.ops.mkldnn
-        one, stride, padding = [1, 1], [self.stride] * 2, [self.padding] * 2
+        stride, padding, one = self.stride, self.padding, [1, 1]
         if self.transposed:
             return operators._reorder_convolution_transpose_weight(
                 self.weight, padding, [0, 0], stride, one, 1, input_size
@@ -98,6 +99,10 @@ class PackedConv2d(nn.Module):
         return operators._reorder_convolution_weight(
             self.weight, padding, stride, one, 1, input_size
         )
+
+
+def _pair(number: int | tuple[int, int]) -> list[int]:
+    return [number, number] if isinstance(number, int) else list(number)
 
 
 def can_pack(device: torch.device, dtype: torch.dtype) -> bool:

@@ -25,6 +25,7 @@ LEVELS: tuple[tuple[str, ...], ...] = (
         "latents",
         "layers",
         "packed",
+        "winograd",
     ),
     (
         "generator",
