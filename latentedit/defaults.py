@@ -52,3 +52,11 @@ AGE_VALIDATION = 2000
 """The same for ages, whose errors spread more widely."""
 PORTRAIT_CALIBRATION = 500
 """Faces before the held-out ones that make the portrait network's probabilities honest."""
+
+AGE_FIRST_SEED = 20_000_000
+"""Faces of ``evaluate age``; each ``--seed`` has its own million."""
+
+AGE_FACES = 10_000
+
+AGE_FRONTIER_FACES = 500
+"""Faces that the frontier of age change against identity is drawn on."""

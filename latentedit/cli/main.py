@@ -17,6 +17,7 @@ from latentedit.cli import (
     demo,
     directions,
     evaluate,
+    evaluate_edits,
     faces,
     models,
     pool,
@@ -51,6 +52,7 @@ boundaries.app.command("export")(boundaries_npy.export_npy)
 app.command("convert")(convert.convert)
 app.add_typer(directions.app, name="directions")
 app.add_typer(models.app, name="models")
+evaluate.app.command("age")(evaluate_edits.age)
 app.add_typer(evaluate.app, name="evaluate")
 
 

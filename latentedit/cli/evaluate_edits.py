@@ -1,0 +1,85 @@
+"""`latentedit evaluate age` and `evaluate all`: what edits do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from latentedit import defaults
+from latentedit.cli.faces import ModelOption
+from latentedit.errors import LatentEditError
+
+WorkOption = Annotated[
+    Path, typer.Option("--work", help="Folder of what was measured; the same one goes on.")
+]
+
+
+def age(
+    output: Annotated[Path, typer.Option("--json", help="The report to write.")],
+    n: Annotated[int, typer.Option("--n", "-n", min=2, help="How many faces.")] = (
+        defaults.AGE_FACES
+    ),
+    seed: Annotated[int, typer.Option(min=0, max=4000, help="Which faces.")] = 0,
+    step: Annotated[
+        str, typer.Option(help="Length of both moves, or auto: the knee of the frontier.")
+    ] = "auto",
+    hold: Annotated[str, typer.Option(help="What must not change, as in 'edit'.")] = defaults.HOLD,
+    images: Annotated[Path | None, typer.Option(help="Folder for example pairs.")] = None,
+    work: WorkOption = Path("runs/age"),
+    model: ModelOption = None,
+) -> None:
+    """Move faces to young and to old: years between them, identity, what was kept.
+
+    Measured by the bundle's estimator and, where the extras 'faces' and 'evaluate' are installed,
+    by an independent one and dlib's descriptor.
+    """
+    from latentedit.cli.progress import track
+    from latentedit.editing import parse_hold
+    from latentedit.editor import FaceEditor
+    from latentedit.evaluation.aging import evaluate_age, installed_ways
+    from latentedit.files import check_writable, write_json
+
+    check_writable(output)
+    length = _length(step)
+    report = evaluate_age(
+        FaceEditor.load(model),
+        work,
+        n,
+        seed=seed,
+        step=length,
+        hold=parse_hold(hold),
+        ways=installed_ways(),
+        images=images,
+        track=track,
+    )
+    write_json(output, report)
+    _print_age(report)
+
+
+def _length(step: str) -> float | None:
+    if step.strip().lower() == "auto":
+        return None
+    try:
+        length = float(step)
+    except ValueError:
+        length = 0.0
+    if not 0 < length <= 100:
+        raise LatentEditError(f"step {step!r} cannot be: give auto, or a length such as 2.5")
+    return length
+
+
+def _print_age(report: dict[str, Any]) -> None:
+    steps, slides = report["steps"], report["slides"]
+    print(f"{report['n']} faces, Young {steps['old']:+.2f} and {steps['young']:+.2f}")
+    for name, row in report["years"].items():
+        low, high = row["interval"]
+        print(
+            f"years by the {name.replace('_', '-')} estimator: {row['mean']:.1f} "
+            f"(95 %: {low:.1f} to {high:.1f}; the slides: {slides['years']} on {slides['n']:,})"
+        )
+    for name, value in report["identity"].items():
+        print(f"identity, cosine in {name}: {value:.3f}")
+    for name, value in report["kept"].items():
+        print(f"{name} kept in {value:.1%}")

