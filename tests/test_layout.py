@@ -44,7 +44,7 @@ LEVELS: tuple[tuple[str, ...], ...] = (
     ),
     ("projection", "editing", "pretrained", "hub", "checkpoints"),
     ("portrait", "portrait_report", "pool", "samples", "unsupervised", "evaluation"),
-    ("editor", "search", "strips"),
+    ("editor", "search", "strips", "full_report"),
     ("demo",),
     ("cli",),
 )

@@ -83,3 +83,47 @@ def _print_age(report: dict[str, Any]) -> None:
         print(f"identity, cosine in {name}: {value:.3f}")
     for name, value in report["kept"].items():
         print(f"{name} kept in {value:.1%}")
+
+
+def everything(
+    output: Annotated[Path, typer.Option("-o", "--output", help="The report's folder.")],
+    part: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--part",
+            metavar="NAME",
+            help="boundaries, effects, strips, directions or age; may be repeated [default: all].",
+        ),
+    ] = None,
+    faces: Annotated[
+        int, typer.Option(min=8, help="Faces that effects are measured on, if they are not yet.")
+    ] = defaults.EFFECTS_FACES,
+    age_faces: Annotated[int, typer.Option(min=2, help="Faces that are aged.")] = (
+        defaults.AGE_FACES
+    ),
+    work: WorkOption = Path("runs/evaluate"),
+    model: ModelOption = None,
+) -> None:
+    """Write the whole evaluation as one HTML page, with JSON beside every figure.
+
+    Effects are those that 'boundaries measure' stored with the model; without them they are
+    measured here. Run again to go on after a break.
+    """
+    from latentedit.cli.progress import track
+    from latentedit.editor import FaceEditor
+    from latentedit.evaluation.effects import FILE
+    from latentedit.evaluation.measure import Plan
+    from latentedit.evaluation.report import check_plot
+    from latentedit.full_report import Settings, build_report
+    from latentedit.pretrained import find_bundle
+
+    check_plot(output / "effects.png")
+    stored = find_bundle(model) / FILE
+    settings = Settings(
+        work=work,
+        plan=Plan(faces=faces),
+        age_faces=age_faces,
+        effects=stored if stored.is_file() else None,
+    )
+    page = build_report(FaceEditor.load(model), output, settings, parts=part, track=track)
+    print(f"report in {page}")

@@ -53,6 +53,7 @@ app.command("convert")(convert.convert)
 app.add_typer(directions.app, name="directions")
 app.add_typer(models.app, name="models")
 evaluate.app.command("age")(evaluate_edits.age)
+evaluate.app.command("all")(evaluate_edits.everything)
 app.add_typer(evaluate.app, name="evaluate")
 
 

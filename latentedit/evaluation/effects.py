@@ -319,3 +319,37 @@ def summarize(
         curves,
         facts,
     )
+
+
+def frontier(
+    effects: Effects, shares: Sequence[float] = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
+) -> dict[str, dict[str, list[float | None]]]:
+    """Leakage by share of flipped faces for each kind of locks, averaged over attributes.
+
+    At each share over the attributes where every kind of locks reaches it, so the lines compare
+    like with like.
+
+    Returns:
+        By mode ``shares``, ``leakage`` (None where no attribute is left) and ``attributes``, how
+        many are averaged. Modes that are not measured are left out.
+    """
+    modes = [
+        mode
+        for mode in effects.modes
+        if mode != "all"  # it seldom reaches any share
+        and any(np.isfinite(found.flipped).all() for found in effects.curves[mode].values())
+    ]
+    lines: dict[str, dict[str, list[float | None]]] = {
+        mode: {"shares": list(shares), "leakage": [], "attributes": []} for mode in modes
+    }
+    for share in shares:
+        found = [
+            [effects.curves[mode][name].leakage_at(share) for mode in modes]
+            for name in effects.attributes
+        ]
+        whole = [row for row in found if all(value is not None for value in row)]
+        for place, mode in enumerate(modes):
+            values = [value for row in whole if (value := row[place]) is not None]
+            lines[mode]["leakage"].append(float(np.mean(values)) if values else None)
+            lines[mode]["attributes"].append(len(values))
+    return lines

@@ -17,9 +17,8 @@ from scipy.optimize import minimize
 
 from latentedit.boundaries import Boundaries
 from latentedit.errors import LatentEditError
-from latentedit.evaluation.effects import curve, matched_leakage, similar_holds
+from latentedit.evaluation.effects import curve, matched_leakage, mode_holds, similar_holds
 from latentedit.evaluation.traces import Trace, Traces, sigmoid
-from latentedit.projection import MIN_RESIDUAL, discounted_projection
 
 Float64Array = NDArray[np.float64]
 
@@ -34,9 +33,11 @@ _LOG_WEIGHTS = (float(np.log(1e-3)), float(np.log(1e3)))
 
 _LEAST_DISCOUNT = 0.02
 
-_RIDGE = 0.03
-"""Ridge, relative to the largest singular value, of the response of logits to latents: keeps
-nearly collinear boundaries from amplifying the noise of what was measured."""
+_LEAST_LENGTH = 0.03
+"""Shortest |v| that is searched: what the holds leave must be more than noise."""
+
+_NOTHING = 1e6
+"""Value of the search's objective where the target does not follow."""
 
 _REACH = 6.0
 """Longest step that the search may need: what no measured step can confirm is not proposed."""
@@ -46,84 +47,97 @@ _REACH = 6.0
 class Response:
     """What a direction does to each face, linearly, from traces of all boundaries without locks.
 
-    Latents are written in an orthonormal basis of the boundaries' span, of dimension R <= A.
+    A direction under holds is a mixture of normals, v = sum_i c_i n_i, and what it does to a face
+    is predicted as the same mixture of what the normals do to it, on the side that it moves to.
 
     Attributes:
         names: A boundaries.
-        normals: float64 [A, R], unit rows.
-        slopes: float64 [N, R, K]: change of each face's logits per unit of each coordinate.
+        cosines: between their normals, float64 [A, A].
+        up: change of each logit by one step along each normal, float64 [N, A, K].
+        down: the same change over the step before, from -1 to 0.
         logits: of the unedited faces, float64 [N, K].
         columns: of each boundary's attribute among the logits, [A].
     """
 
     names: tuple[str, ...]
-    normals: Float64Array
-    slopes: Float64Array
+    cosines: Float64Array
+    up: Float64Array
+    down: Float64Array
     logits: Float64Array
     columns: tuple[int, ...]
 
     def half(self, which: int) -> Response:
         """The same of every second face, from the first (0) or the second (1) on."""
-        return replace(self, slopes=self.slopes[which::2], logits=self.logits[which::2])
+        faces = slice(which, None, 2)
+        return replace(self, up=self.up[faces], down=self.down[faces], logits=self.logits[faces])
 
-    def leakage(self, attribute: int, discounts: Mapping[int, float]) -> float:
+    def side(self, own: int) -> Float64Array:
+        """Where each face moves, away from its own side of an attribute: 1 or -1, [N]."""
+        return np.where(self.logits[:, self.columns[own]] > 0, -1.0, 1.0)
+
+    def slopes(self, own: int) -> Float64Array:
+        """Change of logits by each normal on that side, [N, A, K]."""
+        return np.where(self.side(own)[:, None, None] > 0, self.up, self.down)
+
+    def mixture(self, own: int, discounts: Mapping[int, float]) -> Float64Array:
+        """Coefficients c [A] of the discounted projection, for a direction of unit length.
+
+        Zero where the holds leave nothing.
+        """
+        rows = sorted(row for row, discount in discounts.items() if discount > 0)
+        given = np.array([discounts[row] for row in rows])
+        mixed = np.zeros(len(self.names))
+        mixed[own] = 1.0
+        system = self.cosines[np.ix_(rows, rows)] + np.diag((1 - given) / given)
+        mixed[rows] = -np.linalg.lstsq(system, self.cosines[rows, own], rcond=None)[0]
+        length = float(np.sqrt(max(mixed @ self.cosines @ mixed, 0)))
+        return mixed / length if length >= _LEAST_LENGTH else np.zeros_like(mixed)
+
+    def leakage(self, own: int, discounts: Mapping[int, float]) -> float:
         """Predicted mean absolute change of the other probabilities where half the faces flip.
 
         Args:
-            attribute: row of what moves.
+            own: row of what moves.
             discounts: by row of what is held.
 
         Returns:
-            infinity where the holds leave nothing, or the target does not follow.
+            infinity where the holds leave nothing, or too few faces follow.
         """
-        rows = sorted(discounts)
-        free = discounted_projection(
-            self.normals[attribute], self.normals[rows], np.array([discounts[row] for row in rows])
-        )
-        length = float(np.linalg.norm(free))
-        if length < 30 * MIN_RESIDUAL:
-            return np.inf
-        moved = np.tensordot(self.slopes, free / length, (1, 0))  # [N, K] per unit of step
-        own = self.columns[attribute]
+        moved = np.tensordot(self.slopes(own), self.mixture(own, discounts), (1, 0))  # [N, K]
+        column = self.columns[own]
         with np.errstate(divide="ignore"):
-            needed = np.abs(self.logits[:, own]) / np.maximum(moved[:, own], 0)
+            needed = np.abs(self.logits[:, column]) / np.maximum(moved[:, column], 0)
         step = float(np.median(needed))
-        if step > _REACH:
+        if not step <= _REACH:
             return np.inf
-        side = np.where(self.logits[:, own] > 0, -1.0, 1.0)[:, None]
-        change = sigmoid(self.logits + side * step * moved) - sigmoid(self.logits)
-        return float(np.delete(np.abs(change).mean(0), own).mean())
+        change = sigmoid(self.logits + self.side(own)[:, None] * step * moved) - sigmoid(
+            self.logits
+        )
+        return float(np.delete(np.abs(change).mean(0), column).mean())
 
 
 def response(boundaries: Boundaries, traces: Sequence[Trace], scored: Sequence[str]) -> Response:
-    """Fit the linear model.
+    """Take the linear model from traces.
 
     Args:
         boundaries: A of them.
-        traces: of every boundary, in order, without holds, on the same N faces.
+        traces: of every boundary, in order, without holds, on the same N faces, with steps -1 to 1.
         scored: names of the K logits.
 
     Raises:
         LatentEditError: a boundary's attribute is not among the logits.
     """
-    names = [name for name in boundaries.names if name not in scored]
-    if names:
-        raise LatentEditError(
-            f"the classifier does not know {names[0]}: its locks stay as they are"
-        )
-    _, sizes, basis = np.linalg.svd(boundaries.normals, full_matrices=False)
-    basis = basis[sizes > 1e-9 * sizes[0]]
-    normals = boundaries.normals @ basis.T  # [A, R]
-    near = np.stack([trace.at((-1.0, 0.0, 1.0)).logits for trace in traces]).astype(np.float64)
-    along = (near[:, :, 2] - near[:, :, 0]) / 2  # [A, N, K]: response to each normal
-    axes, sizes, mixed = np.linalg.svd(normals, full_matrices=False)
-    inverse = sizes / (np.square(sizes) + (_RIDGE * sizes[0]) ** 2)
-    solve = (mixed.T * inverse) @ axes.T  # [R, A]
+    for name in boundaries.names:
+        if name not in scored:
+            raise LatentEditError(f"the classifier does not know {name}: keep its locks instead")
+    near = np.stack([trace.at((-1.0, 0.0, 1.0)).logits for trace in traces], axis=1)
+    near = near.astype(np.float64)  # [N, A, 3, K]
     return Response(
         names=boundaries.names,
-        normals=normals,
-        slopes=np.tensordot(along, solve, (0, 1)).transpose(0, 2, 1).copy(),
-        logits=near[0, :, 1],
+        cosines=boundaries.normals @ boundaries.normals.T,
+        up=near[:, :, 2] - near[:, :, 1],
+        down=near[:, :, 1] - near[:, :, 0],
+        logits=near[:, 0, 1],
         columns=tuple(list(scored).index(name) for name in boundaries.names),
     )
 
@@ -158,9 +172,10 @@ def search_holds(model: Response, attribute: str) -> dict[str, float]:
 def smooth_holds(model: Response, own: int, ridge: float) -> dict[int, float]:
     """Discounts of least squared leakage per squared effect.
 
-    Minimises v^T (G + ridge I) v / (s . v)^2 over all discounts at once, where v is the discounted
-    projection, s the mean slope of the target's logit, and v^T G v the mean square of what a unit
-    step does to the other probabilities: the smooth neighbour of `Response.leakage`.
+    Minimises (c^T G c + ridge |v|^2) / (s . c)^2 over all discounts at once, where c mixes the
+    normals as the discounted projection does, s is the mean change of the target's logit by each
+    normal, and c^T G c the mean square of what a unit step does to the other probabilities: the
+    smooth neighbour of `Response.leakage`.
 
     Args:
         model: responses of N faces.
@@ -170,35 +185,36 @@ def smooth_holds(model: Response, own: int, ridge: float) -> dict[int, float]:
     Returns:
         Discounts by row; those below 0.02 are left out.
     """
-    column = model.columns[own]
+    column, slopes = model.columns[own], model.slopes(own)
     probabilities = sigmoid(model.logits)
     follows = probabilities * (1 - probabilities)  # of a probability on its logit, [N, K]
-    others = np.delete(model.slopes * follows[:, None], column, axis=2)  # [N, R, K - 1]
+    others = np.delete(slopes * follows[:, None], column, axis=2)  # [N, A, K - 1]
     flat = others.transpose(1, 0, 2).reshape(others.shape[1], -1)
-    spill = flat @ flat.T / len(others)  # G, [R, R]
-    spill += ridge * np.trace(spill) / len(spill) * np.eye(len(spill))
-    slope = model.slopes[:, :, column].mean(0)
+    spill = flat @ flat.T / len(others)  # G, [A, A]
+    spill += ridge * np.trace(spill) / len(spill) * model.cosines
+    slope = slopes[:, :, column].mean(0)
     held = [row for row in range(len(model.names)) if row != own]
-    normals, target = model.normals[held], model.normals[own]
+    between, toward = model.cosines[np.ix_(held, held)], model.cosines[held, own]
 
     def objective(logs: Float64Array) -> tuple[float, Float64Array]:
-        weights = np.exp(logs)
-        inverse = np.linalg.inv(np.eye(len(spill)) + normals.T @ (weights[:, None] * normals))
-        v = inverse @ target
-        effect, leaked = slope @ v, v @ spill @ v
+        softness = np.exp(-logs)  # (1 - g) / g
+        inverse = np.linalg.inv(between + np.diag(softness))
+        taken = inverse @ toward
+        mixed = np.zeros(len(model.names))
+        mixed[own], mixed[held] = 1.0, -taken
+        effect, leaked = slope @ mixed, mixed @ spill @ mixed
         if effect <= 0:
-            return np.inf, np.zeros_like(logs)
-        pull = inverse @ (2 * spill @ v / leaked - 2 * slope / effect)
-        return float(np.log(leaked / effect**2)), -(normals @ pull) * (normals @ v) * weights
+            return _NOTHING, np.zeros_like(logs)
+        pull = 2 * (spill @ mixed / leaked - slope / effect)
+        return float(np.log(leaked / effect**2)), -(inverse @ pull[held]) * taken * softness
 
     start = np.full(len(held), np.log(0.05))
-    if not np.isfinite(objective(start)[0]):
+    if objective(start)[0] == _NOTHING:
         return {}
     found = minimize(
         objective, start, jac=True, method="L-BFGS-B", bounds=[_LOG_WEIGHTS] * len(held)
     )
-    weights = np.exp(found.x)
-    discounts = np.round(weights / (1 + weights), 3)
+    discounts = np.round(1 / (1 + np.exp(-found.x)), 3)
     return {
         row: float(discount)
         for row, discount in zip(held, discounts, strict=True)
@@ -212,7 +228,7 @@ class Choice:
 
     Attributes:
         holds: {name: discount} of least measured leakage.
-        source: ``search``, ``cosines`` (what was stored before), ``two`` or ``none``.
+        source: ``search``, ``stored`` (what auto was before), ``all``, ``two`` or ``none``.
         share: of flipped faces at which leakages were compared.
         leakages: measured, by source; None where the share was not reached.
     """
@@ -239,10 +255,11 @@ def choose_holds(
         steps: on both sides of 0.
         seeds: faces to choose on; report on others.
     """
-    candidates = {
+    candidates: dict[str, dict[str, float]] = {
         "none": {},
         "two": similar_holds(traces.boundaries, attribute, 2),
-        "cosines": dict(traces.boundaries.auto.get(attribute, {})),
+        "all": mode_holds(traces.boundaries, attribute, "all"),
+        "stored": dict(traces.boundaries.auto.get(attribute, {})),
         "search": search_holds(model, attribute),
     }
     column = model.columns[model.names.index(attribute)]
