@@ -88,7 +88,8 @@ def plot_frontier(path: str | Path, lines: Mapping[str, Mapping[str, Sequence[An
     axes.set_xlabel("share of faces in which the target flips")
     axes.set_ylabel("mean absolute change of other probabilities")
     axes.grid(alpha=0.3)
-    axes.legend(fontsize=8)
+    if axes.lines:
+        axes.legend(fontsize=8)
     save_figure(figure, path)
 
 

@@ -90,7 +90,7 @@ class Response:
         mixed[own] = 1.0
         system = self.cosines[np.ix_(rows, rows)] + np.diag((1 - given) / given)
         mixed[rows] = -np.linalg.lstsq(system, self.cosines[rows, own], rcond=None)[0]
-        length = float(np.sqrt(max(mixed @ self.cosines @ mixed, 0)))
+        length = float(np.sqrt(np.maximum(mixed @ self.cosines @ mixed, 0.0)))
         return mixed / length if length >= _LEAST_LENGTH else np.zeros_like(mixed)
 
     def leakage(self, own: int, discounts: Mapping[int, float]) -> float:
@@ -130,8 +130,10 @@ def response(boundaries: Boundaries, traces: Sequence[Trace], scored: Sequence[s
     for name in boundaries.names:
         if name not in scored:
             raise LatentEditError(f"the classifier does not know {name}: keep its locks instead")
-    near = np.stack([trace.at((-1.0, 0.0, 1.0)).logits for trace in traces], axis=1)
-    near = near.astype(np.float64)  # [N, A, 3, K]
+    steps = (-1.0, 0.0, 1.0)
+    near: Float64Array = np.stack(
+        [trace.at(steps).logits for trace in traces], axis=1, dtype=np.float64
+    )  # [N, A, 3, K]
     return Response(
         names=boundaries.names,
         cosines=boundaries.normals @ boundaries.normals.T,

@@ -1,0 +1,110 @@
+"""Ageing measured with an estimator that is known: years, intervals, the knee, going on."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from torch import Tensor
+
+from latentedit.boundaries import Boundaries
+from latentedit.cli import main
+from latentedit.editor import BOUNDARIES_FILE, FaceEditor
+from latentedit.errors import LatentEditError
+from latentedit.evaluation.aging import SHARES, Ways, bootstrap_interval, evaluate_age, knee
+from latentedit.pretrained import load_classifier, load_generator
+
+PLAIN = Ways(independent=False, dlib=False)
+
+
+def brightness(images: Tensor) -> Tensor:
+    return (images.mean((1, 2, 3)) + 1) * 50
+
+
+@pytest.fixture
+def editor(tiny_bundle: Path) -> FaceEditor:
+    return FaceEditor(
+        load_generator(tiny_bundle)[0],  # type: ignore[arg-type]
+        load_classifier(tiny_bundle)[0],
+        brightness,
+        Boundaries.load(tiny_bundle / BOUNDARIES_FILE),
+    )
+
+
+def test_years_are_those_between_both_ends(editor: FaceEditor, tmp_path: Path) -> None:
+    report = evaluate_age(editor, tmp_path / "w", 7, step=2.0, ways=PLAIN, images=tmp_path / "i")
+    first = report["seeds"]["first"]
+    z = editor.sample(range(first, first + 7))
+    young, old = (
+        editor.age(editor.render(editor.edit(z, {"Young": step}))) for step in (2.0, -2.0)
+    )
+    row = report["years"]["built_in"]
+    assert row["mean"] == pytest.approx(np.abs(old - young).mean(), rel=1e-5)
+    low, high = row["interval"]
+    assert low <= row["mean"] <= high
+    assert sum(row["histogram"]["counts"]) == 7
+    assert set(report["kept"]) == {"Male", "Smiling", "Eyeglasses"}
+    assert list(report["identity"]) == ["classifier"]
+    assert report["frontier"] is None
+    pictures = sorted((tmp_path / "i").glob("*.png"))
+    assert len(pictures) == 7
+    with Image.open(pictures[0]) as picture:
+        assert picture.width > 400
+    assert json.loads(json.dumps(report)) == json.loads(json.dumps(report))
+
+
+def test_auto_takes_the_knee_within_the_safe_range(editor: FaceEditor, tmp_path: Path) -> None:
+    report = evaluate_age(editor, tmp_path / "w", 5, ways=PLAIN)
+    assert [point["share"] for point in report["frontier"]] == list(SHARES)
+    share = SHARES[knee(report["frontier"])]
+    assert report["steps"] == {"old": round(-3 * share, 3), "young": round(3 * share, 3)}
+
+
+def test_a_second_run_renders_nothing(
+    editor: FaceEditor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = evaluate_age(editor, tmp_path / "w", 5, step=1.0, ways=PLAIN)
+    monkeypatch.setattr(editor, "render", None)
+    assert evaluate_age(editor, tmp_path / "w", 5, step=1.0, ways=PLAIN) == first
+    with pytest.raises(LatentEditError, match="another measurement"):
+        evaluate_age(editor, tmp_path / "w", 5, step=1.0, hold="none", ways=PLAIN)
+
+
+def test_the_knee_is_where_identity_starts_to_fall() -> None:
+    def frontier(values: list[tuple[float, float]]) -> list[dict[str, object]]:
+        return [{"years": {"x": {"mean": y}}, "identity": {"x": i}} for y, i in values]
+
+    assert knee(frontier([(0, 1), (10, 0.98), (20, 0.95), (22, 0.5), (24, 0.2)])) == 2
+    assert knee(frontier([(0, 1), (10, 0.5), (20, 0.0)])) == 2  # straight: as far as is safe
+    assert knee(frontier([(5, 1), (5, 1)])) == 1
+
+
+def test_the_interval_covers_the_mean_as_often_as_it_says() -> None:
+    random, hits = np.random.RandomState(0), 0
+    for _ in range(100):
+        low, high = bootstrap_interval(random.normal(3, 2, 60), draws=300)
+        hits += low <= 3 <= high
+    assert 87 <= hits <= 100
+
+
+def test_a_model_without_any_estimator(tiny_bundle: Path, tmp_path: Path) -> None:
+    with pytest.raises(LatentEditError, match="no age estimator"):
+        evaluate_age(FaceEditor.load(tiny_bundle), tmp_path / "w", 5, ways=PLAIN)
+
+
+def test_the_command(tiny_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["evaluate", "age", "--n", "2", "--step", "1", "--model", str(tiny_bundle)]
+    words += ["--json", str(tmp_path / "age.json"), "--work", str(tmp_path / "w")]
+    with pytest.raises(SystemExit) as stopped:
+        main(words)
+    assert stopped.value.code == 0
+    report = json.loads((tmp_path / "age.json").read_text())
+    assert report["steps"] == {"old": -1.0, "young": 1.0}
+    assert "independent" in report["years"]
+    assert "the slides: 19.2 on 10,000" in capsys.readouterr().out
+    with pytest.raises(SystemExit) as stopped:
+        main([*words, "--step", "far"])
+    assert stopped.value.code == 2

@@ -1,0 +1,243 @@
+"""Arithmetic on traces: curves, the matrix, locks, ranges, calibrations, from planted responses."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from latentedit.boundaries import Boundaries
+from latentedit.errors import LatentEditError
+from latentedit.evaluation.effects import (
+    Effects,
+    curve,
+    frontier,
+    matched_leakage,
+    mode_holds,
+    similar_holds,
+    summarize,
+)
+from latentedit.evaluation.locks import response, search_holds, smooth_holds
+from latentedit.evaluation.ranges import calibrate, safe_range, strange_shares
+from latentedit.evaluation.traces import Trace, Typical, sigmoid
+
+STEPS = (-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0)
+NAMES = ("a", "b", "c")
+
+
+def make_trace(
+    slopes: NDArray[np.float64], faces: int = 200, name: str = "a", **arrays: Any
+) -> Trace:
+    """Faces whose logits are normal numbers and follow a step linearly."""
+    logits = np.random.RandomState(0).standard_normal((faces, 1, len(slopes)))
+    moved = logits + np.array(STEPS)[None, :, None] * slopes
+    shape = (faces, len(STEPS))
+    parts = {
+        "years": np.broadcast_to(-5 * np.array(STEPS), shape),
+        "identity": 1 - np.abs(np.broadcast_to(STEPS, shape)) / 10,
+        "dlib": np.full(shape, np.nan),
+        "strangeness": np.zeros(shape),
+        **arrays,
+    }
+    return Trace(
+        name,
+        {},
+        np.array(STEPS),
+        moved.astype(np.float32),
+        **{key: np.asarray(value, np.float32) for key, value in parts.items()},
+    )
+
+
+def test_a_curve_moves_each_face_away_from_its_side() -> None:
+    trace = make_trace(np.array([1.0, 0.5, 0.0]))
+    found = curve(trace, 0)
+    start = trace.logits[:, 3]
+    for place, magnitude in enumerate(found.magnitudes):
+        assert found.flipped[place] == pytest.approx((np.abs(start[:, 0]) < magnitude).mean())
+        side = np.where(start[:, 0] > 0, -1, 1)
+        change = np.abs(sigmoid(start[:, 1] + 0.5 * side * magnitude) - sigmoid(start[:, 1]))
+        assert found.leakage[place] == pytest.approx(change.mean() / 2, abs=1e-6)
+    assert found.magnitudes.tolist() == [0, 1, 2, 3]
+    assert found.identity[1] == pytest.approx(0.9)
+    half = found.magnitude()
+    assert half is not None
+    assert 0.5 < half < 1
+    assert found.value(found.flipped, half) == pytest.approx(0.5)
+
+
+def test_what_never_flips_has_no_magnitude() -> None:
+    still = curve(make_trace(np.array([0.0, 1.0, 1.0])), 0)
+    assert (still.magnitude(), still.leakage_at()) == (None, None)
+    share, leaks = matched_leakage({"none": still, "auto": still})
+    assert (share, leaks) == (0.0, {"none": None, "auto": None})
+
+
+def test_locks_are_compared_where_as_many_flip() -> None:
+    strong, weak = (curve(make_trace(np.array([s, 0.4, 0.0])), 0) for s in (0.05, 0.2))
+    share, leaks = matched_leakage({"none": strong, "auto": weak})
+    assert share == pytest.approx(strong.flipped.max())
+    assert 0 < leaks["auto"] < leaks["none"]  # type: ignore[operator]
+
+
+def boundaries(**parts: Any) -> Boundaries:
+    normals = np.array([[1.0, 0, 0], [0.8, 0.6, 0], [0.1, 0, 0.995]])
+    normals /= np.linalg.norm(normals, axis=1, keepdims=True)
+    return Boundaries(NAMES, normals, np.zeros(3), "tiny", **parts)
+
+
+def test_modes_say_what_is_held() -> None:
+    known = boundaries(auto={"a": {"c": 0.4}})
+    assert similar_holds(known, "a", 1) == {"b": 1.0}
+    assert mode_holds(known, "a", "two") == {"b": 1.0, "c": 1.0}
+    assert mode_holds(known, "a", "auto") == {"c": 0.4}
+    assert mode_holds(known, "b", "auto") == mode_holds(known, "b", "none") == {}
+    assert mode_holds(known, "a", "all") == {"b": 1.0, "c": 1.0}
+
+
+@pytest.fixture
+def effects() -> Effects:
+    traces = [
+        ("none", "a", make_trace(np.array([1.0, 0.5, 0.1]))),
+        ("auto", "a", make_trace(np.array([0.8, 0.1, 0.0]))),
+        ("none", "b", make_trace(np.array([0.5, 1.0, 0.1]), name="b")),
+    ]
+    return summarize(
+        traces,
+        attributes=("a", "b"),
+        scored=NAMES,
+        modes=("none", "auto"),
+        steps=(-2.0, 0.0, 2.0),
+        facts={"faces": 200},
+    )
+
+
+def test_the_matrix_holds_mean_changes(effects: Effects) -> None:
+    trace = make_trace(np.array([1.0, 0.5, 0.1]))
+    change = (trace.probabilities[:, 5] - trace.probabilities[:, 3]).mean(0)
+    np.testing.assert_allclose(effects.matrix("none", 2.0)[0], change, atol=1e-6)
+    np.testing.assert_allclose(effects.matrix("none", 2.0, "logit")[0], [2, 1, 0.2], atol=1e-5)
+    np.testing.assert_allclose(effects.matrix("none", -2.0, "spread")[0], 0, atol=1e-5)
+    assert effects.single["age"][0, 0].tolist() == [10, 0, -10]
+    assert np.isnan(effects.matrix("auto", 2.0)[1]).all()  # was not measured
+
+
+def test_at_half_compares_locks(effects: Effects) -> None:
+    row = effects.at_half()["a"]
+    assert row["share"] == 0.5
+    assert row["auto"]["magnitude"] > row["none"]["magnitude"]
+    assert row["auto"]["leakage"] < row["none"]["leakage"]
+    assert row["auto"]["dlib"] is None
+    assert effects.at_half()["b"]["auto"] is None
+    lines = frontier(effects, (0.3, 0.5))
+    assert lines["auto"]["attributes"] == [1, 1]
+    assert lines["auto"]["leakage"][0] < lines["none"]["leakage"][0]  # type: ignore[operator]
+
+
+def test_effects_survive_saving(effects: Effects, tmp_path: Path) -> None:
+    path = tmp_path / "effects.safetensors"
+    effects.save(path, {"commands": ["none"]})
+    loaded = Effects.load(path)
+    assert loaded.at_half() == effects.at_half()
+    assert json.loads(path.with_suffix(".json").read_text())["facts"] == {"faces": 200}
+    for name, values in effects.means.items():
+        np.testing.assert_array_equal(loaded.means[name], values)
+    with pytest.raises(LatentEditError, match="boundaries measure"):
+        Effects.load(tmp_path / "missing.safetensors")
+    card = json.loads(path.with_suffix(".json").read_text())
+    del card["modes"]
+    path.with_suffix(".json").write_text(json.dumps(card))
+    with pytest.raises(LatentEditError, match="damaged"):
+        Effects.load(path)
+
+
+# ---- locks
+
+
+def planted_response(count: int = 12, faces: int = 120) -> tuple[Boundaries, list[Trace]]:
+    """Each logit follows its own normal exactly; normals 0 and 1 lean on each other."""
+    random = np.random.RandomState(2)
+    normals = np.linalg.qr(random.standard_normal((count, count)))[0]
+    normals[1] = 0.7 * normals[0] + np.sqrt(1 - 0.49) * normals[1]
+    names = tuple(f"n{row}" for row in range(count))
+    known = Boundaries(names, normals, np.zeros(count), "tiny")
+    logits = random.standard_normal((faces, 1, count))
+    traces = []
+    for row in range(count):
+        moved = logits + np.array([-1.0, 0, 1])[None, :, None] * (normals @ normals[row])
+        blank = np.zeros((faces, 3), np.float32)
+        steps = np.array([-1.0, 0.0, 1.0])
+        arrays = (moved.astype(np.float32), blank, blank, blank, blank)
+        traces.append(Trace(names[row], {}, steps, *arrays))
+    return known, traces
+
+
+def test_the_search_holds_what_is_entangled() -> None:
+    known, traces = planted_response()
+    model = response(known, traces, known.names)
+    holds = search_holds(model, "n0")
+    assert set(holds) == {"n1"}
+    assert holds["n1"] > 0.5
+    own, other = 0, 1
+    assert model.leakage(own, {other: holds["n1"]}) < 0.3 * model.leakage(own, {})
+    assert search_holds(model, "n5") == {}
+
+
+def test_a_cautious_search_holds_less() -> None:
+    known, traces = planted_response()
+    model = response(known, traces, known.names)
+    bold, cautious = (smooth_holds(model, 0, ridge).get(1, 0.0) for ridge in (0.01, 100.0))
+    assert cautious < bold
+
+
+def test_predictions_are_those_of_the_linear_faces() -> None:
+    known, traces = planted_response()
+    model = response(known, traces, known.names)
+    direction = known.normals[0] - 0.7 / 2 * known.normals[1]  # n1 held by half
+    direction /= np.linalg.norm(direction)
+    slopes = known.normals @ direction
+    step = np.median(np.abs(model.logits[:, 0])) / slopes[0]
+    side = np.where(model.logits[:, :1] > 0, -1, 1)
+    change = np.abs(sigmoid(model.logits + side * step * slopes) - sigmoid(model.logits)).mean(0)
+    assert model.leakage(0, {1: 0.5}) == pytest.approx(change[1:].mean(), rel=1e-4)
+
+
+def test_directions_that_vanish_leak_infinitely() -> None:
+    known, traces = planted_response()
+    twin = Boundaries(known.names, known.normals[[0, 0, *range(2, 12)]], known.biases, "tiny")
+    model = response(twin, traces, known.names)
+    assert model.leakage(0, {1: 1.0}) == np.inf
+    with pytest.raises(LatentEditError, match="does not know n3"):
+        response(known, traces, [name for name in known.names if name != "n3"])
+
+
+# ---- ranges and calibrations
+
+
+def test_the_safe_range_ends_where_faces_get_strange() -> None:
+    typical = Typical(np.random.RandomState(0).uniform(0, 1, (400, 2)).astype(np.float32))
+    limit = typical.limit(0.95)
+    shares = np.array([0.9, 0.05, 0.05, 0.05, 0.05, 0.25, 0.9])
+    ranks = np.linspace(0, 1, 100, endpoint=False)[:, None]
+    strange = np.where(ranks < shares, 2 * limit, 0.0)
+    trace = make_trace(np.ones(3), faces=100, strangeness=strange)
+    np.testing.assert_allclose(strange_shares(trace, typical), shares, atol=1e-6)
+    assert safe_range(trace, typical) == (pytest.approx(-2.1), pytest.approx(1.5))
+    fine = make_trace(np.ones(3), faces=100)
+    assert safe_range(fine, typical) == (-3, 3)
+    broken = make_trace(np.ones(3), faces=100, strangeness=np.full((100, 7), 9.0))
+    assert safe_range(broken, typical) == (-0.5, 0.5)
+
+
+def test_calibrations_rise() -> None:
+    trace = make_trace(np.array([0.7, 0.1, 0.0]))
+    found = calibrate(trace, 0)
+    means = trace.probabilities[:, :, 0].mean(0)
+    np.testing.assert_allclose(found.probabilities, means, atol=1e-4)
+    assert found.age_change(2) == pytest.approx(-10)
+    falling = calibrate(make_trace(np.array([-0.7, 0.1, 0.0])), 0)
+    assert len(set(falling.probabilities)) == 1
+    assert calibrate(make_trace(np.ones(3), years=np.full((200, 7), np.nan)), 0).years is None

@@ -1,0 +1,131 @@
+"""Measuring a tiny model from end to end: locks, effects, ranges, calibrations, the commands."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from latentedit.boundaries import Boundaries
+from latentedit.cli import main
+from latentedit.editor import FaceEditor
+from latentedit.errors import LatentEditError
+from latentedit.evaluation.effects import Effects
+from latentedit.evaluation.measure import Plan, locks_in_words, measure, open_traces, reduction
+
+PLAN = Plan(faces=10, lock_faces=10, modes=("none", "two", "auto", "all"))
+
+
+def call(*words: object) -> int:
+    with pytest.raises(SystemExit) as stopped:
+        main([str(word) for word in words])
+    return int(stopped.value.code or 0)
+
+
+def test_measuring_fills_in_what_was_not_known(tiny_bundle: Path, tmp_path: Path) -> None:
+    editor = FaceEditor.load(tiny_bundle)
+    traces = open_traces(editor, tmp_path / "w", typical=60)
+    boundaries, effects = measure(traces, PLAN, attributes=["young", "Male"])
+    assert effects.attributes == ("Young", "Male")
+    assert effects.means["probability"].shape == (4, 2, 7, 40)
+    for name in effects.attributes:
+        assert name not in boundaries.auto[name]
+        calibration = boundaries.calibration(name)
+        assert calibration is not None
+        assert calibration.steps[0] == -6
+        low, high = boundaries.safe_range(name)
+        assert -6 <= low < 0 < high <= 6
+    assert boundaries.calibration("Smiling") is None
+    z = editor.sample(PLAN.seeds)
+    held = dict(boundaries.auto["Young"])
+    moved = editor.score(editor.render(editor.edit(z, {"Young": 2.0}, held)))
+    change = (moved - editor.score(editor.render(z))).mean(0)
+    row = effects.means["probability"][effects.modes.index("auto"), 0, 5]
+    np.testing.assert_allclose(row, change, atol=2e-3)
+
+
+def test_measuring_goes_on_where_it_stopped(
+    tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    editor = FaceEditor.load(tiny_bundle)
+    plan = Plan(faces=4, lock_faces=4, modes=("none", "auto"))
+    first = measure(
+        open_traces(editor, tmp_path / "w", typical=50), plan, attributes=["Young"], choose=False
+    )
+    monkeypatch.setattr(editor, "render", None)
+    again = measure(
+        open_traces(editor, tmp_path / "w", typical=50), plan, attributes=["Young"], choose=False
+    )
+    np.testing.assert_array_equal(first[1].means["logit"], again[1].means["logit"])
+    assert first[0].calibrations == again[0].calibrations
+    assert first[0].auto == editor.boundaries.auto
+
+
+def test_unknown_attributes_are_refused(tiny_bundle: Path, tmp_path: Path) -> None:
+    traces = open_traces(FaceEditor.load(tiny_bundle), tmp_path / "w", typical=50)
+    with pytest.raises(LatentEditError, match="did you mean 'Young'"):
+        measure(traces, PLAN, attributes=["Yuong"])
+
+
+def test_locks_in_words() -> None:
+    none, auto = {"magnitude": 1.0, "leakage": 0.1}, {"magnitude": 2.0, "leakage": 0.06}
+    row = {"share": 0.5, "none": none, "auto": auto, "two": {"leakage": 0.09}}
+    assert locks_in_words("Young", row) == (
+        "Young: where 50% of the faces flip (step 2.0), others change by 0.0600 with auto locks, "
+        "0.1000 with none (-40%), 0.0900 holding the two most similar"
+    )
+    assert "too few faces flip" in locks_in_words("Young", {"share": 0.0, "none": None})
+    assert "with auto locks too few" in locks_in_words("Young", {**row, "auto": None})
+
+
+@pytest.fixture
+def measured(
+    tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> tuple[Path, tuple[object, ...]]:
+    monkeypatch.chdir(tmp_path)
+    words = ("--attr", "Young", "--faces", 8, "--lock-faces", 8, "--typical", 50)
+    return tiny_bundle, ("boundaries", "measure", "--model", tiny_bundle, "--work", "w", *words)
+
+
+def test_the_command_updates_the_bundle(
+    measured: tuple[Path, tuple[object, ...]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle, command = measured
+    before = json.loads((bundle / "boundaries.json").read_text())
+    assert call(*command, "--dry-run") == 0
+    assert json.loads((bundle / "boundaries.json").read_text()) == before
+    assert call(*command, "--plot", "heat.png") == 0
+    assert Path("heat.png").is_file()
+    assert "Young: safe from" in capsys.readouterr().out
+    card = json.loads((bundle / "boundaries.json").read_text())
+    assert list(card["safe_ranges"]) == list(card["calibrations"]) == ["Young"]
+    assert "flipped" in card["figures"]["Young"]
+    assert Boundaries.load(bundle / "boundaries.safetensors").calibration("young") is not None
+    effects = Effects.load(bundle / "effects.safetensors")
+    assert effects.facts["faces"] == 8
+    assert reduction(effects) is None or reduction(effects) > -1  # type: ignore[operator]
+    assert FaceEditor.load(bundle).boundaries.safe_range("Young") == tuple(
+        card["safe_ranges"]["Young"]
+    )
+
+
+def test_the_report_is_one_page(
+    measured: tuple[Path, tuple[object, ...]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle, command = measured
+    assert call(*command) == 0
+    for parts in (("boundaries", "strips", "directions"), ("effects",)):
+        words = [word for part in parts for word in ("--part", part)]
+        assert call("evaluate", "all", "-o", "rep", "--model", bundle, *words) == 0
+    page = Path("rep/index.html").read_text()
+    for title in ("Boundaries", "Effects", "Film strips", "Directions without labels"):
+        assert f"<h2>{title}</h2>" in page
+    assert 'src="http' not in page
+    assert 'href="http' not in page
+    assert page.count("data:image/png;base64,") == 3 + 6 + 2
+    for name in ("boundaries", "effects", "strips", "directions"):
+        assert json.loads(Path(f"rep/{name}.json").read_text())
+    assert call("evaluate", "all", "-o", "rep", "--model", bundle, "--part", "bounds") == 2
+    assert "choose from boundaries, effects" in capsys.readouterr().err
