@@ -310,6 +310,25 @@ def test_a_locked_slider_that_is_moved_is_explained(page: Page) -> None:
     expect(page.locator(".le-fights")).to_contain_text("“Smile” is locked")
 
 
+def test_requests_in_quick_succession_leave_page_and_session_agreed(page: Page) -> None:
+    before = edited(page)
+    slide(page, "Young")
+    older = edited(page)
+    page.evaluate(
+        """() => {
+            for (const act of ["undo", "redo", "undo", "more"]) {
+                document.querySelector(`[data-do=${act}]`).disabled = false;
+                document.querySelector(`[data-do=${act}]`).click();
+            }
+        }"""
+    )
+    settled(page)
+    assert (edited(page), value(page, "Young")) == (before, 0)
+    page.locator("[data-do=redo]").click()
+    settled(page)
+    assert (edited(page), value(page, "Young")) == (older, 3)
+
+
 def test_other_faces(page: Page) -> None:
     slide(page, "Young")
     page.locator(".le-gallery button").first.click()

@@ -79,7 +79,7 @@ function draw(reply, request) {
 }
 
 function adopt(view) {
-  if (waiting.length) return; // something newer of the user's is on its way
+  if (waiting.some((request) => request.do === "move")) return; // something newer is on its way
   Object.assign(model, view, { locks: new Set(view.locks) });
   if (!page.typing) seedField.value = model.seed;
   for (const name of controls.keys()) place(name);
@@ -122,10 +122,9 @@ function bar(change) {
   }), make("em", { style: "left:" + to }));
   const words = change.words[0] === change.words[1] ? change.words[1]
     : change.words[0] + " → " + change.words[1];
-  return make("li", { title: from + " → " + to, "data-way": change.after > change.before ? "up" : "down" },
+  return make("li", { title: from + " → " + to },
     make("b", { text: change.trait }), track,
-    make("span", { class: "le-words", text: words }),
-    make("span", { class: "le-figures", text: from + " → " + to }));
+    make("span", { class: "le-words", text: words }));
 }
 
 let forgetting = 0;
