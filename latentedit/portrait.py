@@ -253,6 +253,13 @@ def pose_advice(pose: HeadPose) -> str:
     return f"turn the head to the camera: it looks to the {side} of the picture"
 
 
+def verdict_of(score: float) -> str:
+    """What a score says on its own: `GOOD`, `POOR`, or `CANNOT_TELL` where it is unsure."""
+    if score > UNSURE[1]:
+        return GOOD
+    return POOR if score < UNSURE[0] else CANNOT_TELL
+
+
 def _verdict(
     name: str, scores: Mapping[str, float], edge: float, face: Face, advice: str
 ) -> Quality:
@@ -263,9 +270,8 @@ def _verdict(
         return Quality(score, CANNOT_TELL, reason)
     if scores["blur"] < TOO_BLURRED.get(name, 0.0):
         return Quality(score, CANNOT_TELL, "the picture is too blurred to say: take a sharper one")
-    if UNSURE[0] <= score <= UNSURE[1]:
-        return Quality(score, CANNOT_TELL)
-    return Quality(score, GOOD) if score > UNSURE[1] else Quality(score, POOR, advice)
+    verdict = verdict_of(score)
+    return Quality(score, verdict, advice if verdict == POOR else None)
 
 
 def _none_or_several(count: int) -> str:

@@ -11,13 +11,13 @@ import numpy as np
 from PIL import Image
 
 from latentedit.errors import LatentEditError
-from latentedit.files import atomic_path
+from latentedit.files import atomic_path, check_writable
 from latentedit.images import UInt8Array, png_bytes
 from latentedit.portrait import CANNOT_TELL, GOOD, POOR, Assessment
 
 _COLOURS = {GOOD: "#2c8a4b", POOR: "#c0392b", CANNOT_TELL: "#8a7a2b"}
 
-_STYLE = """
+STYLE = """
 body { font: 15px/1.45 system-ui, sans-serif; margin: 2rem auto; max-width: 60rem;
        padding: 0 1rem; color: #222; background: #fff; }
 article { display: flex; flex-wrap: wrap; gap: 1.2rem; border-top: 1px solid #ddd;
@@ -30,6 +30,17 @@ h2 { font-size: 1rem; margin: 0 0 .5rem; flex-basis: 100%; overflow-wrap: anywhe
 .bar i { display: block; height: 100%; border-radius: 3px; }
 .best { background: #e6f4ea; border-radius: 4px; padding: 0 .4rem; }
 """
+
+
+def check_report(path: str | Path) -> None:
+    """Refuse early a page that could not be written.
+
+    Raises:
+        LatentEditError: another ending than ``.html``, or the path cannot be written.
+    """
+    if Path(path).suffix.lower() not in (".html", ".htm"):
+        raise LatentEditError(f"cannot write {path}: end its name in .html")
+    check_writable(path)
 
 
 def write_report(
@@ -48,11 +59,10 @@ def write_report(
         best: the photo to mark.
 
     Raises:
-        LatentEditError: another ending, or the path cannot be written.
+        LatentEditError: see `check_report`.
     """
-    if Path(path).suffix.lower() not in (".html", ".htm"):
-        raise LatentEditError(f"cannot write {path}: end its name in .html")
-    parts = [_article(photo, found, photo == best) for photo, found in assessed]
+    check_report(path)
+    parts = [fragment(photo, found, is_best=photo == best) for photo, found in assessed]
     parts += [
         f"<article><h2>{escape(str(photo))}</h2><p>{escape(text)}</p></article>"
         for photo, text in refused
@@ -61,7 +71,7 @@ def write_report(
     page = (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>Portrait check</title><style>{_STYLE}</style></head>\n<body>"
+        f"<title>Portrait check</title><style>{STYLE}</style></head>\n<body>"
         f"<h1>Portrait check</h1><p>{len(assessed) + len(refused)} photos, {clean} without a fault."
         " Scores run from 0 to 1; 1 is good.</p>\n" + "\n".join(parts) + "\n</body></html>\n"
     )
@@ -69,7 +79,8 @@ def write_report(
         temporary.write_text(page, encoding="utf-8")
 
 
-def _article(photo: Path, found: Assessment, is_best: bool) -> str:
+def fragment(photo: str | Path, found: Assessment, *, is_best: bool = False) -> str:
+    """One photo's part of the page: its name, the face, verdicts and advice, as HTML."""
     mark = ' <span class="best">best shot</span>' if is_best else ""
     head = f"<article><h2>{escape(str(photo))}{mark}</h2>"
     if found.message is not None:

@@ -32,12 +32,11 @@ def assess(
     is named too.
     """
     from latentedit.cli.progress import track
-    from latentedit.files import check_writable
     from latentedit.portrait import PortraitAssessor, best_shot
-    from latentedit.portrait_report import write_report
+    from latentedit.portrait_report import check_report, write_report
 
     if report is not None:
-        check_writable(report)
+        check_report(report)
     files, missing = _photos(photos)
     assessor = PortraitAssessor.load(model)
     done: list[tuple[Path, Assessment]] = []

@@ -27,6 +27,7 @@ from latentedit.errors import LatentEditError
 from latentedit.evaluation import descriptors, distribution, pictures
 from latentedit.hashing import weights_hash
 from latentedit.images import UInt8Array, to_tensor
+from latentedit.portrait import PortraitAssessor
 
 if TYPE_CHECKING:
     from latentedit.editor import FaceEditor
@@ -48,6 +49,7 @@ SOURCES = {
     "sliced_wasserstein": "Karras et al. 2018, sec. 5, times 1000",
     "ms_ssim": "Wang et al. 2003, between pairs as in Odena et al. 2017; lower is more varied",
     "face_found": "dlib's frontal detector (King 2009) at 256 pixels, edge padded by 40",
+    "clean_portraits": "the portrait network's six qualities, none of them poor",
     "attributes": "the bundle's classifier; thresholds matched to the held-out faces' labels",
 }
 
@@ -225,6 +227,7 @@ def evaluate_generator(
         "decides": "dlib",
         "spaces": {name: _compare(real, samples, name, seed) for name in ("dlib", "classifier")},
         **_compare_pictures(real, samples, seed, track),
+        "clean_portraits": _clean_portraits(real, samples, editor.device),
         "attributes": attribute_frequencies(
             classifier.config.attributes, samples.scores, real.reference.scores, real.labels
         ),
@@ -406,6 +409,16 @@ def _compare_pictures(real: RealFaces, samples: FaceSet, seed: int, track: Track
             "samples": _share_found(ours, track, "Finding faces in samples"),
             "real": _share_found(reference, track, "Finding faces in held-out faces"),
         },
+    }
+
+
+def _clean_portraits(
+    real: RealFaces, samples: FaceSet, device: str | torch.device
+) -> dict[str, float]:
+    assessor = PortraitAssessor.load(device=str(device))
+    return {
+        "samples": assessor.clean_share(samples.images),
+        "real": assessor.clean_share(real.reference.images),
     }
 
 

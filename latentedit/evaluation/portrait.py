@@ -122,16 +122,22 @@ def order_under_degradation(
     return report
 
 
-def _order(values: NDArray[np.float32]) -> dict[str, Any]:
-    strengths = np.broadcast_to(STRENGTHS, values.shape)
-    each = [
-        spearmanr(STRENGTHS, -row).statistic if len(np.unique(row)) > 1 else 0.0 for row in values
-    ]
+def _order(scores: NDArray[np.float32]) -> dict[str, Any]:
+    """Figures of scores [N, 5], a column for each of `STRENGTHS`."""
+    each = [_rank_correlation(np.array(STRENGTHS), -row) for row in scores]
+    everywhere = np.broadcast_to(STRENGTHS, scores.shape).ravel()
     return {
-        "spearman": float(spearmanr(strengths.ravel(), -values.ravel()).statistic),
+        "spearman": _rank_correlation(everywhere, -scores.ravel()),
         "by_portrait": float(np.mean(each)),
-        "mean_scores": [round(float(value), 4) for value in values.mean(0)],
+        "mean_scores": [round(float(value), 4) for value in scores.mean(0)],
     }
+
+
+def _rank_correlation(a: NDArray[Any], b: NDArray[Any]) -> float:
+    """Spearman's; 0 where one side is constant."""
+    if len(np.unique(b)) == 1:
+        return 0.0
+    return float(spearmanr(a, b).statistic)
 
 
 def portrait_rows(compared: Mapping[str, Any]) -> list[tuple[str, ...]]:

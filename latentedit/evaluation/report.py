@@ -246,4 +246,5 @@ def generator_rows(report: Mapping[str, Any]) -> list[tuple[str, str, str, str]]
         add(f"sliced Wasserstein x1000, {level}", figure)
     add("MS-SSIM between pairs", report["ms_ssim"])
     add("face found by dlib", report["face_found"])
+    add("portraits without a fault", report["clean_portraits"])
     return rows

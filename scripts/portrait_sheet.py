@@ -1,0 +1,68 @@
+"""Draw the sheet of example verdicts in docs/portrait.md: generated faces, spoilt step by step.
+
+python scripts/portrait_sheet.py -o docs/images/portrait-verdicts.png
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+from numpy.random import RandomState
+
+from latentedit import FaceEditor
+from latentedit.degradations import KINDS, UNSEEN, degrade
+from latentedit.faces import PORTRAIT_EDGE, cut
+from latentedit.files import check_writable
+from latentedit.images import film_strip, save_image
+from latentedit.portrait import PortraitAssessor, verdict_of
+from latentedit.portrait_network import QUALITIES
+
+SHOWN = (
+    ("blur", "defocus"),
+    ("blur", "camera shake"),
+    ("occlusion", "hand"),
+    ("occlusion", "hair"),
+    ("illumination", "side light"),
+    ("illumination", "spotlight"),
+)
+STRENGTHS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+
+
+def main(
+    output: Annotated[Path, typer.Option("-o", "--output", help="The picture to write.")],
+    first_seed: Annotated[int, typer.Option(help="Faces are chosen from this seed on.")] = 0,
+    seeds: Annotated[int, typer.Option(help="Choose among so many faces.")] = 200,
+    model: Annotated[str | None, typer.Option(help="Bundle of the generator.")] = None,
+) -> None:
+    """Take the faces with the best scores, spoil each in one way, and write verdicts below."""
+    check_writable(output)
+    editor, assessor = FaceEditor.load(model), PortraitAssessor.load()
+    faces = editor.render(editor.sample(range(first_seed, first_seed + seeds)))
+    edge = faces.shape[1]
+    centre, size = np.full(2, edge / 2), assessor.network.config.resolution
+    # what the portrait frame shows beyond the generator's is mirrored
+    portraits = np.stack([cut(face, centre, PORTRAIT_EDGE * edge, size) for face in faces])
+    best = np.argsort(-assessor.scores(portraits).min(1))[: len(SHOWN)]
+    rows, captions = [], []
+    for place, (quality, kind) in zip(best, SHOWN, strict=True):
+        strip = np.stack(
+            [
+                degrade(portraits[place], quality, kind, strength, RandomState(int(place)))
+                for strength in STRENGTHS
+            ]
+        )
+        column = assessor.scores(strip)[:, QUALITIES.index(quality)]
+        rows.append(strip)
+        captions.append([f"{quality} {s:.2f}, {verdict_of(s)}" for s in column])
+    unseen = ", ".join(kind for quality, kind in SHOWN if kind in UNSEEN[quality])
+    trained = ", ".join(kind for quality, kind in SHOWN if kind in KINDS[quality])
+    title = f"Strength 0 to 1. Trained on: {trained}. Never seen: {unseen}."
+    save_image(output, film_strip(rows, captions=captions, title=title, frame_size=150))
+    print(f"seeds {', '.join(str(first_seed + int(i)) for i in best)} in {output}")
+
+
+if __name__ == "__main__":
+    typer.run(main)
