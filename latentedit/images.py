@@ -27,11 +27,11 @@ PHOTO_ENDINGS = frozenset((".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".t
 UInt8Array = NDArray[np.uint8]
 
 
-def open_image(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> UInt8Array:
+def open_image(path: str | Path | bytes, *, max_pixels: int = MAX_PIXELS) -> UInt8Array:
     """Read a picture as the viewer sees it: EXIF orientation applied, alpha over white, RGB.
 
     Args:
-        path: a PNG, JPEG, WebP, BMP, TIFF or GIF file (first frame).
+        path: a PNG, JPEG, WebP, BMP, TIFF or GIF file (first frame), or what is in one.
         max_pixels: refuse larger ones before decoding (decompression bombs).
 
     Returns:
@@ -40,12 +40,16 @@ def open_image(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> UInt8Array:
     Raises:
         LatentEditError: missing, not an image, truncated, or too large.
     """
-    path = Path(path)
+    source: Path | io.BytesIO
+    if isinstance(path, bytes):
+        source, path = io.BytesIO(path), "this file"
+    else:
+        source = path = Path(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             image: Image.Image
-            with Image.open(path) as image:
+            with Image.open(source) as image:
                 if image.width * image.height > max_pixels:
                     raise LatentEditError(
                         f"{path} has {image.width} x {image.height} pixels, more than the "

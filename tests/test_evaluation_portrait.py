@@ -69,10 +69,10 @@ def test_better_means_better_in_every_figure() -> None:
     assert compared["pose"]["slides_accuracy"] == SLIDES["pose"] == 0.9845
     rows = portrait_rows(compared)
     assert rows[0] == (
-        *("blur", "0.30", "0.900 / 0.800", "0.900 / 0.800", "0.900 / 0.800"),
-        *("0.900 / 0.800", "0.010 / 0.800", "0.9735"),
+        *("blur", "0.30", "0.900/0.800", "0.900/0.800", "0.900/0.800"),
+        *("0.900/0.800", "0.010/0.800", "0.9735"),
     )
-    assert rows[2][2] == "0.900 / -"
+    assert rows[2][2] == "0.900/-"
 
 
 PORTRAITS = np.stack([draw_portrait((96, 96), (48.0, 48.0), 21.0 + i) for i in range(3)])
@@ -133,7 +133,7 @@ def test_commands_from_portraits_to_a_report(
     words = ("--json", report, "--baselines", baselines, "--order", 2, "--card")
     assert run("evaluate", "portrait", *part, *words, "--model", tmp_path / "model") == 0
     out = capsys.readouterr().out
-    assert "20 portraits of 20 faces" in out
+    assert "20 portraits of 20 held-out faces" in out
     assert "blur by camera shake: Spearman" in out
     figures = json.loads(report.read_text())
     assert figures["baseline_epochs"] == {"make-up": 2}

@@ -424,17 +424,19 @@ def _print_report(report: Mapping[str, Any], rows: list[tuple[str, str, str, str
 
 
 def _print_portrait(report: Mapping[str, Any], rows: list[tuple[str, ...]]) -> None:
+    from rich import box
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(
-        title=f"{report['portraits']} portraits of {report['held_out_faces']} faces, "
-        "this network / the slides' networks"
-    )
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for name in ("quality", "poor", "accuracy", "balanced", "F1", "ROC AUC", "ECE", "slides"):
-        table.add_column(name, justify="left" if name == "quality" else "right")
+        table.add_column(name, justify="left" if name == "quality" else "right", no_wrap=True)
     for row in rows:
         table.add_row(*row)
+    print(
+        f"{report['portraits']} portraits of {report['held_out_faces']} held-out faces, "
+        "this network/the slides' networks"
+    )
     Console().print(table)
     print("the last column is the slides' accuracy on WFLW: other pictures, other flags")
     for quality, kinds in report["order"].items():

@@ -148,6 +148,6 @@ def portrait_rows(compared: Mapping[str, Any]) -> list[tuple[str, ...]]:
         for figure in ("accuracy", "balanced_accuracy", "f1", "roc_auc", "ece"):
             sides = [row["ours"], row["baseline"]]
             texts = [f"{s[figure]:.3f}" if s and s[figure] is not None else "-" for s in sides]
-            cells.append(" / ".join(texts))
+            cells.append("/".join(texts))
         rows.append((name, f"{row['ours']['poor']:.2f}", *cells, f"{row['slides_accuracy']:.4f}"))
     return rows

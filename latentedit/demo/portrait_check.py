@@ -1,0 +1,75 @@
+"""The tab Portrait check: a photo travels in the request, verdicts and advice come back as HTML."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from html import escape
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+from latentedit.errors import LatentEditError
+from latentedit.images import open_image
+from latentedit.portrait import PortraitAssessor
+from latentedit.portrait_report import fragment
+
+if TYPE_CHECKING:
+    import gradio as gr
+
+MAX_PHOTO_BYTES = 8_000_000
+"""Longest photo that is looked at, in base64; the page makes larger ones smaller first."""
+
+MAX_PHOTO_PIXELS = 16_000_000
+
+
+def check_photo(assessor: PortraitAssessor, request: Any) -> dict[str, str]:
+    """Judge one photo.
+
+    Args:
+        assessor: see `PortraitAssessor.load`.
+        request: ``{"name": str, "photo": the file in base64}``, as the page sends it.
+
+    Returns:
+        ``{"html": ...}``: the face, verdicts and advice, or why there are none.
+    """
+    try:
+        name, photo = _photo(request)
+        found = assessor.assess(open_image(photo, max_pixels=MAX_PHOTO_PIXELS))
+    except LatentEditError as error:
+        return {"html": f"<p>{escape(str(error))}</p>"}
+    return {"html": fragment(name, found)}
+
+
+def build_portrait_check(assessor: PortraitAssessor) -> gr.HTML:
+    """Put the tab's content into the Gradio blocks that are being built, and return it."""
+    import gradio as gr
+
+    page = gr.HTML(
+        html_template=_asset("portrait.html"),
+        js_on_load=_asset("portrait.js"),
+        apply_default_css=False,
+    )
+    page.check(
+        lambda request: check_photo(assessor, request),
+        page,
+        page,
+        show_progress="hidden",
+        concurrency_id="model",
+        api_visibility="private",
+    )
+    return page
+
+
+def _photo(request: Any) -> tuple[str, bytes]:
+    name = request.get("name") if isinstance(request, dict) else None
+    data = request.get("photo") if isinstance(request, dict) else None
+    if not isinstance(name, str) or not isinstance(data, str) or len(data) > MAX_PHOTO_BYTES:
+        raise LatentEditError(f"choose a photo of at most {MAX_PHOTO_BYTES // 1_000_000} MB")
+    try:
+        return name[:200], base64.b64decode(data, validate=True)
+    except (binascii.Error, ValueError):
+        raise LatentEditError("the photo did not arrive whole: choose it again") from None
+
+
+def _asset(name: str) -> str:
+    return files(__package__).joinpath("assets", name).read_text(encoding="utf-8")
