@@ -34,8 +34,7 @@ def show(page: Page, address: str, seed: int) -> None:
             "  for (const name of ['input', 'change']) slider.dispatchEvent(new Event(name)); }",
             share,
         )
-        page.wait_for_timeout(500)
-        expect(page.locator("[data-busy]")).to_have_count(0)
+        expect(page.locator("[data-resting], [data-busy]")).to_have_count(0)
     page.evaluate("document.activeElement.blur()")
 
 

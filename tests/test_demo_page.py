@@ -131,8 +131,7 @@ def pick(page: Page, seed: int) -> None:
 
 
 def settled(page: Page) -> None:
-    page.wait_for_timeout(200)  # a move counts once the slider rests
-    expect(page.locator("[data-busy]")).to_have_count(0)
+    expect(page.locator("[data-resting], [data-busy]")).to_have_count(0)
 
 
 def slide(page: Page, name: str, key: str = "End") -> None:

@@ -243,12 +243,14 @@ let resting = 0;
 function settle() {
   clearTimeout(resting);
   resting = setTimeout(settleNow, 150);
+  element.toggleAttribute("data-resting", true);
 }
 
 function settleNow() {
   if (!resting) return;
   clearTimeout(resting);
   resting = 0;
+  element.toggleAttribute("data-resting", false);
   move(false);
 }
 
