@@ -14,10 +14,10 @@ from numpy.random import RandomState
 
 from latentedit import FaceEditor
 from latentedit.degradations import KINDS, UNSEEN, degrade
-from latentedit.faces import PORTRAIT_EDGE, cut
+from latentedit.faces import PORTRAIT_EDGE, cut, find_faces
 from latentedit.files import check_writable
-from latentedit.images import film_strip, save_image
-from latentedit.portrait import PortraitAssessor, verdict_of
+from latentedit.images import UInt8Array, film_strip, save_image
+from latentedit.portrait import UNSURE, PortraitAssessor, verdict_of
 from latentedit.portrait_network import QUALITIES
 
 SHOWN = (
@@ -37,7 +37,7 @@ def main(
     seeds: Annotated[int, typer.Option(help="Choose among so many faces.")] = 200,
     model: Annotated[str | None, typer.Option(help="Bundle of the generator.")] = None,
 ) -> None:
-    """Take the faces with the best scores, spoil each in one way, and write verdicts below."""
+    """Take the clearest faces without a fault, spoil each in one way, and write verdicts below."""
     check_writable(output)
     editor, assessor = FaceEditor.load(model), PortraitAssessor.load()
     faces = editor.render(editor.sample(range(first_seed, first_seed + seeds)))
@@ -45,7 +45,9 @@ def main(
     centre, size = np.full(2, edge / 2), assessor.network.config.resolution
     # what the portrait frame shows beyond the generator's is mirrored
     portraits = np.stack([cut(face, centre, PORTRAIT_EDGE * edge, size) for face in faces])
-    best = np.argsort(-assessor.scores(portraits).min(1))[: len(SHOWN)]
+    clear = np.array([_clarity(face) for face in faces])
+    clear[assessor.scores(portraits).min(1) < UNSURE[1]] = -1  # something is wrong already
+    best = np.argsort(-clear)[: len(SHOWN)]
     rows, captions = [], []
     for place, (quality, kind) in zip(best, SHOWN, strict=True):
         strip = np.stack(
@@ -62,6 +64,12 @@ def main(
     title = f"Strength 0 to 1. Trained on: {trained}. Never seen: {unseen}."
     save_image(output, film_strip(rows, captions=captions, title=title, frame_size=150))
     print(f"seeds {', '.join(str(first_seed + int(i)) for i in best)} in {output}")
+
+
+def _clarity(face: UInt8Array) -> float:
+    """How sure dlib's detector is of a face in the shared frame; -1 where it finds none."""
+    found = find_faces(np.pad(face, ((16, 16), (16, 16), (0, 0)), mode="edge"), edge=384)
+    return found[0].score if found else -1.0
 
 
 if __name__ == "__main__":

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import base64
 import io
+import shutil
+from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 import torch
 from PIL import Image
 from portraits import draw_portrait
 
-from latentedit.demo.portrait_check import MAX_PHOTO_BYTES, check_photo
+from latentedit.demo.portrait_check import MAX_PHOTO_BYTES, build_portrait_check, check_photo
 from latentedit.portrait import PortraitAssessor
 from latentedit.portrait_network import PortraitConfig, PortraitNetwork
 
@@ -59,3 +62,36 @@ def test_anything_else_is_refused_in_words(
     html = check_photo(assessor, sent)["html"]
     assert html.startswith("<p>")
     assert words in html
+
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+
+
+@pytest.mark.skipif(
+    CHROMIUM is None or find_spec("gradio") is None or find_spec("playwright") is None,
+    reason="needs Gradio, Playwright and Chromium",
+)
+def test_the_tab_in_a_browser(assessor: PortraitAssessor, tmp_path: Path) -> None:
+    import gradio as gr
+    from playwright.sync_api import expect, sync_playwright
+
+    photo = tmp_path / "me.png"
+    Image.fromarray(draw_portrait((300, 320), (150.0, 150.0), 60.0)).save(photo)
+    (tmp_path / "no photo.txt").write_text("nothing to see")
+    with gr.Blocks(analytics_enabled=False) as blocks:
+        build_portrait_check(assessor)
+    blocks.launch(prevent_thread_lock=True, quiet=True, server_name="127.0.0.1")
+    try:
+        with sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+            page = browser.new_page()
+            page.goto(f"http://127.0.0.1:{blocks.server_port}")
+            chooser, found = page.locator("input[type=file]"), page.locator(".le-found")
+            chooser.set_input_files(photo)
+            expect(found.locator("tr")).to_have_count(6, timeout=30_000)
+            expect(found.locator("h2")).to_have_text("me.png")
+            chooser.set_input_files(tmp_path / "no photo.txt")
+            expect(found).to_contain_text("not an image", timeout=30_000)
+            browser.close()
+    finally:
+        blocks.close()
