@@ -1,10 +1,19 @@
 from __future__ import annotations
 
+import ctypes
+
 import pytest
 import torch
 from torch import nn
 
-from latentedit.devices import autocast, computes_bfloat16, pick_device, pick_precision, place
+from latentedit.devices import (
+    autocast,
+    computes_bfloat16,
+    keep_memory,
+    pick_device,
+    pick_precision,
+    place,
+)
 from latentedit.errors import LatentEditError
 
 
@@ -61,3 +70,14 @@ def test_precisions_that_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
     with pytest.raises(LatentEditError, match="this cpu does not"):
         pick_precision("bfloat16", torch.device("cpu"))
+
+
+def test_memory_is_kept_where_that_can_be_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    keep_memory()
+    assert torch.ones(1 << 20).sum() == 1 << 20
+
+    def no_library(name: object) -> None:
+        raise OSError
+
+    monkeypatch.setattr(ctypes, "CDLL", no_library)
+    keep_memory()

@@ -448,3 +448,13 @@ def test_captions_must_match_the_frames() -> None:
 def test_png_bytes_are_a_png() -> None:
     data = images.png_bytes(ramp())
     assert np.array_equal(np.array(Image.open(io.BytesIO(data))), ramp())
+
+
+def test_what_is_in_a_file_opens_like_the_file(tmp_path: Path) -> None:
+    draw_face(0).save(tmp_path / "face.png")
+    data = (tmp_path / "face.png").read_bytes()
+    np.testing.assert_array_equal(images.open_image(data), images.open_image(tmp_path / "face.png"))
+    with pytest.raises(LatentEditError, match="this file is damaged or cut short"):
+        images.open_image(data[: len(data) // 2])
+    with pytest.raises(LatentEditError, match="this file is not an image"):
+        images.open_image(b"nothing")

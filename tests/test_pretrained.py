@@ -203,3 +203,16 @@ def test_weights_that_are_not_safetensors(tiny_bundle: Path) -> None:
     change_card(tiny_bundle / "classifier.json", sha256=sha256(path))
     with pytest.raises(LatentEditError, match="not a safetensors file"):
         load_classifier(tiny_bundle)
+
+
+def test_the_portrait_networks_bundle_is_found_and_fits() -> None:
+    folder = pretrained.find_bundle(part="portrait")
+    assert folder.name == pretrained.PORTRAIT_BUNDLE
+    assert pretrained.find_bundle("portrait", part="portrait") == folder
+    assert "portrait" not in pretrained.bundle_names()
+    network, card = pretrained.load_portrait(folder)
+    assert tuple(card["config"]["qualities"]) == network.config.qualities
+    assert (folder / "portrait.safetensors").stat().st_size <= 5_000_000
+    assert set(card["figures"]["qualities"]) == set(network.config.qualities)
+    with pytest.raises(LatentEditError, match=r"no model 'celeba64'.*one of: portrait"):
+        pretrained.find_bundle("celeba64", part="portrait")

@@ -218,3 +218,10 @@ def test_cutout_covers_one_square_of_half_the_edge_at_most(seed: int) -> None:
     rows, columns = hole.any(2).sum(1), hole.any(1).sum(1)
     assert ((rows >= 4) & (rows <= 8) & (columns >= 4) & (columns <= 8)).all()
     assert torch.equal(hole.sum((1, 2)), rows * columns)
+
+
+def test_translation_can_fill_from_inside_the_picture() -> None:
+    torch.manual_seed(0)
+    white = torch.ones(16, 3, 9, 9)
+    assert (translate(white, shift=0.3) == 0).any()
+    assert (translate(white, shift=0.3, fill="reflect") == 1).all()
