@@ -152,7 +152,6 @@ def _make_effects(editor: FaceEditor, folder: Path, settings: Settings, track: T
             editor,
             settings.work / "measure",
             typical=settings.typical,
-            describe=settings.ways.dlib,
             track=track,
         )
         boundaries, effects = measure(traces, settings.plan, choose=False, track=track)

@@ -225,11 +225,19 @@ def test_the_safe_range_ends_where_faces_get_strange() -> None:
     strange = np.where(ranks < shares, 2 * limit, 0.0)
     trace = make_trace(np.ones(3), faces=100, strangeness=strange)
     np.testing.assert_allclose(strange_shares(trace, typical), shares, atol=1e-6)
-    assert safe_range(trace, typical) == (pytest.approx(-2.1), pytest.approx(1.5))
+    assert safe_range(trace, typical, 0) == (pytest.approx(-2.1), pytest.approx(1.5))
     fine = make_trace(np.ones(3), faces=100)
-    assert safe_range(fine, typical) == (-3, 3)
+    assert safe_range(fine, typical, 0) == (-3, 3)
     broken = make_trace(np.ones(3), faces=100, strangeness=np.full((100, 7), 9.0))
-    assert safe_range(broken, typical) == (-0.5, 0.5)
+    assert safe_range(broken, typical, 0) == (-0.5, 0.5)
+
+
+def test_the_safe_range_ends_where_the_attribute_comes_back() -> None:
+    trace = make_trace(np.array([1.0, 0.0, 0.0]), faces=100)
+    trace.logits[:, -1, 0] = trace.logits[:, 4, 0]  # step 3 does what step 1 did
+    trace.logits[:, 0, 0] = trace.logits[:, 1, 0] + 0.01  # step -3 hardly more than step -2
+    typical = Typical(np.random.RandomState(0).uniform(0, 1, (400, 2)).astype(np.float32))
+    assert safe_range(trace, typical, 0) == (-3, 2)
 
 
 def test_calibrations_rise() -> None:

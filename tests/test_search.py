@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from latentedit.age import AgeConfig, AgeEstimator
 from latentedit.boundaries import Boundaries
+from latentedit.cli import main
 from latentedit.editor import BOUNDARIES_FILE, FaceEditor
 from latentedit.errors import LatentEditError
 from latentedit.generator import Generator
-from latentedit.pretrained import load_generator
+from latentedit.pretrained import load_generator, save_part
 from latentedit.search import search_age, search_steps
+from latentedit.strips import read_recipe
 
 
 class Brightness:
@@ -89,3 +94,42 @@ def test_the_measure_may_be_anything(editor: FaceEditor) -> None:
     moved = editor.render(editor.edit(z, {"Smiling": 1.2}, "none"))
     found = search_steps(editor, z, "Smiling", redness, redness(moved), hold="none")
     np.testing.assert_allclose(found.reached, redness(moved), atol=0.6)
+
+
+# ---- the command
+
+
+def test_edit_by_age_says_what_it_reached(
+    tiny_bundle: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    def call(*words: str) -> int:
+        with pytest.raises(SystemExit) as stopped:
+            main(["edit", *words, "--model", str(tiny_bundle)])
+        return int(stopped.value.code or 0)
+
+    assert call("--age", "+20") == 2
+    assert "has no age estimator" in capsys.readouterr().err
+    torch.manual_seed(0)
+    config = AgeConfig(resolution=16, stem=4, widths=(8,), blocks=(1,))
+    save_part(tiny_bundle, "age", AgeEstimator(config), config, {})
+    assert call("--age", "+20", "--seeds", "3-4", "--json") == 0
+    seen = capsys.readouterr()
+    result = json.loads(seen.out)
+    steps = result["recipe"]["steps"]["Young"]
+    assert len(steps) == 2
+    assert all(abs(step) <= 3 for step in steps)
+    assert seen.err.count("years at step") == 2
+    assert seen.err.count("is out of reach within -3 to 3") == 2  # its ages differ by a year or so
+    for face in result["faces"]:
+        assert len(face["age"]) == 2
+    strip = read_recipe("edit.png")
+    assert list(strip.steps["Young"]) == steps  # type: ignore[arg-type]
+    assert call("--age-to", "60", "--seed", "3", "--frames", "2", "-o", "a.png") == 0
+    assert call("--age", "5", "--age-to", "60") == 2
+    assert call("--age", "5", "--attr", "Young") == 2
+    assert call("--age", "nan") == 2

@@ -147,8 +147,9 @@ def measure(
     def seen() -> Iterator[tuple[str, str, Trace]]:
         for mode, name, trace in follow_modes(traces, boundaries, plan, chosen, track=track):
             if mode == "auto":
-                ranges[name] = safe_range(trace, traces.typical)
-                calibrations[name] = calibrate(trace, scored.index(name))
+                column = scored.index(name)
+                ranges[name] = safe_range(trace, traces.typical, column)
+                calibrations[name] = calibrate(trace, column)
             yield mode, name, trace
 
     effects = summarize(

@@ -16,6 +16,9 @@ MOST_STRANGE = 0.15
 """A step is safe while no more of the edited faces than this are stranger than typical: three
 times as many as of unedited ones."""
 
+BACKSLIDE = 0.01
+"""A mean probability this close to the farthest one counts as reaching it."""
+
 LEAST_SAFE = 0.5
 """Shortest safe step: a slider has to move at all."""
 
@@ -25,18 +28,29 @@ def strange_shares(trace: Trace, typical: Typical) -> NDArray[np.float64]:
     return np.asarray((trace.strangeness > typical.limit(TYPICAL_SHARE)).mean(0))
 
 
-def safe_range(trace: Trace, typical: Typical) -> tuple[float, float]:
-    """Lowest and highest step before more than 15 % of faces are strange.
+def safe_range(trace: Trace, typical: Typical, column: int) -> tuple[float, float]:
+    """Lowest and highest step at which faces hold together and the edit still does what it says.
 
-    Between measured steps the share is interpolated. Ends are rounded to tenths, towards 0.
+    A side ends where more than 15 % of faces are strange (between measured steps the share is
+    interpolated), or after the step that moves the mean probability farthest: past it the attribute
+    comes back. Ends are rounded to tenths, towards 0.
+
+    Args:
+        trace: under the attribute's auto holds.
+        typical: unedited faces.
+        column: of the attribute among the classifier's outputs.
     """
     shares = strange_shares(trace, typical)
+    means = trace.probabilities[:, :, column].mean(0)
     ends = []
     for sign in (-1, 1):
         side = np.flatnonzero(sign * trace.steps >= 0)
         side = side[np.argsort(np.abs(trace.steps[side]))]
-        ends.append(sign * _first_crossing(np.abs(trace.steps[side]), shares[side]))
-    return ends[0], ends[1]
+        moved, magnitudes = sign * means[side], np.abs(trace.steps[side])
+        farthest = float(magnitudes[np.flatnonzero(moved >= moved.max() - BACKSLIDE)[-1]])
+        end = min(_first_crossing(magnitudes, shares[side]), farthest)
+        ends.append(sign * max(LEAST_SAFE, np.floor(end * 10) / 10))
+    return float(ends[0]), float(ends[1])
 
 
 def _first_crossing(magnitudes: NDArray[np.float64], shares: NDArray[np.float64]) -> float:
@@ -49,7 +63,7 @@ def _first_crossing(magnitudes: NDArray[np.float64], shares: NDArray[np.float64]
         after = beyond[0]
         part = (MOST_STRANGE - shares[after - 1]) / (shares[after] - shares[after - 1])
         end = float(magnitudes[after - 1] + part * (magnitudes[after] - magnitudes[after - 1]))
-    return max(LEAST_SAFE, np.floor(end * 10) / 10)
+    return end
 
 
 def calibrate(trace: Trace, column: int) -> Calibration:
