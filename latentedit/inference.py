@@ -25,7 +25,7 @@ LEAK = 0.2
 """Slope of the generator's leaky ReLU."""
 
 EXACT_RESOLUTION = 16
-HALVED_BLOCKS = 4
+HALVED_BLOCKS = 3
 """bfloat16 is for the last so many resolutions, above that one; what is before costs little in
 float32, and its errors would add to all that follows."""
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import threading
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from latentedit.devices import computes_bfloat16
+
+_PACKING = threading.Lock()
 
 
 class PackedConv2d(nn.Module):
@@ -72,10 +76,11 @@ class PackedConv2d(nn.Module):
         stride, padding, one = self.stride, self.padding, [1, 1]
         activation = {0.0: "relu", 1.0: "none"}.get(self.slope, "leaky_relu")
         scalars = [self.slope] if activation == "leaky_relu" else []
+        with _PACKING:  # threads may share a network
+            if self._packed_weight is None:
+                self._packed_weight = self._pack(list(x.shape))
+                self.weight = self.weight.new_empty(0)  # kept once
         weight = self._packed_weight
-        if weight is None:
-            weight = self._packed_weight = self._pack(list(x.shape))
-            self.weight = self.weight.new_empty(0)  # kept once
         if self.transposed:
             return operators._convolution_transpose_pointwise(
                 x, weight, self.bias, padding, [0, 0], stride, one, 1, activation, scalars, ""

@@ -182,7 +182,8 @@ class Row:
         batch: faces a call.
         images_per_second: faces over seconds.
         ratio: the reference's seconds over this form's.
-        of_peak: products computed a second, over the same of a convolution of this precision.
+        of_peak: products a second over those of a plain convolution of this precision; of the
+            prepared forms' plain products, of which Winograd's filtering saves some.
         largest: difference of colour values from the reference anywhere, 0 to 255.
         mean: difference of colour values from the reference in the mean.
         psnr: in dB, against the reference.

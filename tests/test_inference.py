@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -85,6 +86,20 @@ def test_strips_of_any_height_make_the_whole_picture(
     prepared = prepare_generator(generator, packed=True)
     assert prepared.rows == (0 if whole == 64 else strip)
     torch.testing.assert_close(prepared(z(2)), generator(z(2)), rtol=0, atol=1e-4)
+
+
+def test_threads_may_share_a_network() -> None:
+    generator = random_generator(resolution=32, fmap_base=512, fmap_max=32)
+    prepared = prepare_generator(generator)
+
+    def draw(row: torch.Tensor) -> torch.Tensor:
+        with torch.inference_mode():
+            return prepared(row)
+
+    with ThreadPoolExecutor(8) as pool:
+        images = torch.cat(list(pool.map(draw, z(16).split(1))))
+    with torch.inference_mode():
+        torch.testing.assert_close(images, generator(z(16)), rtol=0, atol=1e-4)
 
 
 @pytest.mark.slow
