@@ -5,6 +5,7 @@ Neither torch nor scikit-learn is imported here; `latentedit.finder` finds them.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -162,6 +163,11 @@ class Boundaries:
                 raise LatentEditError(f"safe range of {name} is damaged: measure it again")
         if not {*self.safe_ranges, *self.calibrations, *self.rare} <= set(self.names):
             raise LatentEditError("measurements name attributes that have no boundary")
+
+    @property
+    def normals_hash(self) -> str:
+        """16 hex digits that name these normals: what was measured with others is not of these."""
+        return hashlib.sha256(np.ascontiguousarray(self.normals).tobytes()).hexdigest()[:16]
 
     def index(self, name: str) -> int:
         """Row of an attribute, forgiving its spelling.

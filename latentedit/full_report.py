@@ -142,10 +142,10 @@ def _make_effects(editor: FaceEditor, folder: Path, settings: Settings, track: T
     boundaries = editor.boundaries
     if settings.effects is not None:
         effects = Effects.load(settings.effects)
-        if effects.facts.get("generator_hash") != editor.generator_hash:
+        if effects.facts.get("boundaries") != boundaries.normals_hash:
             raise LatentEditError(
-                f"{settings.effects} was measured on another generator: run 'latentedit boundaries "
-                "measure'"
+                f"{settings.effects} was measured with other boundaries: measure again with "
+                "'latentedit boundaries measure'"
             )
     else:
         traces = open_traces(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -127,5 +128,10 @@ def test_the_report_is_one_page(
     assert page.count("data:image/png;base64,") == 3 + 6 + 2
     for name in ("boundaries", "effects", "strips", "directions"):
         assert json.loads(Path(f"rep/{name}.json").read_text())
+    known = Boundaries.load(bundle / "boundaries.safetensors")
+    turned = np.roll(known.normals, 1, axis=0)
+    replace(known, normals=turned).save(bundle / "boundaries.safetensors")
+    assert call("evaluate", "all", "-o", "rep", "--model", bundle, "--part", "effects") == 2
+    assert "measured with other boundaries" in capsys.readouterr().err
     assert call("evaluate", "all", "-o", "rep", "--model", bundle, "--part", "bounds") == 2
     assert "choose from boundaries, effects" in capsys.readouterr().err

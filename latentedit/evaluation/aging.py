@@ -306,7 +306,7 @@ def _open(
         "generator_hash": editor.generator_hash,
         "classifier_hash": editor.classifier_hash,
         "age_hash": editor.age_hash,
-        "normal": editor.boundaries.normals[editor.boundaries.index(ATTRIBUTE)][:4].tolist(),
+        "boundaries": editor.boundaries.normals_hash,
         "holds": dict(sorted(holds.items())),
         "ways": [ways.independent, ways.dlib],
         "first": first,

@@ -162,6 +162,7 @@ def measure(
             "model": traces.editor.name,
             "generator_hash": traces.editor.generator_hash,
             "classifier_hash": traces.editor.classifier_hash,
+            "boundaries": boundaries.normals_hash,
             "age_hash": traces.editor.age_hash,
             "faces": plan.faces,
             "first_seed": plan.seeds[0],

@@ -311,11 +311,10 @@ class Traces:
 
     def _open(self, typical_seeds: list[int]) -> None:
         """Write the card of a new folder, or check that the folder belongs to this model."""
-        normals = np.ascontiguousarray(self.boundaries.normals)
         card = {
             "generator_hash": self.editor.generator_hash,
             "classifier_hash": self.editor.classifier_hash,
-            "boundaries": hashlib.sha256(normals.tobytes()).hexdigest()[:16],
+            "boundaries": self.boundaries.normals_hash,
             "attributes": list(self.boundaries.names),
             "age": self.editor.age_hash,
             "descriptors": self.describe,
