@@ -120,8 +120,8 @@ class _Largest(torch.autograd.Function):
         hit = torch.empty_like(largest)
         for i, j in ((0, 0), (0, 1), (1, 0), (1, 1)):
             torch.eq(squares[i, j], largest, out=hit)
-            torch.mul(hit, left, out=found[i, j])
-            left = left - hit.mul_(left)
+            found[i, j].copy_(hit.mul_(left))
+            left = left - hit
         return found
 
 
