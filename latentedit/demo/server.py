@@ -16,14 +16,16 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from latentedit.demo.comparison import draw
 from latentedit.demo.controls import Control
+from latentedit.demo.portrait_check import MAX_PHOTO_BYTES, build_portrait_check
 from latentedit.demo.recipes import MAX_UPLOAD_BYTES
 from latentedit.demo.session import Session
 from latentedit.demo.studio import Reply, Studio
 from latentedit.editor import FaceEditor
 from latentedit.errors import LatentEditError
+from latentedit.portrait import PortraitAssessor
 
-MAX_BODY = 2 * MAX_UPLOAD_BYTES
-"""Bytes of a request's body; an uploaded file comes in base64, a third larger."""
+MAX_BODY = MAX_PHOTO_BYTES + 1_000_000
+"""Bytes of a request's body; uploaded files come in base64, and a photo is the largest."""
 
 CLOSED = ("/upload", "/file=", "/file/", "/proxy=", "/component_server", "/stream", "/deep_link")
 """Gradio's routes that read or write files, or fetch from elsewhere: the page uses none."""
@@ -86,6 +88,8 @@ def build(studio: Studio) -> gr.Blocks:
                 )
             with gr.Tab("Compare") as compare_tab:
                 _build_comparison(studio, session, compare_tab)
+            with gr.Tab("Portrait check"):
+                build_portrait_check(PortraitAssessor.load())
         page.act(
             act,
             [session, page],
