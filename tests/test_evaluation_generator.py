@@ -12,6 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from latentedit.attributes import ATTRIBUTES
+from latentedit.cards import load_card
 from latentedit.classifier import AttributeClassifier
 from latentedit.cli.main import app
 from latentedit.editor import FaceEditor
@@ -266,7 +267,7 @@ def test_command(tiny_bundle: Path, face_file: Path, tmp_path: Path) -> None:
         [
             *("evaluate", "generator", "--data", str(face_file), "--model", str(tiny_bundle)),
             *("--n", "8", "--validation", "8", "--json", str(report)),
-            *("--plot", str(plot), "--neighbours", str(panel)),
+            *("--plot", str(plot), "--neighbours", str(panel), "--card"),
         ],
         catch_exceptions=False,
     )
@@ -274,6 +275,8 @@ def test_command(tiny_bundle: Path, face_file: Path, tmp_path: Path) -> None:
     assert "times that of real faces" in result.stdout
     assert "face found by dlib" in result.stdout
     assert json.loads(report.read_text())["n"] == 8
+    card = load_card(tiny_bundle / "generator.safetensors", "generator")
+    assert card["figures"] == json.loads(report.read_text())
     assert open_image(plot).size
     assert open_image(panel).size
 

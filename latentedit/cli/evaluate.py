@@ -53,6 +53,7 @@ def generator(
         Path | None,
         typer.Option(help="Draw samples beside their nearest training faces (not to publish)."),
     ] = None,
+    card: CardOption = False,
     model: ModelOption = None,
 ) -> None:
     """Compare samples with held-out faces; every figure has its value for real faces beside it."""
@@ -60,7 +61,7 @@ def generator(
     from latentedit.editor import FaceEditor
     from latentedit.evaluation import generator as evaluation
     from latentedit.evaluation import report as drawing
-    from latentedit.files import check_writable, write_json
+    from latentedit.files import check_writable
     from latentedit.images import save_image
     from latentedit.training.data import open_face_data
 
@@ -85,7 +86,7 @@ def generator(
     report, samples = evaluation.evaluate_generator(
         editor, classifier, real, first_seed=first_seed, track=track
     )
-    write_json(output, report)
+    _finish(report, output, model, "generator" if card else None)
     if plot:
         drawing.plot_frequencies(plot, report)
     if neighbours:
