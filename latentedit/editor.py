@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from latentedit import defaults, editing, hub, latents
 from latentedit.adapters import AdaptedGenerator, OnnxGenerator
-from latentedit.age import AgeEstimator
+from latentedit.age import AgeEstimator, tight_view
 from latentedit.attributes import ATTRIBUTES
 from latentedit.boundaries import Boundaries
 from latentedit.classifier import AttributeClassifier
@@ -385,13 +385,20 @@ class FaceEditor:
         return self._look(lambda batch: torch.sigmoid(network(batch).float()), images)
 
     @torch.inference_mode()
-    def age(self, images: UInt8Array) -> NDArray[np.float32]:
+    def age(self, images: UInt8Array, *, tight: bool = False) -> NDArray[np.float32]:
         """Return estimated years of uint8 [N, H, W, 3] faces, float32 [N].
+
+        Args:
+            images: in the shared frame, of which the shipped estimator looks at the face alone.
+            tight: they are cut as tightly as UTKFace's chips already.
 
         Raises:
             LatentEditError: the model has no age estimator.
         """
-        return self._look(self._fast_age_estimator, images)
+        network = self._fast_age_estimator
+        if isinstance(self._age_estimator, AgeEstimator) and not tight:
+            return self._look(lambda batch: network(tight_view(batch)), images)
+        return self._look(network, images)
 
     def distances(self, z: ArrayLike) -> NDArray[np.float64]:
         """Return signed distances of latents [N, D] to all boundaries, float64 [N, K]."""

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from latentedit.age import AgeConfig, AgeEstimator, expected_age
+from latentedit.age import EYES_IN_CHIP, AgeConfig, AgeEstimator, expected_age, tight_view
 
 TINY = AgeConfig(resolution=16, stem=4, widths=(8, 8), blocks=(1, 1))
 
@@ -38,3 +38,13 @@ def test_years_of_faces_of_any_size() -> None:
 def test_a_shorter_life() -> None:
     network = AgeEstimator(AgeConfig(16, 4, (8,), (1,), oldest=9))
     assert network.logits(torch.zeros(1, 3, 16, 16)).shape == (1, 10)
+
+
+def test_the_tight_view_has_the_eyes_where_a_chip_has_them() -> None:
+    frame = torch.zeros(1, 3, 100, 100)
+    frame[..., 51:53, 49:51] = 1
+    view = tight_view(frame)
+    assert view.shape == frame.shape
+    row, column = divmod(int(view[0, 0].argmax()), 100)
+    assert row / 100 == pytest.approx(EYES_IN_CHIP, abs=0.04)
+    assert column / 100 == pytest.approx(0.5, abs=0.03)

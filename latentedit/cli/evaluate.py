@@ -176,7 +176,9 @@ def age_estimator(
         raise LatentEditError(f"{data} has no ages: give UTKFace's folder or file")
     editor = FaceEditor.load(model)
     found = predict_folder(
-        lambda chips: np.stack((editor.age(chips), editor.age(to_shared_frame(chips))), axis=1),
+        lambda chips: np.stack(
+            (editor.age(chips, tight=True), editor.age(to_shared_frame(chips))), axis=1
+        ),
         faces,
         resolution=RESOLUTION,
         last=last,

@@ -10,12 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from latentedit.age import AgeConfig, AgeEstimator, expected_age
+from latentedit.age import AgeConfig, AgeEstimator, expected_age, tight_view
 from latentedit.backbone import Backbone
 from latentedit.devices import pick_device
 from latentedit.errors import LatentEditError
 from latentedit.images import to_tensor
-from latentedit.layers import resize
 from latentedit.pretrained import config_from_json
 from latentedit.training.augment import affine, blur, colour, erase, flip, reframe
 from latentedit.training.data import FaceData, Joined
@@ -23,7 +22,6 @@ from latentedit.training.options import SupervisedOptions
 from latentedit.training.runs import Run
 from latentedit.training.state import load_network
 from latentedit.training.supervised import LabelledFaces, fit, predict
-from latentedit.training.utkface import CHIP_TO_FRAME, EYES_IN_CHIP, EYES_IN_FRAME
 
 
 @dataclass(frozen=True)
@@ -100,11 +98,7 @@ class _Tight(nn.Module):
         self.estimator = estimator
 
     def forward(self, images: Tensor) -> Tensor:
-        edge = images.shape[-1]
-        size = round(edge / CHIP_TO_FRAME)
-        left = (edge - size) // 2
-        top = min(edge - size, round(EYES_IN_FRAME * edge - EYES_IN_CHIP * size))
-        return self.estimator(resize(images[..., top : top + size, left : left + size], edge))
+        return self.estimator(tight_view(images))
 
 
 def _targets(years: Tensor, *, chips: bool) -> Tensor:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from latentedit.age import CHIP_TO_FRAME, EYES_IN_CHIP, EYES_IN_FRAME
 from latentedit.errors import LatentEditError
 from latentedit.images import open_image
 from latentedit.training.labelled import PrepareReport, Progress, write_labelled
@@ -20,11 +21,6 @@ LABELS = ("Age", "Gender", "Race")
 OLDEST = 116
 RESOLUTION = 64
 """Edge at which chips are kept and looked at."""
-
-CHIP_TO_FRAME = 1.4
-"""Edge of the shared frame in edges of a chip. Measured, with the eyes' height, by dlib's landmarks
-on 243 chips: the eyes are 0.386 of a chip apart and lie at 0.303 of its height."""
-EYES_IN_CHIP, EYES_IN_FRAME = 0.303, 0.520
 
 
 @dataclass(frozen=True)

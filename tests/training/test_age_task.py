@@ -17,7 +17,6 @@ from latentedit.training import age_task
 from latentedit.training.age_task import (
     AgeTask,
     AgeTeaching,
-    _Tight,
     load_age_run,
     taught,
     train_age_estimator,
@@ -27,7 +26,6 @@ from latentedit.training.data import FaceData, create_face_data, open_face_data
 from latentedit.training.options import SupervisedOptions
 from latentedit.training.runs import Run
 from latentedit.training.supervised import LabelledFaces
-from latentedit.training.utkface import EYES_IN_CHIP
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -139,18 +137,6 @@ def test_unlabelled_faces_get_their_teachers_mean_estimate(
     assert result.targets[:4].tolist() == [[9, 1]] * 4
     torch.testing.assert_close(result.targets[4:], torch.tensor([[30.0, 0.0]] * 20))
     assert "unlabelled: drawn discs" in result.source
-
-
-def test_the_tight_view_has_the_eyes_where_a_chip_has_them() -> None:
-    seen: list[torch.Tensor] = []
-    frame = torch.zeros(1, 3, 100, 100)
-    frame[..., 51:53, 49:51] = 1
-    teacher = AgeEstimator(AgeConfig(**{**SHAPE, "resolution": 100})).eval()
-    teacher.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
-    _Tight(teacher)(frame)
-    row, column = divmod(int(seen[0][0, 0].argmax()), 100)
-    assert row / 100 == pytest.approx(EYES_IN_CHIP, abs=0.04)
-    assert column / 100 == pytest.approx(0.5, abs=0.03)
 
 
 def test_an_estimator_goes_on_from_another_whole(data: FaceData, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from latentedit.age import EYES_IN_CHIP, EYES_IN_FRAME
 from latentedit.training.augment import (
     affine,
     blur,
@@ -18,7 +19,6 @@ from latentedit.training.augment import (
     reframe,
     translate,
 )
-from latentedit.training.utkface import EYES_IN_CHIP, EYES_IN_FRAME
 
 few = settings(max_examples=15)
 

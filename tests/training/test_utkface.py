@@ -8,12 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from latentedit.age import CHIP_TO_FRAME, EYES_IN_CHIP, EYES_IN_FRAME
 from latentedit.errors import LatentEditError
 from latentedit.training.data import open_face_data
 from latentedit.training.utkface import (
-    CHIP_TO_FRAME,
-    EYES_IN_CHIP,
-    EYES_IN_FRAME,
     open_utkface,
     prepare_utkface,
     to_shared_frame,
