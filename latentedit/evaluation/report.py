@@ -125,7 +125,7 @@ def plot_accuracies(path: str | Path, report: Mapping[str, Any]) -> None:
     axes.set_xlabel("accuracy")
     title = f"{report['n']:,} faces, mean accuracy {report['mean_accuracy']:.4f}"
     axes.set_title(title, fontsize=10)
-    axes.legend(loc="lower right", fontsize=8)
+    axes.legend(loc="upper left", fontsize=8)
     save_figure(figure, path)
 
 
@@ -158,7 +158,7 @@ def plot_ages(
     decades = report["by_decade"]
     right.bar(range(len(decades)), [row["mae"] for row in decades.values()], color="#1f5f99")
     for place, row in enumerate(decades.values()):
-        right.annotate(f"n={row['n']}", (place, row["mae"]), ha="center", va="bottom", fontsize=7)
+        right.annotate(f"n={row['n']}", (place, row["mae"]), ha="center", va="bottom", fontsize=6)
     right.set_xticks(range(len(decades)), list(decades), rotation=45, fontsize=8)
     right.set_ylabel("mean absolute error in years")
     right.set_title("by age", fontsize=10)
