@@ -9,6 +9,8 @@ on a CPU, in float32, where channels are many.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -30,7 +32,7 @@ _FILTER = (
 """G of F(4, 3): three taps -> six factors."""
 
 
-class _Striped(nn.Module):
+class _Striped(nn.Module, ABC):
     """Applies `_rows` to strips of a picture with a border."""
 
     def __init__(self, outputs: int, scale: int, slope: float) -> None:
@@ -55,9 +57,9 @@ class _Striped(nn.Module):
             F.leaky_relu_(strip, self.slope)
         return y.permute(0, 3, 1, 2)
 
+    @abstractmethod
     def _rows(self, x: Tensor, y: Tensor) -> None:
         """Fill y [N, scale * h, scale * W, O] from x [N, h + 2, W + 2, I], a border around it."""
-        raise NotImplementedError
 
 
 class WinogradConv2d(_Striped):

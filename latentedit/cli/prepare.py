@@ -12,6 +12,11 @@ app = typer.Typer(
     help="Turn a data set into one memory-mapped training file.", no_args_is_help=True
 )
 
+OutputOption = Annotated[Path, typer.Option("-o", "--output", help="The training file to write.")]
+SkipOption = Annotated[
+    bool, typer.Option("--skip-bad", help="Leave out missing, misnamed and damaged pictures.")
+]
+
 
 @app.callback()
 def _group() -> None:
@@ -21,13 +26,11 @@ def _group() -> None:
 @app.command()
 def celeba(
     folder: Annotated[Path, typer.Argument(help="CelebA's folder, full or half size.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="The training file to write.")],
+    output: OutputOption,
     resolution: Annotated[
         int | None, typer.Option(min=4, help="Edge in pixels [default: 128, or 64 for half size].")
     ] = None,
-    skip_bad: Annotated[
-        bool, typer.Option("--skip-bad", help="Leave out missing and damaged pictures.")
-    ] = False,
+    skip_bad: SkipOption = False,
 ) -> None:
     """Crop CelebA's faces by the eyes' known position and keep labels and file names."""
     from latentedit.cli.progress import track
@@ -46,13 +49,11 @@ def celeba(
 @app.command()
 def utkface(
     folder: Annotated[Path, typer.Argument(help="UTKFace's folder of aligned and cropped chips.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="The training file to write.")],
+    output: OutputOption,
     resolution: Annotated[
         int | None, typer.Option(min=4, help="Edge in pixels [default: 64].")
     ] = None,
-    skip_bad: Annotated[
-        bool, typer.Option("--skip-bad", help="Leave out misnamed and damaged pictures.")
-    ] = False,
+    skip_bad: SkipOption = False,
 ) -> None:
     """Keep UTKFace's chips with the ages in their names."""
     from latentedit.cli.progress import track
@@ -71,7 +72,7 @@ def utkface(
 @app.command()
 def portraits(
     folder: Annotated[Path, typer.Argument(help="CelebA's folder, or WFLW's.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="The training file to write.")],
+    output: OutputOption,
     variants: Annotated[
         int, typer.Option(min=1, help="Portraits of each CelebA face; all but one are spoilt.")
     ] = 3,
@@ -103,7 +104,7 @@ def portraits(
 @app.command()
 def faces(
     folders: Annotated[list[Path], typer.Argument(help="Folders of photos, or CelebA's.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="The training file to write.")],
+    output: OutputOption,
     resolution: Annotated[
         int | None, typer.Option(min=4, help="Edge in pixels [default: the sharpest].")
     ] = None,

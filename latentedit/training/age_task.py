@@ -14,14 +14,11 @@ from latentedit.age import AgeConfig, AgeEstimator, expected_age, tight_view
 from latentedit.backbone import Backbone
 from latentedit.devices import pick_device
 from latentedit.errors import LatentEditError
-from latentedit.images import to_tensor
-from latentedit.pretrained import config_from_json
 from latentedit.training.augment import affine, blur, colour, erase, flip, reframe
 from latentedit.training.data import FaceData, Joined
 from latentedit.training.options import SupervisedOptions
 from latentedit.training.runs import Run
-from latentedit.training.state import load_network
-from latentedit.training.supervised import LabelledFaces, fit, predict
+from latentedit.training.supervised import LabelledFaces, fit, load_averaged, normalise, predict
 
 
 @dataclass(frozen=True)
@@ -147,7 +144,7 @@ def train_age_estimator(
     torch.manual_seed(options.seed)
     config = AgeConfig()
     estimator = AgeEstimator(config)
-    estimator.normalise_to(to_tensor(train.images[:: max(1, len(train) // 1000)]))
+    normalise(estimator, train.images)
     with torch.no_grad():
         estimator.head.weight.mul_(0.1)  # near-uniform at first
     if start is not None:
@@ -158,10 +155,13 @@ def train_age_estimator(
         _targets(torch.tensor(train.labels[:, column]), chips=True),
         f"{data.source}; the last {validation} held out",
     )
+    if teaching:
+        Run(run_folder).check(resume)  # before the teacher's work, not after
+        faces = taught(faces, teaching, options)
     result = fit(
         _Distribution(estimator),
         AgeTask(),
-        taught(faces, teaching, options) if teaching else faces,
+        faces,
         LabelledFaces(
             held_out.images, _targets(torch.tensor(held_out.labels[:, column]), chips=True)
         ),
@@ -182,15 +182,13 @@ def load_age_run(run_folder: str | Path) -> AgeEstimator:
     Raises:
         LatentEditError: not an age estimator's run, or no state saved yet.
     """
-    run = Run(run_folder)
-    try:
-        network = _Distribution(
-            AgeEstimator(config_from_json(AgeConfig, run.read_options()["network"]))
-        )
-    except (KeyError, TypeError):
-        raise LatentEditError(f"{run_folder} is not an age estimator's run") from None
-    load_network(run.state, "averaged.module", network)
-    return network.estimator.eval()
+    network = load_averaged(
+        run_folder,
+        AgeConfig,
+        lambda config: _Distribution(AgeEstimator(config)),
+        "an age estimator's run",
+    )
+    return network.estimator
 
 
 def _start_from(source: Backbone, target: AgeEstimator) -> None:

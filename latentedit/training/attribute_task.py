@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -16,15 +15,12 @@ from latentedit.classifier import AttributeClassifier, ClassifierConfig
 from latentedit.devices import pick_device
 from latentedit.errors import LatentEditError
 from latentedit.files import read_json, write_json
-from latentedit.images import to_tensor
-from latentedit.pretrained import config_from_json
 from latentedit.training.augment import affine, blur, colour, erase, flip
 from latentedit.training.calibration import fit_temperatures
 from latentedit.training.data import FaceData, Joined
 from latentedit.training.options import SupervisedOptions
 from latentedit.training.runs import Run
-from latentedit.training.state import load_network
-from latentedit.training.supervised import LabelledFaces, fit, predict
+from latentedit.training.supervised import LabelledFaces, fit, load_averaged, normalise, predict
 
 TEMPERATURES = "temperatures.json"
 
@@ -99,9 +95,10 @@ def train_classifier(
     source = f"{data.source}; the last {validation} held out"
     config = ClassifierConfig(attributes=data.label_names)
     network = AttributeClassifier(config)
-    network.normalise_to(to_tensor(train.images[:: max(1, len(train) // 1000)]))
+    normalise(network, train.images)
     faces = LabelledFaces(train.images, torch.tensor(train.labels), source)
     if teaching:
+        Run(run_folder).check(resume)  # before the teachers' work, not after
         faces = taught(faces, teaching, options)
     known = torch.tensor(held_out.labels)
     result = fit(
@@ -121,7 +118,7 @@ def train_classifier(
     temperatures = fit_temperatures(
         predict(result, held_out.images, device, bf16=options.bf16), known
     )
-    write_json(Run(run_folder).folder / TEMPERATURES, temperatures.tolist())
+    write_json(Path(run_folder) / TEMPERATURES, temperatures.tolist())
     return _scaled(result, temperatures)
 
 
@@ -157,18 +154,11 @@ def load_classifier_run(run_folder: str | Path) -> AttributeClassifier:
     Raises:
         LatentEditError: not a classifier's run, or no state saved yet.
     """
-    run = Run(run_folder)
-    try:
-        network = AttributeClassifier(
-            config_from_json(ClassifierConfig, run.read_options()["network"])
-        )
-    except (KeyError, TypeError):
-        raise LatentEditError(f"{run_folder} is not a classifier's run") from None
-    load_network(run.state, "averaged.module", network)
-    temperatures: Any = run.folder / TEMPERATURES
+    network = load_averaged(run_folder, ClassifierConfig, AttributeClassifier, "a classifier's run")
+    temperatures = Path(run_folder) / TEMPERATURES
     if temperatures.exists():
         network = _scaled(network, torch.tensor(read_json(temperatures), dtype=torch.float64))
-    return network.eval()
+    return network
 
 
 @torch.no_grad()

@@ -14,18 +14,13 @@ from torch import Tensor
 
 from latentedit import defaults
 from latentedit.degradations import POOR_FROM
-from latentedit.errors import LatentEditError
 from latentedit.files import read_json, write_json
-from latentedit.images import to_tensor
 from latentedit.portrait_network import QUALITIES, PortraitConfig, PortraitNetwork
-from latentedit.pretrained import config_from_json
 from latentedit.training.augment import flip, translate
 from latentedit.training.data import FaceData
 from latentedit.training.options import SupervisedOptions
 from latentedit.training.portraits import POSE_FULL, POSE_POOR_FROM, STRENGTHS, split_faces
-from latentedit.training.runs import Run
-from latentedit.training.state import load_network
-from latentedit.training.supervised import LabelledFaces, fit, predict
+from latentedit.training.supervised import LabelledFaces, fit, load_averaged, normalise, predict
 
 CALIBRATION = "calibration.json"
 
@@ -115,7 +110,7 @@ def train_portrait(
     torch.manual_seed(options.seed)
     config = PortraitConfig(resolution=data.resolution)
     network = PortraitNetwork(config)
-    network.normalise_to(to_tensor(train.images[:: max(1, len(train) // 1000)]))
+    normalise(network, train.images)
     targets = targets_of(middle.labels)
     result = fit(
         network,
@@ -174,13 +169,9 @@ def load_portrait_run(run_folder: str | Path) -> PortraitNetwork:
     Raises:
         LatentEditError: not a portrait run, or no state saved yet.
     """
-    run = Run(run_folder)
-    try:
-        network = PortraitNetwork(config_from_json(PortraitConfig, run.read_options()["network"]))
-    except (KeyError, TypeError):
-        raise LatentEditError(f"{run_folder} is not a portrait run") from None
-    load_network(run.state, "averaged.module", network)
-    if (run.folder / CALIBRATION).is_file():
-        fitted: dict[str, Sequence[float]] = read_json(run.folder / CALIBRATION)
+    network = load_averaged(run_folder, PortraitConfig, PortraitNetwork, "a portrait run")
+    calibration = Path(run_folder) / CALIBRATION
+    if calibration.is_file():
+        fitted: dict[str, Sequence[float]] = read_json(calibration)
         network.calibrate(torch.tensor(fitted["scale"]), torch.tensor(fitted["shift"]))
-    return network.eval()
+    return network

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -18,11 +18,20 @@ from torch.optim.swa_utils import AveragedModel
 from latentedit.devices import autocast, place
 from latentedit.errors import LatentEditError
 from latentedit.images import to_tensor
+from latentedit.pretrained import config_from_json
 from latentedit.training.data import Faces
 from latentedit.training.options import SupervisedOptions
 from latentedit.training.runs import Run
-from latentedit.training.state import load_state, save_state
+from latentedit.training.state import load_network, load_state, save_state
 from latentedit.training.workers import Workers
+
+Network = TypeVar("Network", bound=nn.Module)
+
+
+class Normalised(Protocol):
+    """A network that keeps its input's mean and spread."""
+
+    def normalise_to(self, images: Tensor) -> None: ...
 
 
 class Task(Protocol):
@@ -149,6 +158,34 @@ def fit(
             )
             save_state(run.state, **parts, progress={"epoch": epoch, "best": best, "stale": stale})
     return averaged.module.eval()
+
+
+def normalise(network: Normalised, images: NDArray[np.uint8]) -> None:
+    """Set a network's normalisation from about a thousand of its training faces."""
+    network.normalise_to(to_tensor(images[:: max(1, len(images) // 1000)]))
+
+
+def load_averaged(
+    run_folder: str | Path, config_type: type[Any], build: Callable[[Any], Network], what: str
+) -> Network:
+    """Return the averaged network of a run of `fit`, in eval mode.
+
+    Args:
+        run_folder: the run.
+        config_type: of the network's configuration, saved as its ``network_options``.
+        build: makes the network that was given to `fit`.
+        what: names such a run in errors, "a classifier's run".
+
+    Raises:
+        LatentEditError: another network's run, or no state saved yet.
+    """
+    run = Run(run_folder)
+    try:
+        network = build(config_from_json(config_type, run.read_options()["network"]))
+    except (KeyError, TypeError):
+        raise LatentEditError(f"{run_folder} is not {what}") from None
+    load_network(run.state, "averaged.module", network)
+    return network.eval()
 
 
 def predict(
