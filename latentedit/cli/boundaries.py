@@ -51,8 +51,8 @@ def fit(
     accuracy, F1, ROC AUC, average precision and the share of faces that have the attribute.
     """
     from latentedit.boundaries import Boundaries, check_path
+    from latentedit.cli.invocation import command_line
     from latentedit.cli.progress import progress_bar
-    from latentedit.cli.train import command_line
     from latentedit.evaluation.slides import boundary_rows
     from latentedit.files import check_writable, write_json
     from latentedit.finder import fit_boundaries
@@ -178,8 +178,8 @@ def measure(
     leakage, the safe range of steps and the calibration are stored with the bundle's boundaries,
     the re-scoring matrix beside them in effects.safetensors. Run again to go on after a break.
     """
+    from latentedit.cli.invocation import command_line
     from latentedit.cli.progress import track
-    from latentedit.cli.train import command_line
     from latentedit.editor import BOUNDARIES_FILE, FaceEditor
     from latentedit.evaluation import drawings
     from latentedit.evaluation import measure as measuring

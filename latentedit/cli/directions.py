@@ -59,7 +59,7 @@ def _find(
     method: str, k: int, output: Path, sheet: Path | None, seed: int, faces: int, model: str | None
 ) -> None:
     from latentedit.boundaries import check_path
-    from latentedit.cli.train import command_line
+    from latentedit.cli.invocation import command_line
     from latentedit.editor import FaceEditor
     from latentedit.files import check_writable
     from latentedit.images import save_image

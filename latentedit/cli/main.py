@@ -17,7 +17,6 @@ from latentedit.cli import (
     demo,
     directions,
     evaluate,
-    evaluate_edits,
     faces,
     models,
     pool,
@@ -52,8 +51,6 @@ boundaries.app.command("export")(boundaries_npy.export_npy)
 app.command("convert")(convert.convert)
 app.add_typer(directions.app, name="directions")
 app.add_typer(models.app, name="models")
-evaluate.app.command("age")(evaluate_edits.age)
-evaluate.app.command("all")(evaluate_edits.everything)
 app.add_typer(evaluate.app, name="evaluate")
 
 

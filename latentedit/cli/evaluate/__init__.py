@@ -1,0 +1,15 @@
+"""`latentedit evaluate`: how good a model is."""
+
+from __future__ import annotations
+
+import typer
+
+from latentedit.cli.evaluate import age_estimator, classifier, edits, generator, portrait
+
+app = typer.Typer(help="Measure a model against held-out faces.", no_args_is_help=True)
+app.command("generator")(generator.generator)
+app.command("classifier")(classifier.classifier)
+app.command("age-estimator")(age_estimator.age_estimator)
+app.command("portrait")(portrait.portrait)
+app.command("age")(edits.age)
+app.command("all")(edits.everything)

@@ -1,0 +1,133 @@
+"""`latentedit evaluate age-estimator`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from latentedit import defaults
+from latentedit.cli.evaluate.shared import (
+    CardOption,
+    LabelledOption,
+    LastOption,
+    check_outputs,
+    finish,
+    labelled,
+    looking,
+    origin,
+    print_skipped,
+)
+from latentedit.cli.faces import ModelOption
+from latentedit.errors import LatentEditError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from latentedit.editor import FaceEditor
+
+
+def age_estimator(
+    data: LabelledOption,
+    output: Annotated[Path, typer.Option("--json", help="The report to write.")],
+    last: LastOption = None,
+    celeba: Annotated[
+        Path | None,
+        typer.Option(
+            help="CelebA's folder or file: is Young told from the others in its last 1,000?"
+        ),
+    ] = None,
+    generated: Annotated[
+        int, typer.Option(min=0, help="Compare with an independent estimator on so many samples.")
+    ] = 0,
+    plot: Annotated[
+        Path | None, typer.Option(help="Draw estimates against ages (.png, .svg, .pdf).")
+    ] = None,
+    card: CardOption = False,
+    model: ModelOption = None,
+) -> None:
+    """Compare estimated ages with true ones, in UTKFace's framing and in the shared frame."""
+    import numpy as np
+
+    from latentedit.editor import FaceEditor
+    from latentedit.evaluation import report as drawing
+    from latentedit.evaluation.age_estimator import evaluate_age_estimator, separation
+    from latentedit.evaluation.labels import predict_folder
+    from latentedit.training.utkface import RESOLUTION, to_shared_frame
+
+    check_outputs(output, plot)
+    faces, names = labelled(data)
+    if "Age" not in names:
+        raise LatentEditError(f"{data} has no ages: give UTKFace's folder or file")
+    editor = FaceEditor.load(model)
+    found = predict_folder(
+        lambda chips: np.stack(
+            (editor.age(chips, tight=True), editor.age(to_shared_frame(chips))), axis=1
+        ),
+        faces,
+        resolution=RESOLUTION,
+        last=last,
+        track=looking,
+    )
+    ages = found.labels[:, names.index("Age")]
+    figures = evaluate_age_estimator(found.outputs[:, 0], ages)
+    wide = evaluate_age_estimator(found.outputs[:, 1], ages)
+    report = {
+        **origin(model, data, last, found.skipped),
+        **figures,
+        "shared_frame": {key: wide[key] for key in ("mae", "cs5", "bias")},
+    }
+    if celeba:
+        others, labels = labelled(celeba)
+        held_out = min(defaults.VALIDATION, len(others.names))
+        seen = predict_folder(
+            editor.age, others, resolution=RESOLUTION, last=held_out, track=looking
+        )
+        young = seen.labels[:, labels.index("Young")]
+        report["young_auc"] = separation(seen.outputs, young)
+        report["young_n"] = len(young)
+    if generated:
+        report["generated"] = {"n": generated, "pearson_r": _agreement(editor, generated)}
+    finish(report, output, model, "age" if card else None)
+    if plot:
+        drawing.plot_ages(plot, found.outputs[:, 0], ages, figures)
+    print_skipped(found.skipped)
+    _print_ages(report)
+
+
+def _agreement(editor: FaceEditor, n: int) -> float:
+    """Pearson's r between the bundle's ages of n samples and an independent estimator's."""
+    import numpy as np
+
+    from latentedit.evaluation.independent_age import independent_ages
+
+    first = defaults.EVALUATION_FIRST_SEED
+    images = editor.render(editor.sample(range(first, first + n)))
+    return float(np.corrcoef(editor.age(images), independent_ages(images, looking))[0, 1])
+
+
+def _print_ages(report: Mapping[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=f"{report['model']}: {report['n']} faces of {report['data']}")
+    for name in ("age", "n", "mean absolute error", "mean error", "within 5 years"):
+        table.add_column(name, justify="right")
+    for decade, row in report["by_decade"].items():
+        table.add_row(
+            decade, str(row["n"]), f"{row['mae']:.2f}", f"{row['bias']:+.2f}", f"{row['cs5']:.3f}"
+        )
+    Console().print(table)
+    wide = report["shared_frame"]
+    print(
+        f"mean absolute error {report['mae']:.2f} years, {report['cs5']:.3f} within 5; "
+        f"in the shared frame {wide['mae']:.2f}; {report['skipped']} skipped"
+    )
+    if "generated" in report:
+        row = report["generated"]
+        r = f"{row['pearson_r']:.3f}"
+        print(f"against an independent estimator on {row['n']} samples: Pearson's r {r}")
+    if "young_auc" in report:
+        auc = f"{report['young_auc']:.4f}"
+        print(f"Young from not Young, {report['young_n']} CelebA faces: AUC {auc}")

@@ -1,0 +1,94 @@
+"""`latentedit evaluate classifier`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from latentedit.cli.evaluate.shared import (
+    CardOption,
+    LabelledOption,
+    LastOption,
+    check_outputs,
+    finish,
+    labelled,
+    looking,
+    origin,
+    print_skipped,
+)
+from latentedit.cli.faces import ModelOption
+from latentedit.errors import LatentEditError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+def classifier(
+    data: LabelledOption,
+    output: Annotated[Path, typer.Option("--json", help="The report to write.")],
+    last: LastOption = None,
+    plot: Annotated[
+        Path | None, typer.Option(help="Draw the accuracy by attribute (.png, .svg, .pdf).")
+    ] = None,
+    card: CardOption = False,
+    model: ModelOption = None,
+) -> None:
+    """Compare the classifier's 40 probabilities with labels."""
+    import numpy as np
+
+    from latentedit.editor import FaceEditor
+    from latentedit.evaluation import report as drawing
+    from latentedit.evaluation.classifier import evaluate_classifier
+    from latentedit.evaluation.labels import predict_folder
+
+    check_outputs(output, plot)
+    faces, names = labelled(data)
+    editor = FaceEditor.load(model)
+    missing = [name for name in editor.attributes if name not in names]
+    if missing:
+        raise LatentEditError(f"{data} has no labels of {', '.join(missing[:3])}")
+    found = predict_folder(
+        editor.score,
+        faces,
+        resolution=editor.classifier.config.resolution,
+        last=last,
+        track=looking,
+    )
+    order = [names.index(name) for name in editor.attributes]
+    figures = evaluate_classifier(
+        found.outputs, np.asarray(found.labels)[:, order], editor.attributes
+    )
+    report = {**origin(model, data, last, found.skipped), **figures}
+    finish(report, output, model, "classifier" if card else None)
+    if plot:
+        drawing.plot_accuracies(plot, report)
+    print_skipped(found.skipped)
+    _print_classifier(report)
+
+
+def _print_classifier(report: Mapping[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from latentedit.attributes import display_name
+    from latentedit.evaluation.classifier import BEYOND_PUBLISHED
+
+    table = Table(title=f"{report['model']}: {report['n']} faces of {report['data']}")
+    table.add_column("attribute", no_wrap=True)
+    keys = ("accuracy", "slides", "majority", "balanced_accuracy", "f1", "mse", "ece")
+    for title in ("acc.", "slides", "major.", "balanced", "F1", "MSE", "ECE"):
+        table.add_column(title, justify="right", no_wrap=True)
+    for name, row in report["attributes"].items():
+        cells = [f"{row[key]:.3f}" if key in row else "" for key in keys]
+        table.add_row(display_name(name) + (" *" if name in BEYOND_PUBLISHED else ""), *cells)
+    Console().print(table)
+    published = ", ".join(
+        f"{display_name(name)} {value:.3f}" for name, value in BEYOND_PUBLISHED.items()
+    )
+    print(f"* the slides exceed the best published (MCNN-AUX 2017: {published})")
+    print(
+        f"mean accuracy {report['mean_accuracy']:.4f} (majority {report['mean_majority']:.4f}), "
+        f"mean calibration error {report['mean_ece']:.4f}, {report['skipped']} skipped"
+    )

@@ -1,0 +1,86 @@
+"""What the `evaluate` commands share: options, labelled faces, the report's way to disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from latentedit.training.labelled import LabelledFolder
+
+LabelledOption = Annotated[
+    Path, typer.Option("--data", help="A training file, or the data set's folder as it ships.")
+]
+LastOption = Annotated[
+    int | None, typer.Option(min=1, help="Only the last so many faces, held out from training.")
+]
+CardOption = Annotated[
+    bool, typer.Option("--card", help="Keep the figures in the model's card too.")
+]
+
+
+def labelled(path: Path) -> tuple[LabelledFolder, tuple[str, ...]]:
+    """Labelled faces, from a training file or a data set's folder, and their labels' names."""
+    from latentedit.attributes import ATTRIBUTES
+    from latentedit.training.celeba import is_celeba, open_celeba
+    from latentedit.training.data import open_face_data
+    from latentedit.training.utkface import LABELS, open_utkface
+
+    if not path.is_dir():
+        faces = open_face_data(path)
+        return faces, faces.label_names
+    if is_celeba(path):
+        return open_celeba(path), ATTRIBUTES
+    return open_utkface(path), LABELS
+
+
+def looking(rows: Iterator[int], total: int) -> Iterator[int]:
+    from latentedit.cli.progress import track
+
+    return track(rows, total, "Looking")
+
+
+def check_outputs(output: Path, plot: Path | None) -> None:
+    """Refuse early what could not be written at the end."""
+    from latentedit.evaluation.report import check_plot
+    from latentedit.files import check_writable
+
+    check_writable(output)
+    if plot:
+        check_writable(plot)
+        check_plot(plot)
+
+
+def origin(
+    model: str | None, data: Path, last: int | None, skipped: Sequence[str]
+) -> dict[str, Any]:
+    from latentedit.pretrained import find_bundle
+
+    return {
+        "model": find_bundle(model).resolve().name,
+        "data": data.name,
+        "last": last,
+        "skipped": len(skipped),
+    }
+
+
+def finish(report: dict[str, Any], output: Path, model: str | None, part: str | None) -> None:
+    """Write the report, and into a part's card if one is named."""
+    from latentedit.cards import update_card
+    from latentedit.files import write_json
+    from latentedit.pretrained import find_bundle
+
+    write_json(output, report)
+    if part:
+        update_card(find_bundle(model, part) / f"{part}.safetensors", {"figures": report})
+
+
+def print_skipped(skipped: Sequence[str]) -> None:
+    from latentedit.cli.progress import console
+
+    for message in skipped:
+        console.print(f"skipped: {message}", highlight=False, markup=False)

@@ -1,0 +1,95 @@
+"""`latentedit train age`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from latentedit import defaults
+from latentedit.cli.invocation import command_line
+from latentedit.cli.train.networks import load_age_estimator, load_backbone
+from latentedit.cli.train.options import (
+    BatchOption,
+    DataOption,
+    DeviceOption,
+    DryRunOption,
+    EpochsOption,
+    PatienceOption,
+    RateOption,
+    ResumeOption,
+    RunOption,
+    SeedOption,
+    ValidationOption,
+)
+from latentedit.cli.train.supervised import plot_epochs, say_plan, score_bar
+from latentedit.errors import LatentEditError
+from latentedit.training.options import SupervisedOptions
+
+SUPERVISED = SupervisedOptions()
+
+
+def age(
+    data: DataOption,
+    output: RunOption,
+    init: Annotated[
+        Path | None,
+        typer.Option(help="Age estimator's or classifier's run, or a bundle, to start from."),
+    ] = None,
+    teacher: Annotated[
+        Path | None, typer.Option(help="Age estimator (bundle or run) that labels --unlabelled.")
+    ] = None,
+    unlabelled: Annotated[
+        Path | None,
+        typer.Option(
+            help=f"Training file in the shared frame; its last {defaults.VALIDATION} stay held out."
+        ),
+    ] = None,
+    epochs: EpochsOption = SUPERVISED.epochs,
+    batch_size: BatchOption = SUPERVISED.batch_size,
+    learning_rate: RateOption = SUPERVISED.learning_rate,
+    patience: PatienceOption = SUPERVISED.patience,
+    validation: ValidationOption = defaults.AGE_VALIDATION,
+    seed: SeedOption = SUPERVISED.seed,
+    device: DeviceOption = SUPERVISED.device,
+    resume: ResumeOption = False,
+    dry_run: DryRunOption = False,
+) -> None:
+    """Train the age estimator."""
+    from latentedit.training.age_task import AgeTeaching, train_age_estimator
+    from latentedit.training.data import open_face_data
+
+    faces = open_face_data(data)
+    options = SupervisedOptions(
+        epochs=epochs,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        patience=patience,
+        seed=seed,
+        device=device,
+    )
+    if (teacher is None) != (unlabelled is None):
+        raise LatentEditError("--teacher and --unlabelled go together: give both or neither")
+    teaching = None
+    if teacher and unlabelled:
+        more, _ = open_face_data(unlabelled).split(defaults.VALIDATION)
+        teaching = AgeTeaching(load_age_estimator(teacher), more)
+    start = load_backbone(init) if init else None
+    if dry_run:
+        say_plan(options, len(faces), validation, output)
+        return
+    with score_bar("mean error in years", -1.0) as on_step:
+        train_age_estimator(
+            faces,
+            output,
+            options,
+            validation=validation,
+            start=start,
+            teaching=teaching,
+            command=command_line(),
+            resume=resume,
+            on_step=on_step,
+        )
+    plot_epochs(output, "mean absolute error on validation faces, years", -1.0)
+    print(f"age estimator trained in {output}; next: latentedit bundle --age {output}")

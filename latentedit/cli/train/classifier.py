@@ -1,0 +1,89 @@
+"""`latentedit train classifier`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from latentedit import defaults
+from latentedit.cli.invocation import command_line
+from latentedit.cli.train.networks import load_classifier
+from latentedit.cli.train.options import (
+    BatchOption,
+    DataOption,
+    DeviceOption,
+    DryRunOption,
+    EpochsOption,
+    PatienceOption,
+    RateOption,
+    ResumeOption,
+    RunOption,
+    SeedOption,
+    ValidationOption,
+)
+from latentedit.cli.train.supervised import plot_epochs, say_plan, score_bar
+from latentedit.errors import LatentEditError
+from latentedit.training.options import SupervisedOptions
+
+SUPERVISED = SupervisedOptions()
+
+
+def classifier(
+    data: DataOption,
+    output: RunOption,
+    teacher: Annotated[
+        list[Path] | None,
+        typer.Option(help="Learn from this classifier (bundle or run) too; give it several times."),
+    ] = None,
+    unlabelled: Annotated[
+        Path | None, typer.Option(help="Training file of further faces, for the teachers to label.")
+    ] = None,
+    epochs: EpochsOption = SUPERVISED.epochs,
+    batch_size: BatchOption = SUPERVISED.batch_size,
+    learning_rate: RateOption = SUPERVISED.learning_rate,
+    patience: PatienceOption = SUPERVISED.patience,
+    validation: ValidationOption = defaults.VALIDATION,
+    seed: SeedOption = SUPERVISED.seed,
+    device: DeviceOption = SUPERVISED.device,
+    resume: ResumeOption = False,
+    dry_run: DryRunOption = False,
+) -> None:
+    """Train the 40-attribute classifier."""
+    from latentedit.training.attribute_task import Teaching, train_classifier
+    from latentedit.training.data import open_face_data
+
+    if unlabelled and not teacher:
+        raise LatentEditError("--unlabelled needs a --teacher to label its faces")
+    faces = open_face_data(data)
+    teaching = None
+    if teacher:
+        teaching = Teaching(
+            [load_classifier(folder) for folder in teacher],
+            unlabelled=open_face_data(unlabelled) if unlabelled else None,
+        )
+    options = SupervisedOptions(
+        epochs=epochs,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        patience=patience,
+        seed=seed,
+        device=device,
+    )
+    if dry_run:
+        say_plan(options, len(faces), validation, output)
+        return
+    with score_bar("accuracy", 1.0) as on_step:
+        train_classifier(
+            faces,
+            output,
+            options,
+            validation=validation,
+            teaching=teaching,
+            command=command_line(),
+            resume=resume,
+            on_step=on_step,
+        )
+    plot_epochs(output, "validation accuracy, mean of the attributes", 1.0)
+    print(f"classifier trained in {output}; next: latentedit bundle --classifier {output}")

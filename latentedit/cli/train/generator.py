@@ -1,0 +1,174 @@
+"""`latentedit train generator` and `train pack`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from latentedit import defaults
+from latentedit.cli.invocation import command_line
+from latentedit.cli.train.networks import load_classifier
+from latentedit.cli.train.options import (
+    DataOption,
+    DeviceOption,
+    ResumeOption,
+    RunOption,
+    ValidationOption,
+)
+from latentedit.errors import LatentEditError
+from latentedit.training.options import OBJECTIVES, GeneratorOptions
+
+GENERATOR = GeneratorOptions()
+
+
+def _listed(numbers: tuple[float, ...]) -> str:
+    """As `_numbers` reads them."""
+    return ",".join(f"{number:g}" for number in numbers)
+
+
+def generator(
+    data: DataOption,
+    output: RunOption,
+    objective: Annotated[str, typer.Option(help=f"{', '.join(OBJECTIVES)}.")] = GENERATOR.objective,
+    classifier: Annotated[
+        Path | None,
+        typer.Option(help="Classifier run or bundle: the projected objective's features."),
+    ] = None,
+    resolution: Annotated[
+        int, typer.Option(min=4, help="Final edge in pixels.")
+    ] = GENERATOR.resolution,
+    fmap_base: Annotated[
+        int, typer.Option(min=1, help="Width: published 8192.")
+    ] = GENERATOR.fmap_base,
+    fmap_max: Annotated[
+        int, typer.Option(min=1, help="Largest width: published 512.")
+    ] = GENERATOR.fmap_max,
+    start: Annotated[int, typer.Option(min=4, help="First resolution.")] = GENERATOR.start,
+    stable_kimg: Annotated[
+        str, typer.Option(help="Thousands of images before each growth.")
+    ] = _listed(GENERATOR.stable_kimg),
+    fade_kimg: Annotated[str, typer.Option(help="Thousands of images of each fade.")] = _listed(
+        GENERATOR.fade_kimg
+    ),
+    total_kimg: Annotated[
+        float, typer.Option(min=0, help="Thousands of images in all.")
+    ] = GENERATOR.total_kimg,
+    decay_kimg: Annotated[
+        float, typer.Option(min=0, help="The rate falls to zero over the last so many.")
+    ] = GENERATOR.decay_kimg,
+    batch_size: Annotated[int, typer.Option(min=2, help="Images a step.")] = GENERATOR.batch_size,
+    learning_rate: Annotated[
+        float, typer.Option(min=0, help="The generator's rate.")
+    ] = GENERATOR.learning_rate,
+    discriminator_learning_rate: Annotated[
+        float, typer.Option(min=0, help="The pixel discriminator's rate.")
+    ] = GENERATOR.discriminator_learning_rate,
+    projected_weight: Annotated[
+        float, typer.Option(min=0, help="Weight of the projected losses beside the pixel ones.")
+    ] = GENERATOR.projected_weight,
+    r1_gamma: Annotated[
+        float, typer.Option(min=0, help="Weight of the R1 penalty.")
+    ] = GENERATOR.r1_gamma,
+    augment: Annotated[
+        bool | None,
+        typer.Option(help="Differentiable augmentation [default: only projected]."),
+    ] = GENERATOR.augment,
+    ema_kimg: Annotated[
+        str, typer.Option(help="Half-lives of the averaged weights; samples show the first.")
+    ] = _listed(GENERATOR.ema_kimg),
+    init: Annotated[
+        Path | None,
+        typer.Option(help="Run or bundle to start from, of this resolution or a smaller one."),
+    ] = None,
+    frozen_kimg: Annotated[
+        float, typer.Option(min=0, help="Let the generator rest for the first so many thousands.")
+    ] = GENERATOR.frozen_kimg,
+    save_kimg: Annotated[
+        float, typer.Option(min=0.1, help="Save every so many thousands.")
+    ] = GENERATOR.save_kimg,
+    validation: ValidationOption = defaults.VALIDATION,
+    seed: Annotated[int, typer.Option(help="Seed of weights, order and noise.")] = GENERATOR.seed,
+    device: DeviceOption = GENERATOR.device,
+    bf16: Annotated[bool, typer.Option(help="bfloat16 autocast.")] = GENERATOR.bf16,
+    resume: ResumeOption = False,
+) -> None:
+    """Train the progressive generator."""
+    from latentedit.cli.progress import progress_bar
+    from latentedit.training.adversarial import Report, train_generator
+    from latentedit.training.data import open_face_data
+
+    options = GeneratorOptions(
+        objective=objective,
+        resolution=resolution,
+        fmap_base=fmap_base,
+        fmap_max=fmap_max,
+        start=start,
+        stable_kimg=_numbers(stable_kimg, "--stable-kimg"),
+        fade_kimg=_numbers(fade_kimg, "--fade-kimg"),
+        total_kimg=total_kimg,
+        decay_kimg=decay_kimg,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        discriminator_learning_rate=discriminator_learning_rate,
+        projected_weight=projected_weight,
+        r1_gamma=r1_gamma,
+        augment=augment,
+        ema_kimg=_numbers(ema_kimg, "--ema-kimg"),
+        frozen_kimg=frozen_kimg,
+        save_kimg=save_kimg,
+        seed=seed,
+        device=device,
+        bf16=bf16,
+    )
+    with progress_bar() as bar:
+        task = bar.add_task("Training", total=None, note="")
+
+        def on_step(report: Report) -> None:
+            phase = report.phase
+            fade = f" fading {phase.alpha:.2f}" if phase.alpha < 1 else ""
+            size = f"{phase.resolution}x{phase.resolution}{fade}"
+            note = f"{size}  {report.images_per_second:.0f} images/s"
+            bar.update(task, completed=report.images, total=report.total, note=note)
+
+        train_generator(
+            open_face_data(data),
+            output,
+            options,
+            validation=validation,
+            classifier=load_classifier(classifier) if classifier else None,
+            init=init,
+            command=command_line(),
+            resume=resume,
+            on_step=on_step,
+        )
+    print(f"generator trained in {output}; next: latentedit bundle --generator {output}")
+
+
+def pack(
+    run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="A generator's run.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The folder to write.")],
+) -> None:
+    """Keep a smaller copy of a run, from which training can go on."""
+    from latentedit.files import make_folder
+    from latentedit.training.adversarial import read_options
+    from latentedit.training.runs import Run
+    from latentedit.training.state import pack_state
+
+    run = Run(run_folder)
+    read_options(run)
+    kept = Run(make_folder(output))
+    pack_state(run.state, kept.state)
+    for source, target in ((run.options, kept.options), (run.log, kept.log)):
+        if source.exists():
+            target.write_bytes(source.read_bytes())
+    size = kept.state.stat().st_size / 1e6
+    print(f"{size:.1f} MB in {output}; copy it to runs/ and train on with --resume")
+
+
+def _numbers(text: str, option: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise LatentEditError(f"cannot read {option} {text!r}: write numbers like 10,20") from None

@@ -1,0 +1,41 @@
+"""Networks to start from, or to learn from: a bundle's or a run's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from latentedit.errors import LatentEditError
+
+if TYPE_CHECKING:
+    from latentedit.age import AgeEstimator
+    from latentedit.backbone import Backbone
+    from latentedit.classifier import AttributeClassifier
+
+
+def load_backbone(folder: Path) -> Backbone:
+    """What to start an age estimator from: one, if it is there, else a classifier."""
+    try:
+        return load_age_estimator(folder)
+    except LatentEditError:
+        return load_classifier(folder)
+
+
+def load_age_estimator(folder: Path) -> AgeEstimator:
+    """The age estimator of a bundle or of a run."""
+    from latentedit.pretrained import load_age_estimator
+    from latentedit.training.age_task import load_age_run
+
+    if (folder / "age.json").is_file():
+        return load_age_estimator(folder)[0]
+    return load_age_run(folder)
+
+
+def load_classifier(folder: Path) -> AttributeClassifier:
+    """The classifier of a bundle or of a run."""
+    from latentedit.pretrained import load_classifier
+    from latentedit.training.attribute_task import load_classifier_run
+
+    if (folder / "classifier.json").is_file():
+        return load_classifier(folder)[0]
+    return load_classifier_run(folder)

@@ -1,0 +1,29 @@
+"""Options that several training commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+DataOption = Annotated[Path, typer.Option("--data", help="Training file from 'prepare'.")]
+RunOption = Annotated[Path, typer.Option("-o", "--output", help="The run's folder.")]
+ResumeOption = Annotated[bool, typer.Option("--resume", help="Go on from the last saved state.")]
+DryRunOption = Annotated[
+    bool, typer.Option("--dry-run", help="Check data and options, say what would run, and stop.")
+]
+ValidationOption = Annotated[
+    int, typer.Option(min=1, help="Hold out the last so many faces of the file.")
+]
+CalibrationOption = Annotated[
+    int, typer.Option(min=1, help="So many faces before these calibrate the probabilities.")
+]
+EpochsOption = Annotated[int, typer.Option(min=1, help="Passes over the faces.")]
+BatchOption = Annotated[int, typer.Option(min=2, help="Faces a step.")]
+PatienceOption = Annotated[
+    int, typer.Option(min=0, help="Stop after so many epochs without a better score; 0: never.")
+]
+RateOption = Annotated[float, typer.Option(min=0, help="Peak of the cosine schedule.")]
+SeedOption = Annotated[int, typer.Option(help="Seed of weights, order and augmentation.")]
+DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]

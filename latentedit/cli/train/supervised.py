@@ -1,0 +1,47 @@
+"""What the commands that train with labels share: the bar, the plan, the plot."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from latentedit.training.options import SupervisedOptions
+
+
+@contextmanager
+def score_bar(name: str, sign: float) -> Iterator[Callable[[int, int, dict[str, float]], None]]:
+    """A progress bar that shows the score times `sign`; gives `on_step` for the training."""
+    from latentedit.cli.progress import progress_bar
+
+    with progress_bar() as bar:
+        task = bar.add_task("Training", total=None, note="")
+
+        def on_step(step: int, total: int, figures: dict[str, float]) -> None:
+            note = f"{name} {sign * figures['score']:.4f}" if figures else ""
+            bar.update(task, completed=step, total=total, note=note)
+
+        yield on_step
+
+
+def say_plan(options: SupervisedOptions, faces: int, validation: int, output: Path) -> None:
+    steps = max(0, faces - validation) // options.batch_size
+    print(
+        f"would train on {faces - validation} faces for {options.epochs} epochs of {steps} steps, "
+        f"hold out {validation}, and write to {output}; with {options}"
+    )
+
+
+def plot_epochs(run_folder: Path, title: str, sign: float) -> None:
+    """Draw the score by epoch beside the log, where matplotlib is installed."""
+    from latentedit.evaluation.report import can_plot, plot_epochs
+    from latentedit.training.runs import Run
+
+    log = Run(run_folder).read_log()
+    if can_plot() and log:
+        plot_epochs(
+            run_folder / "epochs.png",
+            [record["epoch"] for record in log],
+            [sign * record["score"] for record in log],
+            title,
+        )
