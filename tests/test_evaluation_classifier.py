@@ -6,20 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from conftest import run
-from hypothesis import given
-from hypothesis import strategies as st
 
 from latentedit.attributes import ATTRIBUTES
 from latentedit.cards import load_card
 from latentedit.errors import LatentEditError
 from latentedit.evaluation.classifier import (
     BEYOND_PUBLISHED,
-    BINS,
     SLIDES,
     evaluate_classifier,
-    expected_calibration_error,
 )
 
 
@@ -54,23 +49,18 @@ def test_one_answer_only_is_no_error() -> None:
     assert row["attributes"]["Bald"]["f1"] == 0
 
 
-@given(st.integers(0, 99), st.integers(5, 300))
-def test_calibration_error_is_torchmetrics(seed: int, count: int) -> None:
-    classification = pytest.importorskip("torchmetrics.functional.classification")
-    random = np.random.RandomState(seed)
-    p, y = random.uniform(0, 1, count), random.randint(0, 2, count)
-    theirs = classification.binary_calibration_error(
-        torch.tensor(p), torch.tensor(y), n_bins=BINS, norm="l1"
-    )
-    assert expected_calibration_error(p, y) == pytest.approx(float(theirs), abs=1e-6)
-
-
-def test_calibrated_probabilities_have_little_error() -> None:
+def test_the_calibration_error_stands_beside_what_chance_makes_of_it() -> None:
     random = np.random.RandomState(0)
-    p = random.uniform(0, 1, 100_000)
-    y = random.uniform(0, 1, len(p)) < p
-    assert expected_calibration_error(p, y) < 0.01
-    assert expected_calibration_error(np.ones(10), np.zeros(10)) == 1
+    p = random.uniform(0, 1, (400, 2)).astype(np.float32)
+    answers = random.uniform(size=p.shape)
+    y = np.stack((answers[:, 0] < p[:, 0], answers[:, 1] < p[:, 1] ** 3), 1).astype(np.int8)
+    report = evaluate_classifier(p, y, ["Male", "Bald"])
+    right, wrong = report["attributes"].values()
+    assert right["ece"] == pytest.approx(right["ece_if_calibrated"], abs=0.02)
+    assert wrong["ece"] > 3 * wrong["ece_if_calibrated"]
+    assert report["mean_ece_if_calibrated"] == pytest.approx(
+        (right["ece_if_calibrated"] + wrong["ece_if_calibrated"]) / 2
+    )
 
 
 def test_the_slides_table() -> None:
@@ -101,7 +91,8 @@ def test_command_reads_folders_and_files_alike(
     assert first["n"] == second["n"] == 8
     assert first["attributes"] == second["attributes"]
     assert list(first["attributes"]["Male"]) == [
-        *("accuracy", "balanced_accuracy", "f1", "mse", "ece", "majority", "slides")
+        *("accuracy", "balanced_accuracy", "f1", "mse", "ece", "majority"),
+        *("ece_if_calibrated", "slides"),
     ]
     assert (tmp_path / "plot.png").stat().st_size > 1000
     card = load_card(tiny_bundle / "classifier.safetensors", "classifier")

@@ -26,6 +26,7 @@ LEVELS: tuple[tuple[str, ...], ...] = (
         "layers",
         "packed",
         "winograd",
+        "reliability",
     ),
     (
         "generator",

@@ -11,9 +11,7 @@ from sklearn import metrics
 
 from latentedit.attributes import ATTRIBUTES
 from latentedit.errors import LatentEditError
-
-BINS = 15
-"""Bins of the expected calibration error, of equal width (Guo et al. 2017)."""
+from latentedit.reliability import error_if_calibrated, expected_calibration_error
 
 SLIDES: Mapping[str, float] = dict(
     zip(
@@ -50,9 +48,11 @@ def evaluate_classifier(
         names: the K attributes.
 
     Returns:
-        ``mean_accuracy``, ``mean_ece``, ``n`` and, by attribute, ``accuracy``,
-        ``balanced_accuracy``, ``f1``, ``mse`` of the probability, ``ece``, ``majority`` (accuracy
-        of always giving the commoner answer) and ``slides``.
+        ``mean_accuracy``, ``mean_ece``, ``mean_ece_if_calibrated``, ``mean_majority``, ``n`` and,
+        by attribute, ``accuracy``, ``balanced_accuracy``, ``f1``, ``mse`` of the probability,
+        ``ece``, ``majority`` (accuracy of always giving the commoner answer), ``ece_if_calibrated``
+        (what the error would be on these faces if the probabilities were exactly right) and
+        ``slides``.
 
     Raises:
         LatentEditError: not one label is known.
@@ -60,7 +60,11 @@ def evaluate_classifier(
     attributes = {}
     for name, p, y in zip(names, probabilities.T, labels.T, strict=True):
         if (y >= 0).any():
-            attributes[name] = binary_figures(p[y >= 0].astype(np.float64), y[y >= 0])
+            known, answers = p[y >= 0].astype(np.float64), y[y >= 0]
+            attributes[name] = {
+                **binary_figures(known, answers),
+                "ece_if_calibrated": error_if_calibrated(known),
+            }
             if name in SLIDES:
                 attributes[name]["slides"] = SLIDES[name]
     if not attributes:
@@ -68,8 +72,10 @@ def evaluate_classifier(
     rows = list(attributes.values())
     return {
         "mean_accuracy": float(np.mean([row["accuracy"] for row in rows])),
-        "mean_ece": float(np.mean([row["ece"] for row in rows])),
-        "mean_majority": float(np.mean([row["majority"] for row in rows])),
+        **{
+            f"mean_{key}": float(np.mean([row[key] for row in rows]))
+            for key in ("ece", "ece_if_calibrated", "majority")
+        },
         "n": len(labels),
         "attributes": attributes,
     }
@@ -92,15 +98,3 @@ def binary_figures(p: NDArray[np.float64], y: NDArray[np.int8]) -> dict[str, flo
         "ece": expected_calibration_error(p, y),
         "majority": float(max(np.mean(y), 1 - np.mean(y))),
     }
-
-
-def expected_calibration_error(p: NDArray[np.float64], y: NDArray[np.int8]) -> float:
-    """Mean distance between a probability and how often it comes true, over `BINS` bins.
-
-    Args:
-        p: probabilities [N].
-        y: 0 or 1 [N].
-    """
-    bins = np.minimum((p * BINS).astype(int), BINS - 1)
-    gaps = np.bincount(bins, p - y, BINS)
-    return float(np.abs(gaps).sum() / len(p))

@@ -18,7 +18,14 @@ from latentedit.training.augment import affine, blur, colour, erase, flip, refra
 from latentedit.training.data import FaceData, Joined
 from latentedit.training.options import SupervisedOptions
 from latentedit.training.runs import Run
-from latentedit.training.supervised import LabelledFaces, fit, load_averaged, normalise, predict
+from latentedit.training.supervised import (
+    LabelledFaces,
+    fit,
+    load_averaged,
+    normalise,
+    predict,
+    start_from,
+)
 
 
 @dataclass(frozen=True)
@@ -148,7 +155,7 @@ def train_age_estimator(
     with torch.no_grad():
         estimator.head.weight.mul_(0.1)  # near-uniform at first
     if start is not None:
-        _start_from(start, estimator)
+        start_from(start, estimator)
     column = data.label_names.index("Age")
     faces = LabelledFaces(
         train.images,
@@ -189,17 +196,3 @@ def load_age_run(run_folder: str | Path) -> AgeEstimator:
         "an age estimator's run",
     )
     return network.estimator
-
-
-def _start_from(source: Backbone, target: AgeEstimator) -> None:
-    """Copy an age estimator whole, or another network's stages."""
-    weights = source.state_dict()
-    if not isinstance(source, AgeEstimator):
-        own = ("head.", "mean", "std")
-        weights = {name: value for name, value in weights.items() if not name.startswith(own)}
-    try:
-        target.load_state_dict(weights, strict=False)
-    except RuntimeError:
-        raise LatentEditError(
-            "the network to start from has another shape: leave out --init"
-        ) from None

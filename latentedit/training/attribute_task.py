@@ -5,24 +5,34 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from latentedit import defaults
+from latentedit.backbone import Backbone
 from latentedit.classifier import AttributeClassifier, ClassifierConfig
 from latentedit.devices import pick_device
 from latentedit.errors import LatentEditError
 from latentedit.files import read_json, write_json
 from latentedit.training.augment import affine, blur, colour, erase, flip
-from latentedit.training.calibration import fit_temperatures
+from latentedit.training.calibration import calibration
 from latentedit.training.data import FaceData, Joined
 from latentedit.training.options import SupervisedOptions
 from latentedit.training.runs import Run
-from latentedit.training.supervised import LabelledFaces, fit, load_averaged, normalise, predict
+from latentedit.training.supervised import (
+    LabelledFaces,
+    fit,
+    load_averaged,
+    normalise,
+    predict,
+    start_from,
+)
+from latentedit.training.workers import Workers
 
-TEMPERATURES = "temperatures.json"
+CALIBRATION = "calibration.json"
 
 
 @dataclass(frozen=True)
@@ -75,18 +85,24 @@ def train_classifier(
     options: SupervisedOptions,
     *,
     validation: int = defaults.VALIDATION,
+    start: Backbone | None = None,
     teaching: Teaching | None = None,
     command: str = "",
     resume: bool = False,
     on_step: Callable[[int, int, dict[str, float]], None] = lambda step, total, figures: None,
 ) -> AttributeClassifier:
-    """Train the classifier on all but the last `validation` faces, then scale its temperatures.
+    """Train the classifier on all but the last `validation` faces, then calibrate it on those.
+
+    Args:
+        start: a classifier to go on from, or another network of the same shape whose stages are
+            copied.
+        teaching: teachers, and further faces without labels.
 
     Returns:
         the network with averaged weights, calibrated on the held-out faces, in eval mode.
 
     Raises:
-        LatentEditError: the data has no labels, or see `fit`.
+        LatentEditError: the data has no labels, `start` has another shape, or see `fit`.
     """
     if not data.label_names or not (data.labels >= 0).any():
         raise LatentEditError("these faces have no labels: prepare them with 'prepare celeba'")
@@ -96,11 +112,13 @@ def train_classifier(
     config = ClassifierConfig(attributes=data.label_names)
     network = AttributeClassifier(config)
     normalise(network, train.images)
+    if start is not None:
+        start_from(start, network)
     faces = LabelledFaces(train.images, torch.tensor(train.labels), source)
     if teaching:
         Run(run_folder).check(resume)  # before the teachers' work, not after
         faces = taught(faces, teaching, options)
-    known = torch.tensor(held_out.labels)
+    known, workers = torch.tensor(held_out.labels), Workers(options.device)
     result = fit(
         network,
         AttributeTask(),
@@ -109,17 +127,17 @@ def train_classifier(
         run_folder,
         options,
         network_options=asdict(config),
+        workers=workers,
         command=command,
         resume=resume,
         on_step=on_step,
     )
     assert isinstance(result, AttributeClassifier)
-    device = pick_device(options.device)
-    temperatures = fit_temperatures(
-        predict(result, held_out.images, device, bf16=options.bf16), known
-    )
-    write_json(Path(run_folder) / TEMPERATURES, temperatures.tolist())
-    return _scaled(result, temperatures)
+    if workers.leads:  # batch norm's statistics are each process's own, and the leader's are saved
+        logits = predict(result, held_out.images, workers.device, bf16=options.bf16)
+        write_json(Path(run_folder) / CALIBRATION, calibration(logits, known))
+    workers.wait()
+    return _calibrated(result, run_folder)
 
 
 def taught(faces: LabelledFaces, teaching: Teaching, options: SupervisedOptions) -> LabelledFaces:
@@ -155,15 +173,27 @@ def load_classifier_run(run_folder: str | Path) -> AttributeClassifier:
         LatentEditError: not a classifier's run, or no state saved yet.
     """
     network = load_averaged(run_folder, ClassifierConfig, AttributeClassifier, "a classifier's run")
-    temperatures = Path(run_folder) / TEMPERATURES
-    if temperatures.exists():
-        network = _scaled(network, torch.tensor(read_json(temperatures), dtype=torch.float64))
-    return network
+    return _calibrated(network, run_folder)
+
+
+def read_calibration(run_folder: str | Path) -> dict[str, Any]:
+    """Return what a finished run's calibration was fitted on and is worth, or nothing.
+
+    See `calibration.calibration`, here without its scales and shifts.
+    """
+    path = Path(run_folder) / CALIBRATION
+    entries = read_json(path) if path.is_file() else {}
+    return {name: value for name, value in entries.items() if name not in ("scale", "shift")}
 
 
 @torch.no_grad()
-def _scaled(network: AttributeClassifier, temperatures: Tensor) -> AttributeClassifier:
-    """Divide the logits by temperatures [K]; the last layer is linear and takes them in."""
-    network.head.weight.div_(temperatures[:, None])
-    network.head.bias.div_(temperatures)
+def _calibrated(network: AttributeClassifier, run_folder: str | Path) -> AttributeClassifier:
+    """Scale and shift the logits; the last layer is linear and takes that in."""
+    path = Path(run_folder) / CALIBRATION
+    if path.is_file():
+        entries = read_json(path)
+        weight, bias = network.head.weight, network.head.bias
+        scale, shift = (bias.new_tensor(entries[name]) for name in ("scale", "shift"))
+        weight.mul_(scale[:, None])
+        bias.mul_(scale).add_(shift)
     return network

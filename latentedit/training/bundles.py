@@ -8,7 +8,7 @@ from typing import Any
 from latentedit.pretrained import save_part
 from latentedit.training.adversarial import load_generator_run
 from latentedit.training.age_task import load_age_run
-from latentedit.training.attribute_task import load_classifier_run
+from latentedit.training.attribute_task import load_classifier_run, read_calibration
 from latentedit.training.portrait_task import load_portrait_run
 from latentedit.training.runs import Run
 
@@ -47,7 +47,11 @@ def bundle_classifier(run_folder: str | Path, folder: str | Path) -> None:
     """
     run = Run(run_folder)
     network = load_classifier_run(run_folder)
-    card = {**_origin(run), "epochs": run.read_log()}
+    card = {
+        **_origin(run),
+        "epochs": run.read_log(),
+        "calibration": read_calibration(run_folder),
+    }
     save_part(folder, "classifier", network, network.config, card)
 
 

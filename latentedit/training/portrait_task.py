@@ -21,6 +21,7 @@ from latentedit.training.data import FaceData
 from latentedit.training.options import SupervisedOptions
 from latentedit.training.portraits import POSE_FULL, POSE_POOR_FROM, STRENGTHS, split_faces
 from latentedit.training.supervised import LabelledFaces, fit, load_averaged, normalise, predict
+from latentedit.training.workers import Workers
 
 CALIBRATION = "calibration.json"
 
@@ -111,7 +112,7 @@ def train_portrait(
     config = PortraitConfig(resolution=data.resolution)
     network = PortraitNetwork(config)
     normalise(network, train.images)
-    targets = targets_of(middle.labels)
+    targets, workers = targets_of(middle.labels), Workers(options.device)
     result = fit(
         network,
         PortraitTask(),
@@ -124,17 +125,18 @@ def train_portrait(
         run_folder,
         options,
         network_options=asdict(config),
+        workers=workers,
         command=command,
         resume=resume,
         on_step=on_step,
     )
     assert isinstance(result, PortraitNetwork)
-    device = next(result.parameters()).device
-    outputs = predict(result, middle.images, device, bf16=False).numpy()
-    scale, shift = fit_platt(outputs, middle.labels[:, : len(QUALITIES)])
-    write_json(Path(run_folder) / CALIBRATION, {"scale": scale, "shift": shift})
-    result.calibrate(*(torch.tensor(values, device=device) for values in (scale, shift)))
-    return result
+    if workers.leads:
+        outputs = predict(result, middle.images, workers.device, bf16=False).numpy()
+        scale, shift = fit_platt(outputs, middle.labels[:, : len(QUALITIES)])
+        write_json(Path(run_folder) / CALIBRATION, {"scale": scale, "shift": shift})
+    workers.wait()
+    return _calibrated(result, run_folder)
 
 
 def fit_platt(
@@ -170,8 +172,15 @@ def load_portrait_run(run_folder: str | Path) -> PortraitNetwork:
         LatentEditError: not a portrait run, or no state saved yet.
     """
     network = load_averaged(run_folder, PortraitConfig, PortraitNetwork, "a portrait run")
+    return _calibrated(network, run_folder)
+
+
+def _calibrated(network: PortraitNetwork, run_folder: str | Path) -> PortraitNetwork:
     calibration = Path(run_folder) / CALIBRATION
     if calibration.is_file():
         fitted: dict[str, Sequence[float]] = read_json(calibration)
-        network.calibrate(torch.tensor(fitted["scale"]), torch.tensor(fitted["shift"]))
+        device = next(network.parameters()).device
+        network.calibrate(
+            *(torch.tensor(fitted[name], device=device) for name in ("scale", "shift"))
+        )
     return network

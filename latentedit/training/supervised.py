@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
+from latentedit.backbone import Backbone
 from latentedit.devices import autocast, place
 from latentedit.errors import LatentEditError
 from latentedit.images import to_tensor
@@ -68,6 +69,7 @@ def fit(
     options: SupervisedOptions,
     *,
     network_options: Mapping[str, Any],
+    workers: Workers | None = None,
     command: str = "",
     resume: bool = False,
     on_step: Callable[[int, int, dict[str, float]], None] = lambda step, total, figures: None,
@@ -80,6 +82,7 @@ def fit(
         network: images [N, 3, H, W] in [-1, 1] -> outputs for `task`.
         run_folder: where options, log and state go.
         network_options: the network's configuration, saved with the options.
+        workers: the processes that train together; by default those that were launched.
         command: the command line, for the model's card.
         resume: go on from the last finished epoch.
         on_step: called after every step with (step, all steps, last figures).
@@ -88,7 +91,7 @@ def fit(
         LatentEditError: the run folder holds another run, there is none to resume, or the faces
             do not fill one batch.
     """
-    run, workers = Run(run_folder), Workers(options.device)
+    run, workers = Run(run_folder), workers or Workers(options.device)
     run.check(resume)
     workers.check_batch(options.batch_size)
     steps = len(train.images) // options.batch_size
@@ -163,6 +166,24 @@ def fit(
 def normalise(network: Normalised, images: NDArray[np.uint8]) -> None:
     """Set a network's normalisation from about a thousand of its training faces."""
     network.normalise_to(to_tensor(images[:: max(1, len(images) // 1000)]))
+
+
+def start_from(source: Backbone, target: Backbone) -> None:
+    """Copy a network of the same kind whole, or only the stages of another kind.
+
+    Raises:
+        LatentEditError: the two have different shapes.
+    """
+    weights = source.state_dict()
+    if type(source) is not type(target):
+        own = ("head.", "mean", "std")
+        weights = {name: value for name, value in weights.items() if not name.startswith(own)}
+    try:
+        target.load_state_dict(weights, strict=False)
+    except RuntimeError:
+        raise LatentEditError(
+            "the network to start from has another shape: leave out --init"
+        ) from None
 
 
 def load_averaged(

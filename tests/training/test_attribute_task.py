@@ -12,6 +12,7 @@ from conftest import TINY_CLASSIFIER
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from latentedit.age import AgeConfig, AgeEstimator
 from latentedit.attributes import ATTRIBUTES
 from latentedit.classifier import AttributeClassifier, ClassifierConfig
 from latentedit.errors import LatentEditError
@@ -21,25 +22,28 @@ from latentedit.training.attribute_task import (
     AttributeTask,
     Teaching,
     load_classifier_run,
+    read_calibration,
     taught,
     train_classifier,
 )
-from latentedit.training.calibration import fit_temperatures
+from latentedit.training.calibration import calibration
 from latentedit.training.data import open_face_data
 from latentedit.training.options import SupervisedOptions
 from latentedit.training.runs import Run
 from latentedit.training.state import load_network
 from latentedit.training.supervised import LabelledFaces, predict
+from latentedit.training.workers import Workers
 
 OPTIONS = SupervisedOptions(epochs=3, batch_size=20, device="cpu", bf16=False)
+
+
+TINY_SHAPE = {name: value for name, value in vars(TINY_CLASSIFIER).items() if name != "attributes"}
 
 
 @pytest.fixture(autouse=True)
 def _tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     """Train the tiny classifier instead of the shipped one."""
-    entries = {**vars(TINY_CLASSIFIER)}
-    del entries["attributes"]
-    monkeypatch.setattr(attribute_task, "ClassifierConfig", partial(ClassifierConfig, **entries))
+    monkeypatch.setattr(attribute_task, "ClassifierConfig", partial(ClassifierConfig, **TINY_SHAPE))
 
 
 def test_the_loss_by_hand() -> None:
@@ -179,15 +183,47 @@ def test_a_student_learns_from_its_teacher(face_file: Path, tmp_path: Path) -> N
 def test_a_finished_run_is_calibrated(face_file: Path, tmp_path: Path) -> None:
     data = open_face_data(face_file)
     network = train_classifier(data, tmp_path / "run", OPTIONS, validation=40)
-    temperatures = torch.tensor(read_json(tmp_path / "run" / "temperatures.json"))
-    assert temperatures.shape == (40,)
+    fitted = read_json(tmp_path / "run" / "calibration.json")
+    scale, shift = torch.tensor(fitted["scale"]), torch.tensor(fitted["shift"])
     raw = AttributeClassifier(network.config)
     load_network(Run(tmp_path / "run").state, "averaged.module", raw)
-    torch.testing.assert_close(network.head.weight, raw.head.weight / temperatures[:, None])
+    torch.testing.assert_close(network.head.weight, raw.head.weight * scale[:, None])
+    torch.testing.assert_close(network.head.bias, raw.head.bias * scale + shift)
     _, held_out = data.split(40)
-    after = fit_temperatures(
-        predict(network, held_out.images, torch.device("cpu"), bf16=False),
-        torch.tensor(held_out.labels),
-    )
-    inside = (temperatures > 0.11) & (temperatures < 9)
-    torch.testing.assert_close(after[inside], torch.ones(40).double()[inside], rtol=0.02, atol=0)
+    logits = predict(raw, held_out.images, torch.device("cpu"), bf16=False)
+    expected = calibration(logits, torch.tensor(held_out.labels))
+    assert fitted["scale"] == pytest.approx(expected["scale"])
+    assert fitted["ece"] == pytest.approx(expected["ece"])
+    kept = read_calibration(tmp_path / "run")
+    assert kept == {name: fitted[name] for name in fitted if name not in ("scale", "shift")}
+    assert read_calibration(tmp_path) == {}
+
+
+def test_only_the_leader_writes(
+    face_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Follower(Workers):
+        leads = False
+
+    monkeypatch.setattr(attribute_task, "Workers", Follower)
+    folder = tmp_path / "run"
+    train_classifier(open_face_data(face_file), folder, OPTIONS, validation=40)
+    assert not folder.exists()
+
+
+def test_a_classifier_starts_from_another_or_from_another_networks_stages(
+    face_file: Path, tmp_path: Path
+) -> None:
+    data = open_face_data(face_file)
+    still = dataclasses.replace(OPTIONS, epochs=1, learning_rate=0.0, weight_decay=0.0)
+    first = teacher(0.0)
+    age = AgeEstimator(AgeConfig(**{**TINY_SHAPE, "oldest": 9}))
+    for name, start in (("same", first), ("other", age)):
+        network = train_classifier(data, tmp_path / name, still, validation=40, start=start)
+        raw = AttributeClassifier(network.config)
+        load_network(Run(tmp_path / name).state, "network", raw)
+        assert torch.equal(raw.stages[0][0].conv0.weight, start.stages[0][0].conv0.weight)
+        assert raw.head.weight.any() == (start is not first)  # the first one's head is zero
+    wide = AttributeClassifier(dataclasses.replace(TINY_CLASSIFIER, stem=9))
+    with pytest.raises(LatentEditError, match="another shape: leave out --init"):
+        train_classifier(data, tmp_path / "wide", still, validation=40, start=wide)

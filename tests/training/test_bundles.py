@@ -125,3 +125,15 @@ def test_another_average_of_the_same_run(generator_run: Path, tmp_path: Path) ->
     assert short["ema_kimg"] == 0.001
     with pytest.raises(LatentEditError, match=r"over 3 kimg: choose from 5, 0\.001"):
         bundle_generator(generator_run, tmp_path / "none", ema_kimg=3)
+
+
+def test_a_classifiers_card_says_what_its_calibration_is_worth(
+    classifier_run: Path, tmp_path: Path
+) -> None:
+    bundle_classifier(classifier_run, tmp_path / "bundle")
+    _, card = load_classifier(tmp_path / "bundle")
+    fitted = json.loads((classifier_run / "calibration.json").read_text())
+    assert card["calibration"] == {
+        name: fitted[name]
+        for name in ("faces", "accuracy", "ece", "ece_if_calibrated", "ece_before")
+    }

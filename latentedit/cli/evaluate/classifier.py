@@ -60,12 +60,21 @@ def classifier(
     figures = evaluate_classifier(
         found.outputs, np.asarray(found.labels)[:, order], editor.attributes
     )
-    report = {**origin(model, data, last, found.skipped), **figures}
+    report = {**origin(model, data, last, found.skipped), **figures, **_calibration(model)}
     finish(report, output, model, "classifier" if card else None)
     if plot:
         drawing.plot_accuracies(plot, report)
     print_skipped(found.skipped)
     _print_classifier(report)
+
+
+def _calibration(model: str | None) -> dict[str, Any]:
+    """What the card says of the calibration: its figures are cross-fitted."""
+    from latentedit.files import read_json
+    from latentedit.pretrained import find_bundle
+
+    card = read_json(find_bundle(model, "classifier") / "classifier.json")
+    return {"calibration": card["calibration"]} if card.get("calibration") else {}
 
 
 def _print_classifier(report: Mapping[str, Any]) -> None:
@@ -77,8 +86,18 @@ def _print_classifier(report: Mapping[str, Any]) -> None:
 
     table = Table(title=f"{report['model']}: {report['n']} faces of {report['data']}")
     table.add_column("attribute", no_wrap=True)
-    keys = ("accuracy", "slides", "majority", "balanced_accuracy", "f1", "mse", "ece")
-    for title in ("acc.", "slides", "major.", "balanced", "F1", "MSE", "ECE"):
+    keys = (
+        "accuracy",
+        "slides",
+        "majority",
+        "balanced_accuracy",
+        "f1",
+        "mse",
+        "ece",
+        "ece_if_calibrated",
+    )
+    titles = ("acc.", "slides", "major.", "balanced", "F1", "MSE", "ECE", "chance")
+    for title in titles:
         table.add_column(title, justify="right", no_wrap=True)
     for name, row in report["attributes"].items():
         cells = [f"{row[key]:.3f}" if key in row else "" for key in keys]
@@ -90,5 +109,16 @@ def _print_classifier(report: Mapping[str, Any]) -> None:
     print(f"* the slides exceed the best published (MCNN-AUX 2017: {published})")
     print(
         f"mean accuracy {report['mean_accuracy']:.4f} (majority {report['mean_majority']:.4f}), "
-        f"mean calibration error {report['mean_ece']:.4f}, {report['skipped']} skipped"
+        f"{report['skipped']} skipped"
     )
+    print(
+        f"mean calibration error (ECE) {report['mean_ece']:.4f}; by chance alone, on as few faces, "
+        f"exactly right probabilities would show {report['mean_ece_if_calibrated']:.4f}"
+    )
+    if "calibration" in report:
+        fitted = report["calibration"]
+        print(
+            f"calibrated on {fitted['faces']} faces held out from training; on these, each half "
+            f"as the other asks for: accuracy {fitted['accuracy']:.4f}, "
+            f"ECE {fitted['ece']:.4f} (chance {fitted['ece_if_calibrated']:.4f})"
+        )

@@ -9,13 +9,14 @@ import typer
 
 from latentedit import defaults
 from latentedit.cli.invocation import command_line
-from latentedit.cli.train.networks import load_age_estimator, load_backbone
+from latentedit.cli.train.networks import load_age_estimator, load_backbone, load_classifier
 from latentedit.cli.train.options import (
     BatchOption,
     DataOption,
     DeviceOption,
     DryRunOption,
     EpochsOption,
+    InitOption,
     PatienceOption,
     RateOption,
     ResumeOption,
@@ -33,10 +34,7 @@ SUPERVISED = SupervisedOptions()
 def age(
     data: DataOption,
     output: RunOption,
-    init: Annotated[
-        Path | None,
-        typer.Option(help="Age estimator's or classifier's run, or a bundle, to start from."),
-    ] = None,
+    init: InitOption = None,
     teacher: Annotated[
         Path | None, typer.Option(help="Age estimator (bundle or run) that labels --unlabelled.")
     ] = None,
@@ -75,7 +73,7 @@ def age(
     if teacher and unlabelled:
         more, _ = open_face_data(unlabelled).split(defaults.VALIDATION)
         teaching = AgeTeaching(load_age_estimator(teacher), more)
-    start = load_backbone(init) if init else None
+    start = load_backbone(init, load_age_estimator, load_classifier) if init else None
     if dry_run:
         say_plan(options, len(faces), validation, output)
         return

@@ -9,13 +9,14 @@ import typer
 
 from latentedit import defaults
 from latentedit.cli.invocation import command_line
-from latentedit.cli.train.networks import load_classifier
+from latentedit.cli.train.networks import load_age_estimator, load_backbone, load_classifier
 from latentedit.cli.train.options import (
     BatchOption,
     DataOption,
     DeviceOption,
     DryRunOption,
     EpochsOption,
+    InitOption,
     PatienceOption,
     RateOption,
     ResumeOption,
@@ -33,6 +34,7 @@ SUPERVISED = SupervisedOptions()
 def classifier(
     data: DataOption,
     output: RunOption,
+    init: InitOption = None,
     teacher: Annotated[
         list[Path] | None,
         typer.Option(help="Learn from this classifier (bundle or run) too; give it several times."),
@@ -80,6 +82,7 @@ def classifier(
             output,
             options,
             validation=validation,
+            start=load_backbone(init, load_classifier, load_age_estimator) if init else None,
             teaching=teaching,
             command=command_line(),
             resume=resume,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,12 +14,15 @@ if TYPE_CHECKING:
     from latentedit.classifier import AttributeClassifier
 
 
-def load_backbone(folder: Path) -> Backbone:
-    """What to start an age estimator from: one, if it is there, else a classifier."""
+def load_backbone(folder: Path, *loaders: Callable[[Path], Backbone]) -> Backbone:
+    """What to start a network from: what the first of `loaders` finds, or the next."""
+    first, *others = loaders
     try:
-        return load_age_estimator(folder)
+        return first(folder)
     except LatentEditError:
-        return load_classifier(folder)
+        if not others:
+            raise
+        return load_backbone(folder, *others)
 
 
 def load_age_estimator(folder: Path) -> AgeEstimator:

@@ -26,4 +26,10 @@ PatienceOption = Annotated[
 ]
 RateOption = Annotated[float, typer.Option(min=0, help="Peak of the cosine schedule.")]
 SeedOption = Annotated[int, typer.Option(help="Seed of weights, order and augmentation.")]
+InitOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--init", help="Run or bundle with a classifier or an age estimator to start from."
+    ),
+]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
