@@ -2,9 +2,11 @@
 
     python scripts/bench_demo.py [--users 20] [--seconds 60] [--model NAME]
 
-Starts `latentedit demo` as a process of its own, talks to it with gradio_client over the loopback
-address, and prints milliseconds from request to reply: the whole way, and the part inside the
-server's answer. Users do not pause between moves. Exits with 1 where any request failed.
+Starts `latentedit demo` as a process of its own, and drives it over the loopback address in two
+ways. One is the page itself in Chromium, where Playwright and Debian's chromium are installed: from
+a slider's move to the new picture, decoded. The other is the request that the page makes for it,
+from sending to the whole reply, and the part of that inside the server's answer. Users do not pause
+between moves. Exits with 1 where any request failed.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import shutil
 import socket
 import subprocess
 import sys
@@ -20,11 +23,34 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 
+import httpx
 import numpy as np
-from gradio_client import Client
 
 ATTRIBUTES = ("Young", "Smiling", "No_Beard", "Eyeglasses", "Male", "Gray_Hair")
+
+WARM_UP = 10
+"""Moves before the clock counts."""
+
+START_WITHIN = 300
+"""Seconds."""
+
+SLIDE = """async ([name, share]) => {
+  const slider = document.getElementById("le-" + name);
+  const image = document.querySelector(".le-edited img");
+  const changed = new Promise((done) => new MutationObserver((_, observer) => {
+    observer.disconnect();
+    done();
+  }).observe(image, { attributes: true, attributeFilter: ["src"] }));
+  slider.value = +slider.min + share * (slider.max - slider.min);
+  const started = performance.now();
+  slider.dispatchEvent(new Event("input"));
+  await changed;
+  await image.decode();
+  return performance.now() - started;
+}"""
+"""On the page: move one slider to a share of its way; milliseconds until the picture is there."""
 
 
 @dataclass
@@ -39,9 +65,16 @@ class Timings:
         """One line of figures."""
         parts = [f"{title:24} {len(self.whole):6} moves  {len(self.errors)} errors"]
         for name, values in (("whole way", self.whole), ("inside", self.inside)):
-            median, p95 = np.percentile(values or [np.nan], (50, 95))
-            parts.append(f"{name}: median {median:.0f} ms, p95 {p95:.0f} ms")
+            if values:
+                median, p95 = np.percentile(values, (50, 95))
+                parts.append(f"{name}: median {median:.0f} ms, p95 {p95:.0f} ms")
         return "   ".join(parts)
+
+
+def listens(port: int) -> bool:
+    """Whether something on this machine answers at a port."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 @contextmanager
@@ -53,12 +86,10 @@ def server(model: str | None) -> Iterator[str]:
     command = [sys.executable, "-m", "latentedit", "demo", "--no-open-browser", "--port", str(port)]
     process = subprocess.Popen([*command, *(["--model", model] if model else [])])
     try:
-        for _ in range(600):
-            if process.poll() is not None:
+        latest = time.monotonic() + START_WITHIN
+        while not listens(port):
+            if process.poll() is not None or time.monotonic() > latest:
                 sys.exit("the demo did not start")
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
             time.sleep(0.1)
         yield f"http://127.0.0.1:{port}"
     finally:
@@ -66,17 +97,31 @@ def server(model: str | None) -> Iterator[str]:
         process.wait(10)
 
 
-def use(client: Client, seed: int, timings: Timings, until: float, moves: int) -> None:
+class Visitor:
+    """Makes the page's requests, without a page."""
+
+    def __init__(self, address: str, name: str) -> None:
+        self.client = httpx.Client(base_url=address, timeout=60)
+        self.session = f"bench-{name}"
+
+    def act(self, request: dict[str, object]) -> dict[str, object]:
+        """Send one request of `demo/assets/page.js`; return the reply."""
+        body = {"data": [None, request], "session_hash": self.session}  # None: the session's place
+        answer = self.client.post("/gradio_api/run/act", json=body)
+        return answer.raise_for_status().json()["data"][1]
+
+
+def use(visitor: Visitor, seed: int, timings: Timings, until: float, moves: int) -> None:
     """One user: a face, then slider moves that add up, until the time or the moves are over."""
     chance = random.Random(seed)
     steps: dict[str, float] = {}
-    client.predict({"do": "face", "seed": seed}, api_name="/act")
+    visitor.act({"do": "face", "seed": seed})
     while moves and time.monotonic() < until:
         moves -= 1
         steps[chance.choice(ATTRIBUTES)] = round(chance.uniform(-2, 2), 2)
         start = time.perf_counter()
         try:
-            reply = client.predict({"do": "move", "steps": steps}, api_name="/act")
+            reply = visitor.act({"do": "move", "steps": steps})
         except Exception as error:  # whatever it is, it counts
             timings.errors.append(f"{type(error).__name__}: {error}")
             continue
@@ -89,11 +134,11 @@ def use(client: Client, seed: int, timings: Timings, until: float, moves: int) -
 def many(address: str, users: int, seconds: float) -> Timings:
     """That many users at once."""
     timings = [Timings() for _ in range(users)]
-    clients = [Client(address, verbose=False) for _ in range(users)]
+    visitors = [Visitor(address, f"{number} of {users}") for number in range(users)]
     until = time.monotonic() + seconds
     threads = [
-        threading.Thread(target=use, args=(client, seed, timings[seed], until, -1))
-        for seed, client in enumerate(clients)
+        threading.Thread(target=use, args=(visitor, seed, timings[seed], until, -1))
+        for seed, visitor in enumerate(visitors)
     ]
     for thread in threads:
         thread.start()
@@ -107,6 +152,31 @@ def many(address: str, users: int, seconds: float) -> Timings:
     return together
 
 
+def in_chromium(address: str, moves: int) -> Timings | None:
+    """One user of the page itself, or None where there is no Chromium or no Playwright."""
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    if chromium is None or find_spec("playwright") is None:
+        return None
+    from playwright.sync_api import sync_playwright
+
+    timings, chance = Timings(), random.Random(0)
+    with sync_playwright() as playwright:
+        # no sandbox: as root, in a container, Chromium has none
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 1280, "height": 900})
+        page.on("pageerror", lambda error: timings.errors.append(str(error)))
+        page.goto(address)
+        page.locator("#le-Young").wait_for()
+        for number in range(WARM_UP + moves):
+            move = [chance.choice(ATTRIBUTES), chance.uniform(0.1, 0.9)]
+            milliseconds = page.evaluate(SLIDE, move)
+            if number >= WARM_UP:
+                timings.whole.append(milliseconds)
+            page.locator("[data-busy]").wait_for(state="detached")
+        browser.close()
+    return timings
+
+
 def main() -> None:
     """Parse, run, print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -117,19 +187,30 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args()
     with server(options.model) as address:
-        alone, client = Timings(), Client(address, verbose=False)
-        use(client, 0, Timings(), time.monotonic() + 60, 10)  # warm up
-        use(client, 0, alone, time.monotonic() + 300, options.moves)
-        together = many(address, options.users, options.seconds)
+        alone, visitor = Timings(), Visitor(address, "alone")
+        use(visitor, 0, Timings(), time.monotonic() + 60, WARM_UP)
+        use(visitor, 0, alone, time.monotonic() + 300, options.moves)
+        rows = {
+            "one user": alone,
+            "one user, in Chromium": in_chromium(address, options.moves),
+            f"{options.users} users, {options.seconds:g} s": many(
+                address, options.users, options.seconds
+            ),
+        }
+    measured = {title: timings for title, timings in rows.items() if timings is not None}
+    errors = [error for timings in measured.values() for error in timings.errors]
     if options.json:
-        rows = {"one user": vars(alone), f"{options.users} users": vars(together)}
-        print(json.dumps(rows))
+        print(json.dumps({title: vars(timings) for title, timings in measured.items()}))
     else:
-        print(alone.row("one user"))
-        print(together.row(f"{options.users} users, {options.seconds:g} s"))
-        for error in (*alone.errors, *together.errors)[:5]:
-            print(error, file=sys.stderr)
-    sys.exit(1 if alone.errors or together.errors else 0)
+        for title, timings in measured.items():
+            print(timings.row(title))
+        if len(measured) < len(rows):
+            print(
+                "not in a browser: that needs Debian's chromium and pip install 'latentedit[test]'"
+            )
+    for error in errors[:5]:
+        print(error, file=sys.stderr)
+    sys.exit(1 if errors else 0)
 
 
 if __name__ == "__main__":

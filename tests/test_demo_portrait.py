@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import shutil
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -79,7 +80,7 @@ def test_the_tab_in_a_browser(assessor: PortraitAssessor, tmp_path: Path) -> Non
     Image.fromarray(draw_portrait((300, 320), (150.0, 150.0), 60.0)).save(photo)
     (tmp_path / "no photo.txt").write_text("nothing to see")
     with gr.Blocks(analytics_enabled=False) as blocks:
-        build_portrait_check(assessor)
+        build_portrait_check(partial(check_photo, assessor), queue=False)
     blocks.launch(prevent_thread_lock=True, quiet=True, server_name="127.0.0.1")
     try:
         with sync_playwright() as playwright:

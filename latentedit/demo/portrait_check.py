@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Callable
 from html import escape
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
@@ -40,8 +41,13 @@ def check_photo(assessor: PortraitAssessor, request: Any) -> dict[str, str]:
     return {"html": fragment(name, found)}
 
 
-def build_portrait_check(assessor: PortraitAssessor) -> gr.HTML:
-    """Put the tab's content into the Gradio blocks that are being built, and return it."""
+def build_portrait_check(check: Callable[[Any], Any], **event: Any) -> gr.HTML:
+    """Put the tab's content into the Gradio blocks that are being built, and return it.
+
+    Args:
+        check: answers a photo, see `check_photo`.
+        event: options of Gradio's event.
+    """
     import gradio as gr
 
     page = gr.HTML(
@@ -49,14 +55,7 @@ def build_portrait_check(assessor: PortraitAssessor) -> gr.HTML:
         js_on_load=_asset("portrait.js"),
         apply_default_css=False,
     )
-    page.check(
-        lambda request: check_photo(assessor, request),
-        page,
-        page,
-        show_progress="hidden",
-        concurrency_id="model",
-        api_visibility="private",
-    )
+    page.check(check, page, page, api_visibility="private", **event)
     return page
 
 

@@ -5,18 +5,21 @@ from __future__ import annotations
 import logging
 import os
 import time
+from collections.abc import Awaitable, Callable
+from functools import partial, wraps
 from html import escape
 from importlib.resources import files
-from typing import Any
+from typing import Any, TypeVar
 
 import gradio as gr
+from anyio import CapacityLimiter, to_thread
 from starlette.middleware import Middleware
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from latentedit.demo.comparison import draw
 from latentedit.demo.controls import Control
-from latentedit.demo.portrait_check import MAX_PHOTO_BYTES, build_portrait_check
+from latentedit.demo.portrait_check import MAX_PHOTO_BYTES, build_portrait_check, check_photo
 from latentedit.demo.recipes import MAX_UPLOAD_BYTES
 from latentedit.demo.session import Session
 from latentedit.demo.studio import Reply, Studio
@@ -29,6 +32,11 @@ MAX_BODY = MAX_PHOTO_BYTES + 1_000_000
 
 CLOSED = ("/upload", "/file=", "/file/", "/proxy=", "/component_server", "/stream", "/deep_link")
 """Gradio's routes that read or write files, or fetch from elsewhere: the page uses none."""
+
+AT_ONCE: dict[str, Any] = {"queue": False, "show_progress": "hidden"}
+"""Of every event: the answer comes in the reply to the request, not by an event stream."""
+
+Answer = TypeVar("Answer")
 
 FONT = [gr.themes.Font("system-ui"), gr.themes.Font("sans-serif")]
 
@@ -56,7 +64,11 @@ button.addEventListener("click", () => {
 
 
 def build(studio: Studio) -> gr.Blocks:
-    """Return the page of one model; each visitor gets a session of their own."""
+    """Return the page of one model; each visitor gets a session of their own.
+
+    Requests are answered one at a time, in the order in which they came: each has all cores.
+    """
+    turns = CapacityLimiter(1)
 
     def act(session: Session, request: Any) -> tuple[Session, Reply]:
         started = time.perf_counter()
@@ -87,30 +99,37 @@ def build(studio: Studio) -> gr.Blocks:
                     apply_default_css=False,
                 )
             with gr.Tab("Compare") as compare_tab:
-                _build_comparison(studio, session, compare_tab)
+                _build_comparison(studio, session, compare_tab, turns)
             with gr.Tab("Portrait check"):
-                build_portrait_check(PortraitAssessor.load())
+                check = partial(check_photo, PortraitAssessor.load())
+                build_portrait_check(_in_turn(turns, check), **AT_ONCE)
         page.act(
-            act,
+            _in_turn(turns, act),
             [session, page],
             [session, page],
             api_name="act",
-            show_progress="hidden",
             trigger_mode="multiple",  # page.js drops what is stale
-            concurrency_id="model",
+            **AT_ONCE,
         )
-        blocks.load(
-            start,
-            None,
-            [session, page],
-            api_name="start",
-            show_progress="hidden",
-            concurrency_id="model",
-        )
+        blocks.load(_in_turn(turns, start), None, [session, page], api_name="start", **AT_ONCE)
     return blocks
 
 
-def _build_comparison(studio: Studio, session: gr.State, tab: gr.Tab) -> None:
+def _in_turn(
+    turns: CapacityLimiter, answer: Callable[..., Answer]
+) -> Callable[..., Awaitable[Answer]]:
+    """The same function, in a thread, once it has a turn."""
+
+    @wraps(answer)
+    async def wait(*args: Any) -> Answer:
+        return await to_thread.run_sync(answer, *args, limiter=turns)
+
+    return wait
+
+
+def _build_comparison(
+    studio: Studio, session: gr.State, tab: gr.Tab, turns: CapacityLimiter
+) -> None:
     """One attribute, the same step, with no locks and with automatic ones."""
     controls = studio.controls
     first = "Young" if "Young" in controls else next(iter(controls))
@@ -147,19 +166,18 @@ def _build_comparison(studio: Studio, session: gr.State, tab: gr.Tab) -> None:
         how_far = amount(first)
     result = gr.HTML(apply_default_css=False)
     options: dict[str, Any] = {
-        "fn": compare,
+        "fn": _in_turn(turns, compare),
         "inputs": [session, attribute, how_far],
         "outputs": result,
-        "show_progress": "hidden",
-        "concurrency_id": "model",
         "trigger_mode": "always_last",
         "api_visibility": "private",
+        **AT_ONCE,
     }
     tab.select(**options)
     how_far.change(**options)
-    attribute.change(
-        amount, attribute, how_far, show_progress="hidden", api_visibility="private"
-    ).then(**options)
+    attribute.change(amount, attribute, how_far, api_visibility="private", **AT_ONCE).then(
+        **options
+    )
 
 
 def _ends(control: Control) -> tuple[float, float]:
