@@ -139,44 +139,6 @@ def read_metadata(file: str | Path | BinaryIO, *, max_pixels: int = MAX_PIXELS) 
         raise LatentEditError(f"cannot read {name}") from None
 
 
-def save_animation(
-    path: str | Path, frames: UInt8Array, *, edge: int = 256, milliseconds: int = 120
-) -> None:
-    """Write uint8 [F, H, W, 3] as a GIF that runs there and back for ever.
-
-    Args:
-        edge: smaller pictures are enlarged to this.
-        milliseconds: that each frame stands; the first and the last stand six times as long.
-
-    Raises:
-        LatentEditError: another ending than .gif, or the path cannot be written.
-    """
-    path = Path(path)
-    if path.suffix.lower() != ".gif":
-        raise LatentEditError(f"cannot save {path}: end its name in .gif")
-    size = max(edge, frames.shape[1])
-    colours = Image.fromarray(np.concatenate(list(frames))).quantize(256)  # the same in all frames
-    pictures = [
-        Image.fromarray(frame)
-        .resize((size, size), Image.Resampling.BICUBIC)
-        .quantize(palette=colours, dither=Image.Dither.FLOYDSTEINBERG)
-        for frame in frames
-    ]
-    times = [milliseconds] * len(pictures)
-    times[0] = times[-1] = 6 * milliseconds
-    there_and_back = [*pictures, *pictures[-2:0:-1]]
-    with atomic_path(path) as temporary:
-        there_and_back[0].save(
-            temporary,
-            format="GIF",
-            optimize=False,
-            save_all=True,
-            append_images=there_and_back[1:],
-            duration=[*times, *times[-2:0:-1]],
-            loop=0,
-        )
-
-
 CELEBA_SIZE = (178, 218)
 """Width and height of CelebA's full-size aligned crops."""
 

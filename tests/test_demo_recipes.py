@@ -6,6 +6,7 @@ import io
 import json
 import struct
 import zlib
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +132,10 @@ def test_what_is_taken_home(
     with Image.open(io.BytesIO(take(editor, view, "animation").content)) as film:
         assert (film.format, film.n_frames, film.size) == ("GIF", 16, (256, 256))
         assert film.info["loop"] == 0
+    if find_spec("av") is not None:
+        video = take(editor, view, "video")
+        assert (video.name, video.type) == ("face-6-edited-film.mp4", "video/mp4")
+        assert video.content[4:8] == b"ftyp"
     (tmp_path / "z.safetensors").write_bytes(take(editor, view, "latent").content)
     z = load_latents(tmp_path / "z.safetensors", editor.latent_dim)
     np.testing.assert_array_equal(z, latent_of(editor, view))
@@ -144,7 +149,7 @@ def test_an_unedited_face_can_be_taken_home_too(
         assert file.name.startswith("face-6")
         assert view_of(editor, controls, file.content) == View(6)
     assert take(editor, View(6), "latent").content
-    for what in ("strip", "animation"):
+    for what in ("strip", "animation", "video"):
         with pytest.raises(LatentEditError, match="move a slider first"):
             take(editor, View(6), what)
     with pytest.raises(LatentEditError, match="no such thing"):

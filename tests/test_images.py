@@ -256,22 +256,6 @@ def test_metadata_of_an_open_file_within_a_limit() -> None:
             images.read_metadata(io.BytesIO(data), max_pixels=limit)
 
 
-def test_an_animation_goes_there_and_back(tmp_path: Path) -> None:
-    frames = np.stack([np.full((8, 8, 3), shade, np.uint8) for shade in (0, 80, 160, 240)])
-    images.save_animation(tmp_path / "a.gif", frames, edge=32, milliseconds=50)
-    shades, times = [], []
-    with Image.open(tmp_path / "a.gif") as film:
-        assert (film.size, film.info["loop"]) == ((32, 32), 0)
-        for index in range(film.n_frames):
-            film.seek(index)
-            times.append(film.info["duration"])
-            shades.append(int(np.array(film.convert("RGB")).mean()))
-    assert np.allclose(shades, [0, 80, 160, 240, 160, 80], atol=4)
-    assert times == [300, 50, 50, 300, 50, 50]
-    with pytest.raises(LatentEditError, match=r"\.gif"):
-        images.save_animation(tmp_path / "a.png", frames)
-
-
 def test_the_metadata_of_a_bomb_is_an_error_of_ours(tmp_path: Path) -> None:
     with pytest.raises(LatentEditError, match=r"cannot read .*bomb\.png"):
         images.read_metadata(bomb(tmp_path / "bomb.png", 40_000, 40_000))

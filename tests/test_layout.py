@@ -22,6 +22,7 @@ LEVELS: tuple[tuple[str, ...], ...] = (
         "devices",
         "attributes",
         "images",
+        "animations",
         "latents",
         "layers",
         "packed",

@@ -9,11 +9,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from latentedit import defaults
+from latentedit.animations import save_animation
 from latentedit.demo.recipes import latent_of, recipe_json, recipe_of
 from latentedit.demo.session import View
 from latentedit.editor import FaceEditor
 from latentedit.errors import LatentEditError
-from latentedit.images import UInt8Array, save_animation, save_image
+from latentedit.images import UInt8Array, save_image
 from latentedit.latents import save_latents
 from latentedit.strips import RECIPE_KEY, EditStrip, edit_strip, save_strip
 
@@ -24,6 +25,7 @@ TYPES = {
     "picture": ("", ".png", "image/png"),
     "strip": ("-strip", ".png", "image/png"),
     "animation": ("-film", ".gif", "image/gif"),
+    "video": ("-film", ".mp4", "video/mp4"),
     "latent": ("-latent", ".safetensors", "application/octet-stream"),
     "recipe": ("-recipe", ".json", "application/json"),
 }
@@ -97,6 +99,7 @@ _WRITERS: dict[str, Callable[[FaceEditor, View, Path], None]] = {
     "picture": _write_picture,
     "strip": _write_strip,
     "animation": _write_animation,
+    "video": _write_animation,
     "latent": _write_latent,
     "recipe": _write_recipe,
 }
