@@ -5,9 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import platform
+import re
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +26,14 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
     The temporary file is synced before the rename and removed if the block raises, so `path`
     is always either the old file or the whole new one. Its permissions follow the umask, also
-    where the writer (safetensors) is stricter.
+    where the writer (safetensors) is stricter. What a killed process left of `path` is removed.
 
     Raises:
         LatentEditError: the folder does not exist or cannot be written, or the disk is full.
     """
     path = Path(path)
     check_writable(path)
-    temporary = path.with_name(f".{path.name}.tmp-{os.getpid()}-{secrets.token_hex(4)}")
+    temporary = temporary_beside(path)
     try:
         temporary.touch(exist_ok=False)
         permissions = temporary.stat().st_mode
@@ -45,6 +49,53 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             temporary.unlink()
+
+
+def temporary_beside(path: str | Path) -> Path:
+    """Return a free hidden name beside `path`, for what becomes `path` when it is finished.
+
+    Files and folders under such names of `path` whose process is no longer alive are removed.
+    The names say which machine (or container) and process they belong to, so nobody else's are
+    touched.
+    """
+    path = Path(path)
+    stem = f".{path.name}.tmp-{_machine()}-"
+    with suppress(OSError):  # an unreadable folder: what lies there stays there
+        for entry in os.listdir(path.parent):
+            owner = re.match(r"(\d+)-[0-9a-f]{8}$", entry.removeprefix(stem))
+            if entry.startswith(stem) and owner and not _alive(int(owner[1])):
+                _remove(path.with_name(entry))
+    return path.with_name(f"{stem}{os.getpid()}-{secrets.token_hex(4)}")
+
+
+@cache
+def _machine() -> str:
+    """Six hex digits, the same for all processes whose numbers this process can look up."""
+    names = [platform.node()]
+    with suppress(OSError):  # of Linux: containers number their processes separately
+        names.append(os.readlink("/proc/self/ns/pid"))
+    return hashlib.sha256("\n".join(names).encode()).hexdigest()[:6]
+
+
+def _alive(process: int) -> bool:
+    """Whether a process of this machine runs; True where that cannot be found out."""
+    if os.name != "posix":
+        return True
+    try:
+        os.kill(process, 0)  # no signal, only the check
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):  # another user's, or no number of a process
+        return True
+    return True
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with suppress(OSError):
+            path.unlink()
 
 
 def check_writable(path: str | Path) -> None:

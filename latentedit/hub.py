@@ -5,13 +5,12 @@ from __future__ import annotations
 import importlib
 import json
 import shutil
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 from latentedit.errors import LatentEditError
-from latentedit.files import read_json
+from latentedit.files import read_json, temporary_beside
 
 BUNDLE_FILES = ("*.safetensors", "*.onnx", "*.json", "README.md")
 """What is fetched of a repository: data and text, nothing that could run."""
@@ -69,12 +68,12 @@ def pull(name: str, folder: str | Path, **options: Any) -> Path:
     source = download(name, **options)
     try:
         folder.absolute().parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=".bundle.tmp-", dir=folder.absolute().parent))
+        temporary = temporary_beside(folder.absolute())
         try:
+            temporary.mkdir()
             for path in source.iterdir():
                 if path.is_file():
                     shutil.copyfile(path, temporary / path.name)
-            temporary.chmod(0o755)
             temporary.rename(folder)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)

@@ -265,6 +265,4 @@ def _open_or_start(folder: Path, card: dict[str, Any]) -> Pool:
             )
     else:
         write_json(path, card)
-    for leftover in folder.glob(".shard-*.tmp-*"):  # of a build that was killed
-        leftover.unlink(missing_ok=True)
     return Pool(folder)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -17,6 +20,7 @@ from latentedit.attributes import ATTRIBUTES
 from latentedit.boundaries import Boundaries
 from latentedit.classifier import AttributeClassifier, ClassifierConfig
 from latentedit.cli import main
+from latentedit.files import temporary_beside
 from latentedit.generator import Generator, GeneratorConfig
 from latentedit.hashing import weights_hash
 from latentedit.pretrained import save_part
@@ -53,6 +57,20 @@ def run(arguments: list[str], code: int = 0) -> None:
     with pytest.raises(SystemExit) as ended:
         main(arguments)
     assert ended.value.code == code
+
+
+@pytest.fixture
+def abandon(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], Path]:
+    """Renames a file or folder to what a process that was killed while writing it leaves."""
+
+    def rename(path: Path) -> Path:
+        process = subprocess.Popen([sys.executable, "-S", "-c", ""])
+        process.wait()
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "getpid", lambda: process.pid)
+            return path.rename(temporary_beside(path))
+
+    return rename
 
 
 @pytest.fixture

@@ -259,12 +259,12 @@ def test_label_prints_a_table(run: Run, tiny_bundle: Path, tmp_path: Path) -> No
 # ---- pool and boundaries
 
 
-def test_pool_and_boundaries(run: Run, tiny_bundle: Path) -> None:
+def test_pool_and_boundaries(run: Run, tiny_bundle: Path, abandon: Callable[[Path], Path]) -> None:
     build = ("pool", "build", "--model", tiny_bundle, "--n", 520, "-o", "pool")
     result = run(*build)
     assert (result.code, result.out) == (0, "520 latents in pool\n")
     assert result.err == ""  # no bar where nobody looks
-    Path("pool/shard-00000.safetensors").rename("pool/.shard-00000.safetensors.tmp-1-abcd")
+    abandon(Path("pool/shard-00000.safetensors"))
     assert run(*build).code == 0
     assert sorted(os.listdir("pool")) == ["pool.json", "shard-00000.safetensors"]
 

@@ -3,8 +3,10 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +22,7 @@ from latentedit.files import (
     make_folder,
     read_json,
     sha256,
+    temporary_beside,
     write_json,
 )
 
@@ -60,6 +63,46 @@ def test_two_writers_do_not_share_a_temporary_file(tmp_path: Path) -> None:
         second.write_text("2")
         assert first.read_text() == "1"
     assert (tmp_path / "a").read_text() == "1"
+
+
+@posix
+def test_what_a_killed_writer_left_goes_with_the_next_write(tmp_path: Path) -> None:
+    script = (
+        "import sys; from latentedit.files import atomic_path\n"
+        "with atomic_path(sys.argv[1]) as temporary:\n"
+        "    temporary.write_text('half'); print(temporary, flush=True); sys.stdin.read()"
+    )
+    command = [sys.executable, "-c", script, tmp_path / "a"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as writer:
+        assert writer.stdout is not None
+        half = Path(writer.stdout.readline().decode().strip())
+        write_json(tmp_path / "a", 1)
+        assert half.read_text() == "half"  # its writer lives
+        writer.kill()
+    assert half.exists()
+    write_json(tmp_path / "b", 2)
+    assert half.exists()  # it is none of b's
+    write_json(tmp_path / "a", 3)
+    assert sorted(os.listdir(tmp_path)) == ["a", "b"]
+
+
+@posix
+def test_what_was_left_by_others_stays(tmp_path: Path, abandon: Callable[[Path], Path]) -> None:
+    ours, elsewhere, folder = (tmp_path / name for name in ("ours", "elsewhere", "folder"))
+    for path in (ours, elsewhere):
+        path.write_text("half")
+    folder.mkdir()
+    (folder / "part").write_text("half")
+    names = abandon(elsewhere).name.split("-")
+    names[-3] = "0" * 6  # another machine's
+    stays = tmp_path / "-".join(names)
+    next(tmp_path.glob(".elsewhere*")).rename(stays)
+    strange = tmp_path / f"{abandon(ours).name}.bak"
+    strange.write_text("the user's")
+    abandon(folder)
+    for path in (ours, elsewhere, folder):
+        assert temporary_beside(path) != temporary_beside(path)
+    assert sorted(tmp_path.iterdir()) == sorted([stays, strange])
 
 
 @posix

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -112,12 +113,12 @@ def test_a_stopped_build_goes_on_and_ends_the_same(
 
 
 def test_what_a_kill_leaves_is_swept_and_finished_shards_stay(
-    editor: FaceEditor, folder: Path
+    editor: FaceEditor, folder: Path, abandon: Callable[[Path], Path]
 ) -> None:
     build(editor, folder)
     whole = contents(folder)
     lost = folder / "shard-00001.safetensors"
-    lost.replace(folder / f".{lost.name}.tmp-123-abcdef01")
+    abandon(lost)
     kept = (folder / "shard-00000.safetensors").stat().st_mtime_ns
     build(editor, folder)
     assert contents(folder) == whole

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +19,7 @@ from latentedit.checkpoints.tensors import (
     load_torch,
 )
 from latentedit.errors import LatentEditError
-from latentedit.files import make_folder, sha256
+from latentedit.files import make_folder, sha256, temporary_beside
 from latentedit.generator import Generator
 from latentedit.pretrained import save_onnx, save_part
 from latentedit.stylegan2 import StyleGAN2Generator
@@ -83,12 +82,10 @@ class ConvertedGenerator:
         if any(folder.glob("generator.*")):
             raise LatentEditError(f"{folder} holds a generator already: choose another folder")
         existed = folder.is_dir()
-        parent = folder if existed else make_folder(folder.absolute().parent)
+        make_folder(folder.absolute().parent)
+        temporary = temporary_beside(folder / "generator" if existed else folder.absolute())
         try:
-            temporary = Path(tempfile.mkdtemp(prefix=".bundle.tmp-", dir=parent))
-        except OSError as error:
-            raise LatentEditError(f"cannot write {folder}: {error.strerror}") from None
-        try:
+            temporary.mkdir()
             if isinstance(self.network, OnnxGenerator):
                 save_onnx(temporary, self.network, self.card)
             else:
@@ -97,7 +94,6 @@ class ConvertedGenerator:
                 for path in sorted(temporary.iterdir(), reverse=True):  # the card last
                     os.replace(path, folder / path.name)
             else:
-                temporary.chmod(0o755)
                 os.replace(temporary, folder)
         except OSError as error:
             raise LatentEditError(f"cannot write {folder}: {error.strerror}") from None

@@ -331,5 +331,3 @@ class Traces:
                 f"{self.folder} holds measurements of another model (other {other}): choose "
                 "another folder"
             )
-        for leftover in self.folder.glob(".*.safetensors.tmp-*"):  # of a run that was killed
-            leftover.unlink(missing_ok=True)
