@@ -78,30 +78,31 @@ def _calibration(model: str | None) -> dict[str, Any]:
 
 
 def _print_classifier(report: Mapping[str, Any]) -> None:
+    from rich import box
     from rich.console import Console
     from rich.table import Table
 
     from latentedit.attributes import display_name
     from latentedit.evaluation.classifier import BEYOND_PUBLISHED
 
-    table = Table(title=f"{report['model']}: {report['n']} faces of {report['data']}")
+    columns = {
+        "acc.": "accuracy",
+        "slides": "slides",
+        "major.": "majority",
+        "bal.": "balanced_accuracy",
+        "F1": "f1",
+        "MSE": "mse",
+        "ECE": "ece",
+        "chance": "ece_if_calibrated",
+    }
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("attribute", no_wrap=True)
-    keys = (
-        "accuracy",
-        "slides",
-        "majority",
-        "balanced_accuracy",
-        "f1",
-        "mse",
-        "ece",
-        "ece_if_calibrated",
-    )
-    titles = ("acc.", "slides", "major.", "balanced", "F1", "MSE", "ECE", "chance")
-    for title in titles:
+    for title in columns:
         table.add_column(title, justify="right", no_wrap=True)
     for name, row in report["attributes"].items():
-        cells = [f"{row[key]:.3f}" if key in row else "" for key in keys]
+        cells = [f"{row[key]:.3f}" if key in row else "" for key in columns.values()]
         table.add_row(display_name(name) + (" *" if name in BEYOND_PUBLISHED else ""), *cells)
+    print(f"{report['model']}: {report['n']} faces of {report['data']}")
     Console().print(table)
     published = ", ".join(
         f"{display_name(name)} {value:.3f}" for name, value in BEYOND_PUBLISHED.items()
