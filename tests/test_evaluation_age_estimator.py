@@ -9,10 +9,11 @@ import pytest
 import torch
 from conftest import run
 from PIL import Image
+from scipy.stats import pearsonr
 
 from latentedit.age import AgeConfig, AgeEstimator
 from latentedit.errors import LatentEditError
-from latentedit.evaluation.age_estimator import evaluate_age_estimator, separation
+from latentedit.evaluation.age_estimator import agreement, evaluate_age_estimator, separation
 from latentedit.pretrained import save_part
 
 
@@ -77,12 +78,22 @@ def test_command(
     assert set(report["by_decade"]) == {f"{low}-{low + 9}" for low in range(0, 70, 10)}
     assert 0 <= report["young_auc"] <= 1
     assert report["young_n"] == 9
-    assert report["generated"]["n"] == 9
+    assert report["generated"]["n"] == report["real"]["n"] == 9
     assert -1 <= report["generated"]["pearson_r"] <= 1
     assert report["shared_frame"]["mae"] > 0
     assert plot.stat().st_size > 1000
     assert "mean absolute error" in capsys.readouterr().out
     assert json.loads((aged_bundle / "age.json").read_text())["figures"]["mae"] == report["mae"]
+
+
+def test_agreement_is_pearsons() -> None:
+    random = np.random.RandomState(0)
+    ours = random.uniform(0, 100, 50).astype(np.float32)
+    others = (ours + random.normal(0, 20, 50)).astype(np.float32)
+    found = agreement(ours, others)
+    assert found["n"] == 50
+    assert found["pearson_r"] == pytest.approx(pearsonr(ours, others)[0], abs=1e-5)
+    assert agreement(ours, np.full(50, 30.0, np.float32))["pearson_r"] is None
 
 
 def test_label_says_the_age(

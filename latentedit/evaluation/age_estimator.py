@@ -67,3 +67,18 @@ def separation(estimates: NDArray[np.float32], young: NDArray[np.int8]) -> float
     if len(np.unique(young[known])) < 2:
         raise LatentEditError("the faces are all Young, or all not: nothing to tell apart")
     return float(roc_auc_score(young[known], -estimates[known]))
+
+
+def agreement(ours: NDArray[np.float32], others: NDArray[np.float32]) -> dict[str, Any]:
+    """How far two estimators agree on the same faces.
+
+    Args:
+        ours: years [N].
+        others: years [N].
+
+    Returns:
+        ``n`` and ``pearson_r``, which is None where one estimator gives a single age.
+    """
+    varied = ours.std() > 0 and others.std() > 0
+    r = float(np.corrcoef(ours, others)[0, 1]) if varied else None
+    return {"n": len(ours), "pearson_r": r}

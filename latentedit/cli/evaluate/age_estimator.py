@@ -23,9 +23,13 @@ from latentedit.cli.faces import ModelOption
 from latentedit.errors import LatentEditError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+
+    import numpy as np
+    from numpy.typing import NDArray
 
     from latentedit.editor import FaceEditor
+    from latentedit.images import UInt8Array
 
 
 def age_estimator(
@@ -39,7 +43,10 @@ def age_estimator(
         ),
     ] = None,
     generated: Annotated[
-        int, typer.Option(min=0, help="Compare with an independent estimator on so many samples.")
+        int,
+        typer.Option(
+            min=0, help="Compare with an independent estimator on so many samples, and on --celeba."
+        ),
     ] = 0,
     plot: Annotated[
         Path | None, typer.Option(help="Draw estimates against ages (.png, .svg, .pdf).")
@@ -52,7 +59,8 @@ def age_estimator(
 
     from latentedit.editor import FaceEditor
     from latentedit.evaluation import report as drawing
-    from latentedit.evaluation.age_estimator import evaluate_age_estimator, separation
+    from latentedit.evaluation.age_estimator import agreement, evaluate_age_estimator
+    from latentedit.evaluation.independent_age import independent_ages
     from latentedit.evaluation.labels import predict_folder
     from latentedit.training.utkface import RESOLUTION, to_shared_frame
 
@@ -79,16 +87,11 @@ def age_estimator(
         "shared_frame": {key: wide[key] for key in ("mae", "cs5", "bias")},
     }
     if celeba:
-        others, labels = labelled(celeba)
-        held_out = min(defaults.VALIDATION, len(others.names))
-        seen = predict_folder(
-            editor.age, others, resolution=RESOLUTION, last=held_out, track=looking
-        )
-        young = seen.labels[:, labels.index("Young")]
-        report["young_auc"] = separation(seen.outputs, young)
-        report["young_n"] = len(young)
+        report |= _on_celeba(editor, celeba, independent=generated > 0)
     if generated:
-        report["generated"] = {"n": generated, "pearson_r": _agreement(editor, generated)}
+        first = defaults.EVALUATION_FIRST_SEED
+        samples = editor.render(editor.sample(range(first, first + generated)))
+        report["generated"] = agreement(editor.age(samples), independent_ages(samples, looking))
     finish(report, output, model, "age" if card else None)
     if plot:
         drawing.plot_ages(plot, found.outputs[:, 0], ages, figures)
@@ -96,15 +99,29 @@ def age_estimator(
     _print_ages(report)
 
 
-def _agreement(editor: FaceEditor, n: int) -> float:
-    """Pearson's r between the bundle's ages of n samples and an independent estimator's."""
+def _on_celeba(editor: FaceEditor, celeba: Path, *, independent: bool) -> dict[str, Any]:
+    """Young from the others in CelebA's last faces; and agreement there, as on generated ones."""
     import numpy as np
 
+    from latentedit.evaluation.age_estimator import agreement, separation
     from latentedit.evaluation.independent_age import independent_ages
+    from latentedit.evaluation.labels import predict_folder
+    from latentedit.training.utkface import RESOLUTION
 
-    first = defaults.EVALUATION_FIRST_SEED
-    images = editor.render(editor.sample(range(first, first + n)))
-    return float(np.corrcoef(editor.age(images), independent_ages(images, looking))[0, 1])
+    faces, names = labelled(celeba)
+    estimators: list[Callable[[UInt8Array], NDArray[np.float32]]] = [editor.age]
+    if independent:
+        estimators.append(independent_ages)
+    seen = predict_folder(
+        lambda images: np.stack([estimate(images) for estimate in estimators], axis=1),
+        faces,
+        resolution=RESOLUTION,
+        last=min(defaults.VALIDATION, len(faces.names)),
+        track=looking,
+    )
+    young = seen.labels[:, names.index("Young")]
+    report = {"young_auc": separation(seen.outputs[:, 0], young), "young_n": len(young)}
+    return {**report, "real": agreement(*seen.outputs.T)} if independent else report
 
 
 def _print_ages(report: Mapping[str, Any]) -> None:
@@ -124,10 +141,11 @@ def _print_ages(report: Mapping[str, Any]) -> None:
         f"mean absolute error {report['mae']:.2f} years, {report['cs5']:.3f} within 5; "
         f"in the shared frame {wide['mae']:.2f}; {report['skipped']} skipped"
     )
-    if "generated" in report:
-        row = report["generated"]
-        r = f"{row['pearson_r']:.3f}"
-        print(f"against an independent estimator on {row['n']} samples: Pearson's r {r}")
+    for kind, faces in (("generated", "samples"), ("real", "faces of CelebA")):
+        if kind in report:
+            row = report[kind]
+            r = "unknown" if row["pearson_r"] is None else f"{row['pearson_r']:.3f}"
+            print(f"against an independent estimator on {row['n']} {faces}: Pearson's r {r}")
     if "young_auc" in report:
         auc = f"{report['young_auc']:.4f}"
         print(f"Young from not Young, {report['young_n']} CelebA faces: AUC {auc}")
