@@ -32,6 +32,7 @@ from latentedit.training.options import OBJECTIVES, GeneratorOptions
 from latentedit.training.projected import ProjectedDiscriminator
 from latentedit.training.runs import Run
 from latentedit.training.schedule import Phase
+from latentedit.training.sliced import SlicedFeatures
 from latentedit.training.state import (
     copy_matching,
     load_network,
@@ -81,6 +82,8 @@ def build_objective(options: GeneratorOptions, classifier: AttributeClassifier |
         projected,
         NonSaturatingR1(pixel, options.r1_gamma),
         weight=options.projected_weight,
+        sliced=SlicedFeatures(classifier.config.widths),
+        sliced_weight=options.sliced_weight,
         augment=options.augments,
     )
 
@@ -146,7 +149,7 @@ def train_generator(
         for kimg in options.ema_kimg
     }
     generator_optimizer = torch.optim.Adam(
-        generator.parameters(), options.learning_rate, betas=(0.0, 0.99)
+        generator.parameters(), options.learning_rate, betas=(0.0, 0.99), fused=True
     )
     trained = {
         name: [weight for weight in network.parameters() if weight.requires_grad]
@@ -161,8 +164,10 @@ def train_generator(
                 else options.discriminator_learning_rate,
             }
             for name, weights in trained.items()
+            if weights
         ],
         betas=(0.0, 0.99),
+        fused=True,
     )
     for optimizer in (generator_optimizer, discriminator_optimizer):
         for group in optimizer.param_groups:

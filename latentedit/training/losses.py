@@ -18,18 +18,30 @@ from latentedit.classifier import AttributeClassifier
 from latentedit.training.augment import cutout, translate
 from latentedit.training.discriminator import Discriminator
 from latentedit.training.projected import ProjectedDiscriminator
+from latentedit.training.sliced import SlicedFeatures
 
 
 @dataclass(frozen=True)
 class Look:
-    """Pictures [N, 3, r, r] and, where an objective uses them, their frozen features."""
+    """Pictures [N, 3, r, r] and, where an objective uses them, their frozen features.
+
+    Attributes:
+        images: the pictures.
+        features: mixed features, for the projected discriminator.
+        described: rows of features, for the sliced distance.
+    """
 
     images: Tensor
     features: tuple[Tensor, ...] = ()
+    described: tuple[Tensor, ...] = ()
 
     def detach(self) -> Look:
         """The same without the graph."""
-        return Look(self.images.detach(), tuple(map.detach() for map in self.features))
+        return Look(
+            self.images.detach(),
+            tuple(map.detach() for map in self.features),
+            tuple(means.detach() for means in self.described),
+        )
 
 
 class Objective(Protocol):
@@ -146,6 +158,8 @@ class Projected:
         projected: discriminator on its features.
         pixel: the objective of the pixel discriminator.
         weight: of the projected losses.
+        sliced: adds the sliced Wasserstein distance between features to the generator's loss.
+        sliced_weight: of that distance.
         augment: let the features see moved pictures.
     """
 
@@ -156,29 +170,37 @@ class Projected:
         pixel: NonSaturatingR1,
         weight: float = 1.0,
         *,
+        sliced: SlicedFeatures | None = None,
+        sliced_weight: float = 1.0,
         augment: bool = True,
     ) -> None:
         self.networks = nn.ModuleDict({"pixel": pixel.discriminator, "projected": projected})
+        if sliced is not None:
+            self.networks["sliced"] = sliced
         self.classifier = classifier.eval().requires_grad_(False)
         self.projected = projected
         self.pixel = pixel
         self.weight = weight
+        self.sliced = sliced
+        self.sliced_weight = sliced_weight
         self.augment = augment
 
     def look(self, images: Tensor) -> Look:
         size = min(max(32, images.shape[-1]), self.classifier.config.resolution)
         seen = translate(images) if self.augment else images
         stages = self.classifier.features(seen, size)
-        return Look(images, self.projected.mix(stages))
+        described = self.sliced.describe(stages) if self.sliced else ()
+        return Look(images, self.projected.mix(stages), described)
 
     def discriminator_loss(
         self, real: Look, fake: Look, alpha: float, step: int
     ) -> tuple[Tensor, dict[str, float]]:
         loss, figures = self.pixel.discriminator_loss(real, fake, alpha, step)
-        both = tuple(torch.cat(pair) for pair in zip(real.features, fake.features, strict=True))
-        half = len(real.images)
-        for scores in self.projected(both):
-            on_real, on_fake = scores.float()[:half], scores.float()[half:]
+        if self.sliced:
+            self.sliced.remember(real.described)
+        scores = zip(self.projected(real.features), self.projected(fake.features), strict=True)
+        for of_real, of_fake in scores:
+            on_real, on_fake = of_real.float(), of_fake.float()
             hinge = F.relu(1 - on_real).mean() + F.relu(1 + on_fake).mean()
             loss = loss + self.weight * hinge
             figures["projected_real"] = figures.get("projected_real", 0.0) + float(
@@ -193,6 +215,8 @@ class Projected:
         loss = self.pixel.generator_loss(fake, alpha)
         for scores in self.projected(fake.features):
             loss = loss - self.weight * scores.float().mean()
+        if self.sliced:
+            loss = loss + self.sliced_weight * self.sliced.distance(fake.described)
         return loss
 
 

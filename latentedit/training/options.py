@@ -34,6 +34,7 @@ class GeneratorOptions:
         discriminator_learning_rate: Adam's, for the pixel discriminator.
         projected_learning_rate: Adam's, for the heads of the projected discriminator.
         projected_weight: of the projected discriminator's losses beside the pixel one's.
+        sliced_weight: of the sliced Wasserstein distance between features, for the generator.
         r1_gamma: weight of the R1 penalty.
         augment: differentiable augmentation before the discriminators: translation before frozen
             features, translation and cutout before pixel discriminators. By default only the
@@ -64,6 +65,7 @@ class GeneratorOptions:
     discriminator_learning_rate: float = 2e-3
     projected_learning_rate: float = 1e-3
     projected_weight: float = 0.15
+    sliced_weight: float = 1.0
     r1_gamma: float = 0.03
     augment: bool | None = None
     ema_kimg: tuple[float, ...] = (5, 2, 20)

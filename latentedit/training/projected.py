@@ -8,6 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
+from latentedit.layers import minibatch_stddev
+
 
 class ProjectedDiscriminator(nn.Module):
     """Small heads on randomly mixed, frozen features; one score map a stage.
@@ -30,7 +32,7 @@ class ProjectedDiscriminator(nn.Module):
             nn.init.zeros_(mixing.bias)  # type: ignore[arg-type]
             mixing.requires_grad_(False)
         self.heads = nn.ModuleList(
-            _head(channels, halvings=max(0, len(widths) - 2 - index))
+            _Head(channels, halvings=max(0, len(widths) - 2 - index))
             for index in range(len(widths))
         )
 
@@ -52,10 +54,20 @@ class ProjectedDiscriminator(nn.Module):
         return [head(map) for head, map in zip(self.heads, features, strict=True)]
 
 
-def _head(channels: int, halvings: int) -> nn.Sequential:
-    layers: list[nn.Module] = []
-    for _ in range(halvings):
-        layers += [spectral_norm(nn.Conv2d(channels, channels, 4, 2, 1)), nn.LeakyReLU(0.2)]
-    layers += [spectral_norm(nn.Conv2d(channels, channels, 3, 1, 1)), nn.LeakyReLU(0.2)]
-    layers += [spectral_norm(nn.Conv2d(channels, 1, 1))]
-    return nn.Sequential(*layers)
+class _Head(nn.Module):
+    """Mixed features [N, C, h, w] -> a score map; knows how much the batch's features vary."""
+
+    def __init__(self, channels: int, halvings: int) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for _ in range(halvings):
+            layers += [spectral_norm(nn.Conv2d(channels, channels, 4, 2, 1)), nn.LeakyReLU(0.2)]
+        self.reduce = nn.Sequential(*layers)
+        self.last = nn.Sequential(
+            spectral_norm(nn.Conv2d(channels + 1, channels, 3, 1, 1)),
+            nn.LeakyReLU(0.2),
+            spectral_norm(nn.Conv2d(channels, 1, 1)),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(minibatch_stddev(self.reduce(x)))

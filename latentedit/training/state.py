@@ -86,9 +86,13 @@ def load_state(
     for name, network in networks.items():
         _load(network, with_prefix(tensors, name), path)
     for name, optimizer in optimizers.items():
+        weights = [weight for group in optimizer.param_groups for weight in group["params"]]
         slots: dict[int, dict[str, Tensor]] = {}
         for key, value in with_prefix(tensors, name).items():
             index, slot = key.split(".", 1)
+            like = weights[int(index)]
+            if value.shape == like.shape:  # fused steps walk through memory: the layouts must agree
+                value = torch.empty_like(like, dtype=value.dtype, device="cpu").copy_(value)
             slots.setdefault(int(index), {})[slot] = value
         state = optimizer.state_dict()
         optimizer.load_state_dict({"state": slots, "param_groups": state["param_groups"]})

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -15,6 +17,7 @@ from latentedit.training.losses import (
     WassersteinGP,
 )
 from latentedit.training.projected import ProjectedDiscriminator
+from latentedit.training.sliced import SlicedFeatures
 
 
 class Linear(nn.Module):
@@ -311,3 +314,30 @@ def test_features_see_moved_pictures_and_pixels_the_pictures_themselves(
     look = objective.look(images)
     assert look.images is images
     assert len({round(float(row.sum()), 3) for row in look.features[0]}) > 3
+
+
+def test_the_sliced_distance_is_added_to_the_generators_loss(
+    tiny_classifier: AttributeClassifier,
+) -> None:
+    torch.manual_seed(0)
+    widths = tiny_classifier.config.widths
+    sliced = SlicedFeatures(widths, reals=8, fakes=8, directions=4)
+    parts = (
+        tiny_classifier,
+        ProjectedDiscriminator(widths, channels=8),
+        NonSaturatingR1(Discriminator(CONFIG)),
+    )
+    plain, added = Projected(*parts), Projected(*parts, sliced=sliced, sliced_weight=1e4)
+    assert "sliced" in added.networks
+    assert "sliced" not in plain.networks
+    for _ in range(3):
+        looks = added.look(reals()), added.look(torch.zeros(4, 3, 8, 8))
+        added.discriminator_loss(looks[0], looks[1].detach(), 1.0, 1)
+        before = copy.deepcopy(sliced)
+        seed = torch.get_rng_state()
+        loss = added.generator_loss(looks[1], 1.0)
+    torch.set_rng_state(seed)
+    distance = before.distance(looks[1].described)
+    assert distance > 0
+    difference = float(loss - plain.generator_loss(looks[1], 1.0))
+    assert difference == pytest.approx(1e4 * float(distance), rel=1e-3)

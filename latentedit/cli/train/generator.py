@@ -68,6 +68,10 @@ def generator(
     projected_weight: Annotated[
         float, typer.Option(min=0, help="Weight of the projected losses beside the pixel ones.")
     ] = GENERATOR.projected_weight,
+    sliced_weight: Annotated[
+        float,
+        typer.Option(min=0, help="Weight of the sliced Wasserstein distance between features."),
+    ] = GENERATOR.sliced_weight,
     r1_gamma: Annotated[
         float, typer.Option(min=0, help="Weight of the R1 penalty.")
     ] = GENERATOR.r1_gamma,
@@ -113,6 +117,7 @@ def generator(
         learning_rate=learning_rate,
         discriminator_learning_rate=discriminator_learning_rate,
         projected_weight=projected_weight,
+        sliced_weight=sliced_weight,
         r1_gamma=r1_gamma,
         augment=augment,
         ema_kimg=_numbers(ema_kimg, "--ema-kimg"),
