@@ -90,7 +90,8 @@ def minibatch_stddev(x: Tensor, group: int = 4) -> Tensor:
     count, channels, height, width = x.shape
     group = group if count % group == 0 else count
     grouped = x.float().reshape(group, -1, channels, height, width)
-    spread = (grouped.var(0, correction=0) + 1e-8).sqrt().mean((1, 2, 3))  # [N / group]
+    centred = grouped - grouped.mean(0)  # faster than var, which strides through memory
+    spread = (centred.square().mean(0) + 1e-8).sqrt().mean((1, 2, 3))  # [N / group]
     maps = spread.repeat(group).view(count, 1, 1, 1).expand(count, 1, height, width)
     return torch.cat((x, maps.to(x.dtype)), 1)
 

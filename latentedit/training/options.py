@@ -52,12 +52,12 @@ class GeneratorOptions:
     objective: str = "projected"
     resolution: int = 64
     fmap_base: int = 1024
-    fmap_max: int = 128
+    fmap_max: int = 256
     discriminator_fmap_base: int = 768
     discriminator_fmap_max: int = 96
     start: int = 8
-    stable_kimg: tuple[float, ...] = (10, 20, 35)
-    fade_kimg: tuple[float, ...] = (10, 15, 20)
+    stable_kimg: tuple[float, ...] = (5, 12, 30)
+    fade_kimg: tuple[float, ...] = (8, 10, 15)
     total_kimg: float = 270
     decay_kimg: float = 40
     batch_size: int = 16
@@ -65,7 +65,7 @@ class GeneratorOptions:
     discriminator_learning_rate: float = 2e-3
     projected_learning_rate: float = 1e-3
     projected_weight: float = 0.15
-    sliced_weight: float = 1.0
+    sliced_weight: float = 10
     r1_gamma: float = 0.03
     augment: bool | None = None
     ema_kimg: tuple[float, ...] = (5, 2, 20)

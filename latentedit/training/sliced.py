@@ -52,7 +52,7 @@ class SlicedFeatures(nn.Module):
         for index, width in enumerate(self.widths):
             self.register_buffer(f"real_{index}", torch.zeros(reals, width))
             self.register_buffer(f"fake_{index}", torch.zeros(fakes, width))
-            self.register_buffer(f"whitening_{index}", torch.eye(width))
+            self.register_buffer(f"whitening_{index}", torch.zeros(width, width))
         self.register_buffer("_step", torch.zeros(2, dtype=torch.int64))
 
     def describe(self, stages: Sequence[Tensor]) -> tuple[Tensor, ...]:
@@ -78,7 +78,7 @@ class SlicedFeatures(nn.Module):
         """Mean squared distance of fakes from their places among the reals, then remember them.
 
         Along each direction the fakes and the remembered ones are ranked together, and a fake's
-        place is the real value of the same rank. Zero until both queues are full.
+        place is the real value of the same rank. Zero until both queues are full and the reals were whitened.
         """
         seen_reals, seen_fakes = (int(step) * len(fakes[0]) for step in self._step)
         distances = []
@@ -94,7 +94,7 @@ class SlicedFeatures(nn.Module):
 
 
 def _sliced(batch: Tensor, others: Tensor, real: Tensor, whitening: Tensor, count: int) -> Tensor:
-    """Squared distance of `batch`, ranked among `others`, from `real`; mean of `count` directions."""
+    """Mean squared distance of `batch`, ranked among `others`, from `real` in `count` directions."""
     # a direction of many axes sees little more than the total variance (central limit theorem)
     mixing = torch.randn(len(whitening), count, device=batch.device)
     mixing = mixing * (torch.rand_like(mixing).argsort(0) < AXES)

@@ -174,7 +174,17 @@ def test_every_weight_that_is_shown_learns(
     train(data, tmp_path / "a", options, classifier=classifier)
     train(data, tmp_path / "b", replace(options, total_kimg=0.04), classifier=classifier)
     (before, _), (after, _) = (contents(tmp_path / name) for name in "ab")
-    fixed = ("mix_channels", "mix_scales", "_optimizer", "rng", "sliced", "blocks.2", "_rgb", "_u", "_v")
+    fixed = (
+        "mix_channels",
+        "mix_scales",
+        "_optimizer",
+        "rng",
+        "sliced",
+        "blocks.2",
+        "_rgb",
+        "_u",
+        "_v",
+    )
     for key, value in before.items():
         # a head's last bias stands still while all scores lie within the hinge's margins
         still = key.startswith("objective.projected.heads") and value.numel() == 1

@@ -44,7 +44,7 @@ def test_nothing_is_asked_before_both_queues_are_full(sliced: SlicedFeatures) ->
     for step in range(12):
         sliced.remember(described(8))
         distance = float(sliced.distance(described(8, shift=3)))
-        assert (distance > 0) == (step >= 7)  # 64 reals are 8 batches of 8
+        assert (distance > 0) == (step >= 8)  # 8 batches fill the reals, every 4th whitens
 
 
 def test_the_distance_tells_shift_and_spread_from_equal_sets() -> None:
