@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from dataclasses import dataclass
 from itertools import pairwise
@@ -132,3 +133,25 @@ class Generator(nn.Module):
         if alpha < 1 and last:
             images = torch.lerp(upsample(self.to_rgb[last - 1](before)), images, alpha)
         return images
+
+    def truncated(self, psi: float) -> Generator:
+        """Return a copy that trades variety for typical faces.
+
+        What the first layer makes of z is scaled by `psi` around its mean over all z, which is
+        its bias: the truncation trick (Karras et al. 2019, app. B) where there is no w to
+        truncate.
+
+        Args:
+            psi: from 0, one face for every z, to 1, no change.
+
+        Raises:
+            LatentEditError: `psi` out of range.
+        """
+        if not 0 <= psi <= 1:
+            raise LatentEditError(f"truncation {psi} cannot be: give 0 to 1")
+        generator = copy.deepcopy(self)
+        first = generator.blocks[0]
+        assert isinstance(first, FirstBlock)
+        with torch.no_grad():
+            first.dense.weight.mul_(psi)
+        return generator

@@ -181,3 +181,15 @@ def test_a_fresh_network_renders_pictures_of_ordinary_contrast() -> None:
     with torch.inference_mode():
         images = Generator(GeneratorConfig(resolution=32, fmap_max=64))(torch.randn(8, 512))
     assert 0.3 < images.std() < 3
+
+
+def test_truncation_leads_to_one_face(network: Generator, z: Tensor) -> None:
+    with torch.inference_mode():
+        whole, none = network.truncated(1.0)(z), network.truncated(0.0)(z)
+        spreads = [float(network.truncated(psi)(z).var(0).mean()) for psi in (0.1, 1.0)]
+        assert torch.equal(whole, network(z))
+    assert torch.equal(none, none[:1].expand_as(none))
+    assert spreads[0] < spreads[1]
+    for psi in (-0.1, 1.1, float("nan")):
+        with pytest.raises(LatentEditError, match="give 0 to 1"):
+            network.truncated(psi)

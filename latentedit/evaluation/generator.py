@@ -225,7 +225,7 @@ def evaluate_generator(
         },
         "seeds": {"first": first_seed, "last": first_seed + n - 1, "random": seed},
         "decides": "dlib",
-        "spaces": {name: _compare(real, samples, name, seed) for name in ("dlib", "classifier")},
+        "spaces": compare_spaces(real, samples, seed),
         **_compare_pictures(real, samples, seed, track),
         "clean_portraits": _clean_portraits(real, samples, editor.device),
         "attributes": attribute_frequencies(
@@ -359,6 +359,11 @@ def _classify(
             features.append(pooled.cpu().numpy())
             scores.append(torch.sigmoid(network.head(pooled)).cpu().numpy())
     return np.concatenate(features), np.concatenate(scores)
+
+
+def compare_spaces(real: RealFaces, samples: FaceSet, seed: int) -> dict[str, Any]:
+    """Fréchet and kernel distance, precision, recall, density and coverage by feature space."""
+    return {name: _compare(real, samples, name, seed) for name in samples.features}
 
 
 def _compare(real: RealFaces, samples: FaceSet, space: str, seed: int) -> dict[str, Any]:

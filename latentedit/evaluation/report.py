@@ -94,6 +94,42 @@ def plot_accuracy_by_epoch(
     save_figure(figure, path)
 
 
+def plot_curve(path: str | Path, curve: Mapping[str, Any]) -> None:
+    """Draw what `curves.measure_curve` measured: distances, precision and recall, detail.
+
+    Raises:
+        LatentEditError: see `check_plot`, or the path cannot be written.
+    """
+    check_plot(path)
+    from matplotlib.figure import Figure
+
+    along, points = curve["along"], curve["points"]
+    places = [point[along] for point in points]
+    figures = [point["spaces"]["dlib"] for point in points]
+    figure = Figure(figsize=(11, 3.2), layout="constrained")
+    distance, covered, detail = figure.subplots(1, 3)
+    distance.plot(places, [row["frechet"]["samples"] for row in figures], "o-", ms=3)
+    for side, style in (("halves", "--"), ("real", ":")):
+        distance.axhline(figures[0]["frechet"][side], ls=style, c="grey", lw=1, label=side)
+    distance.set_title("Fréchet distance, dlib's descriptor", fontsize=10)
+    distance.set_ylim(bottom=0)
+    distance.legend(fontsize=8)
+    for name in ("precision", "recall", "coverage"):
+        covered.plot(places, [row[name]["samples"] for row in figures], "o-", ms=3, label=name)
+    covered.set_title("precision, recall, coverage", fontsize=10)
+    covered.legend(fontsize=8)
+    for level in (name for name in points[0]["sliced_wasserstein"] if name != "mean"):
+        values = [point["sliced_wasserstein"][level] for point in points]
+        detail.plot(places, values, "o-", ms=3, label=f"{level} px")
+    detail.set_title("sliced Wasserstein distance x1000", fontsize=10)
+    detail.set_ylim(bottom=0)
+    detail.legend(fontsize=8)
+    for axes in (distance, covered, detail):
+        axes.set_xlabel(along)
+        axes.grid(alpha=0.3)
+    save_figure(figure, path)
+
+
 def plot_accuracies(path: str | Path, report: Mapping[str, Any]) -> None:
     """Draw a classifier's accuracy by attribute, the majority's and the slides' beside it.
 

@@ -23,16 +23,17 @@ from latentedit.generator import Generator
 from latentedit.hashing import weights_hash
 from latentedit.images import grid, save_image, to_tensor, to_uint8
 from latentedit.layers import downsample, upsample
-from latentedit.pretrained import config_from_json, load_generator
+from latentedit.pretrained import load_generator
 from latentedit.training.augment import flip
 from latentedit.training.data import FaceData
 from latentedit.training.discriminator import Discriminator
 from latentedit.training.losses import NonSaturatingR1, Objective, Projected, WassersteinGP
 from latentedit.training.options import OBJECTIVES, GeneratorOptions
 from latentedit.training.projected import ProjectedDiscriminator
-from latentedit.training.runs import Run
+from latentedit.training.runs import Run, read_generator_options
 from latentedit.training.schedule import Phase
 from latentedit.training.sliced import SlicedFeatures
+from latentedit.training.snapshots import save_snapshot
 from latentedit.training.state import (
     copy_matching,
     load_network,
@@ -282,6 +283,8 @@ def train_generator(
                     "classifier": features_hash,
                 },
             )
+        if workers.leads and _passed(seen, options.batch_size, int(options.snapshot_kimg * 1000)):
+            save_snapshot(run, seen, averages[_average(options.ema_kimg[0])])
         on_step(Report(seen, total, speed, phase, figures))
     return averages[_average(options.ema_kimg[0])]
 
@@ -337,7 +340,7 @@ def load_generator_run(
         LatentEditError: not a generator run, no state saved yet, or no such average in it.
     """
     run = Run(run_folder)
-    options = read_options(run)
+    options = read_generator_options(run)
     if ema_kimg is None:
         ema_kimg = options.ema_kimg[0]
     if ema_kimg not in options.ema_kimg:
@@ -348,18 +351,6 @@ def load_generator_run(
     generator = Generator(options.generator)
     progress = load_network(run.state, _average(ema_kimg), generator)
     return generator.eval(), progress
-
-
-def read_options(run: Run) -> GeneratorOptions:
-    """Return the options a generator's run was started with.
-
-    Raises:
-        LatentEditError: it is not a generator's run.
-    """
-    try:
-        return config_from_json(GeneratorOptions, run.read_options()["options"])
-    except (TypeError, KeyError):
-        raise LatentEditError(f"{run.folder} is not a generator's run") from None
 
 
 @torch.inference_mode()
@@ -412,7 +403,7 @@ def _follow(
 
 
 def _passed(seen: int, batch: int, every: int) -> bool:
-    return seen // every > (seen - batch) // every
+    return every > 0 and seen // every > (seen - batch) // every
 
 
 def _draw(

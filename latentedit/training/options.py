@@ -44,6 +44,7 @@ class GeneratorOptions:
         frozen_kimg: the generator rests for the first so many thousands of images, so that new
             discriminators can catch up with one that was trained before.
         save_kimg: save the state and draw samples every so many thousands.
+        snapshot_kimg: keep the averaged generator every so many thousands; 0 keeps none.
         seed: of weights, order and noise.
         device: auto, cpu, cuda, mps.
         bf16: bfloat16 autocast.
@@ -71,6 +72,7 @@ class GeneratorOptions:
     ema_kimg: tuple[float, ...] = (5, 2, 20)
     frozen_kimg: float = 0
     save_kimg: float = 5
+    snapshot_kimg: float = 10
     seed: int = 0
     device: str = "auto"
     bf16: bool = True

@@ -9,6 +9,8 @@ from typing import Any
 
 from latentedit.errors import LatentEditError
 from latentedit.files import atomic_path, make_folder, read_json, write_json
+from latentedit.pretrained import config_from_json
+from latentedit.training.options import GeneratorOptions
 
 
 class Run:
@@ -103,3 +105,15 @@ class Run:
         if not self.options.exists():
             raise LatentEditError(f"{self.folder} is not a training run: options.json is missing")
         return dict(read_json(self.options))
+
+
+def read_generator_options(run: Run) -> GeneratorOptions:
+    """Return the options a generator's run was started with.
+
+    Raises:
+        LatentEditError: it is not a generator's run.
+    """
+    try:
+        return config_from_json(GeneratorOptions, run.read_options()["options"])
+    except (TypeError, KeyError):
+        raise LatentEditError(f"{run.folder} is not a generator's run") from None

@@ -78,7 +78,8 @@ class SlicedFeatures(nn.Module):
         """Mean squared distance of fakes from their places among the reals, then remember them.
 
         Along each direction the fakes and the remembered ones are ranked together, and a fake's
-        place is the real value of the same rank. Zero until both queues are full and the reals were whitened.
+        place is the real value of the same rank. Zero until both queues are full and the reals
+        have been whitened.
         """
         seen_reals, seen_fakes = (int(step) * len(fakes[0]) for step in self._step)
         distances = []
@@ -94,7 +95,7 @@ class SlicedFeatures(nn.Module):
 
 
 def _sliced(batch: Tensor, others: Tensor, real: Tensor, whitening: Tensor, count: int) -> Tensor:
-    """Mean squared distance of `batch`, ranked among `others`, from `real` in `count` directions."""
+    """Mean squared distance of `batch`, ranked with `others`, from `real` in `count` directions."""
     # a direction of many axes sees little more than the total variance (central limit theorem)
     mixing = torch.randn(len(whitening), count, device=batch.device)
     mixing = mixing * (torch.rand_like(mixing).argsort(0) < AXES)

@@ -23,13 +23,12 @@ from latentedit.training.adversarial import (
     Report,
     build_objective,
     load_generator_run,
-    read_options,
     train_generator,
 )
 from latentedit.training.data import FaceData, open_face_data
 from latentedit.training.losses import Look, NonSaturatingR1
 from latentedit.training.options import OBJECTIVES, GeneratorOptions
-from latentedit.training.runs import Run
+from latentedit.training.runs import Run, read_generator_options
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -118,7 +117,7 @@ def test_a_run_leaves_state_samples_options_and_log(data: FaceData, tmp_path: Pa
     figures = ("real", "fake", "discriminator_loss", "generator_loss", "r1")
     assert all(np.isfinite(record[name]) for name in figures)
 
-    assert read_options(Run(tmp_path / "run")) == options
+    assert read_generator_options(Run(tmp_path / "run")) == options
     saved = Run(tmp_path / "run").read_options()
     assert saved["data"] == "drawn discs; the last 40 held out"
     assert "train it" in str(saved)

@@ -16,11 +16,11 @@ import pytest
 from safetensors import safe_open
 
 from latentedit.errors import LatentEditError
-from latentedit.training.adversarial import read_options, train_generator
+from latentedit.training.adversarial import train_generator
 from latentedit.training.attribute_task import train_classifier
 from latentedit.training.data import create_face_data, open_face_data
 from latentedit.training.options import SupervisedOptions
-from latentedit.training.runs import Run
+from latentedit.training.runs import Run, read_generator_options
 from latentedit.training.state import read_progress
 
 pytestmark = [
@@ -86,7 +86,7 @@ def test_train_generator_killed_inside_a_fade(face_file: Path, tmp_path: Path) -
     arguments += ["--validation", 40, "--device", "cpu"]
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     saved = kill_after(start(*arguments, "-o", cut), cut, "images", 100)
-    options = read_options(Run(cut))
+    options = read_generator_options(Run(cut))
     phase = options.schedule.at(saved)
     assert phase.resolution == 8
     assert 0 < phase.alpha < 1

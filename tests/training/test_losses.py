@@ -321,7 +321,7 @@ def test_the_sliced_distance_is_added_to_the_generators_loss(
 ) -> None:
     torch.manual_seed(0)
     widths = tiny_classifier.config.widths
-    sliced = SlicedFeatures(widths, reals=8, fakes=8, directions=4)
+    sliced = SlicedFeatures(widths, reals=8, fakes=8, directions=4, refresh=1)
     parts = (
         tiny_classifier,
         ProjectedDiscriminator(widths, channels=8),
@@ -339,5 +339,5 @@ def test_the_sliced_distance_is_added_to_the_generators_loss(
     torch.set_rng_state(seed)
     distance = before.distance(looks[1].described)
     assert distance > 0
-    difference = float(loss - plain.generator_loss(looks[1], 1.0))
+    difference = float((loss - plain.generator_loss(looks[1], 1.0)).detach())
     assert difference == pytest.approx(1e4 * float(distance), rel=1e-3)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import typer
 
-from latentedit.cli.evaluate import age_estimator, classifier, edits, generator, portrait
+from latentedit.cli.evaluate import age_estimator, classifier, edits, generator, portrait, run
 
 app = typer.Typer(help="Measure a model against held-out faces.", no_args_is_help=True)
 app.command("generator")(generator.generator)
+app.command("run")(run.run)
+app.command("truncation")(run.truncation)
 app.command("classifier")(classifier.classifier)
 app.command("age-estimator")(age_estimator.age_estimator)
 app.command("portrait")(portrait.portrait)

@@ -92,6 +92,10 @@ def generator(
     save_kimg: Annotated[
         float, typer.Option(min=0.1, help="Save every so many thousands.")
     ] = GENERATOR.save_kimg,
+    snapshot_kimg: Annotated[
+        float,
+        typer.Option(min=0, help="Keep the average every so many thousands, for 'evaluate run'."),
+    ] = GENERATOR.snapshot_kimg,
     validation: ValidationOption = defaults.VALIDATION,
     seed: Annotated[int, typer.Option(help="Seed of weights, order and noise.")] = GENERATOR.seed,
     device: DeviceOption = GENERATOR.device,
@@ -123,6 +127,7 @@ def generator(
         ema_kimg=_numbers(ema_kimg, "--ema-kimg"),
         frozen_kimg=frozen_kimg,
         save_kimg=save_kimg,
+        snapshot_kimg=snapshot_kimg,
         seed=seed,
         device=device,
         bf16=bf16,
@@ -157,12 +162,11 @@ def pack(
 ) -> None:
     """Keep a smaller copy of a run, from which training can go on."""
     from latentedit.files import make_folder
-    from latentedit.training.adversarial import read_options
-    from latentedit.training.runs import Run
+    from latentedit.training.runs import Run, read_generator_options
     from latentedit.training.state import pack_state
 
     run = Run(run_folder)
-    read_options(run)
+    read_generator_options(run)
     kept = Run(make_folder(output))
     pack_state(run.state, kept.state)
     for source, target in ((run.options, kept.options), (run.log, kept.log)):

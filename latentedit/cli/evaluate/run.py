@@ -1,0 +1,151 @@
+"""`latentedit evaluate run` and `latentedit evaluate truncation`: figures along a curve."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from latentedit import defaults
+from latentedit.cli.evaluate.shared import check_outputs
+from latentedit.cli.faces import ModelOption
+from latentedit.errors import LatentEditError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from latentedit.evaluation.curves import Render
+
+DataOption = Annotated[Path, typer.Option(help="A training file, from 'latentedit prepare'.")]
+OutputOption = Annotated[
+    Path, typer.Option("--json", help="The report; figures already in it are kept.")
+]
+SamplesOption = Annotated[int, typer.Option("--n", "-n", min=8, help="Samples at each point.")]
+ValidationOption = Annotated[
+    int, typer.Option(min=8, help="The last faces, held out from training.")
+]
+PlotOption = Annotated[Path | None, typer.Option(help="Draw the curves (.png, .svg, .pdf).")]
+
+
+def run(
+    run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="A generator's run.")],
+    data: DataOption,
+    output: OutputOption,
+    n: SamplesOption = 1000,
+    validation: ValidationOption = defaults.VALIDATION,
+    plot: PlotOption = None,
+    model: ModelOption = None,
+) -> None:
+    """Measure a training run's snapshots: figures against images seen."""
+    from latentedit.training.runs import Run, read_generator_options
+    from latentedit.training.snapshots import load_snapshot, snapshot_files
+
+    check_outputs(output, plot)
+    resolution = read_generator_options(Run(run_folder)).resolution
+
+    def load(images: int) -> Render:
+        return load_snapshot(run_folder, images).render
+
+    moments = {float(images): partial(load, images) for images in snapshot_files(run_folder)}
+    _measure("images seen", moments, data, output, n, validation, resolution, plot, model)
+
+
+def truncation(
+    data: DataOption,
+    output: OutputOption,
+    psi: Annotated[str, typer.Option(help="Truncations to measure.")] = "0.5,0.6,0.7,0.8,0.9,1",
+    n: SamplesOption = 1000,
+    validation: ValidationOption = defaults.VALIDATION,
+    plot: PlotOption = None,
+    model: ModelOption = None,
+) -> None:
+    """Measure a progressive generator's truncation: variety against quality."""
+    from latentedit.editor import FaceEditor
+    from latentedit.generator import Generator
+    from latentedit.pretrained import find_bundle, load_generator
+
+    check_outputs(output, plot)
+    try:
+        values = [float(value) for value in psi.split(",")]
+    except ValueError:
+        raise LatentEditError(
+            f"--psi {psi}: give numbers from 0 to 1, such as 0.5,0.75,1"
+        ) from None
+    generator, _ = load_generator(find_bundle(model))
+    if not isinstance(generator, Generator):
+        raise LatentEditError("truncation is measured for progressive generators only")
+    if not all(0 <= value <= 1 for value in values):
+        raise LatentEditError(f"--psi {psi}: give numbers from 0 to 1, such as 0.5,0.75,1")
+
+    def load(value: float) -> Render:
+        editor = FaceEditor(generator.truncated(value))
+        return lambda seeds: editor.render(editor.sample(seeds))
+
+    moments = {value: partial(load, value) for value in values}
+    resolution = generator.config.resolution
+    _measure("truncation", moments, data, output, n, validation, resolution, plot, model)
+
+
+def _measure(
+    along: str,
+    moments: Mapping[float, Callable[[], Render]],
+    data: Path,
+    output: Path,
+    n: int,
+    validation: int,
+    resolution: int,
+    plot: Path | None,
+    model: str | None,
+) -> None:
+    from latentedit.cli.progress import track
+    from latentedit.evaluation import generator as evaluation
+    from latentedit.evaluation import report as drawing
+    from latentedit.evaluation.curves import measure_curve
+    from latentedit.pretrained import find_bundle, load_classifier
+    from latentedit.training.data import open_face_data
+
+    evaluation.check_extras()
+    classifier, _ = load_classifier(find_bundle(model))
+    real = evaluation.look_at_real(
+        open_face_data(data),
+        classifier,
+        n,
+        validation=validation,
+        resolution=resolution,
+        track=track,
+    )
+    curve = measure_curve(
+        output,
+        moments,
+        classifier,
+        real,
+        along=along,
+        first_seed=defaults.EVALUATION_FIRST_SEED,
+        track=track,
+    )
+    if plot:
+        drawing.plot_curve(plot, curve)
+    _print(curve)
+
+
+def _print(curve: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    halves = curve["points"][0]["spaces"]["dlib"]["frechet"]["halves"]
+    table = Table(
+        title=f"dlib's descriptor; Fréchet distance of two halves of the real {halves:.4f}"
+    )
+    for name in (curve["along"], "Fréchet", "times halves", "precision", "recall", "coverage"):
+        table.add_column(name, justify="right")
+    for point in curve["points"]:
+        row = point["spaces"]["dlib"]
+        table.add_row(
+            f"{point[curve['along']]:g}",
+            f"{row['frechet']['samples']:.4f}",
+            f"{row['frechet']['times_halves']:.2f}",
+            *(f"{row[name]['samples']:.3f}" for name in ("precision", "recall", "coverage")),
+        )
+    Console().print(table)

@@ -1,0 +1,85 @@
+"""The averaged generator as it was at times in a run, for curves of figures against images seen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from latentedit import latents
+from latentedit.errors import LatentEditError
+from latentedit.files import atomic_path, make_folder
+from latentedit.generator import Generator
+from latentedit.images import UInt8Array, to_uint8
+from latentedit.layers import upsample
+from latentedit.training.runs import Run, read_generator_options
+from latentedit.training.schedule import Phase
+
+_BATCH = 32
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """One moment of a run.
+
+    Attributes:
+        images: seen in this run until then.
+        phase: the resolution, and how far it had faded in.
+        generator: the averaged weights, in eval mode.
+    """
+
+    images: int
+    phase: Phase
+    generator: Generator
+
+    @torch.inference_mode()
+    def render(self, seeds: Iterable[int]) -> UInt8Array:
+        """Faces uint8 [N, R, R, 3] at the run's final resolution; smaller ones are enlarged."""
+        z = torch.from_numpy(latents.sample(seeds))
+        times = self.generator.config.resolution // self.phase.resolution
+        batches = []
+        for rows in z.split(_BATCH):
+            images = self.generator(rows, resolution=self.phase.resolution, alpha=self.phase.alpha)
+            batches.append(to_uint8(upsample(images, times)))
+        return np.concatenate(batches)
+
+
+def save_snapshot(run: Run, images: int, generator: nn.Module) -> None:
+    """Keep averaged weights in half precision."""
+    folder = make_folder(run.folder / "snapshots")
+    halves = {name: value.half().contiguous() for name, value in generator.state_dict().items()}
+    with atomic_path(folder / f"{images:09d}.safetensors") as temporary:
+        save_file(halves, temporary)
+
+
+def snapshot_files(run_folder: str | Path) -> dict[int, Path]:
+    """Images seen -> file, in that order.
+
+    Raises:
+        LatentEditError: the run has no snapshot yet.
+    """
+    folder = Path(run_folder) / "snapshots"
+    files = {int(path.stem): path for path in sorted(folder.glob("[0-9]*.safetensors"))}
+    if not files:
+        raise LatentEditError(
+            f"{run_folder} has no snapshots: train a generator with --snapshot-kimg above 0"
+        )
+    return files
+
+
+def load_snapshot(run_folder: str | Path, images: int) -> Snapshot:
+    """Load one moment of a run.
+
+    Raises:
+        LatentEditError: not a generator's run, or no such snapshot.
+    """
+    options = read_generator_options(Run(run_folder))
+    generator = Generator(options.generator)
+    weights = load_file(snapshot_files(run_folder)[images])
+    generator.load_state_dict({name: value.float() for name, value in weights.items()})
+    return Snapshot(images, options.schedule.at(images), generator.eval())

@@ -1,0 +1,147 @@
+"""Curves of figures: along a run's snapshots, and along truncation."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from latentedit.classifier import AttributeClassifier
+from latentedit.cli.main import app
+from latentedit.errors import LatentEditError
+from latentedit.evaluation.curves import Render, measure_curve
+from latentedit.evaluation.generator import RealFaces, look_at_real
+from latentedit.images import UInt8Array
+from latentedit.training.adversarial import train_generator
+from latentedit.training.data import FaceData, open_face_data
+from latentedit.training.options import GeneratorOptions
+
+N, HELD_OUT = 12, 10
+
+
+@pytest.fixture(autouse=True)
+def extras() -> None:
+    for name in ("torchmetrics", "prdc", "dlib", "face_recognition_models"):
+        pytest.importorskip(name, reason=f"{name} is missing: pip install 'latentedit[evaluate]'")
+
+
+@pytest.fixture
+def data(face_file: Path) -> FaceData:
+    return open_face_data(face_file)
+
+
+@pytest.fixture
+def real(data: FaceData, tiny_classifier: AttributeClassifier) -> RealFaces:
+    return look_at_real(data, tiny_classifier, N, validation=HELD_OUT)
+
+
+def remembering(data: FaceData, noise: int) -> Callable[[], Render]:
+    """A generator that knows the training faces, under noise."""
+
+    def render(seeds: Iterable[int]) -> UInt8Array:
+        rows = np.array([seed % 20 for seed in seeds])
+        noises = np.random.RandomState(0).randint(-noise, noise + 1, data.images[rows].shape)
+        return (data.images[rows] + noises).clip(0, 255).astype(np.uint8)
+
+    return lambda: render
+
+
+def refuse() -> Render:
+    raise AssertionError("measured twice")
+
+
+def test_each_point_is_measured_once_and_noise_shows(
+    data: FaceData, real: RealFaces, tiny_classifier: AttributeClassifier, tmp_path: Path
+) -> None:
+    path = tmp_path / "curve.json"
+    settings = {"along": "noise", "first_seed": 0}
+    measure_curve(path, {100.0: remembering(data, 100)}, tiny_classifier, real, **settings)
+    moments = {0.0: remembering(data, 1), 100.0: refuse}
+    curve = measure_curve(path, moments, tiny_classifier, real, **settings)
+    assert json.loads(path.read_text()) == curve
+    assert [point["noise"] for point in curve["points"]] == [0, 100]
+    clean, noisy = curve["points"]
+    for space in ("dlib", "classifier"):
+        distances = [point["spaces"][space]["frechet"]["samples"] for point in (clean, noisy)]
+        assert distances[0] < distances[1]
+    assert clean["sliced_wasserstein"]["mean"] < noisy["sliced_wasserstein"]["mean"]
+
+
+def test_a_file_of_other_settings_is_not_mixed(
+    data: FaceData, real: RealFaces, tiny_classifier: AttributeClassifier, tmp_path: Path
+) -> None:
+    path = tmp_path / "curve.json"
+    moments = {0.0: remembering(data, 1)}
+    measure_curve(path, moments, tiny_classifier, real, along="noise", first_seed=0)
+    before = path.read_bytes()
+    with pytest.raises(LatentEditError, match="other settings: choose another file"):
+        measure_curve(path, moments, tiny_classifier, real, along="noise", first_seed=1)
+    path.with_name("other.json").write_text('{"figures": 1}')
+    with pytest.raises(LatentEditError, match="other settings"):
+        measure_curve(
+            path.with_name("other.json"),
+            moments,
+            tiny_classifier,
+            real,
+            along="noise",
+            first_seed=0,
+        )
+    assert path.read_bytes() == before
+
+
+def invoke(*arguments: object) -> str:
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def test_the_commands_draw_curves(face_file: Path, tiny_bundle: Path, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    options = GeneratorOptions(
+        objective="r1",
+        resolution=16,
+        fmap_base=64,
+        fmap_max=8,
+        discriminator_fmap_base=64,
+        discriminator_fmap_max=8,
+        start=16,
+        stable_kimg=(0,),
+        fade_kimg=(0,),
+        total_kimg=0.032,
+        batch_size=8,
+        ema_kimg=(0.05,),
+        snapshot_kimg=0.016,
+        device="cpu",
+        bf16=False,
+    )
+    train_generator(open_face_data(face_file), tmp_path / "run", options, validation=HELD_OUT)
+    common = ("--data", face_file, "-n", N, "--validation", HELD_OUT, "--model", tiny_bundle)
+    for command, along, values in (
+        (("run", tmp_path / "run"), "images seen", [16, 32]),
+        (("truncation", "--psi", "0.5,1"), "truncation", [0.5, 1]),
+    ):
+        report, plot = tmp_path / f"{command[0]}.json", tmp_path / f"{command[0]}.png"
+        output = invoke("evaluate", *command, *common, "--json", report, "--plot", plot)
+        points = json.loads(report.read_text())["points"]
+        assert [point[along] for point in points] == values
+        assert "times halves" in " ".join(output.split())
+        assert plot.stat().st_size > 5000
+
+
+@pytest.mark.parametrize("psi", ["x", "0.5,", "1.5", "nan", "-1"])
+def test_a_truncation_that_cannot_be_is_refused_in_one_line(
+    face_file: Path, tiny_bundle: Path, tmp_path: Path, psi: str
+) -> None:
+    result = CliRunner().invoke(
+        app,
+        [
+            *("evaluate", "truncation", "--data", str(face_file), "--model", str(tiny_bundle)),
+            *("--json", str(tmp_path / "t.json"), f"--psi={psi}"),
+        ],
+    )
+    assert isinstance(result.exception, LatentEditError)
+    assert "numbers from 0 to 1" in str(result.exception)

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from latentedit import latents
+from latentedit.errors import LatentEditError
+from latentedit.images import to_uint8
+from latentedit.training.adversarial import train_generator
+from latentedit.training.data import open_face_data
+from latentedit.training.options import GeneratorOptions
+from latentedit.training.snapshots import load_snapshot, snapshot_files
+
+OPTIONS = GeneratorOptions(
+    objective="r1",
+    resolution=16,
+    fmap_base=64,
+    fmap_max=8,
+    discriminator_fmap_base=64,
+    discriminator_fmap_max=8,
+    stable_kimg=(0.04,),
+    fade_kimg=(0.04,),
+    total_kimg=0.12,
+    batch_size=8,
+    ema_kimg=(0.05,),
+    save_kimg=1,
+    snapshot_kimg=0.04,
+    device="cpu",
+    bf16=False,
+)
+
+
+@pytest.fixture
+def run(face_file: Path, tmp_path: Path, one_thread: None) -> tuple[Path, torch.nn.Module]:
+    folder = tmp_path / "run"
+    return folder, train_generator(open_face_data(face_file), folder, OPTIONS, validation=40)
+
+
+def test_a_run_keeps_its_average_on_the_way(run: tuple[Path, torch.nn.Module]) -> None:
+    folder, generator = run
+    assert list(snapshot_files(folder)) == [40, 80, 120]
+    first, last = load_snapshot(folder, 40), load_snapshot(folder, 120)
+    assert (first.phase.resolution, last.phase.resolution) == (16, 16)
+    assert first.phase.alpha == 0
+    assert last.phase.alpha == 1
+    faces = last.render([0, 1, 2])
+    with torch.inference_mode():
+        expected = to_uint8(generator(torch.from_numpy(latents.sample([0, 1, 2]))))
+    assert np.abs(faces.astype(int) - expected).max() <= 1  # half precision
+    small = first.render([0])  # nothing of 16x16 has faded in: an enlarged picture of 8x8
+    assert small.shape == (1, 16, 16, 3)
+    np.testing.assert_array_equal(small[:, ::2, ::2], small[:, 1::2, 1::2])
+
+
+def test_a_run_without_snapshots_says_how_to_keep_some(tmp_path: Path) -> None:
+    with pytest.raises(LatentEditError, match="--snapshot-kimg"):
+        snapshot_files(tmp_path)
