@@ -15,9 +15,9 @@ from torch import Tensor, nn
 
 from latentedit.backbone import Backbone, ResidualBlock
 from latentedit.generator import FirstBlock, Generator, GrowBlock
-from latentedit.layers import EqualizedConv2d, box_kernel, pixel_norm
+from latentedit.layers import EqualizedConv2d, UpsampleConv2d, box_kernel, pixel_norm
 from latentedit.packed import PackedConv2d, can_pack
-from latentedit.winograd import WinogradConv2d, WinogradUpsampleConv2d
+from latentedit.winograd import WinogradConv2d, WinogradTileConv2d, WinogradUpsampleConv2d
 
 Network = TypeVar("Network", bound=Backbone)
 
@@ -31,10 +31,16 @@ float32, and its errors would add to all that follows."""
 
 WINOGRAD_CHANNELS = 64
 WINOGRAD_WORK = 8192
-"""Channels, and channels times resolution, from which fewer products are worth more additions.
+"""Channels, and channels times resolution, from which fewer products are worth more additions, in
+the second convolution of a block. Measured, like the next two, at 8 to 1024 pixels with the
+published widths, and with those of the shipped bundle."""
 
-Measured at 8 to 1024 pixels with the published widths, and with those of the shipped bundle.
-"""
+TILE_CHANNELS = 256
+"""Channels from which they are saved in both directions."""
+
+UPSAMPLE_CHANNELS = 128
+UPSAMPLE_WORK = 4096
+"""The same for the first convolution, into which the enlargement is fused."""
 
 WHOLE_BYTES = 16 << 20
 """Features up to this size are computed whole."""
@@ -61,15 +67,9 @@ class PreparedGenerator(nn.Module):
         for resolution, block in zip(config.resolutions[1:], others, strict=True):
             exact = max(EXACT_RESOLUTION, config.resolution >> HALVED_BLOCKS)
             kind = dtype if resolution > exact else torch.float32
-            channels = config.channels(resolution)
-            fewer = channels >= WINOGRAD_CHANNELS and channels * resolution >= WINOGRAD_WORK
-            block = _GrowBlock(
-                cast(GrowBlock, block),
-                dtype=kind,
-                packed=packed,
-                fewer_products=packed and kind == torch.float32 and fewer,
+            self.blocks.append(
+                _GrowBlock(cast(GrowBlock, block), resolution, dtype=kind, packed=packed)
             )
-            self.blocks.append(block)
         self.to_rgb = _folded(
             cast(EqualizedConv2d, generator.to_rgb[-1]), torch.float32, slope=1, packed=packed
         )
@@ -131,28 +131,12 @@ class _GrowBlock(nn.Module):
     """Features [N, I, r, r] -> [N, O, 2r, 2r], or some rows of them."""
 
     def __init__(
-        self, block: GrowBlock, *, dtype: torch.dtype, packed: bool, fewer_products: bool
+        self, block: GrowBlock, resolution: int, *, dtype: torch.dtype, packed: bool
     ) -> None:
         super().__init__()
-        weight = block.conv0.weight.detach() * block.conv0.scale
-        self.conv0: nn.Module
-        self.conv1: nn.Module
-        if fewer_products:
-            self.conv0 = WinogradUpsampleConv2d(weight, block.conv0.bias, slope=LEAK)
-            second = block.conv1.weight.detach() * block.conv1.scale
-            self.conv1 = WinogradConv2d(second, block.conv1.bias, slope=LEAK)
-            return
-        self.conv0 = PackedConv2d(
-            box_kernel(weight).transpose(0, 1).flip(2, 3),
-            block.conv0.bias,
-            stride=2,
-            padding=1,
-            slope=LEAK,
-            transposed=True,
-            dtype=dtype,
-            packed=packed,
-        )
-        self.conv1 = _folded(block.conv1, dtype, packed=packed)
+        winograd = packed and dtype == torch.float32
+        self.conv0 = _upsampling(block.conv0, resolution, dtype, packed=packed, winograd=winograd)
+        self.conv1 = _convolution(block.conv1, resolution, dtype, packed=packed, winograd=winograd)
 
     def forward(self, x: Tensor) -> Tensor:
         return _normed(self.conv1(_normed(self.conv0(x))))
@@ -176,17 +160,50 @@ class _GrowBlock(nn.Module):
         return _normed(y[:, :, rows.start - seen.start : rows.stop - seen.start])
 
 
+def _upsampling(
+    conv: UpsampleConv2d, resolution: int, dtype: torch.dtype, *, packed: bool, winograd: bool
+) -> nn.Module:
+    """The fastest form of an enlarging convolution with this resolution after it."""
+    weight, channels = conv.weight.detach() * conv.scale, len(conv.weight)
+    if winograd and channels >= UPSAMPLE_CHANNELS and channels * resolution >= UPSAMPLE_WORK:
+        return WinogradUpsampleConv2d(weight, conv.bias, slope=LEAK)
+    return PackedConv2d(
+        box_kernel(weight).transpose(0, 1).flip(2, 3),
+        conv.bias,
+        stride=2,
+        padding=1,
+        slope=LEAK,
+        transposed=True,
+        dtype=dtype,
+        packed=packed,
+    )
+
+
+def _convolution(
+    conv: EqualizedConv2d, resolution: int, dtype: torch.dtype, *, packed: bool, winograd: bool
+) -> nn.Module:
+    """The fastest form of a block's second convolution."""
+    channels = len(conv.weight)
+    if winograd and channels >= WINOGRAD_CHANNELS and channels * resolution >= WINOGRAD_WORK:
+        form = WinogradTileConv2d if channels >= TILE_CHANNELS else WinogradConv2d
+        return form(conv.weight.detach() * conv.scale, conv.bias, slope=LEAK)
+    return _folded(conv, dtype, packed=packed)
+
+
 def _widened(rows: range, size: int) -> range:
     """Rows and one more on either side, inside the picture."""
     return range(max(rows.start - 1, 0), min(rows.stop + 1, size))
 
 
+_EPSILON = torch.tensor(1e-8)
+
+
 def _normed(x: Tensor) -> Tensor:
     """`pixel_norm` in few passes over the memory -> float32; may overwrite x [N, C, H, W]."""
     pixels = x.permute(0, 2, 3, 1).float()
-    scale = torch.linalg.vector_norm(pixels, dim=-1, keepdim=True)
-    scale.square_().mul_(1 / x.shape[1]).add_(1e-8).rsqrt_()
-    return pixels.mul_(scale).permute(0, 3, 1, 2)
+    norm = torch.linalg.vector_norm(pixels, dim=-1, keepdim=True)
+    square = torch.addcmul(_EPSILON.to(x.device), norm, norm, value=1 / x.shape[1])
+    return pixels.mul_(square.rsqrt_()).permute(0, 3, 1, 2)
 
 
 def _folded(

@@ -27,6 +27,7 @@ class PackedConv2d(nn.Module):
         padding: above and below, left and right; one number or two.
         slope: of the leaky ReLU for negative values; 0 is a ReLU, 1 no activation.
         transposed: a transposed convolution.
+        groups: of channels that see each other only; not of a transposed convolution.
         dtype: that products are computed in and outputs have; sums are taken in float32.
         packed: use oneDNN's layout, or plain operators, which any device and compiler knows.
     """
@@ -43,6 +44,7 @@ class PackedConv2d(nn.Module):
         padding: int | tuple[int, int] = 0,
         slope: float = 1.0,
         transposed: bool = False,
+        groups: int = 1,
         dtype: torch.dtype = torch.float32,
         packed: bool = True,
     ) -> None:
@@ -54,6 +56,7 @@ class PackedConv2d(nn.Module):
         self.padding = _pair(padding)
         self.slope = slope
         self.transposed = transposed
+        self.groups = groups
         self.packed = packed
         self._packed_weight: Tensor | None = None
 
@@ -65,8 +68,10 @@ class PackedConv2d(nn.Module):
         x = x.to(self.weight.dtype)
         if self.packed:
             return self._fused(x, shortcut)
-        convolve = F.conv_transpose2d if self.transposed else F.conv2d
-        y = convolve(x, self.weight, self.bias, self.stride, self.padding)
+        if self.transposed:
+            y = F.conv_transpose2d(x, self.weight, self.bias, self.stride, self.padding)
+        else:
+            y = F.conv2d(x, self.weight, self.bias, self.stride, self.padding, 1, self.groups)
         if shortcut is not None:
             y = y + shortcut
         return y if self.slope == 1 else F.leaky_relu(y, self.slope)
@@ -87,10 +92,11 @@ class PackedConv2d(nn.Module):
             )
         if shortcut is None:
             return operators._convolution_pointwise(
-                x, weight, self.bias, padding, stride, one, 1, activation, scalars, ""
+                x, weight, self.bias, padding, stride, one, self.groups, activation, scalars, ""
             )
+        fused = ("add", 1.0, activation, list[float](), "")
         return operators._convolution_pointwise.binary(
-            x, shortcut, weight, self.bias, padding, stride, one, 1, "add", 1.0, activation, [], ""
+            x, shortcut, weight, self.bias, padding, stride, one, self.groups, *fused
         )
 
     def _pack(self, input_size: list[int]) -> Tensor:
@@ -102,7 +108,7 @@ class PackedConv2d(nn.Module):
                 self.weight, padding, [0, 0], stride, one, 1, input_size
             )
         return operators._reorder_convolution_weight(
-            self.weight, padding, stride, one, 1, input_size
+            self.weight, padding, stride, one, self.groups, input_size
         )
 
 

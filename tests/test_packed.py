@@ -32,6 +32,14 @@ def noise(*shape: int, seed: int = 0) -> Tensor:
 
 
 @forms
+def test_groups_see_their_own_channels(packed: bool) -> None:
+    x, weight, bias = noise(2, 12, 3, 5), noise(6, 4, 1, 1, seed=1), noise(6, seed=2)
+    layer = PackedConv2d(weight, bias, slope=0.2, groups=3, packed=packed)
+    expected = F.leaky_relu(F.conv2d(x, weight, bias, groups=3), 0.2)
+    torch.testing.assert_close(layer(x), expected, rtol=1e-4, atol=1e-4)
+
+
+@forms
 @given(
     st.tuples(st.integers(1, 3), st.integers(1, 20), st.integers(1, 20)),
     st.tuples(st.integers(2, 9), st.integers(2, 9)),

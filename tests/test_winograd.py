@@ -9,9 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from latentedit import winograd
 from latentedit.packed import can_pack
-from latentedit.winograd import WinogradConv2d, WinogradUpsampleConv2d
+from latentedit.winograd import WinogradConv2d, WinogradTileConv2d, WinogradUpsampleConv2d
 
 pytestmark = pytest.mark.skipif(
     not can_pack(torch.device("cpu"), torch.float32), reason="this torch has no oneDNN"
@@ -31,11 +30,21 @@ def test_convolution(
 ) -> None:
     x, bias = noise(count, inputs, height, 4 * tiles), noise(outputs, seed=1)
     weight = noise(outputs, inputs, 3, 3, seed=2) / (9 * inputs) ** 0.5
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(winograd, "STRIP_BYTES", rows * 4 * tiles * outputs * 4)
-        y = WinogradConv2d(weight, bias, slope=0.2)(x)
+    layer = WinogradConv2d(weight, bias, slope=0.2)
+    layer.strip_bytes = rows * 4 * tiles * outputs * 4
+    y = layer(x)
     expected = F.leaky_relu(F.conv2d(x, weight, bias, padding=1), 0.2)
     torch.testing.assert_close(y, expected, rtol=0, atol=1e-4)
+
+
+@given(counts, channels, channels, st.integers(1, 3), st.integers(1, 3))
+@torch.inference_mode()
+def test_tiles(count: int, inputs: int, outputs: int, down: int, across: int) -> None:
+    x, bias = noise(count, inputs, 4 * down, 4 * across), noise(outputs, seed=1)
+    weight = noise(outputs, inputs, 3, 3, seed=2) / (9 * inputs) ** 0.5
+    y = WinogradTileConv2d(weight, bias, slope=0.2)(x)
+    expected = F.leaky_relu(F.conv2d(x, weight, bias, padding=1), 0.2)
+    torch.testing.assert_close(y, expected, rtol=0, atol=3e-4)
 
 
 @given(counts, channels, channels, st.integers(1, 9), st.integers(1, 9), st.integers(1, 9))
@@ -45,9 +54,9 @@ def test_doubling_and_convolution(
 ) -> None:
     x, bias = noise(count, inputs, height, width), noise(outputs, seed=1)
     weight = noise(outputs, inputs, 3, 3, seed=2) / (9 * inputs) ** 0.5
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(winograd, "STRIP_BYTES", rows * 4 * width * outputs * 4)
-        y = WinogradUpsampleConv2d(weight, bias, slope=0.2)(x)
+    layer = WinogradUpsampleConv2d(weight, bias, slope=0.2)
+    layer.strip_bytes = rows * 4 * width * outputs * 4
+    y = layer(x)
     doubled = x.repeat_interleave(2, 2).repeat_interleave(2, 3)
     expected = F.leaky_relu(F.conv2d(doubled, weight, bias, padding=1), 0.2)
     torch.testing.assert_close(y, expected, rtol=0, atol=1e-4)
