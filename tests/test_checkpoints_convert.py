@@ -70,6 +70,14 @@ def test_tensorflow(tmp_path, resolution, fused):
     assert list(converted.unused) == ["network 0 (G)", "network 1 (D)"]
 
 
+def test_tensorflow_arrays_of_megabytes_as_text(tmp_path):
+    # Written for Python 2, an array's bytes are latin-1 text.
+    variables = writers.tensorflow_variables([352], fused=False)
+    path = tmp_path / "network.pkl"
+    writers.write_tensorflow(path, variables, protocol=2)
+    check(path, writers.tensorflow_images(variables, writers.latents(), fused=False))
+
+
 @pytest.mark.parametrize("resolution", [4, *RESOLUTIONS])
 @pytest.mark.parametrize("module", [".module", ""])
 def test_gan_zoo(tmp_path, resolution, module):
@@ -210,6 +218,16 @@ def test_1024(tmp_path, layout):
 def save(path, state):
     torch.save(state, path)
     return path
+
+
+@pytest.mark.parametrize("layout", ["interfacegan", "higan", "genforce"])
+def test_kernels_without_equalised_rates_are_noted(tmp_path, layout):
+    state = writers.pggan_state(layout, [32, 32])
+    path = save(tmp_path / "a.pth", state)
+    assert not [note for note in convert(path).notes if "equalised" in note]
+    small = {key: value * 0.05 if value.ndim == 4 else value for key, value in state.items()}
+    (note,) = [n for n in convert(save(tmp_path / "b.pth", small)).notes if "equalised" in n]
+    assert "use_wscale=False" in note
 
 
 def test_every_key_is_named(tmp_path):

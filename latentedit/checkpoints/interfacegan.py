@@ -35,6 +35,9 @@ NAMES = {
     "genforce": "GenForce progressive GAN",
 }
 
+_SMALL_KERNELS = 0.3
+"""Equalised kernels begin at 1, others at sqrt(2 / fan_in), which is 0.12 for 16 channels."""
+
 
 def recognise(state: Mapping[str, Any]) -> str | None:
     """Return ``interfacegan``, ``higan`` or ``genforce`` if the keys look like one of them."""
@@ -105,6 +108,13 @@ def convert_interfacegan(state: Mapping[str, Any], what: str) -> Reading:
         rgbs={b: output(name) for b, name in outputs_of.items()},
     )
     notes = [f"fused enlargement in {len(fused)} blocks, unfused exactly"] if fused else []
+    largest = max(float(w.square().mean().sqrt()) for w in tensors.values() if w.ndim == 4)
+    if largest < _SMALL_KERNELS:
+        notes.append(
+            f"no kernel's root mean square is over {largest:.2g}: wrong pictures if this network "
+            "was trained without equalised learning rates (use_wscale=False), which the file does "
+            "not tell"
+        )
     if layout == "genforce" and not fused and len(set(sizes)) == 1:
         notes.append("all widths are equal, so fused layers would not show; taken as not fused")
     if layout == "interfacegan" and blocks > 1:

@@ -33,8 +33,8 @@ MAX_BYTES = 256 * 2**20
 
 _LONGEST_LINE = 1000
 
-MAX_TEXT = 4_000_000
-"""Longest text in characters (TensorFlow pickles carry the source of their network)."""
+MAX_TEXT = 17_000_000
+"""Longest text in characters: protocol 2 keeps an array's bytes as text, 16 MiB at most."""
 
 
 class Name(NamedTuple):
