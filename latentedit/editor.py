@@ -30,6 +30,7 @@ from latentedit.inference import prepare
 from latentedit.pretrained import (
     bundle_names,
     find_bundle,
+    find_judges,
     load_age_estimator,
     load_classifier,
     load_generator,
@@ -128,8 +129,9 @@ class FaceEditor:
         Raises:
             LatentEditError: no such bundle, a part with a wrong checksum or shape, half a part,
                 boundaries of another generator, or a space that the generator does not have. A
-                bundle without classifier or boundaries is no error here; the calls that need them
-                say how to make them.
+                bundle without boundaries is no error here; the calls that need them say how to make
+                them. One without a classifier is judged by the default bundle's, see
+                `pretrained.find_judges`.
         """
         folder = find_bundle(model)
         generator, _ = load_generator(folder)
@@ -147,16 +149,18 @@ class FaceEditor:
             raise LatentEditError(
                 f"{folder} is used in space {generator_space(generator)} only: leave out the space"
             )
+        judges = find_judges(folder)
         editor = cls(
             generator,
-            load_classifier(folder)[0] if "classifier" in has else None,
-            load_age_estimator(folder)[0] if "age" in has else None,
+            load_classifier(judges["classifier"])[0] if "classifier" in judges else None,
+            load_age_estimator(judges["age"])[0] if "age" in judges else None,
             boundaries=known,
             name=folder.resolve().name,
             device=device,
             precision=precision,
         )
-        editor._cards = {part: read_json(folder / f"{part}.json") for part in has & PARTS}
+        homes = dict.fromkeys(has & PARTS, folder) | judges
+        editor._cards = {part: read_json(home / f"{part}.json") for part, home in homes.items()}
         return editor
 
     @classmethod
@@ -291,7 +295,10 @@ class FaceEditor:
             LatentEditError: this model has none.
         """
         if self._classifier is None:
-            raise LatentEditError(f"model {self.name} has no classifier: add one to the bundle")
+            raise LatentEditError(
+                f"model {self.name} has no classifier: give FaceEditor one, or put one into the "
+                "bundle with 'latentedit bundle --classifier'"
+            )
         return self._classifier
 
     @property

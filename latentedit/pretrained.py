@@ -84,6 +84,26 @@ def find_bundle(name: str | Path | None = None, part: str = "generator") -> Path
     )
 
 
+def find_judges(folder: Path) -> dict[str, Path]:
+    """Return the bundles whose classifier and age estimator look at a bundle's faces.
+
+    They are its own. One without a classifier, such as `latentedit convert` writes, is judged by
+    the default bundle's.
+
+    Returns:
+        Folder by part, ``classifier`` and ``age``; a part that is nowhere is left out.
+    """
+    own = {part: folder for part in ("classifier", "age") if _holds(folder, part)}
+    if "classifier" in own or DEFAULT_BUNDLE not in bundle_names("classifier"):
+        return own
+    shipped = find_bundle(DEFAULT_BUNDLE, "classifier")
+    return {part: shipped for part in ("classifier", "age") if _holds(shipped, part)} | own
+
+
+def _holds(folder: Path, part: str) -> bool:
+    return any((folder / f"{part}{suffix}").is_file() for suffix in (".safetensors", ".json"))
+
+
 def save_part(
     folder: str | Path, kind: str, network: nn.Module, config: Any, card: Mapping[str, Any]
 ) -> None:

@@ -250,6 +250,22 @@ def test_a_bundle_without_classifier_or_boundaries_still_renders(tiny_bundle: Pa
     assert editor.render(editor.sample([0])).shape == (1, 16, 16, 3)
 
 
+def test_a_bundle_without_classifier_is_judged_by_the_shipped_networks(tiny_bundle: Path) -> None:
+    own = FaceEditor.load(tiny_bundle, device="cpu")
+    assert not own.estimates_age
+    for suffix in (".safetensors", ".json"):
+        (tiny_bundle / "classifier").with_suffix(suffix).unlink()
+    editor, shipped = FaceEditor.load(tiny_bundle, device="cpu"), FaceEditor.load(device="cpu")
+    assert editor.generator_hash == own.generator_hash
+    assert editor.classifier_hash == shipped.classifier_hash != own.classifier_hash
+    assert editor.age_hash == shipped.age_hash
+    images = editor.render(editor.sample([0, 1]))
+    np.testing.assert_array_equal(editor.score(images), shipped.score(images))
+    again = editor.save_pretrained(tiny_bundle / "whole")
+    assert again is None  # not pushed
+    assert FaceEditor.load(tiny_bundle / "whole").classifier_hash == shipped.classifier_hash
+
+
 @pytest.mark.parametrize("part", ["generator", "classifier", "boundaries"])
 @pytest.mark.parametrize("suffix", [".safetensors", ".json"])
 def test_half_a_part_is_refused(tiny_bundle: Path, part: str, suffix: str) -> None:
