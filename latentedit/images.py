@@ -230,7 +230,7 @@ def film_strip(
 
     Args:
         rows: for each face uint8 [frames, H, W, 3].
-        captions: for each face one caption a frame, drawn under it.
+        captions: for each face one caption a frame, drawn under it, of one line or several.
         title: one line above everything.
         marked: index of the frame to outline (the original), in every row.
         frame_size: edge of a drawn frame in pixels.
@@ -238,21 +238,23 @@ def film_strip(
     Returns:
         uint8 [H, W, 3].
     """
-    margin, line = 12, 16
-    caption_height = line + 18
+    margin, line, gap = 12, 16, 14
+    lines = max((text.count("\n") + 1 for texts in captions for text in texts), default=1)
+    caption_height = lines * line + 18
     head = 2 * line + 6 if title else margin
     frames = len(rows[0])
     title_font = ImageFont.load_default(size=16)
     width = margin + frames * (frame_size + margin)
     width = max(width, 2 * margin + round(title_font.getlength(title)))
-    height = head + len(rows) * (frame_size + caption_height) + margin
+    pitch = frame_size + caption_height + gap  # of rows: a caption is nearer to its own frame
+    height = head + len(rows) * pitch - gap + margin
     sheet = Image.new("RGB", (width, height), "white")
     draw = ImageDraw.Draw(sheet)
     font = ImageFont.load_default(size=13)
     if title:
         draw.text((margin, margin), title, fill="#111111", font=title_font)
     for row, (images, texts) in enumerate(zip(rows, captions, strict=True)):
-        top = head + row * (frame_size + caption_height)
+        top = head + row * pitch
         for column, (image, text) in enumerate(zip(images, texts, strict=True)):
             left = margin + column * (frame_size + margin)
             picture = Image.fromarray(image).resize(
@@ -263,7 +265,9 @@ def film_strip(
                 draw.rectangle(edge, outline="#d0342c", width=3)
             sheet.paste(picture, (left, top))
             middle = left + frame_size / 2
-            draw.text((middle, top + frame_size + 6), text, fill="#333333", font=font, anchor="ma")
+            for number, words in enumerate(text.split("\n")):
+                below = (middle, top + frame_size + 6 + number * line)
+                draw.text(below, words, fill="#333333", font=font, anchor="ma")
     return np.array(sheet)
 
 

@@ -80,13 +80,19 @@ class EditStrip:
         captions = []
         for frame, fraction in enumerate(self.recipe.fractions):
             place = "original" if frame == 0 else self._place(face, fraction)
-            shown = [name for name in self.recipe.edited if name in self.attributes][:1]
-            for name in shown:
-                probability = self.scores[face, frame, self.attributes.index(name)]
-                place += f"  p={probability:.2f}"
+            years = ""
             if self.years is not None and "Young" in self.recipe.edited:
-                place += f"  {self.years[face, frame]:.0f} y"
-            captions.append(place)
+                years = f"  {self.years[face, frame]:.0f} y"
+            moving = {
+                name: f"p={self.scores[face, frame, self.attributes.index(name)]:.2f}"
+                for name in self.recipe.edited
+                if name in self.attributes
+            }
+            if len(moving) == 1:
+                captions.append("  ".join((place, *moving.values())) + years)
+            else:
+                lines = [f"{display_name(name)}  {p}" for name, p in moving.items()]
+                captions.append("\n".join((place + years, *lines)))
         return captions
 
     def _place(self, face: int, fraction: float) -> str:

@@ -101,7 +101,11 @@ def test_captions_of_several_edits_are_shares(
     assert title.startswith("Young -3, Black hair to +1.5 ")
     assert "nothing held" in title
     assert "tiny, seed 3" in title
-    assert [caption.split()[0] for caption in rows[0]] == ["original", "50%", "100%"]
+    shown = strip.scores[0][:, [strip.attributes.index(name) for name in ("Young", "Black_Hair")]]
+    assert rows[0] == [
+        f"{place}\nYoung  p={young:.2f}\nBlack hair  p={black:.2f}"
+        for place, (young, black) in zip(("original", "50%", "100%"), shown, strict=True)
+    ]
 
 
 # ---- files
