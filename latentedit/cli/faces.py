@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from typer.core import TyperCommand
 
 from latentedit import defaults
 from latentedit.errors import LatentEditError
@@ -66,7 +67,17 @@ def sample(
     print(f"{_faces_in_words(len(z))} in {output}")
 
 
+class EditCommand(TyperCommand):
+    """Remembers in which order --attr, --step and --to stood; the parser alone forgets it."""
+
+    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
+        _, _, order = self.make_parser(ctx).parse_args(args=list(args))
+        ctx.obj = [option.name for option in order if option.name in ("attr", "step", "to")]
+        return super().parse_args(ctx, args)
+
+
 def edit(
+    context: typer.Context,
     attr: Annotated[
         list[str] | None,
         typer.Option("--attr", metavar="NAME", help="Attribute to move; may be repeated."),
@@ -76,13 +87,15 @@ def edit(
         typer.Option(
             "--step",
             metavar="NUMBER",
-            help="Signed displacement in latent units, one for each --attr.",
+            help="Signed displacement in latent units, for the --attr before it.",
         ),
     ] = None,
     to: Annotated[
         list[float] | None,
         typer.Option(
-            "--to", metavar="NUMBER", help="Instead: signed distance from the boundary to reach."
+            "--to",
+            metavar="NUMBER",
+            help="Instead of --step: signed distance from the boundary to reach.",
         ),
     ] = None,
     age: Annotated[
@@ -117,7 +130,7 @@ def edit(
     from latentedit.strips import edit_strip, save_strip
 
     ages = _ages(attr, step, to, age, age_to)
-    steps, goals = ({}, {}) if ages else _moves(attr or [], step, to)
+    steps, goals = ({}, {}) if ages else _moves(attr or [], step or [], to or [], context.obj)
     holds = parse_hold(hold)
     _check_picture(output)
     editor, z, numbers = _faces(model, seed, seeds, latents_file, boundaries)
@@ -235,26 +248,42 @@ def _within_safe_ranges(
 
 
 def _moves(
-    attributes: list[str], steps: list[float] | None, goals: list[float] | None
+    attributes: list[str], steps: list[float], goals: list[float], order: list[str]
 ) -> tuple[dict[str, float], dict[str, float]]:
+    """Steps and distances to reach, by attribute.
+
+    Args:
+        attributes: of --attr.
+        steps, goals: of --step and --to.
+        order: which of the three options stood where, as "attr", "step" and "to".
+    """
     if not attributes:
         raise LatentEditError(
             "nothing to edit: give --attr with --step or --to, or --age, or --age-to"
         )
-    if bool(steps) == bool(goals):
-        raise LatentEditError("give --step for every --attr, or --to for every --attr")
-    values = steps or goals or []
-    if len(values) != len(attributes):
-        option = "--step" if steps else "--to"
-        raise LatentEditError(
-            f"{len(attributes)} --attr and {len(values)} {option}: give one for each attribute"
-        )
-    if len(set(attributes)) < len(attributes):
-        raise LatentEditError(
-            "an attribute is named twice: name it once, with the sum of its steps"
-        )
-    moves = dict(zip(attributes, values, strict=True))
-    return (moves, {}) if steps else ({}, moves)
+    if not steps and not goals:
+        raise LatentEditError("give each --attr its --step or --to")
+    if steps and goals:
+        kinds = order[1::2]
+        if "attr" in kinds or order != [name for kind in kinds for name in ("attr", kind)]:
+            raise LatentEditError(
+                "write --step or --to right after its --attr: "
+                "--attr Young --step -3 --attr Smiling --to 1"
+            )
+    else:
+        kinds = ["step"] * len(steps) or ["to"] * len(goals)
+        if len(kinds) != len(attributes):
+            raise LatentEditError(
+                f"{len(attributes)} --attr and {len(kinds)} --{kinds[0]}: "
+                "give one for each attribute"
+            )
+    values = {"step": iter(steps), "to": iter(goals)}
+    moves: dict[str, dict[str, float]] = {"step": {}, "to": {}}
+    for name, kind in zip(attributes, kinds, strict=True):
+        if name in moves[kind]:
+            raise LatentEditError(f"{name} is named twice: name it once, with one number")
+        moves[kind][name] = next(values[kind])
+    return moves["step"], moves["to"]
 
 
 def _faces(

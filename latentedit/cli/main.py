@@ -36,7 +36,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("edit")(faces.edit)
+app.command("edit", cls=faces.EditCommand)(faces.edit)
 app.command("sample")(faces.sample)
 app.command("label")(faces.label)
 app.command("demo")(demo.demo)
