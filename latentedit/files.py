@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -19,6 +20,20 @@ from safetensors import SafetensorError
 
 from latentedit.errors import LatentEditError
 
+_ADVICE = {
+    errno.ENOENT: "nothing can be made there, choose another folder",  # such as in /proc
+    errno.EACCES: "choose another folder",
+    errno.EPERM: "choose another folder",
+    errno.EROFS: "choose another folder",
+    errno.EEXIST: "choose another name",
+    errno.ENOTDIR: "choose another folder",
+    errno.ENOTEMPTY: "choose another name",
+    errno.ENAMETOOLONG: "give a shorter name",
+    errno.ENOSPC: "make room, or choose another disk",
+    errno.EDQUOT: "make room, or choose another disk",
+    errno.EFBIG: "choose another disk",
+}
+
 
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
@@ -32,7 +47,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         LatentEditError: the folder does not exist or cannot be written, or the disk is full.
     """
     path = Path(path)
-    check_writable(path)
+    _check_place(path)
     temporary = temporary_beside(path)
     try:
         temporary.touch(exist_ok=False)
@@ -43,7 +58,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as error:
-        raise LatentEditError(f"cannot write {path}: {error.strerror or error}") from error
+        raise LatentEditError(f"cannot write {path}: {reason(error)}") from error
     except SafetensorError as error:  # what its writer makes of an OSError
         raise LatentEditError(f"cannot write {path}: {error}") from error
     finally:
@@ -102,16 +117,37 @@ def check_writable(path: str | Path) -> None:
     """Refuse early an output path that could not be written at the end of a long computation.
 
     Raises:
-        LatentEditError: `path` is a folder, or its parent is missing or read-only.
+        LatentEditError: `path` is a folder, or its parent is missing or takes no new files.
     """
     path = Path(path)
+    _check_place(path)
+    trial = temporary_beside(path)
+    try:
+        trial.touch(exist_ok=False)
+        trial.unlink()
+    except OSError as error:
+        raise LatentEditError(f"cannot write {path}: {reason(error)}") from error
+
+
+def reason(error: OSError) -> str:
+    """Return why something could not be written, and what to do about it."""
+    why = error.strerror or str(error)
+    advice = _ADVICE.get(error.errno or 0)
+    return f"{why}: {advice}" if advice else why
+
+
+def _check_place(path: Path) -> None:
     parent = path.parent
     if os.path.isdir(path):
         raise LatentEditError(f"cannot write {path}: it is a folder, give a file name")
+    if parent.exists() and not parent.is_dir():
+        raise LatentEditError(f"cannot write {path}: {parent} is a file, give a folder")
     if not parent.is_dir():
         raise LatentEditError(f"cannot write {path}: folder {parent} does not exist, create it")
     if not os.access(parent, os.W_OK):
-        raise LatentEditError(f"cannot write {path}: no permission to write in {parent}")
+        raise LatentEditError(
+            f"cannot write {path}: no permission to write in {parent}, choose another"
+        )
 
 
 def make_folder(path: str | Path) -> Path:
@@ -124,7 +160,7 @@ def make_folder(path: str | Path) -> Path:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise LatentEditError(f"cannot create folder {path}: {error.strerror}") from error
+        raise LatentEditError(f"cannot create folder {path}: {reason(error)}") from error
     return path
 
 
@@ -145,7 +181,9 @@ def read_json(path: str | Path) -> Any:
     except OSError as error:
         raise LatentEditError(f"cannot read {path}: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
-        raise LatentEditError(f"{path} is not valid JSON: {error}") from error
+        raise LatentEditError(
+            f"{path} is not valid JSON ({error}): make it again, or fetch it again"
+        ) from error
 
 
 def sha256(path: str | Path) -> str:

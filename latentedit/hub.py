@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from latentedit.errors import LatentEditError
-from latentedit.files import read_json, temporary_beside
+from latentedit.files import read_json, reason, temporary_beside
 
 BUNDLE_FILES = ("*.safetensors", "*.onnx", "*.json", "README.md")
 """What is fetched of a repository: data and text, nothing that could run."""
@@ -78,7 +78,7 @@ def pull(name: str, folder: str | Path, **options: Any) -> Path:
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
     except OSError as error:
-        raise LatentEditError(f"cannot write {folder}: {error.strerror}") from None
+        raise LatentEditError(f"cannot write {folder}: {reason(error)}") from None
     return folder
 
 

@@ -151,4 +151,8 @@ def load_latents(path: str | Path, dim: int = LATENT_DIM) -> FloatArray:
         raise LatentEditError(f"{path} holds no latents: give a .npy of shape [N, {dim}]") from None
     if not isinstance(z, np.ndarray):
         raise LatentEditError(f"{path} holds several arrays: give a .npy of shape [N, {dim}]")
-    return check_latents(z, dim)
+    try:
+        return check_latents(z, dim)
+    except LatentEditError as error:
+        advice = "'latentedit sample --save-latents' writes such a file"
+        raise LatentEditError(f"{path}: {error}; {advice}") from None

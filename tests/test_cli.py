@@ -259,6 +259,16 @@ def test_label_prints_a_table(run: Run, tiny_bundle: Path, tmp_path: Path) -> No
 # ---- pool and boundaries
 
 
+def test_each_attribute_may_have_its_own_step_or_distance(run: Run, tiny_bundle: Path) -> None:
+    words = ["--attr", "Male", "--to", 1.5, "--attr=Young", "--step=-3", "--attr", "Bald"]
+    assert run("edit", *words, "--to", -1, "--frames", 2, "--model", tiny_bundle).code == 0
+    recipe = read_recipe("edit.png")
+    assert (recipe.steps, recipe.to) == ({"Young": -3.0}, {"Male": 1.5, "Bald": -1.0})
+    words = ["--step", 1, "--step", 2, "--attr", "Male", "--frames", 2, "--attr", "Young"]
+    assert run("edit", *words, "--model", tiny_bundle).code == 0  # of one kind, in any order
+    assert read_recipe("edit.png").steps == {"Male": 1.0, "Young": 2.0}
+
+
 def test_pool_and_boundaries(run: Run, tiny_bundle: Path, abandon: Callable[[Path], Path]) -> None:
     build = ("pool", "build", "--model", tiny_bundle, "--n", 520, "-o", "pool")
     result = run(*build)
@@ -357,8 +367,12 @@ YOUNG = ("--attr", "Young", "--step", "-3")
         (("--attr", "Young", "--step", "1e9"), "from -1000 to 1000"),
         (("--attr", "Young", "--to", "nan"), "distance of Young cannot be nan"),
         (("--attr", "Young", "--step", "much"), "'--step'"),
-        (("--attr", "Young"), "give --step for every --attr, or --to"),
-        (("--attr", "Young", "--step", "1", "--to", "1"), "give --step for every --attr, or --to"),
+        (("--attr", "Young"), "give each --attr its --step or --to"),
+        (("--attr", "Young", "--step", "1", "--to", "1"), "right after its --attr"),
+        (("--step", "1", "--attr", "Young", "--to", "1", "--attr", "Male"), "right after its"),
+        (("--attr", "Young", "--attr", "Male", "--to", "1", "--step", "1"), "right after its"),
+        (("--attr", "Young", "--step", "1", "--attr", "Male", "--to", "1", "--to", "2"), "right a"),
+        (("--attr", "Young", "--step", "1", "--attr", "young", "--to", "2"), "has both a step and"),
         (("--attr", "Young", "--attr", "Male", "--step", "1"), "2 --attr and 1 --step"),
         (("--attr", "Young", "--to", "1", "--to", "2"), "1 --attr and 2 --to"),
         (("--attr", "Young", "--step", "1", "--attr", "Young", "--step", "2"), "named twice"),
@@ -397,10 +411,18 @@ def test_a_folder_where_the_picture_should_go(run: Run, tiny_bundle: Path) -> No
     assert "it is a folder, give a file name" in line
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
 def test_a_file_where_the_folder_should_be(run: Run, tiny_bundle: Path) -> None:
     line = refuse(run, tiny_bundle, "edit", *YOUNG, "-o", "edit.png/x.png", "--model", tiny_bundle)
-    assert "cannot write" in line
+    assert line == "cannot write edit.png/x.png: edit.png is a file, give a folder"
+
+
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="needs /proc")
+def test_a_folder_that_takes_no_files_is_refused_before_any_work(
+    run: Run, tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(FaceEditor, "load", lambda *_: pytest.fail("it went to work"))
+    words = ("edit", *YOUNG, "-o", "/proc/edit.png", "--model", tiny_bundle)
+    assert "choose another" in refuse(run, tiny_bundle, *words)
 
 
 @pytest.mark.parametrize(
@@ -418,7 +440,10 @@ def test_a_file_where_the_folder_should_be(run: Run, tiny_bundle: Path) -> None:
 def test_bad_latents(run: Run, tiny_bundle: Path, array: np.ndarray, message: str) -> None:
     np.save("z.npy", array, allow_pickle=True)
     words = ("edit", *YOUNG, "--latents", "z.npy", "--model", tiny_bundle)
-    assert message in refuse(run, tiny_bundle, *words)
+    line = refuse(run, tiny_bundle, *words)
+    assert message in line
+    assert line.startswith("z.npy")
+    assert ".npy of shape" in line or "'latentedit sample --save-latents' writes such" in line
 
 
 @pytest.mark.parametrize("content", [b"", b"\x93NUMPY", b"not latents", b"\x00" * 64])
@@ -619,7 +644,8 @@ def test_a_crash_in_the_middle_leaves_the_older_file(
     monkeypatch.setattr(Image.Image, "save", fail)
     result = run("edit", *YOUNG, "--model", tiny_bundle)
     assert result.code == 2
-    assert result.err == "latentedit: cannot write edit.png: No space left on device\n"
+    why = "No space left on device: make room, or choose another disk"
+    assert result.err == f"latentedit: cannot write edit.png: {why}\n"
     assert os.listdir() == ["edit.png"]
     assert Path("edit.png").read_text() == "kept"
 

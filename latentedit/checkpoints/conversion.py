@@ -19,7 +19,7 @@ from latentedit.checkpoints.tensors import (
     load_torch,
 )
 from latentedit.errors import LatentEditError
-from latentedit.files import make_folder, sha256, temporary_beside
+from latentedit.files import make_folder, reason, sha256, temporary_beside
 from latentedit.generator import Generator
 from latentedit.pretrained import save_onnx, save_part
 from latentedit.stylegan2 import StyleGAN2Generator
@@ -96,7 +96,7 @@ class ConvertedGenerator:
             else:
                 os.replace(temporary, folder)
         except OSError as error:
-            raise LatentEditError(f"cannot write {folder}: {error.strerror}") from None
+            raise LatentEditError(f"cannot write {folder}: {reason(error)}") from None
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
         return folder

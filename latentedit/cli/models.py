@@ -62,10 +62,16 @@ def check(model: ModelArgument = None) -> None:
 
     folder = find_bundle(model)
     cards = _cards(folder)
-    editor = FaceEditor.load(folder, device="cpu")
+    try:
+        editor = FaceEditor.load(folder, device="cpu")
+    except LatentEditError as error:
+        raise LatentEditError(f"{folder} is not whole: {error}") from None
     found, stored = editor.generator_hash, cards["generator"].get("weights_hash")
     if found != stored:
-        raise LatentEditError(f"{folder} holds weights {found}, its card says {stored}")
+        raise LatentEditError(
+            f"{folder}/generator.safetensors holds weights {found}, its card says {stored}: fetch "
+            "or make both again"
+        )
     z = editor.sample([0])
     images = editor.render(z)
     if int(np.ptp(images)) == 0:
@@ -126,7 +132,7 @@ def _cards(folder: Path) -> dict[str, dict[str, Any]]:
         raise LatentEditError(f"{folder} has no generator.json: give a bundle's folder")
     for part, card in cards.items():
         if not isinstance(card, dict):
-            raise LatentEditError(f"{paths[part]} is not the card of a {part}: fetch it again")
+            raise LatentEditError(f"{paths[part]} is not a card: fetch or make the bundle again")
     return cards
 
 
