@@ -1,10 +1,9 @@
 """Any generator as one of this package: the protocol, and adapters for modules and ONNX files.
 
 A generator is anything with a `latent_dim`, a `sample` that turns seeds into latents and a call
-that turns latents into pictures. `adapt` gives that shape to any ``torch.nn.Module`` and
-`OnnxGenerator` to an ONNX file; both are accepted by `latentedit.editor.FaceEditor` in place of a
-`Generator`. Their code is the user's own: a module is built and run by whoever calls `adapt`, and
-an ONNX file is run by ONNX Runtime.
+that turns latents into pictures; `latentedit.editor.FaceEditor` accepts any. `adapt` gives that
+shape to a ``torch.nn.Module`` and `OnnxGenerator` to an ONNX file. Their code is the user's own: a
+module is built and run by whoever calls `adapt`, and an ONNX file is run by ONNX Runtime.
 """
 
 from __future__ import annotations
@@ -120,6 +119,71 @@ class AdaptedGenerator(_Adapted):
         return (images - self.low) * (2 / (self.high - self.low)) - 1
 
 
+class ProtocolGenerator(_Adapted):
+    """An object with the protocol, as a module; made by `FaceEditor`.
+
+    An object that is no module has no weights that could be told from another's, so a buffer holds
+    a digest of the pictures of three seeds.
+    """
+
+    def __init__(self, generator: LatentGenerator) -> None:
+        super().__init__()
+        self.generator = generator
+        space = str(getattr(generator, "space", "z"))
+        self.config = AdaptedConfig(4, int(generator.latent_dim), space)
+        latent = torch.from_numpy(self.sample(range(3)))
+        images = self(latent.to(_device(generator)) if isinstance(generator, nn.Module) else latent)
+        self.config = replace(self.config, resolution=int(images.shape[-1]))
+        if not isinstance(generator, nn.Module):
+            pixels = images.detach().cpu().contiguous().numpy().tobytes()
+            digest = np.frombuffer(hashlib.sha256(pixels).digest(), np.uint8).copy()
+            self.register_buffer("digest", torch.from_numpy(digest))
+
+    def sample(self, seeds: Iterable[int]) -> latents.FloatArray:
+        """Return one latent a seed, float32 [N, D], as the object makes them.
+
+        Raises:
+            LatentEditError: they have another shape.
+        """
+        seeds = list(seeds)
+        rows = np.asarray(self.generator.sample(seeds), dtype=np.float32)
+        if rows.shape != (len(seeds), self.latent_dim):
+            raise LatentEditError(
+                f"the generator's sample gave {list(rows.shape)} for {len(seeds)} seeds, not "
+                f"[{len(seeds)}, {self.latent_dim}]"
+            )
+        return rows
+
+    @torch.inference_mode()
+    def forward(self, latent: Tensor) -> Tensor:
+        """Latents float [N, D] -> images float [N, 3, R, R], about [-1, 1].
+
+        Raises:
+            LatentEditError: the object gives something else than RGB pictures.
+        """
+        return _picture_of(self.generator(latent), len(latent))
+
+
+def as_network(generator: object) -> nn.Module:
+    """Make a module of an object with the protocol; one of this module is left as it is.
+
+    Raises:
+        LatentEditError: it has not got the protocol, or fails on its own latents.
+    """
+    if isinstance(generator, _Adapted):
+        return generator
+    if not isinstance(generator, LatentGenerator):
+        raise LatentEditError(
+            f"a {type(generator).__name__} is no generator: it needs latent_dim, sample(seeds) and "
+            "a call; latentedit.adapters.adapt gives them to a module"
+        )
+    try:
+        return ProtocolGenerator(generator).eval()
+    except (RuntimeError, TypeError, ValueError, AttributeError, IndexError) as error:
+        detail = " ".join(str(error).split())[:160]
+        raise LatentEditError(f"the generator fails on its own latents: {detail}") from None
+
+
 def adapt(
     module: nn.Module,
     latent_dim: int,
@@ -158,7 +222,8 @@ def adapt(
     except (RuntimeError, TypeError, AttributeError, IndexError) as error:
         detail = " ".join(str(error).split())[:160]
         raise LatentEditError(
-            f"the module cannot render a latent of length {latent_dim}: {detail}"
+            f"the module cannot render a latent of length {latent_dim}: {detail}; where it wants "
+            "more than the latent, wrap it in a module that gives it that"
         ) from None
 
 

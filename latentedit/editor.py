@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, cast
 
 import numpy as np
 import torch
@@ -14,7 +14,13 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
 from latentedit import defaults, editing, hub, latents
-from latentedit.adapters import AdaptedGenerator, OnnxGenerator
+from latentedit.adapters import (
+    AdaptedGenerator,
+    LatentGenerator,
+    OnnxGenerator,
+    ProtocolGenerator,
+    as_network,
+)
 from latentedit.age import AgeEstimator, tight_view
 from latentedit.attributes import ATTRIBUTES
 from latentedit.boundaries import Boundaries
@@ -39,7 +45,7 @@ from latentedit.pretrained import (
 )
 from latentedit.stylegan2 import StyleGAN2Generator
 
-AnyGenerator = Generator | StyleGAN2Generator | AdaptedGenerator | OnnxGenerator
+AnyGenerator = Generator | StyleGAN2Generator | AdaptedGenerator | OnnxGenerator | ProtocolGenerator
 
 PARTS = {"generator", "classifier", "age", "boundaries"}
 """What a bundle of a `FaceEditor` is made of."""
@@ -57,7 +63,8 @@ class FaceEditor:
     """Samples, renders, scores and edits faces.
 
     Args:
-        generator: z [N, D] -> images.
+        generator: z [N, D] -> images: one of this package, or any object with the protocol of
+            `adapters.LatentGenerator`.
         classifier: images -> logits; needed by `score`.
         age_estimator: images -> years [N]; needed by `age`.
         boundaries: needed by `edit` and `distances`; must belong to `generator`.
@@ -71,12 +78,12 @@ class FaceEditor:
 
     Raises:
         LatentEditError: the boundaries belong to another generator, no such device, or one that
-            does not compute in this precision.
+            does not compute in this precision, or a generator without the protocol.
     """
 
     def __init__(
         self,
-        generator: AnyGenerator,
+        generator: AnyGenerator | LatentGenerator,
         classifier: AttributeClassifier | None = None,
         age_estimator: AgeEstimator | Look | None = None,
         boundaries: Boundaries | None = None,
@@ -94,8 +101,9 @@ class FaceEditor:
         if batch_size < 1:
             raise LatentEditError(f"batch size {batch_size} cannot be: give 1 or more")
         self.batch_size = batch_size
-        self.generator_hash = weights_hash(generator)
-        self._generator = place(generator, self.device).eval()
+        network = cast(AnyGenerator, _as_network(generator))
+        self.generator_hash = weights_hash(network)
+        self._generator = place(network, self.device).eval()
         if boundaries is not None:
             check_boundaries(boundaries, self.generator_hash, self.space)
         self._classifier = place(classifier, self.device).eval() if classifier else None
@@ -494,6 +502,12 @@ def _kept(card: Mapping[str, Any]) -> dict[str, Any]:
     written_anew = {"kind", "sha256", "config", "weights_hash", "network"}
     written_anew |= {"generator_hash", "space", "attributes"}  # of boundaries
     return {key: value for key, value in card.items() if key not in written_anew}
+
+
+def _as_network(generator: object) -> nn.Module:
+    if isinstance(generator, Generator | StyleGAN2Generator):
+        return generator
+    return as_network(generator)
 
 
 def generator_space(generator: AnyGenerator) -> str:

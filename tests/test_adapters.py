@@ -49,6 +49,71 @@ def test_an_adapted_module_is_edited_like_any_other():
     assert editor.resolution == 8
 
 
+class Plain:
+    """The protocol and nothing else."""
+
+    latent_dim = 5
+
+    def __init__(self, brightness: float = 0.0) -> None:
+        self.brightness = brightness
+
+    def sample(self, seeds):
+        return np.array([[seed] * 5 for seed in seeds], dtype=np.float64) / 10
+
+    def __call__(self, latent):
+        return latent[:, :3, None, None].expand(-1, -1, 4, 4) + self.brightness
+
+
+class PlainModule(Tiny):
+    """A module that has the protocol by itself."""
+
+    latent_dim = 10
+    space = "style"
+
+    def sample(self, seeds):
+        return np.stack([np.full(10, seed, np.float32) for seed in seeds])
+
+
+def test_an_object_with_the_protocol_is_edited_like_any_other():
+    from latentedit.editor import FaceEditor
+
+    editor = FaceEditor(Plain(), device="cpu")
+    z = editor.sample([2, 5])
+    np.testing.assert_allclose(z, np.array([[0.2] * 5, [0.5] * 5]), atol=1e-7)
+    images = editor.render(z)
+    assert images.shape == (2, 4, 4, 3)
+    assert (images[0] < images[1]).all()
+    assert editor.generator_hash == FaceEditor(Plain(), device="cpu").generator_hash
+    assert editor.generator_hash != FaceEditor(Plain(0.1), device="cpu").generator_hash
+    own = FaceEditor(PlainModule(), device="cpu")
+    assert (own.space, own.resolution, own.latent_dim) == ("style", 8, 10)
+
+
+class ShortSample(Plain):
+    def sample(self, seeds):
+        return np.zeros((len(list(seeds)), 4), np.float32)
+
+
+class Broken(Plain):
+    def __call__(self, latent):
+        raise ValueError("no")
+
+
+@pytest.mark.parametrize(
+    ("generator", "words"),
+    [
+        (Tiny(), "a Tiny is no generator: it needs latent_dim.*adapt"),
+        (ShortSample(), r"sample gave \[3, 4\] for 3 seeds, not \[3, 5\]"),
+        (Broken(), "fails on its own latents: no"),
+    ],
+)
+def test_objects_that_are_no_generators(generator, words):
+    from latentedit.editor import FaceEditor
+
+    with pytest.raises(LatentEditError, match=words):
+        FaceEditor(generator, device="cpu")
+
+
 def test_normal_latents_are_the_same_alone_and_in_a_batch():
     generator = adapt(Tiny(), 10, normal=True)
     z = generator.sample(range(2000))
