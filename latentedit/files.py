@@ -37,20 +37,23 @@ _ADVICE = {
 
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; rename it to `path` when the block ends well.
+    """Yield a temporary path near `path`; rename it to `path` when the block ends well.
 
     The temporary file is synced before the rename and removed if the block raises, so `path`
     is always either the old file or the whole new one. Its permissions follow the umask, also
-    where the writer (safetensors) is stricter. What a killed process left of `path` is removed.
+    where the writer (safetensors) is stricter. It has a hidden folder to itself, where writers
+    leave their own unfinished files; what a killed process left of `path` is removed.
 
     Raises:
         LatentEditError: the folder does not exist or cannot be written, or the disk is full.
     """
     path = Path(path)
     _check_place(path)
-    temporary = temporary_beside(path)
+    folder = temporary_beside(path)
+    temporary = folder / "new"
     try:
-        temporary.touch(exist_ok=False)
+        folder.mkdir()
+        temporary.touch()
         permissions = temporary.stat().st_mode
         yield temporary
         temporary.chmod(permissions)
@@ -62,16 +65,14 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     except SafetensorError as error:  # what its writer makes of an OSError
         raise LatentEditError(f"cannot write {path}: {error}") from error
     finally:
-        with suppress(OSError):
-            temporary.unlink()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def temporary_beside(path: str | Path) -> Path:
     """Return a free hidden name beside `path`, for what becomes `path` when it is finished.
 
-    Files and folders under such names of `path` whose process is no longer alive are removed.
-    The names say which machine (or container) and process they belong to, so nobody else's are
-    touched.
+    Folders under such names of `path` whose process is no longer alive are removed. The names say
+    which machine (or container) and process they belong to, so nobody else's are touched.
     """
     path = Path(path)
     stem = f".{path.name}.tmp-{_machine()}-"
@@ -79,7 +80,7 @@ def temporary_beside(path: str | Path) -> Path:
         for entry in os.listdir(path.parent):
             owner = re.match(r"(\d+)-[0-9a-f]{8}$", entry.removeprefix(stem))
             if entry.startswith(stem) and owner and not _alive(int(owner[1])):
-                _remove(path.with_name(entry))
+                shutil.rmtree(path.with_name(entry), ignore_errors=True)
     return path.with_name(f"{stem}{os.getpid()}-{secrets.token_hex(4)}")
 
 
@@ -105,14 +106,6 @@ def _alive(process: int) -> bool:
     return True
 
 
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        with suppress(OSError):
-            path.unlink()
-
-
 def check_writable(path: str | Path) -> None:
     """Refuse early an output path that could not be written at the end of a long computation.
 
@@ -123,8 +116,8 @@ def check_writable(path: str | Path) -> None:
     _check_place(path)
     trial = temporary_beside(path)
     try:
-        trial.touch(exist_ok=False)
-        trial.unlink()
+        trial.mkdir()
+        trial.rmdir()
     except OSError as error:
         raise LatentEditError(f"cannot write {path}: {reason(error)}") from error
 

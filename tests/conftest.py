@@ -61,16 +61,21 @@ def run(arguments: list[str], code: int = 0) -> None:
 
 @pytest.fixture
 def abandon(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], Path]:
-    """Renames a file or folder to what a process that was killed while writing it leaves."""
+    """Makes of a file, or a folder, what a process that was killed while writing it leaves."""
 
-    def rename(path: Path) -> Path:
+    def leave(path: Path) -> Path:
         process = subprocess.Popen([sys.executable, "-S", "-c", ""])
         process.wait()
         with monkeypatch.context() as patch:
             patch.setattr(os, "getpid", lambda: process.pid)
-            return path.rename(temporary_beside(path))
+            left = temporary_beside(path)
+        if path.is_dir():
+            return path.rename(left)
+        left.mkdir()
+        path.rename(left / "new")
+        return left
 
-    return rename
+    return leave
 
 
 @pytest.fixture

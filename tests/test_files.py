@@ -70,7 +70,8 @@ def test_what_a_killed_writer_left_goes_with_the_next_write(tmp_path: Path) -> N
     script = (
         "import sys; from latentedit.files import atomic_path\n"
         "with atomic_path(sys.argv[1]) as temporary:\n"
-        "    temporary.write_text('half'); print(temporary, flush=True); sys.stdin.read()"
+        "    temporary.write_text('half'); temporary.with_name('.tmpX').write_text('its writer');"
+        "    print(temporary, flush=True); sys.stdin.read()"
     )
     command = [sys.executable, "-c", script, tmp_path / "a"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as writer:
@@ -88,19 +89,17 @@ def test_what_a_killed_writer_left_goes_with_the_next_write(tmp_path: Path) -> N
 
 @posix
 def test_what_was_left_by_others_stays(tmp_path: Path, abandon: Callable[[Path], Path]) -> None:
-    ours, elsewhere, folder = (tmp_path / name for name in ("ours", "elsewhere", "folder"))
-    for path in (ours, elsewhere):
-        path.write_text("half")
-    folder.mkdir()
-    (folder / "part").write_text("half")
+    paths = ours, elsewhere = tmp_path / "ours", tmp_path / "elsewhere"
+    for path in paths:
+        path.mkdir()
+        (path / "part").write_text("half")
     names = abandon(elsewhere).name.split("-")
     names[-3] = "0" * 6  # another machine's
     stays = tmp_path / "-".join(names)
     next(tmp_path.glob(".elsewhere*")).rename(stays)
     strange = tmp_path / f"{abandon(ours).name}.bak"
-    strange.write_text("the user's")
-    abandon(folder)
-    for path in (ours, elsewhere, folder):
+    strange.mkdir()
+    for path in paths:
         assert temporary_beside(path) != temporary_beside(path)
     assert sorted(tmp_path.iterdir()) == sorted([stays, strange])
 
