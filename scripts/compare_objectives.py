@@ -37,9 +37,9 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "R1, augmented": {"objective": "r1", "augment": True},
     "projected": {"augment": False},
     "projected, augmented": {},
-    # about the same FLOPs: channels moved from fine resolutions to coarse ones, or the other way
-    "projected, augmented, coarse": {"fmap_base": 896, "fmap_max": 160},
-    "projected, augmented, fine": {"fmap_base": 1152, "fmap_max": 96},
+    "projected, augmented, no sliced distance": {"sliced_weight": 0},
+    # about the same FLOPs: channels moved from coarse resolutions to fine ones
+    "projected, augmented, fine": {"fmap_base": 1152, "fmap_max": 128},
 }
 
 
