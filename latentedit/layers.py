@@ -70,7 +70,7 @@ class EqualizedLinear(nn.Module):
         self.scale = gain / math.sqrt(inputs)
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.linear(x, self.weight * self.scale, self.bias)
+        return F.linear(x * self.scale, self.weight, self.bias)  # x is smaller than the weights
 
 
 def pixel_norm(x: Tensor) -> Tensor:
