@@ -67,6 +67,10 @@ class GeneratorConfig:
         return tuple(2**i for i in range(2, self.resolution.bit_length()))
 
 
+MOST_PSI = 2
+"""Beyond, faces no longer change much: normalisation takes the scale out again."""
+
+
 class FirstBlock(nn.Module):
     """z [N, L] -> features [N, C, 4, 4]."""
 
@@ -135,20 +139,21 @@ class Generator(nn.Module):
         return images
 
     def truncated(self, psi: float) -> Generator:
-        """Return a copy that trades variety for typical faces.
+        """Return a copy that trades variety for typical faces, or the other way.
 
         What the first layer makes of z is scaled by `psi` around its mean over all z, which is
         its bias: the truncation trick (Karras et al. 2019, app. B) where there is no w to
-        truncate.
+        truncate. Averaging weights shrinks that layer, because its steps' noise averages out, so
+        an averaged generator may vary more like the data at a psi above 1.
 
         Args:
-            psi: from 0, one face for every z, to 1, no change.
+            psi: from 0, one face for every z, over 1, no change, to `MOST_PSI`.
 
         Raises:
             LatentEditError: `psi` out of range.
         """
-        if not 0 <= psi <= 1:
-            raise LatentEditError(f"truncation {psi} cannot be: give 0 to 1")
+        if not 0 <= psi <= MOST_PSI:
+            raise LatentEditError(f"truncation {psi} cannot be: give 0 to {MOST_PSI}")
         generator = copy.deepcopy(self)
         first = generator.blocks[0]
         assert isinstance(first, FirstBlock)

@@ -190,6 +190,6 @@ def test_truncation_leads_to_one_face(network: Generator, z: Tensor) -> None:
         assert torch.equal(whole, network(z))
     assert torch.equal(none, none[:1].expand_as(none))
     assert spreads[0] < spreads[1]
-    for psi in (-0.1, 1.1, float("nan")):
-        with pytest.raises(LatentEditError, match="give 0 to 1"):
+    for psi in (-0.1, 2.1, float("nan")):
+        with pytest.raises(LatentEditError, match="give 0 to 2"):
             network.truncated(psi)

@@ -18,6 +18,10 @@ def bundle(
         float | None,
         typer.Option(help="Half-life of the generator's average [default: the run's first]."),
     ] = None,
+    psi: Annotated[
+        float,
+        typer.Option(help="Scale of the first layer around its mean; see 'evaluate truncation'."),
+    ] = 1.0,
 ) -> None:
     """Write the networks of finished runs, with a card each, into one folder."""
     from latentedit.errors import LatentEditError
@@ -33,7 +37,7 @@ def bundle(
             "nothing to bundle: give --generator, --classifier, --age or --portrait"
         )
     if generator is not None:
-        bundle_generator(generator, output, ema_kimg=ema_kimg)
+        bundle_generator(generator, output, ema_kimg=ema_kimg, psi=psi)
     if classifier is not None:
         bundle_classifier(classifier, output)
     if age is not None:

@@ -14,7 +14,11 @@ from latentedit.training.runs import Run
 
 
 def bundle_generator(
-    run_folder: str | Path, folder: str | Path, *, ema_kimg: float | None = None
+    run_folder: str | Path,
+    folder: str | Path,
+    *,
+    ema_kimg: float | None = None,
+    psi: float = 1.0,
 ) -> None:
     """Write a run's averaged generator and its card.
 
@@ -22,17 +26,21 @@ def bundle_generator(
         run_folder: the run.
         folder: the bundle.
         ema_kimg: half-life of the average to take; the run's first by default.
+        psi: see `Generator.truncated`; averaged weights may need more than 1.
 
     Raises:
-        LatentEditError: not a generator's run, or the folder cannot be written.
+        LatentEditError: not a generator's run, `psi` out of range, or the folder cannot be written.
     """
     run = Run(run_folder)
     network, progress = load_generator_run(run_folder, ema_kimg)
+    if psi != 1:
+        network = network.truncated(psi)
     log = run.read_log()
     card = {
         **_origin(run),
         "images_seen": progress.get("images_before", 0) + progress["images"],
         **({"ema_kimg": ema_kimg} if ema_kimg is not None else {}),
+        **({"psi": psi} if psi != 1 else {}),
         "hours": round(_hours(log), 2),
         "last_figures": log[-1] if log else {},
     }

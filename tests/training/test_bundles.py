@@ -127,6 +127,20 @@ def test_another_average_of_the_same_run(generator_run: Path, tmp_path: Path) ->
         bundle_generator(generator_run, tmp_path / "none", ema_kimg=3)
 
 
+def test_a_generator_may_be_bundled_wider(generator_run: Path, tmp_path: Path) -> None:
+    bundle_generator(generator_run, tmp_path / "whole")
+    bundle_generator(generator_run, tmp_path / "wide", psi=1.5)
+    whole, plain_card = load_generator(tmp_path / "whole")
+    wide, card = load_generator(tmp_path / "wide")
+    assert card["psi"] == 1.5
+    assert "psi" not in plain_card
+    weights = [part.state_dict()["blocks.0.dense.weight"] for part in (whole, wide)]
+    torch.testing.assert_close(weights[1], 1.5 * weights[0])
+    with pytest.raises(LatentEditError, match="give 0 to 2"):
+        bundle_generator(generator_run, tmp_path / "none", psi=3)
+    assert not (tmp_path / "none").exists()
+
+
 def test_a_classifiers_card_says_what_its_calibration_is_worth(
     classifier_run: Path, tmp_path: Path
 ) -> None:

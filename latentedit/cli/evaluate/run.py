@@ -55,7 +55,9 @@ def run(
 def truncation(
     data: DataOption,
     output: OutputOption,
-    psi: Annotated[str, typer.Option(help="Truncations to measure.")] = "0.5,0.6,0.7,0.8,0.9,1",
+    psi: Annotated[
+        str, typer.Option(help="Truncations to measure.")
+    ] = "0.5,0.6,0.7,0.8,0.9,1,1.25,1.5",
     n: SamplesOption = 1000,
     validation: ValidationOption = defaults.VALIDATION,
     plot: PlotOption = None,
@@ -70,14 +72,12 @@ def truncation(
     try:
         values = [float(value) for value in psi.split(",")]
     except ValueError:
-        raise LatentEditError(
-            f"--psi {psi}: give numbers from 0 to 1, such as 0.5,0.75,1"
-        ) from None
+        raise LatentEditError(f"--psi {psi}: give numbers such as 0.5,0.75,1") from None
     generator, _ = load_generator(find_bundle(model))
     if not isinstance(generator, Generator):
         raise LatentEditError("truncation is measured for progressive generators only")
-    if not all(0 <= value <= 1 for value in values):
-        raise LatentEditError(f"--psi {psi}: give numbers from 0 to 1, such as 0.5,0.75,1")
+    for value in values:
+        generator.truncated(value)  # refuse early what cannot be
 
     def load(value: float) -> Render:
         editor = FaceEditor(generator.truncated(value))
