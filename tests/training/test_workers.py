@@ -13,7 +13,14 @@ import pytest
 import torch
 from torch import nn
 
+from latentedit.classifier import AttributeClassifier, ClassifierConfig
 from latentedit.errors import LatentEditError
+from latentedit.pretrained import config_from_json
+from latentedit.training.calibration import calibration
+from latentedit.training.data import open_face_data
+from latentedit.training.runs import Run
+from latentedit.training.state import load_network
+from latentedit.training.supervised import predict
 from latentedit.training.workers import Workers
 
 SCRIPT = """
@@ -66,6 +73,35 @@ options = GeneratorOptions(
 train_generator(open_face_data(sys.argv[2]), Path(sys.argv[1]), options, validation=40)
 """
 
+CLASSIFIER = """
+import sys
+from functools import partial
+from pathlib import Path
+import torch
+from latentedit.classifier import ClassifierConfig
+from latentedit.training import attribute_task
+from latentedit.training.data import open_face_data
+from latentedit.training.options import SupervisedOptions
+
+torch.set_num_threads(1)
+attribute_task.ClassifierConfig = partial(
+    ClassifierConfig, resolution=16, stem=4, widths=(4, 8), blocks=(1, 1)
+)
+write = attribute_task.write_json
+def record(path, values):
+    with open(Path(sys.argv[1]) / "writers", "a") as file:
+        file.write("one more\\n")
+    write(path, values)
+attribute_task.write_json = record
+options = SupervisedOptions(epochs=1, batch_size=20, device="cpu", bf16=False)
+network = attribute_task.train_classifier(
+    open_face_data(sys.argv[2]), sys.argv[1], options, validation=40
+)
+loaded = attribute_task.load_classifier_run(sys.argv[1])
+ratio = network.head.weight / loaded.head.weight  # both are calibrated by the leader's figures
+assert torch.allclose(ratio, torch.ones_like(ratio), rtol=1e-3), ratio
+"""
+
 
 def run(
     tmp_path: Path, processes: int, text: str = SCRIPT, *arguments: str
@@ -103,6 +139,26 @@ def test_a_generator_trained_by_two_processes_reaches_the_same_statistics(
     for first, second in zip(one, two, strict=True):
         for name in ("real", "fake", "generator_loss", "discriminator_loss"):
             assert second[name] == pytest.approx(first[name], abs=0.1)
+
+
+@pytest.mark.slow
+def test_two_processes_calibrate_a_classifier_once(face_file: Path, tmp_path: Path) -> None:
+    pytest.importorskip("accelerate")
+    run(tmp_path, 2, CLASSIFIER, str(face_file))
+    folder = tmp_path / "run2"
+    assert (folder / "writers").read_text() == "one more\n"
+    network = AttributeClassifier(read_config(folder))
+    load_network(folder / "state.safetensors", "averaged.module", network)
+    _, held_out = open_face_data(face_file).split(40)
+    logits = predict(network.eval(), held_out.images, torch.device("cpu"), bf16=False)
+    expected = calibration(logits, torch.tensor(held_out.labels))
+    fitted = json.loads((folder / "calibration.json").read_text())
+    assert fitted["scale"] == pytest.approx(expected["scale"], rel=1e-4)
+    assert fitted["shift"] == pytest.approx(expected["shift"], abs=1e-4)
+
+
+def read_config(folder: Path) -> ClassifierConfig:
+    return config_from_json(ClassifierConfig, Run(folder).read_options()["network"])
 
 
 def test_alone(monkeypatch: pytest.MonkeyPatch) -> None:
