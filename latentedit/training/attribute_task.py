@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,11 @@ from torch import Tensor
 from latentedit import defaults
 from latentedit.backbone import Backbone
 from latentedit.classifier import AttributeClassifier, ClassifierConfig
-from latentedit.devices import pick_device
 from latentedit.errors import LatentEditError
 from latentedit.files import read_json, write_json
 from latentedit.training.augment import affine, blur, colour, erase, flip
 from latentedit.training.calibration import calibration
-from latentedit.training.data import FaceData, Joined
+from latentedit.training.data import FaceData
 from latentedit.training.options import SupervisedOptions
 from latentedit.training.runs import Run
 from latentedit.training.supervised import (
@@ -30,6 +29,7 @@ from latentedit.training.supervised import (
     predict,
     start_from,
 )
+from latentedit.training.teaching import Teaching, taught
 from latentedit.training.workers import Workers
 
 CALIBRATION = "calibration.json"
@@ -64,21 +64,6 @@ class AttributeTask:
         return {"score": float(accuracy), "validation_loss": float(self.loss(outputs, targets))}
 
 
-@dataclass(frozen=True)
-class Teaching:
-    """Distillation (Hinton et al. 2015): soft targets beside the labels.
-
-    Attributes:
-        teachers: classifiers whose mean probability, over mirrored pictures too, is the target.
-        weight: of the teachers where a label is known; elsewhere they alone count.
-        unlabelled: further faces, taught by the teachers alone.
-    """
-
-    teachers: Sequence[AttributeClassifier]
-    weight: float = 0.6
-    unlabelled: FaceData | None = None
-
-
 def train_classifier(
     data: FaceData,
     run_folder: str | Path,
@@ -107,6 +92,7 @@ def train_classifier(
     if not data.label_names or not (data.labels >= 0).any():
         raise LatentEditError("these faces have no labels: prepare them with 'prepare celeba'")
     train, held_out = data.split(validation)
+    workers = Workers(options.device)
     torch.manual_seed(options.seed)
     source = f"{data.source}; the last {validation} held out"
     config = ClassifierConfig(attributes=data.label_names)
@@ -117,8 +103,8 @@ def train_classifier(
     faces = LabelledFaces(train.images, torch.tensor(train.labels), source)
     if teaching:
         Run(run_folder).check(resume)  # before the teachers' work, not after
-        faces = taught(faces, teaching, options)
-    known, workers = torch.tensor(held_out.labels), Workers(options.device)
+        faces = taught(faces, teaching, run_folder, workers, bf16=options.bf16)
+    known = torch.tensor(held_out.labels)
     result = fit(
         network,
         AttributeTask(),
@@ -138,32 +124,6 @@ def train_classifier(
         write_json(Path(run_folder) / CALIBRATION, calibration(logits, known))
     workers.wait()
     return _calibrated(result, run_folder)
-
-
-def taught(faces: LabelledFaces, teaching: Teaching, options: SupervisedOptions) -> LabelledFaces:
-    """Mix the teachers' probabilities into labels, and add the unlabelled faces.
-
-    Raises:
-        LatentEditError: unlabelled faces of another size.
-    """
-    labels, source = faces.targets, faces.source
-    images = faces.images
-    if teaching.unlabelled is not None:
-        more = teaching.unlabelled
-        images = Joined((faces.images, more.images))
-        unknown = labels.new_full((len(more), labels.shape[1]), -1)
-        labels = torch.cat((labels, unknown))
-        source = f"{source}; beside them, unlabelled: {more.source}"
-    device = pick_device(options.device)
-    soft = torch.stack(
-        [
-            torch.sigmoid(predict(teacher, images, device, bf16=options.bf16, mirrored=mirrored))
-            for teacher in teaching.teachers
-            for mirrored in (False, True)
-        ]
-    ).mean(0)
-    mixed = torch.lerp(labels.float(), soft, teaching.weight)
-    return LabelledFaces(images, torch.where(labels >= 0, mixed, soft), source)
 
 
 def load_classifier_run(run_folder: str | Path) -> AttributeClassifier:

@@ -20,10 +20,8 @@ from latentedit.files import read_json
 from latentedit.training import attribute_task
 from latentedit.training.attribute_task import (
     AttributeTask,
-    Teaching,
     load_classifier_run,
     read_calibration,
-    taught,
     train_classifier,
 )
 from latentedit.training.calibration import calibration
@@ -31,7 +29,8 @@ from latentedit.training.data import open_face_data
 from latentedit.training.options import SupervisedOptions
 from latentedit.training.runs import Run
 from latentedit.training.state import load_network
-from latentedit.training.supervised import LabelledFaces, predict
+from latentedit.training.supervised import predict
+from latentedit.training.teaching import Teaching
 from latentedit.training.workers import Workers
 
 OPTIONS = SupervisedOptions(epochs=3, batch_size=20, device="cpu", bf16=False)
@@ -151,22 +150,6 @@ def teacher(logit: float) -> AttributeClassifier:
     torch.nn.init.zeros_(network.head.weight)
     torch.nn.init.constant_(network.head.bias, logit)
     return network
-
-
-def test_teachers_mix_with_labels_and_alone_label_the_unlabelled(face_file: Path) -> None:
-    data = open_face_data(face_file)
-    labels = torch.tensor(data.labels[:6])
-    labels[0, :3] = -1
-    faces = LabelledFaces(data.images[:6], labels, "some")
-    more, _ = data.split(230)
-    teachers = [teacher(0.0), teacher(math.log(3))]  # 0.5 and 0.75
-    result = taught(faces, Teaching(teachers, weight=0.4, unlabelled=more), OPTIONS)
-    assert len(result.images) == 16
-    expected = torch.where(labels >= 0, 0.6 * labels.float() + 0.4 * 0.625, 0.625)
-    torch.testing.assert_close(result.targets[:6], expected)
-    torch.testing.assert_close(result.targets[6:], torch.full((10, 40), 0.625))
-    assert result.source.startswith("some; beside them, unlabelled: drawn discs")
-    assert np.array_equal(result.images[np.array([0, 5, 6, 15])][2], more.images[0])
 
 
 def test_a_student_learns_from_its_teacher(face_file: Path, tmp_path: Path) -> None:

@@ -53,8 +53,9 @@ def classifier(
     dry_run: DryRunOption = False,
 ) -> None:
     """Train the 40-attribute classifier."""
-    from latentedit.training.attribute_task import Teaching, train_classifier
+    from latentedit.training.attribute_task import train_classifier
     from latentedit.training.data import open_face_data
+    from latentedit.training.teaching import Teaching
 
     if unlabelled and not teacher:
         raise LatentEditError("--unlabelled needs a --teacher to label its faces")
