@@ -36,9 +36,8 @@ def test_teachers_mix_with_labels_and_alone_label_the_unlabelled(
     faces = LabelledFaces(data.images[:6], labels, "some")
     more, _ = data.split(230)
     teachers = [teacher(0.0), teacher(math.log(3))]  # 0.5 and 0.75
-    result = taught(
-        faces, Teaching(teachers, weight=0.4, unlabelled=more), tmp_path, Workers("cpu")
-    )
+    lesson = Teaching(teachers, weight=0.4, unlabelled=more)
+    result = taught(faces, lesson, tmp_path, ALONE, bf16=False)
     assert len(result.images) == 16
     expected = torch.where(labels >= 0, 0.6 * labels.float() + 0.4 * 0.625, 0.625)
     torch.testing.assert_close(result.targets[:6], expected)
