@@ -33,9 +33,6 @@ ATTRIBUTES = ("Young", "Smiling", "No_Beard", "Eyeglasses", "Male", "Gray_Hair")
 WARM_UP = 10
 """Moves before the clock counts."""
 
-START_WITHIN = 300
-"""Seconds."""
-
 SLIDE = """async ([name, share]) => {
   const slider = document.getElementById("le-" + name);
   const image = document.querySelector(".le-edited img");
@@ -71,12 +68,6 @@ class Timings:
         return "   ".join(parts)
 
 
-def listens(port: int) -> bool:
-    """Whether something on this machine answers at a port."""
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
 @contextmanager
 def server(model: str | None) -> Iterator[str]:
     """Run the demo on a free port; yield its address."""
@@ -84,13 +75,11 @@ def server(model: str | None) -> Iterator[str]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = [sys.executable, "-m", "latentedit", "demo", "--no-open-browser", "--port", str(port)]
-    process = subprocess.Popen([*command, *(["--model", model] if model else [])])
+    command += ["--model", model] if model else []
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
-        latest = time.monotonic() + START_WITHIN
-        while not listens(port):
-            if process.poll() is not None or time.monotonic() > latest:
-                sys.exit("the demo did not start")
-            time.sleep(0.1)
+        if process.stdout is None or "The page is at" not in process.stdout.readline():
+            sys.exit("the demo did not start")
         yield f"http://127.0.0.1:{port}"
     finally:
         process.terminate()

@@ -43,6 +43,8 @@ def running(editor: FaceEditor) -> Iterator[Any]:
         patch.setenv("GRADIO_ALLOWED_PATHS", "/")
         patch.setenv("GRADIO_SHARE", "True")
         patch.setenv("GRADIO_SERVER_NAME", "0.0.0.0")
+        patch.setenv("http_proxy", "http://127.0.0.1:9")  # nobody there
+        patch.setenv("no_proxy", "example.org")
         blocks = serve(editor, wait=False)
     yield blocks
     blocks.close()
@@ -130,11 +132,11 @@ def test_large_bodies_are_refused(running: Any) -> None:
 
 def test_each_client_has_a_session_of_its_own(running: Any) -> None:
     one, two = "one", "two"
+    client = httpx.Client(base_url=url(running), timeout=60)
 
     def act(visitor: str, **request: Any) -> dict[str, Any]:
         body = {"data": [None, request], "session_hash": visitor}  # as the page sends it
-        answer = httpx.post(url(running, "/gradio_api/run/act"), json=body, timeout=60).json()
-        state, reply = answer["data"]
+        state, reply = client.post("/gradio_api/run/act", json=body).json()["data"]
         assert state is None  # it stays in the server
         return reply
 
@@ -178,6 +180,14 @@ def test_requests_are_answered_one_at_a_time_and_in_turn(
 def test_a_taken_port_is_an_error_of_ours(running: Any, editor: FaceEditor) -> None:
     with pytest.raises(LatentEditError, match="--port"):
         serve(editor, port=running.server_port, wait=False)
+
+
+def test_a_page_that_does_not_answer_is_an_error_of_ours(
+    editor: FaceEditor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gradio.networking.url_ok", lambda _: False)
+    with pytest.raises(LatentEditError, match="does not answer"):
+        serve(editor, wait=False)
 
 
 def test_a_fault_of_ours_is_a_message_and_changes_nothing(

@@ -248,6 +248,13 @@ class Gate:
         await self.app(scope, counted, send)
 
 
+def _reach_directly(host: str) -> None:
+    """Keep this process from asking a proxy for its own page, as Gradio does when it starts."""
+    names = [os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""]
+    names += [name for name in ("127.0.0.1", "localhost", host) if name not in names[0].split(",")]
+    os.environ["no_proxy"] = ",".join(filter(None, dict.fromkeys(names)))
+
+
 def serve(
     editor: FaceEditor,
     *,
@@ -273,6 +280,7 @@ def serve(
     os.environ.pop("GRADIO_ALLOWED_PATHS", None)  # would open folders of this machine to visitors
     os.environ["GRADIO_ANALYTICS_CACHE_FREQUENCY"] = "1000000000"  # else a table is made at each
     os.environ["GRADIO_ANALYTICS_MAX_EVENTS"] = "1"  # request, of all requests so far
+    _reach_directly(host)
     blocks = build(Studio(editor))
     try:
         blocks.launch(
@@ -296,6 +304,11 @@ def serve(
         )
     except OSError as error:
         raise LatentEditError(f"cannot listen on {host}: {error}; give another --port") from None
+    except ValueError:  # what Gradio makes of no answer within seconds
+        blocks.close()
+        raise LatentEditError(
+            f"the page does not answer on {host}: try again when this machine is less busy"
+        ) from None
     if wait:
         print(f"The page is at {blocks.local_url}; Ctrl-C ends it.", flush=True)
         if blocks.share_url:
