@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from copy import copy
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Protocol, cast
@@ -98,9 +99,7 @@ class FaceEditor:
         self.precision = pick_precision(precision, self.device)
         if batch_size is None:
             batch_size = 1 if self.device.type == "cpu" else 64
-        if batch_size < 1:
-            raise LatentEditError(f"batch size {batch_size} cannot be: give 1 or more")
-        self.batch_size = batch_size
+        self.batch_size = _checked_batch_size(batch_size)
         network = cast(AnyGenerator, _as_network(generator))
         self.generator_hash = weights_hash(network)
         self._generator = place(network, self.device).eval()
@@ -112,6 +111,16 @@ class FaceEditor:
         self._age_estimator = age_estimator
         self._boundaries = boundaries
         self._cards: dict[str, Mapping[str, Any]] = {}
+
+    def with_batch_size(self, batch_size: int) -> FaceEditor:
+        """The same model, sharing its networks, with another `batch_size`.
+
+        Raises:
+            LatentEditError: it is below 1.
+        """
+        other = copy(self)
+        other.batch_size = _checked_batch_size(batch_size)
+        return other
 
     @classmethod
     def load(
@@ -495,6 +504,12 @@ class FaceEditor:
             batch = rows[start : start + self.batch_size]
             missing = self.batch_size - len(batch)
             yield np.concatenate((batch, np.repeat(batch[-1:], missing, axis=0))), len(batch)
+
+
+def _checked_batch_size(size: int) -> int:
+    if size < 1:
+        raise LatentEditError(f"batch size {size} cannot be: give 1 or more")
+    return size
 
 
 def _kept(card: Mapping[str, Any]) -> dict[str, Any]:

@@ -31,6 +31,7 @@ from latentedit.devices import computes_bfloat16
 from latentedit.generator import Generator
 from latentedit.images import to_tensor, to_uint8
 from latentedit.inference import prepare_backbone, prepare_generator
+from latentedit.pool import for_many
 
 WIDTHS = {4: 512, 8: 512, 16: 512, 32: 512, 64: 256, 128: 128, 256: 64, 512: 32, 1024: 16}
 """Karras et al. 2018, table 2."""
@@ -246,7 +247,7 @@ def compare(
 @torch.inference_mode()
 def measure_pool(count: int, *, rounds: int, peak: float) -> dict[str, dict[str, float]]:
     """The shipped bundle: faces a second and share of the peak, each network and all together."""
-    editor = FaceEditor.load(device="cpu")
+    editor = for_many(FaceEditor.load(device="cpu"))
     z = editor.sample(range(count))
     images = editor.render(z)
     face = to_tensor(images[:1])

@@ -239,6 +239,18 @@ def test_boundaries_of_another_generator_are_refused(
     assert "latentedit boundaries fit" in str(caught.value)
 
 
+def test_another_batch_size_shares_the_networks(tiny_bundle: Path) -> None:
+    one = FaceEditor.load(tiny_bundle, device="cpu")
+    four = one.with_batch_size(4)
+    assert (one.batch_size, four.batch_size) == (1, 4)
+    assert four.generator is one.generator
+    z = one.sample(range(6))
+    difference = np.abs(one.render(z).astype(int) - four.render(z))
+    assert difference.max() <= 1
+    with pytest.raises(LatentEditError, match="batch size 0"):
+        one.with_batch_size(0)
+
+
 # ---- loading
 
 

@@ -15,7 +15,7 @@ from safetensors.numpy import load_file, save_file
 from latentedit.editor import FaceEditor
 from latentedit.errors import LatentEditError
 from latentedit.generator import Generator, GeneratorConfig
-from latentedit.pool import BATCH, Pool, build_pool
+from latentedit.pool import BATCH, Pool, build_pool, for_many
 from latentedit.pretrained import load_classifier
 
 SIZE, SHARD = 25, 10
@@ -45,7 +45,13 @@ def test_holds_what_the_editor_gives_for_its_seeds(editor: FaceEditor, folder: P
     assert (z.dtype, z.shape) == (np.float32, (SIZE, 64))
     assert (scores.dtype, scores.shape) == (np.float32, (SIZE, 40))
     np.testing.assert_array_equal(z, editor.sample(range(100, 100 + SIZE)))
-    np.testing.assert_array_equal(scores, editor.score(editor.render(z)))
+    np.testing.assert_allclose(scores, editor.score(editor.render(z)), atol=0.005)
+    together = for_many(editor)
+    assert together.batch_size == 16  # the faces have 16 pixels
+    np.testing.assert_array_equal(
+        scores[:10],
+        together.score(together.render(z[:10])),  # a shard has 10
+    )
     assert pool.attributes == editor.attributes
     assert pool.generator_hash == editor.generator_hash
     assert [path.name for path in pool.shards] == [f"shard-{n:05d}.safetensors" for n in range(3)]
