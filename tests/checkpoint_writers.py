@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import math
 import pickle
+import re
 import sys
 import types
 from collections import OrderedDict
@@ -465,6 +466,42 @@ def genforce_stylegan2(state: dict, mean: torch.Tensor) -> OrderedDict:
         copy(source, f"synthesis.output{block}", mirrored=False)
         out[f"synthesis.output{block}.bias"] = state[f"{source}.bias"].flatten()
     out["synthesis.upsample.kernel"] = FILTER[None, None] * 4
+    return out
+
+
+def nvidia_stylegan2(state: dict, mean: torch.Tensor) -> OrderedDict:
+    """The same network as `rosinality_state`'s, as NVIDIA's PyTorch code keeps it.
+
+    Kernels there have no scale; the demodulation takes any away but for its epsilon.
+    """
+    out = OrderedDict({"mapping.w_avg": mean})
+    out["synthesis.b4.const"] = state["input.input"][0]
+    for index in range(sum(re.fullmatch(r"style\.\d+\.weight", key) is not None for key in state)):
+        for part in ("weight", "bias"):
+            out[f"mapping.fc{index}.{part}"] = state[f"style.{index + 1}.{part}"]
+
+    def copy(source: str, target: str, scale: float = 1.0) -> None:
+        kernel = state[f"{source}.conv.weight"][0]
+        out[f"{target}.weight"] = kernel * scale
+        for part in ("weight", "bias"):
+            out[f"{target}.affine.{part}"] = state[f"{source}.conv.modulation.{part}"]
+
+    blocks = 1 + sum(re.fullmatch(r"to_rgbs\.\d+\.bias", key) is not None for key in state)
+    for block in range(blocks):
+        name = f"synthesis.b{4 * 2**block}"
+        out[f"{name}.resample_filter"] = FILTER
+        for conv in (1,) if block == 0 else (0, 1):
+            index = 2 * block - 1 + conv
+            source, target = "conv1" if index == 0 else f"convs.{index - 1}", f"{name}.conv{conv}"
+            fan_in = state[f"{source}.conv.weight"][0, 0].numel()
+            copy(source, target, 1 / math.sqrt(fan_in))
+            out[f"{target}.bias"] = state[f"{source}.activate.bias"]
+            out[f"{target}.resample_filter"] = FILTER
+            out[f"{target}.noise_const"] = state[f"noises.noise_{index}"][0, 0]
+            out[f"{target}.noise_strength"] = state[f"{source}.noise.weight"][0]
+        source = "to_rgb1" if block == 0 else f"to_rgbs.{block - 1}"
+        copy(source, f"{name}.torgb")
+        out[f"{name}.torgb.bias"] = state[f"{source}.bias"].flatten()
     return out
 
 

@@ -126,6 +126,18 @@ def test_genforce_stylegan2(tmp_path, resolution):
     assert set(converted.unused) == {"generator", "discriminator"}
 
 
+@pytest.mark.parametrize("resolution", RESOLUTIONS)
+def test_nvidia_stylegan2(tmp_path, resolution):
+    reference = writers.rosinality_state(writers.widths_for(resolution))
+    mean = torch.linspace(-1, 1, 16)
+    path = save(tmp_path / "network.pt", writers.nvidia_stylegan2(reference, mean))
+    w = writers.rosinality_map(reference, writers.latents(size=16))
+    converted = check(path, writers.rosinality_images(reference, w), size=16)
+    assert converted.format == "NVIDIA StyleGAN2"
+    assert torch.equal(converted.network.mean, mean)
+    assert not converted.unused
+
+
 def test_w_space_samples_are_the_same_alone_and_in_a_batch(tmp_path):
     path = tmp_path / "stylegan2.pt"
     writers.write_rosinality(path, writers.rosinality_state([8, 4]))

@@ -142,8 +142,8 @@ class _Reader:
         self.memo: dict[int, Any] = {}
         self.depths: dict[int, tuple[int, Any]] = {}  # by id; the value is kept alive
 
-    def refuse(self, why: str) -> NoReturn:
-        raise LatentEditError(f"{self.what} is refused: {why}; nothing in it was run")
+    def refuse(self, why: str, advice: str = "") -> NoReturn:
+        raise LatentEditError(f"{self.what} is refused: {why}; nothing in it was run{advice}")
 
     def run(self, operations: Iterator[tuple[Any, Any, int | None]]) -> Any:
         for count, (opcode, argument, _) in enumerate(operations):
@@ -200,7 +200,8 @@ class _Reader:
     def name(self, module: Any, name: Any) -> None:
         found = Name(str(module), str(name))
         if found not in self.names:
-            self.refuse(f"it asks for {str(found)[:80]!r}")
+            advice = ": where it holds a whole network, save its state_dict() instead"
+            self.refuse(f"it asks for {str(found)[:80]!r}", advice)
         self.stack.append(found)
 
     def call(self, arguments: Any) -> None:

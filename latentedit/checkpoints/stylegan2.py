@@ -1,4 +1,4 @@
-"""StyleGAN2 generators as rosinality's and GenForce's PyTorch code stores them.
+"""StyleGAN2 generators as rosinality's, GenForce's and NVIDIA's PyTorch code stores them.
 
 rosinality: a checkpoint with ``g_ema`` (the moving average), ``g``, ``d``, optimisers and perhaps
 ``latent_avg``; keys ``style.{1..8}``, ``input.input``, ``conv1``, ``to_rgb1``, ``convs.{i}``,
@@ -8,7 +8,12 @@ GenForce: ``generator_smooth`` (the moving average) or ``generator``; keys ``map
 ``truncation.w_avg``, ``synthesis.early_layer.const``, ``synthesis.layer{i}``,
 ``synthesis.output{b}``. The 1 is added when it runs, and kernels of enlarging layers are mirrored.
 
-Arithmetic of both: z pixel-normalised; mapping layers (weight * 0.01 / sqrt(fan_in), bias * 0.01,
+NVIDIA (stylegan2-ada-pytorch and stylegan3's StyleGAN2): the state dictionary of ``G_ema``; keys
+``mapping.fc{i}``, ``mapping.w_avg``, ``synthesis.b{R}.const``, ``.conv0``, ``.conv1``, ``.torgb``
+for each resolution R. Style biases include the 1. Kernels are demodulated as they are, without a
+scale. Clamping at 256, against overflow in half precision, is left out.
+
+Arithmetic of all: z pixel-normalised; mapping layers (weight * 0.01 / sqrt(fan_in), bias * 0.01,
 leaky ReLU 0.2 times sqrt(2)); styles from w (weight / sqrt(fan_in)); kernels / sqrt(fan_in),
 modulated, demodulated with 1e-8 (not for colours); enlarging as a transposed convolution followed
 by the filter [1, 3, 3, 1]; noise times its strength, bias, leaky ReLU times sqrt(2); colours summed
@@ -21,7 +26,7 @@ from __future__ import annotations
 import math
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import pairwise
 from typing import Any, Literal
 
@@ -33,18 +38,24 @@ from latentedit.checkpoints.accounting import Reading, Shape, account, size_of
 from latentedit.errors import LatentEditError
 from latentedit.stylegan2 import StyleGAN2Config, StyleGAN2Generator
 
-NAMES = {"rosinality": "rosinality StyleGAN2", "genforce": "GenForce StyleGAN2"}
+NAMES = {
+    "rosinality": "rosinality StyleGAN2",
+    "genforce": "GenForce StyleGAN2",
+    "nvidia": "NVIDIA StyleGAN2",
+}
 MAPPING_RATE = 0.01
 
 _MEAN_SEEDS = 4096
 
 
 def recognise(state: Mapping[str, Any]) -> str | None:
-    """Return ``rosinality`` or ``genforce`` if the keys look like one of them."""
+    """Return ``rosinality``, ``genforce`` or ``nvidia`` if the keys look like one of them."""
     if "input.input" in state and "conv1.conv.weight" in state:
         return "rosinality"
     if "synthesis.early_layer.const" in state:
         return "genforce"
+    if "synthesis.b4.const" in state and "synthesis.b4.torgb.weight" in state:
+        return "nvidia"
     return None
 
 
@@ -71,8 +82,8 @@ def convert_stylegan2(
     """
     layout = recognise(state)
     if layout is None:
-        raise LatentEditError(f"{what} holds no StyleGAN2 of rosinality or GenForce")
-    reader = _Rosinality(state) if layout == "rosinality" else _GenForce(state)
+        raise LatentEditError(f"{what} holds no StyleGAN2 of rosinality, GenForce or NVIDIA")
+    reader = _LAYOUTS[layout](state)
     expected = reader.expected()
     if mean is not None:
         state = {**state, "latent_avg": mean}
@@ -80,7 +91,7 @@ def convert_stylegan2(
         expected["latent_avg"] = (reader.style,) if flat else (1, reader.style)
     tensors = account(state, expected, f"{what} ({NAMES[layout]})")
     for key in reader.filters():
-        _check_filter(tensors[key], key, what)
+        _check_filter(tensors[key], reader.filter_gain, key, what)
     config = StyleGAN2Config(
         widths=tuple(width or 0 for width in reader.widths),
         mapping=tuple(size or 0 for size in reader.mapping_sizes()),
@@ -90,9 +101,10 @@ def convert_stylegan2(
     network = StyleGAN2Generator(config).eval()
     network.load_state_dict(reader.weights(tensors))
     notes = reader.notes()
-    found = tensors.get("latent_avg", tensors.get("truncation.w_avg"))
-    if found is not None:
-        network.mean = found.flatten()
+    means = ("latent_avg", "truncation.w_avg", "mapping.w_avg")
+    found = [tensors[key] for key in means if key in tensors]
+    if found:
+        network.mean = found[0].flatten()
     else:
         network.mean = _measure_mean(network)
         notes.append(f"the file has no mean of W; measured over {_MEAN_SEEDS} seeds")
@@ -105,10 +117,10 @@ def _measure_mean(network: StyleGAN2Generator) -> Tensor:
     return network.map(torch.from_numpy(z)).mean(0)
 
 
-def _check_filter(kernel: Tensor, key: str, what: str) -> None:
+def _check_filter(kernel: Tensor, gain: float, key: str, what: str) -> None:
     taps = torch.tensor((1.0, 3.0, 3.0, 1.0))
-    wanted = torch.outer(taps, taps) / 16
-    if not torch.allclose(kernel.reshape(4, 4), wanted, atol=1e-5):
+    wanted = torch.outer(taps, taps) / 64
+    if not torch.allclose(kernel.reshape(4, 4), wanted * gain, atol=1e-5):
         raise LatentEditError(f"{what} filters with another kernel than [1, 3, 3, 1] ({key})")
 
 
@@ -119,6 +131,8 @@ class _Layout(ABC):
     blocks: int
     style: int | None
     widths: list[int | None]
+    filter_gain = 4.0
+    """Sum of a constant filter as it is stored."""
 
     def __init__(self, state: Mapping[str, Any]) -> None:
         self.state = state
@@ -334,3 +348,87 @@ class _GenForce(_Layout):
             tensors[f"{source}.style.weight"],
             tensors[f"{source}.style.bias"] + 1,
         )
+
+
+class _Nvidia(_Layout):
+    filter_gain = 1.0
+
+    def __init__(self, state: Mapping[str, Any]) -> None:
+        super().__init__(state)
+        self.depth = max(1, self.count(r"mapping\.fc(\d{1,2})\."))
+        largest = self.count(r"synthesis\.b(\d{1,4})\.") - 1
+        self.blocks = max(1, largest.bit_length() - 2)
+        self.style = size_of(state, "mapping.w_avg", 0)
+        self.widths = [
+            size_of(state, f"{self.layer_key(2 * block)}.bias", 0) for block in range(self.blocks)
+        ]
+
+    def mapping_key(self, index: int) -> str:
+        return f"mapping.fc{index}"
+
+    def layer_key(self, index: int) -> str:
+        return f"synthesis.b{self.layer_size(index)}.conv{1 - index % 2}"
+
+    def rgb_key(self, block: int) -> str:
+        return f"synthesis.b{4 * 2**block}.torgb"
+
+    def expected(self) -> dict[str, Shape]:
+        shapes: dict[str, Shape] = {
+            "mapping.w_avg": (self.style,),
+            "synthesis.b4.const": (self.widths[0], 4, 4),
+        }
+        shapes |= self.mapping_shapes()
+        for index in range(2 * self.blocks - 1):
+            name, (inputs, outputs) = self.layer_key(index), self.layer_widths(index)
+            size = self.layer_size(index)
+            shapes |= self.conv_shapes(name, inputs, outputs, 3)
+            shapes[f"{name}.noise_const"] = (size, size)
+            shapes[f"{name}.noise_strength"] = ()
+        for block in range(self.blocks):
+            shapes |= self.conv_shapes(self.rgb_key(block), self.widths[block], 3, 1)
+        return shapes | dict.fromkeys(self.filters(), (4, 4))
+
+    def conv_shapes(
+        self, name: str, inputs: int | None, outputs: int | None, kernel: int
+    ) -> dict[str, Shape]:
+        return {
+            f"{name}.weight": (outputs, inputs, kernel, kernel),
+            f"{name}.bias": (outputs,),
+            f"{name}.affine.weight": (inputs, self.style),
+            f"{name}.affine.bias": (inputs,),
+        }
+
+    def filter_keys(self) -> list[str]:
+        layers = [self.layer_key(index) for index in range(2 * self.blocks - 1)]
+        blocks = [f"synthesis.b{4 * 2**block}" for block in range(self.blocks)]
+        return [f"{name}.resample_filter" for name in [*layers, *blocks]]
+
+    def weights(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        weights = self.map_weights(tensors) | {"const": tensors["synthesis.b4.const"][None]}
+        for index in range(2 * self.blocks - 1):
+            source, target = self.layer_key(index), f"layers.{index}"
+            weights |= self.conv(tensors, source, target)
+            weights[f"{target}.conv.weight"] = tensors[f"{source}.weight"]
+            noise = tensors[f"{source}.noise_const"] * tensors[f"{source}.noise_strength"]
+            weights[f"{target}.noise"] = noise[None, None]
+            weights[f"{target}.bias"] = tensors[f"{source}.bias"]
+        for block in range(self.blocks):
+            source, target = self.rgb_key(block), f"to_rgb.{block}"
+            weights |= self.conv(tensors, source, target)
+            weights[f"{target}.bias"] = tensors[f"{source}.bias"]
+        return weights
+
+    def conv(self, tensors: Mapping[str, Tensor], source: str, target: str) -> dict[str, Tensor]:
+        return _conv_weights(
+            target,
+            tensors[f"{source}.weight"],
+            tensors[f"{source}.affine.weight"],
+            tensors[f"{source}.affine.bias"],
+        )
+
+
+_LAYOUTS: dict[str, Callable[[Mapping[str, Any]], _Layout]] = {
+    "rosinality": _Rosinality,
+    "genforce": _GenForce,
+    "nvidia": _Nvidia,
+}
