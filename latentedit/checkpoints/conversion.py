@@ -114,7 +114,7 @@ def convert(
     The format is told by the file's first bytes and its keys, not by its name: progressive GANs of
     InterFaceGAN, HiGAN, GenForce, pytorch_GAN_zoo and Karras et al. (TensorFlow pickles), and
     StyleGAN2 of rosinality, GenForce and NVIDIA; PyTorch files and safetensors. Nothing in the file
-    is ever executed (see `tensors` and `pickles`). An ONNX file from z to pictures is kept as it is.
+    is ever executed (see `tensors` and `pickles`). An ONNX file of z to pictures is kept as it is.
 
     Args:
         path: the file.
