@@ -27,7 +27,9 @@ LEAK = 0.2
 EXACT_RESOLUTION = 16
 HALVED_BLOCKS = 3
 """bfloat16 is for the last so many resolutions, above that one; what is before costs little in
-float32, and its errors would add to all that follows."""
+float32, and its errors would add to all that follows. Up to `SMALL_RESOLUTION`, where more channels
+leave smaller errors, one resolution more."""
+SMALL_RESOLUTION = 256
 
 WINOGRAD_CHANNELS = 64
 WINOGRAD_WORK = 8192
@@ -38,7 +40,7 @@ published widths, and with those of the shipped bundle."""
 TILE_CHANNELS = 256
 """Channels from which they are saved in both directions."""
 
-UPSAMPLE_CHANNELS = 128
+UPSAMPLE_CHANNELS = {torch.float32: 128, torch.bfloat16: 256}
 UPSAMPLE_WORK = 4096
 """The same for the first convolution, into which the enlargement is fused."""
 
@@ -64,8 +66,9 @@ class PreparedGenerator(nn.Module):
         first, *others = generator.blocks
         self.first = _FirstBlock(cast(FirstBlock, first), packed=packed)
         self.blocks = nn.ModuleList()
+        halved = HALVED_BLOCKS + (config.resolution <= SMALL_RESOLUTION)
+        exact = max(EXACT_RESOLUTION, config.resolution >> halved)
         for resolution, block in zip(config.resolutions[1:], others, strict=True):
-            exact = max(EXACT_RESOLUTION, config.resolution >> HALVED_BLOCKS)
             kind = dtype if resolution > exact else torch.float32
             self.blocks.append(
                 _GrowBlock(cast(GrowBlock, block), resolution, dtype=kind, packed=packed)
@@ -134,9 +137,8 @@ class _GrowBlock(nn.Module):
         self, block: GrowBlock, resolution: int, *, dtype: torch.dtype, packed: bool
     ) -> None:
         super().__init__()
-        winograd = packed and dtype == torch.float32
-        self.conv0 = _upsampling(block.conv0, resolution, dtype, packed=packed, winograd=winograd)
-        self.conv1 = _convolution(block.conv1, resolution, dtype, packed=packed, winograd=winograd)
+        self.conv0 = _upsampling(block.conv0, resolution, dtype, packed=packed)
+        self.conv1 = _convolution(block.conv1, resolution, dtype, packed=packed)
 
     def forward(self, x: Tensor) -> Tensor:
         return _normed(self.conv1(_normed(self.conv0(x))))
@@ -161,12 +163,12 @@ class _GrowBlock(nn.Module):
 
 
 def _upsampling(
-    conv: UpsampleConv2d, resolution: int, dtype: torch.dtype, *, packed: bool, winograd: bool
+    conv: UpsampleConv2d, resolution: int, dtype: torch.dtype, *, packed: bool
 ) -> nn.Module:
     """The fastest form of an enlarging convolution with this resolution after it."""
     weight, channels = conv.weight.detach() * conv.scale, len(conv.weight)
-    if winograd and channels >= UPSAMPLE_CHANNELS and channels * resolution >= UPSAMPLE_WORK:
-        return WinogradUpsampleConv2d(weight, conv.bias, slope=LEAK)
+    if packed and channels >= UPSAMPLE_CHANNELS[dtype] and channels * resolution >= UPSAMPLE_WORK:
+        return WinogradUpsampleConv2d(weight, conv.bias, slope=LEAK, dtype=dtype)
     return PackedConv2d(
         box_kernel(weight).transpose(0, 1).flip(2, 3),
         conv.bias,
@@ -180,10 +182,11 @@ def _upsampling(
 
 
 def _convolution(
-    conv: EqualizedConv2d, resolution: int, dtype: torch.dtype, *, packed: bool, winograd: bool
+    conv: EqualizedConv2d, resolution: int, dtype: torch.dtype, *, packed: bool
 ) -> nn.Module:
     """The fastest form of a block's second convolution."""
     channels = len(conv.weight)
+    winograd = packed and dtype == torch.float32
     if winograd and channels >= WINOGRAD_CHANNELS and channels * resolution >= WINOGRAD_WORK:
         form = WinogradTileConv2d if channels >= TILE_CHANNELS else WinogradConv2d
         return form(conv.weight.detach() * conv.scale, conv.bias, slope=LEAK)
@@ -244,7 +247,7 @@ def prepare_generator(
 
     Args:
         generator: any; left as it is.
-        dtype: float32, or bfloat16 for the convolutions of the last `HALVED_BLOCKS` resolutions.
+        dtype: float32, or bfloat16 for the convolutions of the last resolutions.
         packed: weights in oneDNN's layout, which ties them to the CPU. By default wherever the
             generator is on a CPU and torch has oneDNN.
 

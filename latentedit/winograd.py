@@ -5,7 +5,7 @@ of additions before and after (Lavin and Gray 2016, "Fast Algorithms for Convolu
 Networks"). Done across the columns only, with oneDNN's packed convolutions down the rows, half of
 the products are left; done in both directions, on tiles of 4x4 pixels, a quarter, for more memory
 moved. Values differ from a plain convolution's by a few units in 1e-5, or 1e-4. For inference on a
-CPU, in float32, where channels are many.
+CPU where channels are many; in float32, but for the enlargement.
 """
 
 from __future__ import annotations
@@ -189,9 +189,12 @@ class WinogradUpsampleConv2d(_Striped):
         weight: [O, I, 3, 3].
         bias: [O].
         slope: of the leaky ReLU.
+        dtype: that products are computed in; the output has the input's.
     """
 
-    def __init__(self, weight: Tensor, bias: Tensor, *, slope: float) -> None:
+    def __init__(
+        self, weight: Tensor, bias: Tensor, *, slope: float, dtype: torch.dtype = torch.float32
+    ) -> None:
         super().__init__(len(weight), 2, slope, UPSAMPLED_STRIP_BYTES)
         weight = weight.detach().double()
         down = {"all": weight.sum(2), "above": -weight[:, :, 0], "below": weight[:, :, 2]}
@@ -205,10 +208,11 @@ class WinogradUpsampleConv2d(_Striped):
             )
         }
         sides = ("above", "below")
-        self.pixels = _products([parts["all", "all"]], bias)
-        self.across = _products([parts["all", side] for side in sides])
-        self.down = _products([parts[side, "all"] for side in sides])
-        self.corners = _products([parts[row, column] for row in sides for column in sides])
+        corners = [parts[row, column] for row in sides for column in sides]
+        self.pixels = _products([parts["all", "all"]], dtype, bias)
+        self.across = _products([parts["all", side] for side in sides], dtype)
+        self.down = _products([parts[side, "all"] for side in sides], dtype)
+        self.corners = _products(corners, dtype)
 
     def _rows(self, x: Tensor, y: Tensor) -> None:
         height, width = x.shape[1] - 2, x.shape[2] - 2
@@ -227,10 +231,13 @@ class WinogradUpsampleConv2d(_Striped):
                 torch.add(ahead, beside, out=y[:, i::2, j::2])
 
 
-def _products(kernels: list[Tensor], bias: Tensor | None = None) -> PackedConv2d:
+def _products(
+    kernels: list[Tensor], dtype: torch.dtype, bias: Tensor | None = None
+) -> PackedConv2d:
     """One 1x1 convolution for several kernels [O, I]."""
     weight = torch.cat(kernels).float()[..., None, None]
-    return PackedConv2d(weight, weight.new_zeros(len(weight)) if bias is None else bias)
+    bias = weight.new_zeros(len(weight)) if bias is None else bias
+    return PackedConv2d(weight, bias, dtype=dtype)
 
 
 def _applied(conv: nn.Module, x: Tensor) -> Tensor:

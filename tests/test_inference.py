@@ -85,7 +85,7 @@ def test_strips_of_any_height_make_the_whole_picture(
     monkeypatch.setattr(inference, "STRIP_BYTES", row * 64 * strip)
     prepared = prepare_generator(generator, packed=True)
     assert prepared.rows == (0 if whole == 64 else strip)
-    torch.testing.assert_close(prepared(z(2)), generator(z(2)), rtol=0, atol=1e-4)
+    torch.testing.assert_close(prepared(z(2)), generator(z(2)), rtol=0, atol=3e-4)
 
 
 def test_threads_may_share_a_network() -> None:

@@ -60,3 +60,17 @@ def test_doubling_and_convolution(
     doubled = x.repeat_interleave(2, 2).repeat_interleave(2, 3)
     expected = F.leaky_relu(F.conv2d(doubled, weight, bias, padding=1), 0.2)
     torch.testing.assert_close(y, expected, rtol=0, atol=1e-4)
+
+
+@pytest.mark.skipif(
+    not can_pack(torch.device("cpu"), torch.bfloat16), reason="this CPU has no bfloat16"
+)
+@torch.inference_mode()
+def test_doubling_in_bfloat16() -> None:
+    x, weight, bias = noise(1, 32, 8, 8), noise(16, 32, 3, 3, seed=2) / 17, noise(16, seed=1)
+    exact = WinogradUpsampleConv2d(weight, bias, slope=0.2)(x)
+    y = WinogradUpsampleConv2d(weight, bias, slope=0.2, dtype=torch.bfloat16)(x)
+    assert y.dtype == torch.float32
+    error = (y - exact).abs()
+    assert 0 < error.mean() < 0.01
+    assert error.max() < 0.1
