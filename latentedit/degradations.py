@@ -152,10 +152,10 @@ def _over(image: UInt8Array, strength: float, random: RandomState) -> UInt8Array
 
 
 def _side(image: UInt8Array, strength: float, random: RandomState) -> UInt8Array:
-    """Light from one side: the other half of the face lies in shadow, with a soft edge."""
-    angle = random.choice((0.0, math.pi)) + random.uniform(-0.7, 0.7)
-    along = _along(len(image), angle, random.uniform(-0.08, 0.08))
-    shadow = 1 / (1 + np.exp(-along / random.uniform(0.04, 0.12)))
+    """Light from one side: the other half of the face lies in shadow, its edge soft or sharp."""
+    angle = random.choice((0.0, math.pi)) + random.uniform(-0.9, 0.9)
+    along = _along(len(image), angle, random.uniform(-0.12, 0.12))
+    shadow = 1 / (1 + np.exp(-along / math.exp(random.uniform(math.log(0.004), math.log(0.12)))))
     return _expose(image, (0.5 * strength - 4.5 * strength * shadow)[..., None])
 
 
@@ -251,18 +251,37 @@ def _bar(image: UInt8Array, strength: float, random: RandomState) -> UInt8Array:
 
 
 def _shape(image: UInt8Array, strength: float, random: RandomState) -> UInt8Array:
-    """A polygon or an oval of some texture, anywhere over the face."""
-    centre = random.uniform((0.3, 0.3), (0.7, 0.85))
-    corners = random.randint(3, 8)
-    angles = np.sort(random.uniform(0, 2 * math.pi, corners)) if corners > 3 else np.zeros(0)
-    radii, axes = random.uniform(0.6, 1.2, corners), random.uniform(0.5, 1.0, 2)
+    """One to six polygons or ovals of one texture, anywhere over the face."""
+    pieces = []
+    for _ in range(random.choice((1, 1, 2, 3, 6))):
+        corners = random.randint(3, 8)
+        angles = np.sort(random.uniform(0, 2 * math.pi, corners)) if corners > 3 else np.zeros(0)
+        radii, axes = random.uniform(0.6, 1.2, corners), random.uniform(0.5, 1.0, 2)
+        pieces.append((random.uniform((0.3, 0.3), (0.7, 0.85)), angles, radii, axes))
 
     def draw(pen: ImageDraw.ImageDraw, size: float, scale: float) -> None:
-        if not len(angles):
-            _oval(pen, size, centre, scale * axes)
-            return
-        points = centre + scale * (radii * (np.cos(angles), np.sin(angles))).T
-        pen.polygon([tuple(point) for point in points * size], fill=255)
+        for centre, angles, radii, axes in pieces:
+            if not len(angles):
+                _oval(pen, size, centre, scale * axes)
+                continue
+            points = centre + scale * (radii * (np.cos(angles), np.sin(angles))).T
+            pen.polygon([tuple(point) for point in points * size], fill=255)
+
+    return _cover(image, strength, draw, _cloth(image, _colour(random), random))
+
+
+def _straps(image: UInt8Array, strength: float, random: RandomState) -> UInt8Array:
+    """Straight bands across the face, as of a fence, a cable or a microphone's stand."""
+    count, angle = random.randint(1, 5), random.uniform(0, math.pi)
+    angles = angle + random.uniform(-0.5, 0.5, count)
+    middles = random.uniform((0.3, 0.35), (0.7, 0.85), (count, 2))
+
+    def draw(pen: ImageDraw.ImageDraw, size: float, scale: float) -> None:
+        width = max(1, round(0.8 * scale * size / count))
+        for turn, middle in zip(angles, middles, strict=True):
+            reach = np.array((math.cos(turn), math.sin(turn)))
+            ends = ((middle - reach) * size, (middle + reach) * size)
+            pen.line([*ends[0], *ends[1]], fill=255, width=width)
 
     return _cover(image, strength, draw, _cloth(image, _colour(random), random))
 
@@ -318,7 +337,7 @@ KINDS: Mapping[str, Mapping[str, Degradation]] = {
         "back light": _back,
         "colour cast": _cast,
     },
-    "occlusion": {"hand": _hand, "mask": _mask, "bar": _bar, "shape": _shape},
+    "occlusion": {"hand": _hand, "mask": _mask, "bar": _bar, "shape": _shape, "straps": _straps},
 }
 """What training portraits are spoilt by."""
 

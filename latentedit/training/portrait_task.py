@@ -40,7 +40,7 @@ class PortraitTask:
         shift: largest move of a portrait, as a share of its edge.
     """
 
-    ranking: float = 0.1
+    ranking: float = 0.5
     steepness: float = 10.0
     shift: float = 0.04
 
