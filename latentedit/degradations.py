@@ -255,7 +255,8 @@ def _shape(image: UInt8Array, strength: float, random: RandomState) -> UInt8Arra
     pieces = []
     for _ in range(random.choice((1, 1, 2, 3, 6))):
         corners = random.randint(3, 8)
-        angles = np.sort(random.uniform(0, 2 * math.pi, corners)) if corners > 3 else np.zeros(0)
+        turns = (np.arange(corners) + random.uniform(0, 0.8, corners)) / corners
+        angles = 2 * math.pi * turns if corners > 3 else np.zeros(0)
         radii, axes = random.uniform(0.6, 1.2, corners), random.uniform(0.5, 1.0, 2)
         pieces.append((random.uniform((0.3, 0.3), (0.7, 0.85)), angles, radii, axes))
 
