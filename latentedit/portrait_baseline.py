@@ -43,7 +43,7 @@ class SlidesNetwork(nn.Module):
     uniform, biases zero).
 
     Rearranged for the speed of training on a CPU, without changing a value: ReLU comes after
-    pooling, not before, on a quarter of the numbers; pooling is three maxima of whole tensors; and
+    pooling, not before, on a quarter of the numbers; pooling is two maxima of whole tensors; and
     the first convolution and its pooling, which on three channels are slower than all the rest, are
     one convolution of stride 2 that puts the four pixels of every 2x2 square into channels, and
     the largest of these. 1/255 goes into that kernel: bytes are exact in bfloat16, their 255th
@@ -80,49 +80,48 @@ class SlidesNetwork(nn.Module):
         alone = torch.eye(3, dtype=weight.dtype, device=weight.device)[None, :, :, None, None]
         kernel = (alone * shifted[:, :, None]).flatten(0, 1)  # [12, 3, 4, 4]
         four = F.conv2d(images, kernel, self.depthwise0.bias.repeat(4), stride=2, padding=1)
-        squares = four.contiguous().unflatten(1, (2, 2, 3)).permute(1, 2, 0, 3, 4, 5)
-        return _largest(squares).contiguous(memory_format=torch.channels_last)
+        squares = four.contiguous().unflatten(1, (2, 2, 3))  # [N, 2, 2, 3, H / 2, W / 2]
+        return _larger(_larger(squares, 1), 1).contiguous(memory_format=torch.channels_last)
 
 
 def _pool(x: Tensor) -> Tensor:
     """2x2 max pooling, [N, C, H, W] -> [N, C, H / 2, W / 2], channels_last."""
-    count, channels, height, width = x.shape
     pixels = x.contiguous(memory_format=torch.channels_last).permute(0, 2, 3, 1)
-    squares = pixels.view(count, height // 2, 2, width // 2, 2, channels)
-    return _largest(squares.permute(2, 4, 0, 1, 3, 5)).permute(0, 3, 1, 2)
+    rows = _larger(pixels.unflatten(1, (-1, 2)), 2)  # whole lines at a time
+    return _larger(rows.unflatten(2, (-1, 2)), 3).permute(0, 3, 1, 2)
 
 
-def _largest(squares: Tensor) -> Tensor:
-    """The largest of four, [2, 2, ...] -> [...]."""
-    pooled: Tensor = _Largest.apply(squares)  # type: ignore[no-untyped-call]
-    return pooled
+def _larger(pairs: Tensor, dim: int) -> Tensor:
+    """The larger of the two along `dim`, which goes."""
+    larger: Tensor = _Larger.apply(pairs, dim)  # type: ignore[no-untyped-call]
+    return larger
 
 
-class _Largest(torch.autograd.Function):
-    """`_largest`; the gradient goes to the first that is largest, as in ``max_pool2d``.
+class _Larger(torch.autograd.Function):
+    """`_larger`; the gradient goes to the larger, or to the first of equals.
 
     Written by hand for bfloat16 on a CPU, where torch's own pooling, masks of booleans and the
     gradient of ``torch.maximum`` are not vectorised, but ``torch.eq`` into bfloat16 is.
     """
 
     @staticmethod
-    def forward(ctx: Any, squares: Tensor) -> Tensor:
-        (a, b), (c, d) = squares
-        largest = torch.maximum(torch.maximum(a, b), torch.maximum(c, d)).contiguous()
-        ctx.save_for_backward(squares, largest)
-        return largest
+    def forward(ctx: Any, pairs: Tensor, dim: int) -> Tensor:
+        first, second = pairs.unbind(dim)
+        larger = torch.maximum(first, second).contiguous()
+        ctx.save_for_backward(pairs, larger)
+        ctx.dim = dim
+        return larger
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        squares, largest = ctx.saved_tensors
-        found = torch.empty_like(squares)  # in the same order in memory
-        left = gradients[0].contiguous()
-        hit = torch.empty_like(largest)
-        for i, j in ((0, 0), (0, 1), (1, 0), (1, 1)):
-            torch.eq(squares[i, j], largest, out=hit)
-            found[i, j].copy_(hit.mul_(left))
-            left = left - hit
-        return found
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        pairs, larger = ctx.saved_tensors
+        gradient = gradients[0].contiguous()
+        found = torch.empty_like(pairs)  # in the same order in memory
+        first, second = found.unbind(ctx.dim)
+        is_first = torch.eq(pairs.select(ctx.dim, 0), larger, out=torch.empty_like(larger))
+        torch.mul(gradient, is_first, out=first)
+        torch.sub(gradient, first, out=second)
+        return found, None
 
 
 def slides_macs() -> int:

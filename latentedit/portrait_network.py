@@ -65,3 +65,8 @@ class PortraitNetwork(Backbone):
         """Apply a scale and a shift [6] on top of those in force."""
         self.shift.copy_(self.shift * scale + shift)
         self.scale.copy_(self.scale * scale)
+
+    def forget_calibration(self) -> None:
+        """Put scales back to 1 and shifts to 0."""
+        self.scale.fill_(1)
+        self.shift.zero_()

@@ -93,7 +93,7 @@ def picked(images: Tensor, rows: Tensor, dtype: torch.dtype) -> Tensor:
 
     Rows come in random order, so which are mirrored is chance too.
     """
-    chosen = images[rows]
+    chosen = images.index_select(0, rows)
     half = len(rows) // 2
     chosen[half:] = chosen[half:].flip(2)
     return chosen.permute(0, 3, 1, 2).to(dtype)  # channels_last

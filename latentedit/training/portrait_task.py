@@ -14,6 +14,8 @@ from torch import Tensor
 
 from latentedit import defaults
 from latentedit.degradations import POOR_FROM
+from latentedit.devices import keep_memory
+from latentedit.errors import LatentEditError
 from latentedit.files import read_json, write_json
 from latentedit.portrait_network import QUALITIES, PortraitConfig, PortraitNetwork
 from latentedit.training.augment import flip, translate
@@ -90,6 +92,7 @@ def train_portrait(
     *,
     validation: int = defaults.VALIDATION,
     calibration: int = defaults.PORTRAIT_CALIBRATION,
+    start: PortraitNetwork | None = None,
     command: str = "",
     resume: bool = False,
     on_step: Callable[[int, int, dict[str, float]], None] = lambda step, total, figures: None,
@@ -100,18 +103,27 @@ def train_portrait(
         data: from `prepare_portraits`.
         validation: faces at the end that are left alone, for `evaluate portrait`.
         calibration: faces before these, for the figures of each epoch and for Platt scaling.
+        start: what to start from, instead of random weights; its calibration is forgotten.
 
     Returns:
         the calibrated network with averaged weights, in eval mode.
 
     Raises:
-        LatentEditError: not a file of portraits, too few faces, or see `fit`.
+        LatentEditError: not a file of portraits, too few faces, a start of another shape, or see
+            `fit`.
     """
     train, middle, _ = split_faces(data, calibration, validation)
     torch.manual_seed(options.seed)
     config = PortraitConfig(resolution=data.resolution)
     network = PortraitNetwork(config)
-    normalise(network, train.images)
+    if start is None:
+        normalise(network, train.images)
+    elif start.config != config:
+        raise LatentEditError("a portrait network of another shape: start from one of this shape")
+    else:
+        network.load_state_dict(start.state_dict())
+        network.forget_calibration()
+    keep_memory()
     targets, workers = targets_of(middle.labels), Workers(options.device)
     result = fit(
         network,

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from latentedit.age import AgeEstimator
     from latentedit.backbone import Backbone
     from latentedit.classifier import AttributeClassifier
+    from latentedit.portrait_network import PortraitNetwork
 
 
 def load_backbone(folder: Path, *loaders: Callable[[Path], Backbone]) -> Backbone:
@@ -43,3 +44,13 @@ def load_classifier(folder: Path) -> AttributeClassifier:
     if (folder / "classifier.json").is_file():
         return load_classifier(folder)[0]
     return load_classifier_run(folder)
+
+
+def load_portrait(folder: Path) -> PortraitNetwork:
+    """The portrait network of a bundle or of a run."""
+    from latentedit.pretrained import load_portrait
+    from latentedit.training.portrait_task import load_portrait_run
+
+    if (folder / "portrait.json").is_file():
+        return load_portrait(folder)[0]
+    return load_portrait_run(folder)

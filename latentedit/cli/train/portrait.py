@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from latentedit import defaults
 from latentedit.cli.invocation import command_line
+from latentedit.cli.train.networks import load_portrait
 from latentedit.cli.train.options import (
     BatchOption,
     CalibrationOption,
@@ -29,6 +31,9 @@ PORTRAIT, BASELINE = SupervisedOptions(epochs=10), BaselineOptions()
 def portrait(
     data: DataOption,
     output: RunOption,
+    init: Annotated[
+        Path | None, typer.Option(help="Portrait network's run or bundle, to start from.")
+    ] = None,
     epochs: EpochsOption = PORTRAIT.epochs,
     batch_size: BatchOption = PORTRAIT.batch_size,
     learning_rate: RateOption = PORTRAIT.learning_rate,
@@ -56,6 +61,7 @@ def portrait(
             options,
             validation=validation,
             calibration=calibration,
+            start=load_portrait(init) if init else None,
             command=command_line(),
             resume=resume,
             on_step=on_step,
