@@ -63,11 +63,18 @@ class SlidesNetwork(nn.Module):
             nn.init.zeros_(value) if name.endswith("bias") else nn.init.xavier_uniform_(value)
 
     def forward(self, images: Tensor) -> Tensor:
+        return self.judge(self.features(images))
+
+    def features(self, images: Tensor) -> Tensor:
+        """What the convolutions make of [N, 3, 96, 96], [N, 32 * 12 * 12]."""
         x = F.relu(self._convolve_and_pool(images))  # [N, 3, 48, 48]
         x = F.relu_(self.pointwise(x))  # [N, 32, 48, 48]
         x = F.relu(_pool(self.depthwise1(x)))  # [N, 32, 24, 24]
-        x = F.relu(_pool(self.depthwise2(x)))  # [N, 32, 12, 12]
-        x = F.relu_(self.dense(x.flatten(1)))
+        return F.relu(_pool(self.depthwise2(x))).flatten(1)  # [N, 32, 12, 12], flat
+
+    def judge(self, features: Tensor) -> Tensor:
+        """Logits [N] from `features`."""
+        x = F.relu_(self.dense(features))
         return self.head(self.dropout(x)).squeeze(1)
 
     def _convolve_and_pool(self, images: Tensor) -> Tensor:
@@ -81,14 +88,14 @@ class SlidesNetwork(nn.Module):
         kernel = (alone * shifted[:, :, None]).flatten(0, 1)  # [12, 3, 4, 4]
         four = F.conv2d(images, kernel, self.depthwise0.bias.repeat(4), stride=2, padding=1)
         squares = four.contiguous().unflatten(1, (2, 2, 3))  # [N, 2, 2, 3, H / 2, W / 2]
-        return _larger(_larger(squares, 1), 1).contiguous(memory_format=torch.channels_last)
+        return _larger(_larger(squares, 2), 1).contiguous(memory_format=torch.channels_last)
 
 
 def _pool(x: Tensor) -> Tensor:
     """2x2 max pooling, [N, C, H, W] -> [N, C, H / 2, W / 2], channels_last."""
     pixels = x.contiguous(memory_format=torch.channels_last).permute(0, 2, 3, 1)
-    rows = _larger(pixels.unflatten(1, (-1, 2)), 2)  # whole lines at a time
-    return _larger(rows.unflatten(2, (-1, 2)), 3).permute(0, 3, 1, 2)
+    halves = _larger(pixels.unflatten(2, (-1, 2)), 3)  # [N, H, W / 2, C]
+    return _larger(halves.unflatten(1, (-1, 2)), 2).permute(0, 3, 1, 2)
 
 
 def _larger(pairs: Tensor, dim: int) -> Tensor:

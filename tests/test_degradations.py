@@ -51,7 +51,9 @@ def test_stronger_changes_more_and_the_same_seed_repeats(quality: str, kind: str
 
 @given(
     # a hand is skin on skin
-    kind=st.sampled_from(["mask", "bar", "shape", "straps", "splashes", "lattice", "hair", "leaves"]),
+    kind=st.sampled_from(
+        ["mask", "bar", "shape", "straps", "splashes", "lattice", "hair", "leaves"]
+    ),
     strength=st.floats(0.15, 0.9),
     seed=st.integers(0, 50),
 )

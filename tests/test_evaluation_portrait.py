@@ -16,6 +16,7 @@ from latentedit.evaluation.portrait import (
     SLIDES,
     STRENGTHS,
     compare_with_baselines,
+    evaluate_doubt,
     evaluate_flags,
     order_under_degradation,
     portrait_rows,
@@ -56,6 +57,21 @@ def test_figures_by_hand() -> None:
 def test_no_flags() -> None:
     with pytest.raises(LatentEditError, match="no flags"):
         evaluate_flags(np.zeros((3, 6), np.float32), np.full((3, 6), -1, np.int8))
+
+
+def test_doubt_by_hand() -> None:
+    good = np.full((5, 6), 0.9, np.float32)
+    good[:, 0] = 0.01, 0.9, 0.9, 0.001, 0.9  # blur
+    good[:, 2] = 0.1, 0.45, 0.55, 0.9, 0.2  # make-up
+    flags = np.zeros((5, 6), np.int8)
+    flags[:, 2] = 0, 1, 1, -1, 1
+    report = evaluate_doubt(good, flags)
+    assert report["make-up"]["unsure"] == {"share": 0.5, "right": 0.5, "elsewhere": 0.5}
+    assert report["make-up"]["blurred"]["share"] == 0.25  # the fourth has no flag
+    assert report["make-up"]["blurred"]["right"] == 0
+    assert report["make-up"]["blurred"]["elsewhere"] == pytest.approx(2 / 3)
+    assert report["occlusion"]["blurred"] == {"share": 0.2, "right": 1, "elsewhere": 1}
+    assert report["pose"] == {"unsure": {"share": 0, "right": None, "elsewhere": 1}}
 
 
 def test_better_means_better_in_every_figure() -> None:
@@ -140,5 +156,6 @@ def test_commands_from_portraits_to_a_report(
     assert figures["qualities"]["make-up"]["baseline"]["n"] == 20
     assert figures["qualities"]["pose"]["baseline"] is None
     assert figures["order_faces"] == 2
+    assert set(figures["doubt"]) == set(QUALITIES)
     card = json.loads((tmp_path / "model" / "portrait.json").read_text())
     assert card["figures"] == figures

@@ -14,6 +14,7 @@ from latentedit.degradations import UNSEEN, degrade
 from latentedit.errors import LatentEditError
 from latentedit.evaluation.classifier import binary_figures
 from latentedit.images import UInt8Array
+from latentedit.portrait import TOO_BLURRED, UNSURE
 from latentedit.portrait_network import QUALITIES
 
 SLIDES: Mapping[str, float] = {
@@ -63,6 +64,37 @@ def evaluate_flags(poor: NDArray[np.float32], flags: NDArray[np.int8]) -> dict[s
     if not rows:
         raise LatentEditError("these portraits have no flags: nothing to compare with")
     return rows
+
+
+def evaluate_doubt(good: NDArray[np.float32], flags: NDArray[np.int8]) -> dict[str, Any]:
+    """Whether the verdict `cannot tell` stands where a guess would be worth less.
+
+    Args:
+        good: scores [N, 6] in [0, 1], columns as in `QUALITIES`.
+        flags: int8 [N, 6]; 1 poor, 0 good, -1 not known.
+
+    Returns:
+        by quality: ``unsure``, of scores inside `UNSURE`, and, where `TOO_BLURRED` names the
+        quality, ``blurred``, of portraits whose score of blur is below it; each with its ``share``
+        of the portraits, and how often score > 0.5 is ``right`` there and ``elsewhere`` (None
+        where there is no such portrait).
+    """
+    blur = good[:, QUALITIES.index("blur")]
+    report = {}
+    for name, score, flag in zip(QUALITIES, good.T, flags.T, strict=True):
+        doubts = {"unsure": (score >= UNSURE[0]) & (score <= UNSURE[1])}
+        if name in TOO_BLURRED:
+            doubts["blurred"] = blur < TOO_BLURRED[name]
+        known, right = flag >= 0, (score < 0.5) == (flag == 1)
+        report[name] = {
+            kind: {
+                "share": _mean(doubted[known]),
+                "right": _mean(right[known & doubted]),
+                "elsewhere": _mean(right[known & ~doubted]),
+            }
+            for kind, doubted in doubts.items()
+        }
+    return report
 
 
 def compare_with_baselines(
@@ -131,6 +163,10 @@ def _order(scores: NDArray[np.float32]) -> dict[str, Any]:
         "by_portrait": float(np.mean(each)),
         "mean_scores": [round(float(value), 4) for value in scores.mean(0)],
     }
+
+
+def _mean(values: NDArray[np.bool_]) -> float | None:
+    return float(values.mean()) if len(values) else None
 
 
 def _rank_correlation(a: NDArray[Any], b: NDArray[Any]) -> float:

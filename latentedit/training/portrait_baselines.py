@@ -73,16 +73,18 @@ class Epochs:
         order = torch.randperm(len(self.images), device=self.images.device)
         totals = torch.zeros(2, device=self.images.device)
         for rows in order.split(batch):
+            flags = self.flags[rows]
+            with autocast(self.images.device, self.bf16):
+                slices = (picked(self.images, part, self.dtype) for part in rows.split(self.size))
+                features = torch.cat([self.network.features(part) for part in slices])
+                logits = self.network.judge(features)
+            logits = logits.float()
+            loss = F.binary_cross_entropy_with_logits(logits, flags)
             self.optimizer.zero_grad(set_to_none=True)
-            for part in rows.split(self.size):
-                flags = self.flags[part]
-                with autocast(self.images.device, self.bf16):
-                    logits = self.network(picked(self.images, part, self.dtype))
-                logits = logits.float()
-                loss = F.binary_cross_entropy_with_logits(logits, flags, reduction="sum")
-                (loss / len(rows)).backward()
-                with torch.no_grad():
-                    totals += torch.stack((loss, ((logits > 0) == (flags > 0.5)).sum()))
+            loss.backward()
+            with torch.no_grad():
+                right = ((logits > 0) == (flags > 0.5)).sum()
+                totals += torch.stack((loss * len(rows), right))
             self.optimizer.step()
         loss, right = (totals / len(self.images)).tolist()
         return {"loss": loss, "accuracy": right}

@@ -128,6 +128,14 @@ def test_a_run_trains_calibrates_and_becomes_a_bundle(
     assert "8 faces held out, 10 to calibrate" in card["data"]
     assert len(card["epochs"]) == 4
     assert tuple(card["config"]["qualities"]) == QUALITIES
+    monkeypatch.setattr(portrait_task, "PortraitConfig", lambda **changes: small)
+    still = SupervisedOptions(epochs=1, batch_size=8, learning_rate=0.0, device="cpu")
+    kept = train_portrait(data, tmp_path / "kept", still, validation=8, calibration=10, start=again)
+    torch.testing.assert_close(kept.head.weight, again.head.weight)
+    torch.testing.assert_close(kept.mean, again.mean)
+    monkeypatch.undo()
+    with pytest.raises(LatentEditError, match="of another shape"):
+        train_portrait(data, tmp_path / "other", still, validation=8, calibration=10, start=again)
 
 
 def test_another_run_is_refused(tmp_path: Path) -> None:

@@ -49,7 +49,8 @@ def portrait(
     _, held_out = split_faces(faces, validation)
     flags = held_out.labels[:, : len(QUALITIES)]
     assessor = PortraitAssessor.load(model)
-    ours = evaluation.evaluate_flags(1 - assessor.scores(held_out.images), flags)
+    scores = assessor.scores(held_out.images)
+    ours = evaluation.evaluate_flags(1 - scores, flags)
     theirs: dict[str, Any] = {}
     epochs = {}
     for name, network, trained in load_baselines(baselines) if baselines else ():
@@ -71,6 +72,7 @@ def portrait(
         "portraits": len(held_out),
         "qualities": evaluation.compare_with_baselines(ours, theirs),
         "baseline_epochs": epochs,
+        "doubt": evaluation.evaluate_doubt(scores, flags),
         "order_faces": len(good),
         "order": ordered,
     }
