@@ -57,7 +57,7 @@ def main(
     quality: Annotated[str, typer.Option(help="Whose settings to train with.")] = "pose",
     threads: Annotated[int, typer.Option(min=0, help="Threads; 0 for all cores.")] = 0,
     slices: Annotated[
-        str, typer.Option(help="Images through the network at a time; the fastest is kept.")
+        str, typer.Option(help="Images through the convolutions at a time; the fastest is kept.")
     ] = f"25,{SLICE},100",
     bf16: Annotated[bool, typer.Option(help="bfloat16 autocast.")] = True,
 ) -> None:

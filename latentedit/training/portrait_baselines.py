@@ -1,8 +1,8 @@
 """Training the slides' six networks, fast: what `SlidesNetwork` needs and nothing more.
 
 The portraits lie in memory as bytes, in the order that convolutions want; a batch goes through
-the network in slices, which are mirrored in part and turned into bfloat16 on the way, and whose
-gradients add up to the batch's.
+the convolutions in slices, which are mirrored in part and turned into bfloat16 on the way, and
+then through the dense layers as one.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from latentedit.training.runs import Run
 from latentedit.training.state import load_network, load_state, save_state
 
 SLICE = 50
-"""Portraits that go through the network at a time: few enough that what one layer leaves is
+"""Portraits that go through the convolutions at a time: few enough that what one layer leaves is
 still in the cache when the next one reads it, enough to keep two cores busy."""
 
 _SAVE_EVERY = 10
