@@ -36,8 +36,8 @@ SMALLEST: Mapping[str, float] = {
 """Edge in pixels that the portrait frame must have in the photo for a quality to be judged."""
 
 TOO_BLURRED: Mapping[str, float] = {"make-up": 0.02, "expression": 0.02, "occlusion": 0.005}
-"""Scores of blur below which another quality is not judged: on held-out portraits make-up and
-expression are then wrong about twice as often as on sharp ones (docs/portrait.md)."""
+"""Scores of blur below which another quality is not judged: on held-out portraits it is then
+wrong more often than elsewhere, expression about twice as often (docs/portrait.md)."""
 
 PROMINENT = 0.5
 """A face this large beside the largest makes a photo one of several people, not a portrait."""
