@@ -185,7 +185,7 @@ def test_occlusions_are_named_by_their_place() -> None:
     [
         ("under-exposure", "too dark"),
         ("over-exposure", "too bright"),
-        ("side light", "in shadow"),
+        ("side light", "turn towards the window"),  # where most lies in shadow, it is too dark
         ("back light", "from behind"),
         ("colour cast", "has a colour"),
     ],
