@@ -89,10 +89,10 @@ def _print_portrait(report: Mapping[str, Any], rows: list[tuple[str, ...]]) -> N
     for name in ("quality", "poor", "accuracy", "balanced", "F1", "ROC AUC", "ECE", "slides"):
         table.add_column(name, justify="left" if name == "quality" else "right", no_wrap=True)
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*(cell.removesuffix("/-").replace("/", "\n") for cell in row))
     print(
         f"{report['portraits']} portraits of {report['held_out_faces']} held-out faces, "
-        "this network/the slides' networks"
+        "this network and, below, the slides' networks"
     )
     Console().print(table)
     print("the last column is the slides' accuracy on WFLW: other pictures, other flags")
