@@ -110,6 +110,7 @@ class FaceEditor:
             age_estimator = place(age_estimator, self.device).eval()
         self._age_estimator = age_estimator
         self._boundaries = boundaries
+        self._outdated: Boundaries | None = None
         self._cards: dict[str, Mapping[str, Any]] = {}
 
     def with_batch_size(self, batch_size: int) -> FaceEditor:
@@ -156,7 +157,8 @@ class FaceEditor:
         known = Boundaries.load(folder / BOUNDARIES_FILE) if "boundaries" in has else None
         if boundaries is not None:
             more = Boundaries.load(boundaries)
-            known = known.merged(more) if known else more
+            fits = known and known.generator_hash == more.generator_hash
+            known = known.merged(more) if known and fits else more
         if known and space and known.space != space:
             known = None
         wanted = space or (known.space if known else None)
@@ -171,12 +173,16 @@ class FaceEditor:
             generator,
             load_classifier(judges["classifier"])[0] if "classifier" in judges else None,
             load_age_estimator(judges["age"])[0] if "age" in judges else None,
-            boundaries=known,
             name=folder.resolve().name,
             device=device,
             precision=precision,
         )
         homes = dict.fromkeys(has & PARTS, folder) | judges
+        if known and boundaries is None and known.generator_hash != editor.generator_hash:
+            editor._outdated = known  # the generator was bundled anew: what needs none goes on
+        elif known:
+            check_boundaries(known, editor.generator_hash, editor.space)
+            editor._boundaries = known
         editor._cards = {part: read_json(home / f"{part}.json") for part, home in homes.items()}
         return editor
 
@@ -360,8 +366,10 @@ class FaceEditor:
         """The boundaries.
 
         Raises:
-            LatentEditError: this model has none.
+            LatentEditError: this model has none, or another generator's.
         """
+        if self._outdated is not None:
+            check_boundaries(self._outdated, self.generator_hash, self._outdated.space)
         if self._boundaries is None:
             raise LatentEditError(
                 f"model {self.name} has no boundaries: make them with 'latentedit pool build' "

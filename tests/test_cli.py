@@ -507,6 +507,7 @@ def test_parts_that_do_not_belong_together(run: Run, tiny_bundle: Path) -> None:
     other.save(tiny_bundle / "boundaries.safetensors")
     line = refuse(run, tiny_bundle, "edit", *YOUNG, "--model", tiny_bundle)
     assert f"these boundaries belong to generator {'f' * 16}" in line
+    run("sample", "--seeds", "0", "-o", tiny_bundle / "face.png", "--model", tiny_bundle)
     for suffix in (".json", ".safetensors"):
         (tiny_bundle / f"boundaries{suffix}").unlink()
     line = refuse(run, tiny_bundle, "edit", *YOUNG, "--model", tiny_bundle)
