@@ -126,6 +126,7 @@ def plot_curve(path: str | Path, curve: Mapping[str, Any]) -> None:
     detail.legend(fontsize=8)
     for axes in (distance, covered, detail):
         axes.set_xlabel(along)
+        axes.locator_params(axis="x", nbins=5)
         axes.grid(alpha=0.3)
     save_figure(figure, path)
 
