@@ -17,7 +17,7 @@ from playwright.sync_api import Page, expect, sync_playwright
 from latentedit import FaceEditor, defaults
 from latentedit.demo.server import serve
 
-EDIT = {"Young": 0.6, "Smiling": 0.5, "No_Beard": 0.6}
+EDIT = {"Young": 0.3, "Smiling": 0.15}
 """Sliders to move, and how far to the right, as a share of the way."""
 
 
