@@ -125,7 +125,7 @@ def _check_filter(kernel: Tensor, gain: float, key: str, what: str) -> None:
 
 
 class _Layout(ABC):
-    """What differs between the two layouts: names, and how a layer's parts are stored."""
+    """What differs between the layouts: names, and how a layer's parts are stored."""
 
     depth: int
     blocks: int
@@ -150,6 +150,17 @@ class _Layout(ABC):
         """Sizes along the mapping network, from z to w."""
         keys = [self.mapping_key(index) for index in range(self.depth)]
         return [*(size_of(self.state, f"{key}.weight", 1) for key in keys), self.style]
+
+    def conv_shapes(
+        self, name: str, affine: str, inputs: int | None, outputs: int | None, kernel: int
+    ) -> dict[str, Shape]:
+        """Of a convolution and of the layer, called `affine`, that scales its inputs by w."""
+        return {
+            f"{name}.weight": (outputs, inputs, kernel, kernel),
+            f"{name}.bias": (outputs,),
+            f"{name}.{affine}.weight": (inputs, self.style),
+            f"{name}.{affine}.bias": (inputs,),
+        }
 
     def mapping_shapes(self) -> dict[str, Shape]:
         shapes: dict[str, Shape] = {}
@@ -302,22 +313,14 @@ class _GenForce(_Layout):
         for index in range(2 * self.blocks - 1):
             name, (inputs, outputs) = f"synthesis.layer{index}", self.layer_widths(index)
             size = self.layer_size(index)
-            shapes |= self.conv_shapes(name, inputs, outputs, 3)
+            shapes |= self.conv_shapes(name, "style", inputs, outputs, 3)
             shapes[f"{name}.noise"] = (1, 1, size, size)
             shapes[f"{name}.noise_strength"] = ()
         for block in range(self.blocks):
-            shapes |= self.conv_shapes(f"synthesis.output{block}", self.widths[block], 3, 1)
+            shapes |= self.conv_shapes(
+                f"synthesis.output{block}", "style", self.widths[block], 3, 1
+            )
         return shapes | dict.fromkeys(self.filters(), (1, 1, 4, 4))
-
-    def conv_shapes(
-        self, name: str, inputs: int | None, outputs: int | None, kernel: int
-    ) -> dict[str, Shape]:
-        return {
-            f"{name}.weight": (outputs, inputs, kernel, kernel),
-            f"{name}.bias": (outputs,),
-            f"{name}.style.weight": (inputs, self.style),
-            f"{name}.style.bias": (inputs,),
-        }
 
     def filter_keys(self) -> list[str]:
         layers = [f"synthesis.layer{index}.filter" for index in range(1, 2 * self.blocks - 1, 2)]
@@ -381,22 +384,12 @@ class _Nvidia(_Layout):
         for index in range(2 * self.blocks - 1):
             name, (inputs, outputs) = self.layer_key(index), self.layer_widths(index)
             size = self.layer_size(index)
-            shapes |= self.conv_shapes(name, inputs, outputs, 3)
+            shapes |= self.conv_shapes(name, "affine", inputs, outputs, 3)
             shapes[f"{name}.noise_const"] = (size, size)
             shapes[f"{name}.noise_strength"] = ()
         for block in range(self.blocks):
-            shapes |= self.conv_shapes(self.rgb_key(block), self.widths[block], 3, 1)
+            shapes |= self.conv_shapes(self.rgb_key(block), "affine", self.widths[block], 3, 1)
         return shapes | dict.fromkeys(self.filters(), (4, 4))
-
-    def conv_shapes(
-        self, name: str, inputs: int | None, outputs: int | None, kernel: int
-    ) -> dict[str, Shape]:
-        return {
-            f"{name}.weight": (outputs, inputs, kernel, kernel),
-            f"{name}.bias": (outputs,),
-            f"{name}.affine.weight": (inputs, self.style),
-            f"{name}.affine.bias": (inputs,),
-        }
 
     def filter_keys(self) -> list[str]:
         layers = [self.layer_key(index) for index in range(2 * self.blocks - 1)]

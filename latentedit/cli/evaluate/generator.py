@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from latentedit import defaults
-from latentedit.cli.evaluate.shared import CardOption, finish
+from latentedit.cli.evaluate.shared import (
+    CardOption,
+    HeldOutOption,
+    TrainingFileOption,
+    check_outputs,
+    finish,
+)
 from latentedit.cli.faces import ModelOption
 
 if TYPE_CHECKING:
@@ -16,12 +22,10 @@ if TYPE_CHECKING:
 
 
 def generator(
-    data: Annotated[Path, typer.Option(help="A training file, from 'latentedit prepare'.")],
+    data: TrainingFileOption,
     output: Annotated[Path, typer.Option("--json", help="The report to write.")],
     n: Annotated[int, typer.Option("--n", "-n", min=8, help="How many samples.")] = 5000,
-    validation: Annotated[
-        int, typer.Option(min=8, help="The last faces, held out from training.")
-    ] = defaults.VALIDATION,
+    validation: HeldOutOption = defaults.VALIDATION,
     first_seed: Annotated[
         int, typer.Option(min=0, help="Samples are the seeds from here on.")
     ] = defaults.EVALUATION_FIRST_SEED,
@@ -44,11 +48,9 @@ def generator(
     from latentedit.images import save_image
     from latentedit.training.data import open_face_data
 
-    for path in (output, plot, neighbours):
-        if path:
-            check_writable(path)
-    if plot:
-        drawing.check_plot(plot)
+    check_outputs(output, plot)
+    if neighbours:
+        check_writable(neighbours)
     evaluation.check_extras()
     faces = open_face_data(data)
     editor = FaceEditor.load(model)

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from latentedit import defaults
-from latentedit.cli.evaluate.shared import check_outputs
+from latentedit.cli.evaluate.shared import HeldOutOption, TrainingFileOption, check_outputs
 from latentedit.cli.faces import ModelOption
+from latentedit.cli.invocation import parse_numbers
 from latentedit.errors import LatentEditError
 
 if TYPE_CHECKING:
@@ -18,23 +19,19 @@ if TYPE_CHECKING:
 
     from latentedit.evaluation.curves import Render
 
-DataOption = Annotated[Path, typer.Option(help="A training file, from 'latentedit prepare'.")]
 OutputOption = Annotated[
     Path, typer.Option("--json", help="The report; figures already in it are kept.")
 ]
 SamplesOption = Annotated[int, typer.Option("--n", "-n", min=8, help="Samples at each point.")]
-ValidationOption = Annotated[
-    int, typer.Option(min=8, help="The last faces, held out from training.")
-]
 PlotOption = Annotated[Path | None, typer.Option(help="Draw the curves (.png, .svg, .pdf).")]
 
 
 def run(
     run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="A generator's run.")],
-    data: DataOption,
+    data: TrainingFileOption,
     output: OutputOption,
     n: SamplesOption = 1000,
-    validation: ValidationOption = defaults.VALIDATION,
+    validation: HeldOutOption = defaults.VALIDATION,
     plot: PlotOption = None,
     model: ModelOption = None,
 ) -> None:
@@ -53,13 +50,13 @@ def run(
 
 
 def truncation(
-    data: DataOption,
+    data: TrainingFileOption,
     output: OutputOption,
     psi: Annotated[
         str, typer.Option(help="Truncations to measure.")
     ] = "0.5,0.6,0.7,0.8,0.9,1,1.25,1.5",
     n: SamplesOption = 1000,
-    validation: ValidationOption = defaults.VALIDATION,
+    validation: HeldOutOption = defaults.VALIDATION,
     plot: PlotOption = None,
     model: ModelOption = None,
 ) -> None:
@@ -69,10 +66,7 @@ def truncation(
     from latentedit.pretrained import find_bundle, load_generator
 
     check_outputs(output, plot)
-    try:
-        values = [float(value) for value in psi.split(",")]
-    except ValueError:
-        raise LatentEditError(f"--psi {psi}: give numbers such as 0.5,0.75,1") from None
+    values = parse_numbers(psi, f"--psi {psi}: give numbers such as 0.5,0.75,1")
     generator, _ = load_generator(find_bundle(model))
     if not isinstance(generator, Generator):
         raise LatentEditError("truncation is measured for progressive generators only")

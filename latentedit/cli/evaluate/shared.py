@@ -12,6 +12,10 @@ if TYPE_CHECKING:
 
     from latentedit.training.labelled import LabelledFolder
 
+TrainingFileOption = Annotated[
+    Path, typer.Option("--data", help="A training file, from 'latentedit prepare'.")
+]
+HeldOutOption = Annotated[int, typer.Option(min=8, help="The last faces, held out from training.")]
 LabelledOption = Annotated[
     Path, typer.Option("--data", help="A training file, or the data set's folder as it ships.")
 ]

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from latentedit import defaults
-from latentedit.cli.invocation import command_line
+from latentedit.cli.invocation import command_line, parse_numbers
 from latentedit.cli.train.networks import load_classifier
 from latentedit.cli.train.options import (
     DataOption,
@@ -17,7 +17,6 @@ from latentedit.cli.train.options import (
     RunOption,
     ValidationOption,
 )
-from latentedit.errors import LatentEditError
 from latentedit.training.options import OBJECTIVES, GeneratorOptions
 
 GENERATOR = GeneratorOptions()
@@ -177,7 +176,4 @@ def pack(
 
 
 def _numbers(text: str, option: str) -> tuple[float, ...]:
-    try:
-        return tuple(float(part) for part in text.split(","))
-    except ValueError:
-        raise LatentEditError(f"cannot read {option} {text!r}: write numbers like 10,20") from None
+    return parse_numbers(text, f"cannot read {option} {text!r}: write numbers like 10,20")
