@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-EDGE = 96
+EDGE, CHANNELS = 96, 32
+"""Edge of the portraits in pixels, and channels after the 1x1 convolution."""
 
 
 @dataclass(frozen=True)
@@ -41,22 +40,15 @@ class SlidesNetwork(nn.Module):
     of padding, activations, pooling's kind and first weights: here convolutions keep the size,
     ReLU follows each layer, pooling takes the maximum, and weights start as Keras's do (Glorot
     uniform, biases zero).
-
-    Rearranged for the speed of training on a CPU, without changing a value: ReLU comes after
-    pooling, not before, on a quarter of the numbers; pooling is two maxima of whole tensors; and
-    the first convolution and its pooling, which on three channels are slower than all the rest, are
-    one convolution of stride 2 that puts the four pixels of every 2x2 square into channels, and
-    the largest of these. 1/255 goes into that kernel: bytes are exact in bfloat16, their 255th
-    parts are not.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.depthwise0 = nn.Conv2d(3, 3, 3, padding=1, groups=3)
-        self.pointwise = nn.Conv2d(3, 32, 1)
-        self.depthwise1 = nn.Conv2d(32, 32, 3, padding=1, groups=32)
-        self.depthwise2 = nn.Conv2d(32, 32, 3, padding=1, groups=32)
-        self.dense = nn.Linear(32 * (EDGE // 8) ** 2, 128)
+        self.pointwise = nn.Conv2d(3, CHANNELS, 1)
+        self.depthwise1 = nn.Conv2d(CHANNELS, CHANNELS, 3, padding=1, groups=CHANNELS)
+        self.depthwise2 = nn.Conv2d(CHANNELS, CHANNELS, 3, padding=1, groups=CHANNELS)
+        self.dense = nn.Linear(CHANNELS * (EDGE // 8) ** 2, 128)
         self.dropout = nn.Dropout(0.5)
         self.head = nn.Linear(128, 1)
         for name, value in self.named_parameters():
@@ -67,68 +59,15 @@ class SlidesNetwork(nn.Module):
 
     def features(self, images: Tensor) -> Tensor:
         """What the convolutions make of [N, 3, 96, 96], [N, 32 * 12 * 12]."""
-        x = F.relu(self._convolve_and_pool(images))  # [N, 3, 48, 48]
-        x = F.relu_(self.pointwise(x))  # [N, 32, 48, 48]
-        x = F.relu(_pool(self.depthwise1(x)))  # [N, 32, 24, 24]
-        return F.relu(_pool(self.depthwise2(x))).flatten(1)  # [N, 32, 12, 12], flat
+        x = F.max_pool2d(F.relu(self.depthwise0(images / 255)), 2)  # [N, 3, 48, 48]
+        x = F.relu(self.pointwise(x))  # [N, 32, 48, 48]
+        x = F.max_pool2d(F.relu(self.depthwise1(x)), 2)  # [N, 32, 24, 24]
+        return F.max_pool2d(F.relu(self.depthwise2(x)), 2).flatten(1)  # [N, 32, 12, 12], flat
 
     def judge(self, features: Tensor) -> Tensor:
         """Logits [N] from `features`."""
-        x = F.relu_(self.dense(features))
+        x = F.relu(self.dense(features))
         return self.head(self.dropout(x)).squeeze(1)
-
-    def _convolve_and_pool(self, images: Tensor) -> Tensor:
-        """2x2 pooling of `depthwise0` of [N, 3, H, W] times 1/255 -> [N, 3, H / 2, W / 2]."""
-        assert self.depthwise0.bias is not None
-        weight = self.depthwise0.weight[:, 0] / 255  # [3, 3, 3]
-        shifted = torch.stack(
-            [F.pad(weight, (x, 1 - x, y, 1 - y)) for y in (0, 1) for x in (0, 1)]
-        )  # [4, 3, 4, 4]
-        alone = torch.eye(3, dtype=weight.dtype, device=weight.device)[None, :, :, None, None]
-        kernel = (alone * shifted[:, :, None]).flatten(0, 1)  # [12, 3, 4, 4]
-        four = F.conv2d(images, kernel, self.depthwise0.bias.repeat(4), stride=2, padding=1)
-        squares = four.contiguous().unflatten(1, (2, 2, 3))  # [N, 2, 2, 3, H / 2, W / 2]
-        return _larger(_larger(squares, 2), 1).contiguous(memory_format=torch.channels_last)
-
-
-def _pool(x: Tensor) -> Tensor:
-    """2x2 max pooling, [N, C, H, W] -> [N, C, H / 2, W / 2], channels_last."""
-    pixels = x.contiguous(memory_format=torch.channels_last).permute(0, 2, 3, 1)
-    halves = _larger(pixels.unflatten(2, (-1, 2)), 3)  # [N, H, W / 2, C]
-    return _larger(halves.unflatten(1, (-1, 2)), 2).permute(0, 3, 1, 2)
-
-
-def _larger(pairs: Tensor, dim: int) -> Tensor:
-    """The larger of the two along `dim`, which goes."""
-    larger: Tensor = _Larger.apply(pairs, dim)  # type: ignore[no-untyped-call]
-    return larger
-
-
-class _Larger(torch.autograd.Function):
-    """`_larger`; the gradient goes to the larger, or to the first of equals.
-
-    Written by hand for bfloat16 on a CPU, where torch's own pooling, masks of booleans and the
-    gradient of ``torch.maximum`` are not vectorised, but ``torch.eq`` into bfloat16 is.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, pairs: Tensor, dim: int) -> Tensor:
-        first, second = pairs.unbind(dim)
-        larger = torch.maximum(first, second).contiguous()
-        ctx.save_for_backward(pairs, larger)
-        ctx.dim = dim
-        return larger
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        pairs, larger = ctx.saved_tensors
-        gradient = gradients[0].contiguous()
-        found = torch.empty_like(pairs)  # in the same order in memory
-        first, second = found.unbind(ctx.dim)
-        is_first = torch.eq(pairs.select(ctx.dim, 0), larger, out=torch.empty_like(larger))
-        torch.mul(gradient, is_first, out=first)
-        torch.sub(gradient, first, out=second)
-        return found, None
 
 
 def slides_macs() -> int:

@@ -20,7 +20,7 @@ import typer
 from latentedit.devices import keep_memory
 from latentedit.portrait_baseline import EDGE, SETTINGS, slides_macs
 from latentedit.training.options import BaselineOptions
-from latentedit.training.portrait_baselines import SLICE, Epochs
+from latentedit.training.portrait_baselines import Epochs
 
 SLIDES_EPOCHS, SLIDES_IMAGES = 100, BaselineOptions().images
 SLIDES_GPU, SLIDES_CPU = 142.5, 25_404.0
@@ -56,10 +56,7 @@ def main(
     images: Annotated[int, typer.Option(min=100, help="Images an epoch.")] = SLIDES_IMAGES,
     quality: Annotated[str, typer.Option(help="Whose settings to train with.")] = "pose",
     threads: Annotated[int, typer.Option(min=0, help="Threads; 0 for all cores.")] = 0,
-    slices: Annotated[
-        str, typer.Option(help="Images through the convolutions at a time; the fastest is kept.")
-    ] = f"25,{SLICE},100",
-    bf16: Annotated[bool, typer.Option(help="bfloat16 autocast.")] = True,
+    bf16: Annotated[bool, typer.Option(help="bfloat16 autocast of the dense layers.")] = True,
 ) -> None:
     """Train one of the slides' networks and print how long it takes."""
     if threads:
@@ -67,28 +64,15 @@ def main(
     torch.manual_seed(0)
     keep_memory()
     settings = SETTINGS[quality]
-    pictures = torch.randint(0, 256, (images, EDGE, EDGE, 3), dtype=torch.uint8)
+    pictures = torch.randint(0, 256, (images, 3, EDGE, EDGE), dtype=torch.uint8)
     flags = torch.randint(0, 2, (images,)).float()
     peak = convolution_peak()
     print(
         f"{torch.get_num_threads()} threads, convolution peak {peak / 1e9:.0f} GFLOP/s (bfloat16)"
     )
 
-    def seconds(size: int, count: int) -> float:
-        part = Epochs(pictures[:count], flags[:count], settings, size=size, bf16=bf16)
-        part.run()  # the first batch builds the kernels
-        started = time.perf_counter()
-        part.run()
-        return time.perf_counter() - started
-
-    sizes = [int(size) for size in slices.split(",")]
-    trial = min(images, 500)
-    times = {size: seconds(size, trial) for size in sizes}
-    for size, spent in times.items():
-        print(f"slices of {size}: {trial / spent:.0f} images/s on {trial} images")
-    size = min(times, key=lambda size: times[size])
-
-    training = Epochs(pictures, flags, settings, size=size, bf16=bf16)
+    Epochs(pictures[:200], flags[:200], settings, bf16=bf16).run()  # compiles, where none did yet
+    training = Epochs(pictures, flags, settings, bf16=bf16)
     started = time.perf_counter()
     for _ in range(epochs):
         training.run()

@@ -1,8 +1,7 @@
 """Training the slides' six networks, fast: what `SlidesNetwork` needs and nothing more.
 
-The portraits lie in memory as bytes, in the order that convolutions want; a batch goes through
-the convolutions in slices, which are mirrored in part and turned into bfloat16 on the way, and
-then through the dense layers as one.
+The portraits lie in memory as bytes; a batch goes through compiled convolutions, which mirror half
+of it on the way, and through dense layers in bfloat16.
 """
 
 from __future__ import annotations
@@ -31,37 +30,30 @@ from latentedit.training.portraits import split_faces
 from latentedit.training.runs import Run
 from latentedit.training.state import load_network, load_state, save_state
 
-SLICE = 50
-"""Portraits that go through the convolutions at a time: few enough that what one layer leaves is
-still in the cache when the next one reads it, enough to keep two cores busy."""
-
 _SAVE_EVERY = 10
 
 
 class Epochs:
-    """One of the slides' networks in training; every iteration is an epoch.
+    """One of the slides' networks in training on the CPU.
 
     Args:
-        images: uint8 [N, 96, 96, 3], on the device to train on.
+        images: uint8 [N, 3, 96, 96], contiguous.
         flags: float [N]; 1 poor, 0 good.
         settings: the quality's.
-        size: see `SLICE`.
-        bf16: bfloat16 autocast.
+        bf16: bfloat16 autocast of the dense layers.
+
+    Raises:
+        LatentEditError: the extra ``train`` is missing.
     """
 
     def __init__(
-        self,
-        images: Tensor,
-        flags: Tensor,
-        settings: SlidesSettings,
-        *,
-        size: int = SLICE,
-        bf16: bool = True,
+        self, images: Tensor, flags: Tensor, settings: SlidesSettings, *, bf16: bool = True
     ) -> None:
-        self.images, self.flags, self.settings = images, flags, settings
-        self.size, self.bf16 = size, bf16
-        self.dtype = torch.bfloat16 if bf16 else torch.float32
-        self.network = SlidesNetwork().to(images.device)
+        from latentedit.training.slides_convolutions import Convolutions
+
+        self.images, self.flags, self.settings, self.bf16 = images, flags, settings, bf16
+        self.network = SlidesNetwork()
+        self.convolutions = Convolutions(self.network, settings.batch_size)
         self.optimizer = torch.optim.Adam(
             self.network.parameters(), lr=settings.learning_rate, fused=True
         )
@@ -69,14 +61,11 @@ class Epochs:
     def run(self) -> dict[str, float]:
         """Train one epoch; return its mean loss and accuracy, as they were along the way."""
         self.network.train()
-        batch = self.settings.batch_size
-        order = torch.randperm(len(self.images), device=self.images.device)
-        totals = torch.zeros(2, device=self.images.device)
-        for rows in order.split(batch):
+        totals = torch.zeros(2)
+        for rows in torch.randperm(len(self.images)).split(self.settings.batch_size):
             flags = self.flags[rows]
-            with autocast(self.images.device, self.bf16):
-                slices = (picked(self.images, part, self.dtype) for part in rows.split(self.size))
-                features = torch.cat([self.network.features(part) for part in slices])
+            features = self.convolutions(self.images, rows)
+            with autocast(features.device, self.bf16):
                 logits = self.network.judge(features)
             logits = logits.float()
             loss = F.binary_cross_entropy_with_logits(logits, flags)
@@ -89,16 +78,15 @@ class Epochs:
         loss, right = (totals / len(self.images)).tolist()
         return {"loss": loss, "accuracy": right}
 
-
-def picked(images: Tensor, rows: Tensor, dtype: torch.dtype) -> Tensor:
-    """Rows of uint8 [N, S, S, 3] as [M, 3, S, S] from 0 to 255, the second half of them mirrored.
-
-    Rows come in random order, so which are mirrored is chance too.
-    """
-    chosen = images.index_select(0, rows)
-    half = len(rows) // 2
-    chosen[half:] = chosen[half:].flip(2)
-    return chosen.permute(0, 3, 1, 2).to(dtype)  # channels_last
+    def accuracy(self, images: Tensor, flags: Tensor) -> float:
+        """Share of other portraits, like those to train on, that the network is right about."""
+        self.network.eval()
+        with torch.inference_mode():
+            parts = [
+                self.network.judge(self.convolutions(images, rows, mirror=False))
+                for rows in torch.arange(len(images)).split(self.settings.batch_size)
+            ]
+        return float(((torch.cat(parts) > 0) == (flags > 0.5)).float().mean())
 
 
 def predict_slides(network: SlidesNetwork, images: UInt8Array) -> Tensor:
@@ -160,7 +148,7 @@ def train_baselines(
         rows = _chosen(train, name, options)
         torch.manual_seed(options.seed)
         column = QUALITIES.index(name)
-        images = torch.from_numpy(np.array(train.images[rows]))
+        images = _planes(train.images[rows])
         flags = torch.tensor(train.labels[rows, column]).float()
         epochs = Epochs(images, flags, SETTINGS[name], bf16=options.bf16)
         parts: dict[str, Any] = {
@@ -178,13 +166,13 @@ def train_baselines(
             resume=again,
         )
         known = held_out.labels[:, column] >= 0
-        shown, truth = held_out.images[known], held_out.labels[known, column] > 0
+        shown = _planes(held_out.images[known])
+        truth = torch.tensor(held_out.labels[known, column]).float()
         for epoch in range(done + 1, options.epochs + 1):
             started = time.perf_counter()
             figures = epochs.run()
             seconds = time.perf_counter() - started
-            answers = predict_slides(epochs.network, shown).numpy() > 0
-            figures["held_out_accuracy"] = float((answers == truth).mean())
+            figures["held_out_accuracy"] = epochs.accuracy(shown, truth)
             run.write_log({"epoch": epoch, **figures, "seconds": round(seconds, 2)})
             if epoch % _SAVE_EVERY == 0 or epoch == options.epochs:
                 save_state(run.state, **parts, progress={"epoch": epoch})
@@ -208,6 +196,11 @@ def load_baselines(run_folder: str | Path) -> Iterator[tuple[str, SlidesNetwork,
         network = SlidesNetwork()
         progress = load_network(Run(Path(run_folder) / name).state, "network", network)
         yield name, network.eval(), int(progress["epoch"])
+
+
+def _planes(images: UInt8Array) -> Tensor:
+    """uint8 [N, S, S, 3] -> [N, 3, S, S], contiguous."""
+    return torch.from_numpy(np.array(images)).permute(0, 3, 1, 2).contiguous()
 
 
 def _chosen(train: FaceData, name: str, options: BaselineOptions) -> NDArray[np.int64]:

@@ -11,7 +11,6 @@ import torch
 
 from latentedit.errors import LatentEditError
 from latentedit.images import to_tensor
-from latentedit.portrait_baseline import SlidesSettings
 from latentedit.portrait_network import QUALITIES
 from latentedit.pretrained import load_portrait
 from latentedit.training import portrait_task
@@ -19,9 +18,7 @@ from latentedit.training.bundles import bundle_portrait
 from latentedit.training.data import create_face_data, open_face_data
 from latentedit.training.options import BaselineOptions, SupervisedOptions
 from latentedit.training.portrait_baselines import (
-    Epochs,
     load_baselines,
-    picked,
     predict_slides,
     train_baselines,
 )
@@ -170,28 +167,3 @@ def test_baselines_name_what_is_wrong(portrait_file: Path, tmp_path: Path) -> No
         train_baselines(data, tmp_path, BaselineOptions(), validation=6, calibration=6)
     with pytest.raises(LatentEditError, match="no baseline in"):
         list(load_baselines(tmp_path / "none"))
-
-
-def test_slices_of_a_batch_add_up_to_it() -> None:
-    images = torch.randint(0, 256, (20, 96, 96, 3), dtype=torch.uint8)
-    flags = torch.randint(0, 2, (20,)).float()
-
-    def after(size: int) -> torch.Tensor:
-        torch.manual_seed(0)
-        epochs = Epochs(images, flags, SlidesSettings(1e-3, 20), size=size, bf16=False)
-        epochs.network.dropout.p = 0.0
-        epochs.images = images[:, :, :1].expand_as(images).contiguous()  # alike when mirrored
-        epochs.run()
-        return epochs.network.head.weight.detach()
-
-    torch.testing.assert_close(after(20), after(7), rtol=1e-4, atol=1e-5)
-
-
-def test_half_of_a_slice_is_mirrored() -> None:
-    images = torch.randint(0, 256, (6, 8, 8, 3), dtype=torch.uint8)
-    rows = torch.tensor([4, 0, 2, 1])
-    found = picked(images, rows, torch.bfloat16)
-    assert found.shape == (4, 3, 8, 8)
-    assert found.is_contiguous(memory_format=torch.channels_last)
-    wanted = torch.cat((images[[4, 0]], images[[2, 1]].flip(2))).permute(0, 3, 1, 2)
-    assert (found.float() == wanted).all()
