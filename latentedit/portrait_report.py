@@ -24,7 +24,9 @@ article { display: flex; flex-wrap: wrap; gap: 1.2rem; border-top: 1px solid #dd
           padding: 1.2rem 0; }
 img { width: 144px; height: 144px; border-radius: 6px; }
 table { border-collapse: collapse; flex: 1; min-width: 22rem; }
-td { padding: .15rem .8rem .15rem 0; vertical-align: top; }
+td { padding: .15rem .8rem .15rem 0; vertical-align: top; white-space: nowrap; }
+td:nth-child(-n+2) { min-width: 5.6rem; }
+td:last-child { width: 100%; white-space: normal; }
 h2 { font-size: 1rem; margin: 0 0 .5rem; flex-basis: 100%; overflow-wrap: anywhere; }
 .bar { width: 6rem; height: .6rem; background: #eee; border-radius: 3px; margin-top: .4rem; }
 .bar i { display: block; height: 100%; border-radius: 3px; }

@@ -85,7 +85,7 @@ class Convolutions:
         layers = (network.depthwise0, network.pointwise, network.depthwise1, network.depthwise2)
         self.parameters: list[Tensor] = [p for layer in layers for p in layer.parameters()]
         self.threads = torch.get_num_threads()
-        self._pool = ThreadPoolExecutor(self.threads)
+        self._pool = ThreadPoolExecutor(max(1, self.threads - 1))
         self.kept = Kept(
             np.zeros((most, 3, HALF_ROW**2), np.float32),
             np.zeros((most, 3, HALF_ROW**2), np.uint16),
@@ -111,10 +111,11 @@ class Convolutions:
         return weights._replace(kernel0=weights.kernel0 / np.float32(255))
 
     def share(self, count: int, work: Callable[[slice], Any]) -> list[Any]:
-        """Do the work on `count` pictures, a part of them in each thread."""
+        """Do the work on `count` pictures, a part of them in each thread, the first in this one."""
         edges = [count * part // self.threads for part in range(self.threads + 1)]
         parts = [slice(a, b) for a, b in pairwise(edges)]
-        return list(self._pool.map(work, parts)) if len(parts) > 1 else [work(parts[0])]
+        others = [self._pool.submit(work, part) for part in parts[1:]]
+        return [work(parts[0]), *(other.result() for other in others)]
 
 
 class _Features(torch.autograd.Function):
