@@ -36,8 +36,17 @@ EFFECTS_FIRST_SEED = 13_000_000
 """Unedited faces, the faces that locks are chosen on, and those that effects are reported on."""
 
 TYPICAL_FACES = 4000
-LOCKS_FACES = 200
+LOCKS_FACES = 100
 EFFECTS_FACES = 500
+
+SEARCH_LATENTS = 10_000
+"""Latents that are scored to search locks with, where no pool is given."""
+
+SEARCH_MOST = 100_000
+"""Latents of a pool that are used, at most."""
+
+SEARCH_FACES = 2000
+"""Latents that locks are searched on, none that the surrogate was fitted to."""
 
 EFFECT_STEPS = (-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0)
 """Steps of the re-scoring matrix."""
@@ -57,6 +66,9 @@ AGE_FIRST_SEED = 20_000_000
 """Faces of ``evaluate age``; each ``--seed`` has its own million."""
 
 AGE_FACES = 10_000
+
+AGE_SLOW_FACES = 1000
+"""Of these, the faces that the independent age estimator and dlib's descriptor look at."""
 
 AGE_FRONTIER_FACES = 500
 """Faces that the frontier of age change against identity is drawn on."""

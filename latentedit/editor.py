@@ -417,6 +417,27 @@ class FaceEditor:
         return self._look(lambda batch: torch.sigmoid(network(batch).float()), images)
 
     @torch.inference_mode()
+    def logits_and_features(
+        self, images: UInt8Array
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return what `score` comes from: logits [N, 40] and the classifier's features [N, F].
+
+        Args:
+            images: uint8 [N, H, W, 3] faces.
+
+        Raises:
+            LatentEditError: the model has no classifier, or images of another shape or dtype.
+        """
+        network = cast(AttributeClassifier, self._fast_classifier)
+
+        def both(images: Tensor) -> Tensor:
+            features = network.pooled(images)
+            return torch.cat((network.head(features), features), dim=1)
+
+        seen = self._look(both, images)
+        return seen[:, : len(self.attributes)], seen[:, len(self.attributes) :]
+
+    @torch.inference_mode()
     def age(self, images: UInt8Array, *, tight: bool = False) -> NDArray[np.float32]:
         """Return estimated years of uint8 [N, H, W, 3] faces, float32 [N].
 

@@ -1,4 +1,4 @@
-"""Arithmetic on traces: curves, the matrix, locks, ranges, calibrations, from planted responses."""
+"""Arithmetic on traces: curves, the matrix, ranges, calibrations, from planted responses."""
 
 from __future__ import annotations
 
@@ -21,7 +21,6 @@ from latentedit.evaluation.effects import (
     similar_holds,
     summarize,
 )
-from latentedit.evaluation.locks import response, search_holds, smooth_holds
 from latentedit.evaluation.ranges import calibrate, safe_range, strange_shares
 from latentedit.evaluation.traces import Trace, Typical, sigmoid
 
@@ -67,6 +66,32 @@ def test_a_curve_moves_each_face_away_from_its_side() -> None:
     assert half is not None
     assert 0.5 < half < 1
     assert found.value(found.flipped, half) == pytest.approx(0.5)
+
+
+def test_a_trace_away_from_each_side_gives_the_same_curve() -> None:
+    trace = make_trace(np.array([1.0, 0.5, 0.0]))
+    start = trace.logits[:, 3]
+    rows, side = np.arange(len(start)), np.where(start[:, 0] > 0, -1, 1)
+    columns = [np.searchsorted(trace.steps, side * magnitude) for magnitude in range(4)]
+    arrays = {
+        name: np.stack([getattr(trace, name)[rows, at] for at in columns], axis=1)
+        for name in ("logits", "years", "identity", "dlib", "strangeness")
+    }
+    away = Trace("a", {}, np.arange(4.0), **arrays)
+    assert away.is_away
+    found, expected = curve(away, 0), curve(trace, 0)
+    for name in ("magnitudes", "flipped", "leakage", "identity"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
+    effects = summarize(
+        [("two", "a", away)],
+        attributes=("a",),
+        scored=NAMES,
+        modes=("two",),
+        steps=(-2.0, 0.0, 2.0),
+        facts={},
+    )
+    assert np.isnan(effects.means["logit"]).all()
+    assert effects.curves["two"]["a"].magnitude() == expected.magnitude()
 
 
 def test_what_never_flips_has_no_magnitude() -> None:
@@ -152,66 +177,6 @@ def test_effects_survive_saving(effects: Effects, tmp_path: Path) -> None:
     path.with_suffix(".json").write_text(json.dumps(card))
     with pytest.raises(LatentEditError, match="damaged"):
         Effects.load(path)
-
-
-# ---- locks
-
-
-def planted_response(count: int = 12, faces: int = 120) -> tuple[Boundaries, list[Trace]]:
-    """Each logit follows its own normal exactly; normals 0 and 1 lean on each other."""
-    random = np.random.RandomState(2)
-    normals = np.linalg.qr(random.standard_normal((count, count)))[0]
-    normals[1] = 0.7 * normals[0] + np.sqrt(1 - 0.49) * normals[1]
-    names = tuple(f"n{row}" for row in range(count))
-    known = Boundaries(names, normals, np.zeros(count), "tiny")
-    logits = random.standard_normal((faces, 1, count))
-    traces = []
-    for row in range(count):
-        moved = logits + np.array([-1.0, 0, 1])[None, :, None] * (normals @ normals[row])
-        blank = np.zeros((faces, 3), np.float32)
-        steps = np.array([-1.0, 0.0, 1.0])
-        arrays = (moved.astype(np.float32), blank, blank, blank, blank)
-        traces.append(Trace(names[row], {}, steps, *arrays))
-    return known, traces
-
-
-def test_the_search_holds_what_is_entangled() -> None:
-    known, traces = planted_response()
-    model = response(known, traces, known.names)
-    holds = search_holds(model, "n0")
-    assert set(holds) == {"n1"}
-    assert holds["n1"] > 0.5
-    own, other = 0, 1
-    assert model.leakage(own, {other: holds["n1"]}) < 0.3 * model.leakage(own, {})
-    assert search_holds(model, "n5") == {}
-
-
-def test_a_cautious_search_holds_less() -> None:
-    known, traces = planted_response()
-    model = response(known, traces, known.names)
-    bold, cautious = (smooth_holds(model, 0, ridge).get(1, 0.0) for ridge in (0.01, 100.0))
-    assert cautious < bold
-
-
-def test_predictions_are_those_of_the_linear_faces() -> None:
-    known, traces = planted_response()
-    model = response(known, traces, known.names)
-    direction = known.normals[0] - 0.7 / 2 * known.normals[1]  # n1 held by half
-    direction /= np.linalg.norm(direction)
-    slopes = known.normals @ direction
-    step = np.median(np.abs(model.logits[:, 0])) / slopes[0]
-    side = np.where(model.logits[:, :1] > 0, -1, 1)
-    change = np.abs(sigmoid(model.logits + side * step * slopes) - sigmoid(model.logits)).mean(0)
-    assert model.leakage(0, {1: 0.5}) == pytest.approx(change[1:].mean(), rel=1e-4)
-
-
-def test_directions_that_vanish_leak_infinitely() -> None:
-    known, traces = planted_response()
-    twin = Boundaries(known.names, known.normals[[0, 0, *range(2, 12)]], known.biases, "tiny")
-    model = response(twin, traces, known.names)
-    assert model.leakage(0, {1: 1.0}) == np.inf
-    with pytest.raises(LatentEditError, match="does not know n3"):
-        response(known, traces, [name for name in known.names if name != "n3"])
 
 
 # ---- ranges and calibrations

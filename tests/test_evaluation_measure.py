@@ -16,7 +16,7 @@ from latentedit.errors import LatentEditError
 from latentedit.evaluation.effects import Effects
 from latentedit.evaluation.measure import Plan, locks_in_words, measure, open_traces, reduction
 
-PLAN = Plan(faces=10, lock_faces=10, modes=("none", "two", "auto", "all"))
+PLAN = Plan(faces=10, lock_faces=10, modes=("none", "two", "auto", "all"), search_latents=200)
 
 
 def call(*words: object) -> int:
@@ -87,6 +87,7 @@ def measured(
 ) -> tuple[Path, tuple[object, ...]]:
     monkeypatch.chdir(tmp_path)
     words = ("--attr", "Young", "--faces", 8, "--lock-faces", 8, "--typical", 50)
+    words += ("--search-latents", 100)
     return tiny_bundle, ("boundaries", "measure", "--model", tiny_bundle, "--work", "w", *words)
 
 

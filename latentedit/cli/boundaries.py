@@ -155,6 +155,15 @@ def measure(
     lock_faces: Annotated[
         int, typer.Option(min=8, help="Other faces, that locks are chosen on.")
     ] = defaults.LOCKS_FACES,
+    pool: Annotated[
+        Path | None,
+        typer.Option(
+            "--pool", help="A pool of this model, to search locks with: the larger the better."
+        ),
+    ] = None,
+    search_latents: Annotated[
+        int, typer.Option(min=100, help="Without a pool: latents scored to search locks with.")
+    ] = defaults.SEARCH_LATENTS,
     typical: Annotated[
         int, typer.Option(min=50, help="Unedited faces that say what is typical.")
     ] = defaults.TYPICAL_FACES,
@@ -186,6 +195,7 @@ def measure(
     from latentedit.evaluation.effects import FILE
     from latentedit.evaluation.report import check_plot
     from latentedit.files import check_writable
+    from latentedit.pool import Pool
     from latentedit.pretrained import TERMS, find_bundle
 
     folder = find_bundle(model)
@@ -196,9 +206,14 @@ def measure(
         check_plot(plot)
     editor = FaceEditor.load(model)
     traces = measuring.open_traces(editor, work, typical=typical, describe=dlib, track=track)
-    plan = measuring.Plan(faces=faces, lock_faces=lock_faces)
+    plan = measuring.Plan(faces=faces, lock_faces=lock_faces, search_latents=search_latents)
     boundaries, effects = measuring.measure(
-        traces, plan, attributes=attr, choose=not keep_locks, track=track
+        traces,
+        plan,
+        attributes=attr,
+        choose=not keep_locks,
+        pool=Pool(pool) if pool else None,
+        track=track,
     )
     if not dry_run:
         boundaries.save_over(folder / BOUNDARIES_FILE, command_line())

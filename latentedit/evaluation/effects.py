@@ -98,16 +98,18 @@ def curve(trace: Trace, column: int) -> Curve:
     """Turn a trace into a curve by magnitude.
 
     Args:
-        trace: with steps on both sides of 0.
+        trace: with steps on both sides of 0, or away from each face's side.
         column: of the attribute among the classifier's outputs.
     """
-    magnitudes = sorted({abs(s) for s in trace.steps} & {-s for s in trace.steps if s <= 0})
+    both = {abs(s) for s in trace.steps} & {-s for s in trace.steps if s <= 0}
+    magnitudes = trace.steps.tolist() if trace.is_away else sorted(both)
     before = sigmoid(trace.logits[:, trace.start])  # [N, K]
     side = np.where(before[:, column] > 0.5, -1.0, 1.0)  # away from where the face is
     others = np.arange(before.shape[1]) != column
     rows, figures = np.arange(len(before)), []
     for magnitude in magnitudes:
-        at = np.searchsorted(trace.steps, side * magnitude)
+        signed = np.full(len(rows), magnitude) if trace.is_away else side * magnitude
+        at = np.searchsorted(trace.steps, signed)
         after = sigmoid(trace.logits[rows, at])
         crossed = (after[:, column] > 0.5) != (before[:, column] > 0.5)
         leaked = np.abs(after - before)[:, others].mean(1)
@@ -150,7 +152,8 @@ class Effects:
         means: float32 [M, A, S, K] by name: mean change of the ``probability``, mean ``absolute``
             change of it, mean change of the ``logit``, and its standard deviation (``spread``).
         single: float32 [M, A, S] by name: mean change of the estimated ``age``, mean cosine of
-            ``identity`` (classifier) and of ``dlib``'s descriptor. NaN where not measured.
+            ``identity`` (classifier) and of ``dlib``'s descriptor. Both NaN where not measured,
+            as where faces were followed away from their own side only.
         curves: by mode and attribute, each face moved away from its own side.
         facts: what was measured on what.
     """
@@ -278,7 +281,8 @@ def summarize(
     """Make the re-scoring matrix of traces, one in memory at a time.
 
     Args:
-        traces: (mode, attribute, trace) for every mode and attribute; missing ones stay NaN.
+        traces: (mode, attribute, trace) for every mode and attribute; missing ones stay NaN, and
+            those away from the faces' own sides give a curve only.
         attributes: A attributes that were moved.
         scored: K names of the classifier's outputs.
         modes: M kinds of locks.
@@ -290,6 +294,9 @@ def summarize(
     single = {name: np.full(shape, np.nan, np.float32) for name in _SINGLE}
     curves: dict[str, dict[str, Curve]] = {mode: {} for mode in modes}
     for mode, attribute, whole in traces:
+        curves[mode][attribute] = curve(whole, list(scored).index(attribute))
+        if whole.is_away:
+            continue
         at = modes.index(mode), list(attributes).index(attribute)
         trace = whole.at(steps)
         logits = trace.logits.astype(np.float64)
@@ -303,7 +310,6 @@ def summarize(
         single["age"][at] = (trace.years - trace.years[:, trace.start, None]).mean(0)
         single["identity"][at] = trace.identity.mean(0)
         single["dlib"][at] = trace.dlib.mean(0)
-        curves[mode][attribute] = curve(whole, list(scored).index(attribute))
     for found in curves.values():
         known = next((c.magnitudes for c in found.values()), np.unique(np.abs(steps)))
         empty = Curve(known, *(np.full(len(known), np.nan) for _ in range(4)))

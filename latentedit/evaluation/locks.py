@@ -1,227 +1,228 @@
-"""Choosing what an edit holds, from what edits were measured to do.
+"""Choosing what an edit holds, from what edits are measured to do.
 
-The re-scoring matrix without locks says how every boundary's normal moves every logit. A direction
-under holds is a mixture of those normals, so its effects can be predicted, and searched, without
-rendering anything. What the search finds is then rendered beside simpler locks, and the best of
-what was measured is kept.
+Discounts are searched by gradient in a surrogate of generator and classifier (`surrogate`): those
+whose direction changes the other probabilities least where as many faces flip as without locks.
+What the search finds is then rendered beside no locks, and what leaks least in real faces is kept.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
-from scipy.optimize import minimize
+from torch import Tensor
 
 from latentedit.boundaries import Boundaries
 from latentedit.errors import LatentEditError
-from latentedit.evaluation.effects import curve, matched_leakage, mode_holds, similar_holds
-from latentedit.evaluation.traces import Trace, Traces, sigmoid
+from latentedit.evaluation.effects import HALF, LEAST_SHARE, Curve, curve, matched_leakage
+from latentedit.evaluation.ranges import MOST_STRANGE, strange_shares
+from latentedit.evaluation.surrogate import Surrogate
+from latentedit.evaluation.traces import Trace, Traces
+from latentedit.projection import discounted_direction
 
-Float64Array = NDArray[np.float64]
+FloatArray = NDArray[np.float32]
 
-RIDGES = (3.0, 1.0, 0.3, 0.1, 0.03)
-"""How cautious the search is: a large ridge keeps the step short."""
+REACHES = {"near": 1.5, "far": 2.5}
+"""Longest step of a search, as a multiple of the step without locks: the more of a direction is
+locked away, the less it leaks and the longer the way."""
 
-IDLE = 0.002
-"""A hold is dropped if the predicted leakage grows by no more than this share without it."""
+MOST_HOLDS = 8
+"""Holds that are kept: the largest parts of the direction. More gained nothing."""
 
-_LOG_WEIGHTS = (float(np.log(1e-3)), float(np.log(1e3)))
-"""Range of log(g / (1 - g)) in the search."""
+FARTHEST = 6.0
+"""Longest step that is searched or rendered."""
 
-_LEAST_DISCOUNT = 0.02
+JUDGED = (0.7, 1.0, 1.4)
+"""Multiples of the predicted step at which candidates are rendered."""
 
-_LEAST_LENGTH = 0.03
-"""Shortest |v| that is searched: what the holds leave must be more than noise."""
+LEAST_PART = 0.02
+"""A hold whose normal is a smaller part of the direction is left out: it makes no difference."""
 
-_NOTHING = 1e6
-"""Value of the search's objective where the target does not follow."""
+_ALL_STEPS, _FEW_STEPS = 70, 35
+"""Steps of the search over all discounts, and over those that are kept."""
 
-_REACH = 6.0
-"""Longest step that the search may need: what no measured step can confirm is not proposed."""
+_BATCH = 192
+_RATE = 0.3
+_SOFTNESS = 0.4
+"""Of a flip, in logits: a step function has no gradient."""
+
+_START, _MOST = -2.0, 7.0
+"""Log odds g / (1 - g) of the discounts: where the search starts, and how far it goes."""
+
+_GRID = np.linspace(0, FARTHEST, 17)
+_GRID_FACES = 500
+_LEAST_SLOPE = 0.03
 
 
-@dataclass(frozen=True, eq=False)
-class Response:
-    """What a direction does to each face, linearly, from traces of all boundaries without locks.
+class Search:
+    """Latents whose edits are predicted.
 
-    A direction under holds is a mixture of normals, v = sum_i c_i n_i, and what it does to a face
-    is predicted as the same mixture of what the normals do to it, on the side that it moves to.
+    What an edit changes is the surrogate's, what it starts from the classifier's.
 
-    Attributes:
-        names: A boundaries.
-        cosines: between their normals, float64 [A, A].
-        up: change of each logit by one step along each normal, float64 [N, A, K].
-        down: the same change over the step before, from -1 to 0.
-        logits: of the unedited faces, float64 [N, K].
-        columns: of each boundary's attribute among the logits, [A].
+    Args:
+        surrogate: of the model.
+        boundaries: A boundaries.
+        columns: of each boundary's attribute among the logits, or None where it is not scored.
+        latents: float32 [N, D], none that the surrogate was fitted to.
+        logits: the classifier's, float32 [N, K].
     """
 
-    names: tuple[str, ...]
-    cosines: Float64Array
-    up: Float64Array
-    down: Float64Array
-    logits: Float64Array
-    columns: tuple[int, ...]
+    def __init__(
+        self,
+        surrogate: Surrogate,
+        boundaries: Boundaries,
+        columns: Sequence[int | None],
+        latents: FloatArray,
+        logits: FloatArray,
+    ) -> None:
+        self.surrogate, self.boundaries, self.columns = surrogate, boundaries, tuple(columns)
+        self._logits = torch.from_numpy(logits)
+        self._first = surrogate.first(torch.from_numpy(latents))
+        self._missed = self._logits - surrogate.rest(self._first)
+        normals = boundaries.normals
+        self._cosines = torch.from_numpy(normals @ normals.T)
+        self._along = torch.from_numpy(
+            normals @ surrogate.first.weight.double().numpy().T
+        )  # of one step along each normal, [A, width + K]
 
-    def half(self, which: int) -> Response:
-        """The same of every second face, from the first (0) or the second (1) on."""
-        faces = slice(which, None, 2)
-        return replace(self, up=self.up[faces], down=self.down[faces], logits=self.logits[faces])
+    def holds(self, attribute: str, reach: float) -> dict[str, float]:
+        """The holds of least predicted leakage.
 
-    def side(self, own: int) -> Float64Array:
-        """Where each face moves, away from its own side of an attribute: 1 or -1, [N]."""
-        return np.where(self.logits[:, self.columns[own]] > 0, -1.0, 1.0)
-
-    def slopes(self, own: int) -> Float64Array:
-        """Change of logits by each normal on that side, [N, A, K]."""
-        return np.where(self.side(own)[:, None, None] > 0, self.up, self.down)
-
-    def mixture(self, own: int, discounts: Mapping[int, float]) -> Float64Array:
-        """Coefficients c [A] of the discounted projection, for a direction of unit length.
-
-        Zero where the holds leave nothing.
-        """
-        rows = sorted(row for row, discount in discounts.items() if discount > 0)
-        given = np.array([discounts[row] for row in rows])
-        mixed = np.zeros(len(self.names))
-        mixed[own] = 1.0
-        system = self.cosines[np.ix_(rows, rows)] + np.diag((1 - given) / given)
-        mixed[rows] = -np.linalg.lstsq(system, self.cosines[rows, own], rcond=None)[0]
-        length = float(np.sqrt(np.maximum(mixed @ self.cosines @ mixed, 0.0)))
-        return mixed / length if length >= _LEAST_LENGTH else np.zeros_like(mixed)
-
-    def leakage(self, own: int, discounts: Mapping[int, float]) -> float:
-        """Predicted mean absolute change of the other probabilities where half the faces flip.
+        All discounts at once first, then again those of the `MOST_HOLDS` holds that matter most.
 
         Args:
-            own: row of what moves.
-            discounts: by row of what is held.
+            attribute: what moves; the classifier scores it.
+            reach: longest step, as a multiple of the one without locks.
 
         Returns:
-            infinity where the holds leave nothing, or too few faces follow.
+            {name: discount}; empty where too few faces flip without locks.
         """
-        moved = np.tensordot(self.slopes(own), self.mixture(own, discounts), (1, 0))  # [N, K]
-        column = self.columns[own]
-        with np.errstate(divide="ignore"):
-            needed = np.abs(self.logits[:, column]) / np.maximum(moved[:, column], 0)
-        step = float(np.median(needed))
-        if not step <= _REACH:
-            return np.inf
-        change = sigmoid(self.logits + self.side(own)[:, None] * step * moved) - sigmoid(
-            self.logits
+        own = self.boundaries.index(attribute)
+        share, free = self.flip(attribute, {})
+        if share < LEAST_SHARE:
+            return {}
+        others = [row for row in range(len(self.columns)) if row != own]
+        longest = min(FARTHEST, free * reach)
+        odds = torch.full((len(others),), _START, dtype=torch.float64)
+        odds = self._descend(own, others, odds, share, longest, _ALL_STEPS)
+        rows, odds = self._largest(own, others, odds)
+        odds = self._descend(own, rows, odds, share, longest, _FEW_STEPS)
+        rows, odds = self._largest(own, rows, odds)
+        discounts = torch.sigmoid(odds).numpy().round(3)
+        return {
+            self.boundaries.names[row]: float(discount)
+            for row, discount in sorted(zip(rows, discounts, strict=True))
+        }
+
+    def flip(
+        self, attribute: str, holds: Mapping[str, float], share: float = HALF
+    ) -> tuple[float, float]:
+        """Where a share of the faces flip, predicted.
+
+        Returns:
+            The share, or the largest that is reached, and the step at which it is.
+        """
+        column = self._column(attribute)
+        vector = discounted_direction(self.boundaries, attribute, holds).vector
+        along = self.surrogate.first.weight @ torch.from_numpy(vector).float()
+        rows = slice(0, _GRID_FACES)
+        side = _sides(self._logits[rows, column])
+        flipped = np.array(
+            [
+                float((side * self._after(rows, along, side * step)[:, column] > 0).float().mean())
+                for step in _GRID
+            ]
         )
-        return float(np.delete(np.abs(change).mean(0), column).mean())
+        flipped[0] = 0.0
+        if flipped.max() < share:
+            place = int(np.flatnonzero(flipped >= flipped.max() - 0.01)[0])
+            return float(flipped[place]), float(_GRID[place])
+        after = int(np.flatnonzero(flipped >= share)[0])
+        part = (share - flipped[after - 1]) / (flipped[after] - flipped[after - 1])
+        return share, float(_GRID[after - 1] + part * (_GRID[after] - _GRID[after - 1]))
+
+    def _descend(
+        self, own: int, rows: Sequence[int], odds: Tensor, share: float, longest: float, steps: int
+    ) -> Tensor:
+        """Minimise leakage over log odds [R] of held rows, by Adam, the step following the share.
+
+        With F(odds, s) the soft share of flipped faces and L(odds, s) the leakage, the step s(odds)
+        is where F is `share`, and dL/dodds = L_odds - (L_s / F_s) F_odds. At the longest step
+        L_s / F_s becomes a multiplier that grows while too few flip.
+        """
+        column = self._column(self.boundaries.names[own])
+        spared = [place for place in range(self._logits.shape[1]) if place != column]
+        if not rows:
+            return odds
+        odds = odds.clone().requires_grad_(True)
+        optimizer = torch.optim.Adam([odds], _RATE, betas=(0.8, 0.95))
+        random = torch.Generator().manual_seed(0)
+        step, multiplier = 0.7 * longest, 0.0
+        for number in range(steps):
+            faces = torch.randint(len(self._logits), (_BATCH,), generator=random)
+            before = self._logits[faces]
+            side = _sides(before[:, column])
+            at = torch.tensor(step, requires_grad=True)
+            along = (self._mixture(own, rows, odds) @ self._along).float()
+            after = self._after(faces, along, side * at)
+            change = torch.sigmoid(after[:, spared]) - torch.sigmoid(before[:, spared])
+            leaked = change.abs().mean()
+            flipped = torch.sigmoid(side * after[:, column] / _SOFTNESS).mean()
+            flipped_odds, slope = torch.autograd.grad(flipped, (odds, at), retain_graph=True)
+            leaked_odds, leaked_step = torch.autograd.grad(leaked, (odds, at))
+            missing, per_step = share - float(flipped.detach()), max(float(slope), _LEAST_SLOPE)
+            price = float(leaked_step) / per_step
+            if step >= longest:
+                multiplier = max(price, multiplier + 0.3 * missing)
+            else:
+                multiplier *= 0.9
+            odds.grad = (leaked_odds - max(price, multiplier) * flipped_odds) / leaked.detach()
+            optimizer.param_groups[0]["lr"] = _RATE * min(1.0, 0.05 + 1.9 * (1 - number / steps))
+            optimizer.step()
+            with torch.no_grad():
+                odds.clamp_(-_MOST, _MOST)
+            step += float(np.clip(0.4 * missing / per_step, -0.3, 0.3))
+            step = float(np.clip(step, 0.2, longest))
+        return odds.detach()
+
+    def _largest(self, own: int, rows: Sequence[int], odds: Tensor) -> tuple[list[int], Tensor]:
+        """The held rows, and their odds, whose normals are the largest parts of the direction."""
+        parts = self._mixture(own, rows, odds)[rows].abs()
+        order = parts.argsort(descending=True, stable=True)[:MOST_HOLDS]
+        kept = order[parts[order] >= LEAST_PART]
+        return [rows[int(place)] for place in kept], odds[kept]
+
+    def _mixture(self, own: int, rows: Sequence[int], odds: Tensor) -> Tensor:
+        """Coefficients [A] of the normals in the discounted projection, for unit length.
+
+        The formula of `projection.discounted_projection` as it stands: no discount is 1 here, so
+        its system is well conditioned, and torch knows its gradient.
+        """
+        between = self._cosines[rows][:, rows] + torch.diag(torch.exp(-odds))
+        taken = torch.linalg.solve(between, self._cosines[rows, own])
+        mixed = torch.zeros(len(self._cosines), dtype=torch.float64)
+        mixed[own] = 1.0
+        mixed = mixed.index_put((torch.tensor(rows, dtype=torch.int64),), -taken)
+        return mixed / torch.sqrt(mixed @ self._cosines @ mixed)
+
+    def _after(self, faces: Tensor | slice, along: Tensor, steps: Tensor) -> Tensor:
+        """Logits of some latents after a step each along a direction, [n, K]."""
+        moved = self._first[faces] + steps[:, None] * along
+        return self.surrogate.rest(moved) + self._missed[faces]
+
+    def _column(self, attribute: str) -> int:
+        column = self.columns[self.boundaries.index(attribute)]
+        if column is None:
+            raise LatentEditError(f"the classifier does not score {attribute}: leave it out")
+        return column
 
 
-def response(boundaries: Boundaries, traces: Sequence[Trace], scored: Sequence[str]) -> Response:
-    """Take the linear model from traces.
-
-    Args:
-        boundaries: A of them.
-        traces: of every boundary, in order, without holds, on the same N faces, with steps -1 to 1.
-        scored: names of the K logits.
-
-    Raises:
-        LatentEditError: a boundary's attribute is not among the logits.
-    """
-    for name in boundaries.names:
-        if name not in scored:
-            raise LatentEditError(f"the classifier does not know {name}: keep its locks instead")
-    steps = (-1.0, 0.0, 1.0)
-    near: Float64Array = np.stack(
-        [trace.at(steps).logits for trace in traces], axis=1, dtype=np.float64
-    )  # [N, A, 3, K]
-    return Response(
-        names=boundaries.names,
-        cosines=boundaries.normals @ boundaries.normals.T,
-        up=near[:, :, 2] - near[:, :, 1],
-        down=near[:, :, 1] - near[:, :, 0],
-        logits=near[:, 0, 1],
-        columns=tuple(list(scored).index(name) for name in boundaries.names),
-    )
-
-
-def search_holds(model: Response, attribute: str) -> dict[str, float]:
-    """The holds and discounts of least predicted leakage at the step where half the faces flip.
-
-    `smooth_holds` for several ridges; the ridge whose holds, found on one half of the faces, leak
-    least on the other, is used with all faces. Holds that make no difference are dropped.
-
-    Returns:
-        {name: discount}; empty where no hold helps.
-    """
-    own = model.names.index(attribute)
-    halves = model.half(0), model.half(1)
-
-    def unseen(ridge: float) -> float:
-        found = [smooth_holds(half, own, ridge) for half in halves]
-        return sum(
-            other.leakage(own, holds) for other, holds in zip(halves[::-1], found, strict=True)
-        )
-
-    holds = smooth_holds(model, own, min(RIDGES, key=unseen))
-    best = model.leakage(own, holds)
-    for row in sorted(holds, key=lambda row: holds[row]):
-        fewer = {key: value for key, value in holds.items() if key != row}
-        if model.leakage(own, fewer) <= best * (1 + IDLE):
-            holds = fewer
-    return {model.names[row]: discount for row, discount in sorted(holds.items())}
-
-
-def smooth_holds(model: Response, own: int, ridge: float) -> dict[int, float]:
-    """Discounts of least squared leakage per squared effect.
-
-    Minimises (c^T G c + ridge |v|^2) / (s . c)^2 over all discounts at once, where c mixes the
-    normals as the discounted projection does, s is the mean change of the target's logit by each
-    normal, and c^T G c the mean square of what a unit step does to the other probabilities: the
-    smooth neighbour of `Response.leakage`.
-
-    Args:
-        model: responses of N faces.
-        own: row of what moves.
-        ridge: relative to the mean diagonal of G.
-
-    Returns:
-        Discounts by row; those below 0.02 are left out.
-    """
-    column, slopes = model.columns[own], model.slopes(own)
-    probabilities = sigmoid(model.logits)
-    follows = probabilities * (1 - probabilities)  # of a probability on its logit, [N, K]
-    others = np.delete(slopes * follows[:, None], column, axis=2)  # [N, A, K - 1]
-    flat = others.transpose(1, 0, 2).reshape(others.shape[1], -1)
-    spill = flat @ flat.T / len(others)  # G, [A, A]
-    spill += ridge * np.trace(spill) / len(spill) * model.cosines
-    slope = slopes[:, :, column].mean(0)
-    held = [row for row in range(len(model.names)) if row != own]
-    between, toward = model.cosines[np.ix_(held, held)], model.cosines[held, own]
-
-    def objective(logs: Float64Array) -> tuple[float, Float64Array]:
-        softness = np.exp(-logs)  # (1 - g) / g
-        inverse = np.linalg.inv(between + np.diag(softness))
-        taken = inverse @ toward
-        mixed = np.zeros(len(model.names))
-        mixed[own], mixed[held] = 1.0, -taken
-        effect, leaked = slope @ mixed, mixed @ spill @ mixed
-        if effect <= 0:
-            return _NOTHING, np.zeros_like(logs)
-        pull = 2 * (spill @ mixed / leaked - slope / effect)
-        return float(np.log(leaked / effect**2)), -(inverse @ pull[held]) * taken * softness
-
-    start = np.full(len(held), np.log(0.05))
-    if objective(start)[0] == _NOTHING:
-        return {}
-    found = minimize(
-        objective, start, jac=True, method="L-BFGS-B", bounds=[_LOG_WEIGHTS] * len(held)
-    )
-    discounts = np.round(1 / (1 + np.exp(-found.x)), 3)
-    return {
-        row: float(discount)
-        for row, discount in zip(held, discounts, strict=True)
-        if discount >= _LEAST_DISCOUNT
-    }
+def _sides(logits: Tensor) -> Tensor:
+    """Away from where a face is: 1 or -1."""
+    return torch.where(logits > 0, -1.0, 1.0)
 
 
 @dataclass(frozen=True)
@@ -230,7 +231,7 @@ class Choice:
 
     Attributes:
         holds: {name: discount} of least measured leakage.
-        source: ``search``, ``stored`` (what auto was before), ``all``, ``two`` or ``none``.
+        source: ``none``, or the key of `REACHES`.
         share: of flipped faces at which leakages were compared.
         leakages: measured, by source; None where the share was not reached.
     """
@@ -242,36 +243,60 @@ class Choice:
 
 
 def choose_holds(
-    traces: Traces,
-    model: Response,
-    attribute: str,
-    steps: Sequence[float],
-    seeds: Sequence[int],
+    traces: Traces, candidates: Mapping[str, Candidate], attribute: str, seeds: Sequence[int]
 ) -> Choice:
     """Render the candidates for an attribute's locks and keep the one that leaks least.
 
+    One that makes more faces strange than a safe range allows, and than no locks do, is left out.
+
     Args:
         traces: follows faces.
-        model: from `response`.
+        candidates: by name; ``none`` is among them.
         attribute: what moves.
-        steps: on both sides of 0.
         seeds: faces to choose on; report on others.
     """
-    candidates: dict[str, dict[str, float]] = {
-        "none": {},
-        "two": similar_holds(traces.boundaries, attribute, 2),
-        "all": mode_holds(traces.boundaries, attribute, "all"),
-        "stored": dict(traces.boundaries.auto.get(attribute, {})),
-        "search": search_holds(model, attribute),
-    }
-    column = model.columns[model.names.index(attribute)]
-    curves = {}
-    for name, holds in candidates.items():
-        try:
-            curves[name] = curve(traces.trace(attribute, holds, steps, seeds), column)
-        except LatentEditError:  # the holds leave nothing of the direction
-            continue
+    column = traces.editor.attributes.index(attribute)
+    followed: dict[str, Trace] = {}
+    for name, candidate in candidates.items():
+        magnitudes = sorted({0.0, *(round(min(FARTHEST, candidate.step * m), 3) for m in JUDGED)})
+        followed[name] = traces.away(attribute, candidate.holds, magnitudes, seeds)
+    curves = {name: curve(trace, column) for name, trace in followed.items()}
     share, leakages = matched_leakage(curves)
-    known = {name: value for name, value in leakages.items() if value is not None}
+    strange = {
+        name: _strange_where_flipped(traces, followed[name], found, share)
+        for name, found in curves.items()
+    }
+    allowed = max(MOST_STRANGE, strange["none"])
+    known = {
+        name: value
+        for name, value in leakages.items()
+        if value is not None and strange[name] <= allowed
+    }
     source = min(known, key=lambda name: known[name]) if known else "none"
-    return Choice(candidates[source], source, share, leakages)
+    return Choice(dict(candidates[source].holds), source, share, leakages)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Holds, and the step at which half the faces are predicted to flip under them."""
+
+    holds: Mapping[str, float]
+    step: float
+
+
+def find_candidates(search: Search, attribute: str) -> dict[str, Candidate]:
+    """No locks, and what the search finds for each reach, without repetitions."""
+    share, step = search.flip(attribute, {})
+    found = {"none": Candidate({}, max(step, float(_GRID[1])))}
+    for name, reach in REACHES.items():
+        holds = search.holds(attribute, reach)
+        if holds and all(holds != other.holds for other in found.values()):
+            _, step = search.flip(attribute, holds, share)
+            found[name] = Candidate(holds, max(step, float(_GRID[1])))
+    return found
+
+
+def _strange_where_flipped(traces: Traces, trace: Trace, found: Curve, share: float) -> float:
+    magnitude = found.magnitude(share)
+    shares = strange_shares(trace, traces.typical)
+    return float(np.interp(magnitude or 0.0, trace.steps, shares))

@@ -7,16 +7,30 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from latentedit import defaults
 from latentedit.boundaries import Boundaries
 from latentedit.errors import LatentEditError
 from latentedit.evaluation.effects import MODES, Effects, mode_holds, summarize
-from latentedit.evaluation.locks import Choice, choose_holds, response
+from latentedit.evaluation.locks import Choice, Search, choose_holds, find_candidates
 from latentedit.evaluation.ranges import calibrate, safe_range
-from latentedit.evaluation.traces import Trace, Traces, Track, no_bar
+from latentedit.evaluation.surrogate import fit_surrogate, held_out, load_surrogate
+from latentedit.evaluation.traces import (
+    FloatArray,
+    Trace,
+    Traces,
+    Track,
+    look_at_latents,
+    no_bar,
+)
+from latentedit.pool import Pool
 
 if TYPE_CHECKING:
     from latentedit.editor import FaceEditor
+
+_LEAST_PROBABILITY = 1e-6
+"""Pools keep probabilities; nearer to 0 or 1 than this, logits say nothing."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +42,9 @@ class Plan:
         lock_faces: other ones that locks are chosen on.
         modes: kinds of locks that are compared; ``none`` and ``auto`` are among them.
         steps: of the re-scoring matrix.
-        far_steps: all steps that are rendered; `steps` are among them.
+        far_steps: all steps that are rendered with no locks and with auto ones; `steps` are among
+            them.
+        search_latents: that are scored to search locks with, where no pool is given.
     """
 
     faces: int = defaults.EFFECTS_FACES
@@ -36,11 +52,17 @@ class Plan:
     modes: tuple[str, ...] = MODES
     steps: tuple[float, ...] = defaults.EFFECT_STEPS
     far_steps: tuple[float, ...] = defaults.FAR_STEPS
+    search_latents: int = defaults.SEARCH_LATENTS
 
     @property
     def seeds(self) -> range:
         """Of the faces that effects are reported on."""
         return range(defaults.EFFECTS_FIRST_SEED, defaults.EFFECTS_FIRST_SEED + self.faces)
+
+    @property
+    def magnitudes(self) -> tuple[float, ...]:
+        """Steps from 0 outwards."""
+        return tuple(step for step in self.far_steps if step >= 0)
 
     @property
     def lock_seeds(self) -> range:
@@ -61,22 +83,81 @@ def open_traces(
     return Traces(editor, folder, seeds, describe=describe, track=track)
 
 
-def choose_locks(
-    traces: Traces, plan: Plan, attributes: Sequence[str], *, track: Track = no_bar
-) -> dict[str, Choice]:
-    """Choose the auto holds of some attributes; see `locks`.
+def open_search(
+    traces: Traces, plan: Plan, pool: Pool | None = None, *, track: Track = no_bar
+) -> Search:
+    """Fit the surrogate that locks are searched in, or read the one in the traces' folder.
 
-    All boundaries are followed without locks first, on the faces that locks are chosen on.
+    Args:
+        pool: of the same model; without one `Plan.search_latents` are rendered and scored.
+
+    Raises:
+        LatentEditError: the pool is another model's, unfinished or damaged.
     """
-    names, scored = traces.boundaries.names, traces.editor.attributes
-    free = [
-        traces.trace(names[row], {}, (-1.0, 0.0, 1.0), plan.lock_seeds)
-        for row in track(range(len(names)), len(names), "Effects without locks")
+    editor, boundaries = traces.editor, traces.boundaries
+    if pool is None:
+        latents, logits = _scored_latents(traces, plan.search_latents, track)
+        name = f"surrogate-{len(latents)}"
+    else:
+        latents, logits = _pooled_latents(traces, pool)
+        name = f"surrogate-pool-{pool.first_seed}-{len(latents)}"
+
+    def fit() -> dict[str, FloatArray]:
+        for _ in track(range(1), 1, "Fitting the surrogate"):
+            fitted = fit_surrogate(latents, logits)
+        weights = fitted.network.state_dict()
+        return {**{key: value.numpy() for key, value in weights.items()}, "r2": fitted.r2}
+
+    kept = traces.keep(name, fit)
+    surrogate = load_surrogate(kept)
+    columns = [
+        editor.attributes.index(name) if name in editor.attributes else None
+        for name in boundaries.names
     ]
-    model = response(traces.boundaries, free, scored)
+    unseen = slice(-min(defaults.SEARCH_FACES, held_out(len(latents))), None)
+    return Search(surrogate, boundaries, columns, latents[unseen], logits[unseen])
+
+
+def _scored_latents(traces: Traces, count: int, track: Track) -> tuple[FloatArray, FloatArray]:
+    """Latents and logits of a pool's first seeds, scored once."""
+    seeds = range(defaults.POOL_FIRST_SEED, defaults.POOL_FIRST_SEED + count)
+    z = traces.editor.sample(seeds)
+
+    def score() -> dict[str, FloatArray]:
+        looks = look_at_latents(
+            traces.editor, z, estimate=False, track=track, title="Scoring latents"
+        )
+        return {"logits": looks.logits}
+
+    return z, traces.keep(f"scored-{count}", score)["logits"]
+
+
+def _pooled_latents(traces: Traces, pool: Pool) -> tuple[FloatArray, FloatArray]:
+    """Latents and logits of a pool, `defaults.SEARCH_MOST` at most."""
+    for part in ("generator_hash", "classifier_hash", "space"):
+        if getattr(pool, part) != getattr(traces.editor, part):
+            raise LatentEditError(
+                f"pool {pool.folder} is of another model (other {part}): build one of this model, "
+                "or leave --pool out"
+            )
+    rows = slice(0, defaults.SEARCH_MOST)
+    limited = np.clip(pool.scores()[rows], _LEAST_PROBABILITY, 1 - _LEAST_PROBABILITY)
+    return pool.latents[rows], np.log(limited / (1 - limited))
+
+
+def choose_locks(
+    traces: Traces,
+    plan: Plan,
+    attributes: Sequence[str],
+    pool: Pool | None = None,
+    *,
+    track: Track = no_bar,
+) -> dict[str, Choice]:
+    """Choose the auto holds of some attributes; see `locks` and `open_search`."""
+    search = open_search(traces, plan, pool, track=track)
     return {
         attributes[row]: choose_holds(
-            traces, model, attributes[row], plan.far_steps, plan.lock_seeds
+            traces, find_candidates(search, attributes[row]), attributes[row], plan.lock_seeds
         )
         for row in track(range(len(attributes)), len(attributes), "Choosing locks")
     }
@@ -92,6 +173,9 @@ def follow_modes(
 ) -> Iterator[tuple[str, str, Trace]]:
     """Follow the reported faces along every attribute under every kind of locks.
 
+    The similar boundaries' locks are there to be compared, so faces are followed away from their
+    own side only; with all locks hardly anything moves, so no further than the matrix asks.
+
     Args:
         boundaries: those of `traces`, with the auto holds to use.
 
@@ -103,7 +187,12 @@ def follow_modes(
         mode, name = pairs[index]
         holds = mode_holds(boundaries, name, mode)
         try:
-            yield mode, name, traces.trace(name, holds, plan.far_steps, plan.seeds)
+            if mode in ("one", "two"):
+                trace = traces.away(name, holds, plan.magnitudes, plan.seeds)
+            else:
+                steps = plan.steps if mode == "all" else plan.far_steps
+                trace = traces.trace(name, holds, steps, plan.seeds)
+            yield mode, name, trace
         except LatentEditError:
             continue
 
@@ -114,6 +203,7 @@ def measure(
     *,
     attributes: Sequence[str] | None = None,
     choose: bool = True,
+    pool: Pool | None = None,
     track: Track = no_bar,
 ) -> tuple[Boundaries, Effects]:
     """Measure boundaries.
@@ -123,6 +213,7 @@ def measure(
         plan: how much.
         attributes: to measure; all by default.
         choose: choose locks; otherwise the stored ones are measured.
+        pool: that locks are searched with, see `open_search`.
         track: draws progress bars.
 
     Returns:
@@ -139,7 +230,7 @@ def measure(
         if name not in scored:
             raise LatentEditError(f"the classifier does not score {name}: leave it out")
     if choose:
-        choices = choose_locks(traces, plan, chosen, track=track)
+        choices = choose_locks(traces, plan, chosen, pool, track=track)
         found = {name: choice.holds for name, choice in choices.items()}
         boundaries = replace(boundaries, auto={**boundaries.auto, **found})
     ranges, calibrations = dict(boundaries.safe_ranges), dict(boundaries.calibrations)

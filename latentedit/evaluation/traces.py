@@ -21,12 +21,12 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from latentedit.boundaries import Boundaries
-from latentedit.devices import autocast
 from latentedit.errors import LatentEditError
 from latentedit.evaluation import descriptors
 from latentedit.evaluation.dlib_network import WIDTH
 from latentedit.files import atomic_path, make_folder, read_json, write_json
-from latentedit.images import UInt8Array, to_tensor
+from latentedit.images import UInt8Array
+from latentedit.pool import for_many
 from latentedit.projection import discounted_direction
 
 if TYPE_CHECKING:
@@ -67,26 +67,25 @@ class Looks:
     descriptors: FloatArray
 
 
-def look(editor: FaceEditor, images: UInt8Array, *, describe: bool = False) -> Looks:
+def look(
+    editor: FaceEditor, images: UInt8Array, *, describe: bool = False, estimate: bool = True
+) -> Looks:
     """Look at uint8 [N, H, W, 3] faces with every network there is.
 
     Args:
-        editor: with a classifier; ages are estimated where it has an estimator.
+        editor: with a classifier.
         describe: compute dlib's descriptors too (extra ``evaluate``).
+        estimate: estimate ages, where the editor has an estimator.
 
     Raises:
         LatentEditError: no classifier, or the extra is missing.
     """
-    classifier = editor.classifier
-    precision = autocast(editor.device, enabled=editor.device.type != "mps")  # as `score` does
-    with torch.inference_mode(), precision:
-        pooled = classifier.pooled(to_tensor(images, editor.device))
-        logits = classifier.head(pooled)
+    logits, features = editor.logits_and_features(images)
     nothing = np.full(len(images), np.nan, np.float32)
     return Looks(
-        logits.float().cpu().numpy(),
-        pooled.float().cpu().numpy(),
-        editor.age(images) if editor.estimates_age else nothing,
+        logits,
+        features,
+        editor.age(images) if estimate and editor.estimates_age else nothing,
         descriptors.describe(images, device=str(editor.device))
         if describe
         else np.repeat(nothing[:, None], WIDTH, axis=1),
@@ -98,14 +97,16 @@ def look_at_latents(
     z: ArrayLike,
     *,
     describe: bool = False,
+    estimate: bool = True,
     track: Track = no_bar,
     title: str = "Faces",
 ) -> Looks:
-    """Render latents [N, D] and look at their faces, a few pictures at a time."""
+    """Render latents [N, D] and look at their faces, a few pictures at a time; see `look`."""
     z = np.asarray(z, np.float32)
     parts = []
     for start in track(range(0, len(z), _CHUNK), -(-len(z) // _CHUNK), title):
-        parts.append(look(editor, editor.render(z[start : start + _CHUNK]), describe=describe))
+        images = editor.render(z[start : start + _CHUNK])
+        parts.append(look(editor, images, describe=describe, estimate=estimate))
     return Looks(
         *(
             np.concatenate([getattr(part, name) for part in parts])
@@ -154,7 +155,8 @@ class Trace:
     Attributes:
         attribute: what moves.
         holds: {name: discount} of what must not.
-        steps: float64 [S], increasing; one of them is 0, the unedited faces.
+        steps: float64 [S], increasing; one of them is 0, the unedited faces. If it is the first,
+            they are magnitudes: each face moves away from its own side of the attribute.
         logits: the classifier's, float32 [N, S, K].
         years: estimated ages, float32 [N, S]; NaN without an age estimator.
         identity: cosine of the classifier's centred features to the unedited face's, [N, S].
@@ -180,6 +182,11 @@ class Trace:
     def probabilities(self) -> NDArray[np.float64]:
         """Float64 [N, S, K]."""
         return sigmoid(self.logits)
+
+    @property
+    def is_away(self) -> bool:
+        """Whether steps are magnitudes, away from each face's own side."""
+        return self.start == 0
 
     def at(self, steps: Sequence[float]) -> Trace:
         """The same trace at some of its steps."""
@@ -225,11 +232,11 @@ class Traces:
             LatentEditError: no boundaries or classifier, the folder belongs to another model, or
                 it cannot be written.
         """
-        self.editor, self.describe, self._track = editor, describe, track
+        self.editor, self.describe, self._track = for_many(editor), describe, track
         self.boundaries = boundaries or editor.boundaries
         self.folder = make_folder(folder)
         self._open(list(typical_seeds))
-        self.typical = Typical(self._keep("typical", lambda: self._typical(typical_seeds))["f"])
+        self.typical = Typical(self.keep("typical", lambda: self._typical(typical_seeds))["f"])
 
     def trace(
         self,
@@ -252,29 +259,66 @@ class Traces:
         direction = discounted_direction(self.boundaries, attribute, holds).vector
         made_of = [attribute, sorted(holds.items()), [float(step) for step in steps], list(seeds)]
         digest = hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:16]
-        arrays = self._keep(
-            f"{attribute}-{digest}", lambda: self._follow(direction, np.array(steps), seeds)
+        arrays = self.keep(
+            f"{attribute}-{digest}",
+            lambda: self._follow(direction, [np.array([step]) for step in steps], seeds),
         )
         return Trace(attribute, dict(holds), np.array(steps, np.float64), **arrays)
+
+    def away(
+        self,
+        attribute: str,
+        holds: Mapping[str, float],
+        magnitudes: Sequence[float],
+        seeds: Sequence[int],
+    ) -> Trace:
+        """Follow each face away from its own side of an attribute only; ages are not estimated.
+
+        Args:
+            attribute: a name in the boundaries that the classifier scores.
+            holds: {name: discount}.
+            magnitudes: increasing, from 0.
+            seeds: of the faces.
+
+        Raises:
+            LatentEditError: see `projection.discounted_direction`.
+        """
+        direction = discounted_direction(self.boundaries, attribute, holds).vector
+        column = self.editor.attributes.index(attribute)
+        made_of = [attribute, sorted(holds.items()), [float(m) for m in magnitudes], list(seeds)]
+        digest = hashlib.sha256(json.dumps(["away", *made_of]).encode()).hexdigest()[:16]
+
+        def make() -> dict[str, FloatArray]:
+            side = np.where(self.originals(seeds).logits[:, column] > 0, -1.0, 1.0)
+            steps = [magnitude * side for magnitude in magnitudes]
+            return self._follow(direction, steps, seeds, estimate=False)
+
+        arrays = self.keep(f"{attribute}-{digest}", make)
+        return Trace(attribute, dict(holds), np.array(magnitudes, np.float64), **arrays)
 
     def originals(self, seeds: Sequence[int]) -> Looks:
         """What the networks see in the unedited faces of some seeds."""
         digest = hashlib.sha256(json.dumps(list(seeds)).encode()).hexdigest()[:16]
-        arrays = self._keep(
+        arrays = self.keep(
             f"original-{digest}", lambda: asdict(self._look(self.editor.sample(seeds)))
         )
         return Looks(**arrays)
 
     def _follow(
-        self, direction: NDArray[np.float64], steps: NDArray[np.float64], seeds: Sequence[int]
+        self,
+        direction: NDArray[np.float64],
+        steps: Sequence[NDArray[np.float64]],
+        seeds: Sequence[int],
+        *,
+        estimate: bool = True,
     ) -> dict[str, FloatArray]:
+        """What is seen of N faces after S steps, each one for all faces [1] or one a face [N]."""
         z, before = self.editor.sample(seeds), self.originals(seeds)
-        columns = [self._seen(before, before) if step == 0 else None for step in steps]
-        for index, step in enumerate(steps):
-            if step:
-                moved = (z + step * direction).astype(np.float32)
-                columns[index] = self._seen(self._look(moved), before)
-        seen = [column for column in columns if column is not None]
+        seen = []
+        for step in steps:
+            moved = (z + step[:, None] * direction).astype(np.float32)
+            after = self._look(moved, estimate=estimate) if step.any() else before
+            seen.append(self._seen(after, before))
         return {name: np.stack([column[name] for column in seen], axis=1) for name in _ARRAYS}
 
     def _seen(self, after: Looks, before: Looks) -> dict[str, FloatArray]:
@@ -287,18 +331,18 @@ class Traces:
             "strangeness": self.typical.strangeness(after.features),
         }
 
-    def _look(self, z: FloatArray) -> Looks:
-        return look_at_latents(self.editor, z, describe=self.describe)
+    def _look(self, z: FloatArray, *, estimate: bool = True) -> Looks:
+        return look_at_latents(self.editor, z, describe=self.describe, estimate=estimate)
 
     def _typical(self, seeds: Sequence[int]) -> dict[str, FloatArray]:
         z = self.editor.sample(seeds)
         looks = look_at_latents(self.editor, z, track=self._track, title="Unedited faces")
         return {"f": looks.features}
 
-    def _keep(
+    def keep(
         self, name: str, make: Callable[[], Mapping[str, FloatArray]]
     ) -> dict[str, FloatArray]:
-        """Read what is kept under a name, or make and keep it."""
+        """Read what is kept in the folder under a name, or make and keep it."""
         path = self.folder / f"{name}.safetensors"
         if not path.is_file():
             arrays = {key: np.ascontiguousarray(value) for key, value in make().items()}

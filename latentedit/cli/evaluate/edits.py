@@ -26,7 +26,16 @@ def age(
         str, typer.Option(help="Length of both moves, or auto: the knee of the frontier.")
     ] = "auto",
     hold: Annotated[str, typer.Option(help="What must not change, as in 'edit'.")] = defaults.HOLD,
+    slow: Annotated[
+        int,
+        typer.Option(
+            min=1, help="Of the faces, how many the independent estimator and dlib look at."
+        ),
+    ] = defaults.AGE_SLOW_FACES,
     images: Annotated[Path | None, typer.Option(help="Folder for example pairs.")] = None,
+    plot: Annotated[
+        Path | None, typer.Option(help="Draw years and the frontier (.png, .svg, .pdf).")
+    ] = None,
     work: WorkOption = Path("runs/age"),
     model: ModelOption = None,
 ) -> None:
@@ -38,10 +47,15 @@ def age(
     from latentedit.cli.progress import track
     from latentedit.editing import parse_hold
     from latentedit.editor import FaceEditor
+    from latentedit.evaluation import drawings
     from latentedit.evaluation.aging import evaluate_age, installed_ways
+    from latentedit.evaluation.report import check_plot
     from latentedit.files import check_writable, write_json
 
     check_writable(output)
+    if plot:
+        check_writable(plot)
+        check_plot(plot)
     length = _length(step)
     report = evaluate_age(
         FaceEditor.load(model),
@@ -50,11 +64,13 @@ def age(
         seed=seed,
         step=length,
         hold=parse_hold(hold),
-        ways=installed_ways(),
+        ways=installed_ways(slow),
         images=images,
         track=track,
     )
     write_json(output, report)
+    if plot:
+        drawings.plot_aging(plot, report)
     _print_age(report)
 
 
@@ -77,12 +93,18 @@ def _print_age(report: dict[str, Any]) -> None:
         low, high = row["interval"]
         print(
             f"years by the {name.replace('_', '-')} estimator: {row['mean']:.1f} "
-            f"(95 %: {low:.1f} to {high:.1f}; the slides: {slides['years']} on {slides['n']:,})"
+            f"on {row['n']:,} faces (95 %: {low:.1f} to {high:.1f}; the slides: {slides['years']} "
+            f"on {slides['n']:,})"
         )
     for name, value in report["identity"].items():
         print(f"identity, cosine in {name}: {value:.3f}")
     for name, value in report["kept"].items():
         print(f"{name} kept in {value:.1%}")
+    for point in report["frontier"] or ():
+        figures = [f"{row['mean']:.1f} years ({name})" for name, row in point["years"].items()]
+        figures += [f"{value:.3f} in {name}" for name, value in point["identity"].items()]
+        figures += [f"{name} {value:.0%}" for name, value in point["kept"].items()]
+        print(f"at {point['share']:.0%} of the safe range: {', '.join(figures)}")
 
 
 def everything(
