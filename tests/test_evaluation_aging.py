@@ -14,7 +14,16 @@ from latentedit.boundaries import Boundaries
 from latentedit.cli import main
 from latentedit.editor import BOUNDARIES_FILE, FaceEditor
 from latentedit.errors import LatentEditError
-from latentedit.evaluation.aging import SHARES, Ways, bootstrap_interval, evaluate_age, knee
+from latentedit.evaluation import aging
+from latentedit.evaluation.aging import (
+    SHARES,
+    Ways,
+    best,
+    bootstrap_interval,
+    evaluate_age,
+    knee,
+    missed,
+)
 from latentedit.pretrained import load_classifier, load_generator
 
 PLAIN = Ways(independent=False, dlib=False)
@@ -59,7 +68,7 @@ def test_years_are_those_between_both_ends(editor: FaceEditor, tmp_path: Path) -
 def test_auto_takes_the_knee_within_the_safe_range(editor: FaceEditor, tmp_path: Path) -> None:
     report = evaluate_age(editor, tmp_path / "w", 5, ways=PLAIN)
     assert [point["share"] for point in report["frontier"]] == list(SHARES)
-    share = SHARES[knee(report["frontier"])]
+    share = SHARES[best(report["frontier"])]
     assert report["steps"] == {"old": round(-3 * share, 3), "young": round(3 * share, 3)}
 
 
@@ -80,6 +89,33 @@ def test_the_knee_is_where_identity_starts_to_fall() -> None:
     assert knee(frontier([(0, 1), (10, 0.98), (20, 0.95), (22, 0.5), (24, 0.2)])) == 2
     assert knee(frontier([(0, 1), (10, 0.5), (20, 0.0)])) == 2  # straight: as far as is safe
     assert knee(frontier([(5, 1), (5, 1)])) == 1
+
+
+def test_the_shortest_step_that_reaches_all_is_taken() -> None:
+    def point(years: float, identity: float, male: float) -> dict[str, object]:
+        kept = {"Male": male, "Smiling": 0.1, "Eyeglasses": 0.95}
+        means = {"built_in": {"mean": years + 3}, "independent": {"mean": years}}
+        return {"years": means, "identity": {"classifier": 0.1, "dlib": identity}, "kept": kept}
+
+    assert missed(point(20, 0.85, 0.93)) == []
+    assert missed(point(18.5, 0.7, 0.85)) == [
+        *("years built_in", "years independent", "identity dlib", "kept Male")
+    ]
+    points = [point(10, 0.95, 0.95), point(20, 0.85, 0.93), point(22, 0.81, 0.92)]
+    assert best(points) == 1
+    points[1:] = [point(20, 0.75, 0.93), point(22, 0.6, 0.92)]
+    assert best(points) == knee(points)
+
+
+def test_the_slow_judges_look_at_fewer_faces(
+    editor: FaceEditor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(aging, "CHUNK", 2)
+    monkeypatch.setattr(aging, "independent_ages", lambda images: images.mean((1, 2, 3)))
+    ways = Ways(independent=True, dlib=False, faces=3)
+    report = evaluate_age(editor, tmp_path / "w", 7, step=2.0, ways=ways)
+    assert report["years"]["built_in"]["n"] == 7
+    assert report["years"]["independent"]["n"] == 4  # two chunks of two
 
 
 def test_the_interval_covers_the_mean_as_often_as_it_says() -> None:

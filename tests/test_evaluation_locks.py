@@ -56,16 +56,16 @@ def leakage(known: Boundaries, attribute: str, holds: Mapping[str, float]) -> fl
 
 def test_the_search_holds_what_is_entangled() -> None:
     known, search = planted()
-    holds = search.holds("n0", reach=2.5)
+    holds = search.holds("n0", reach=(2.5, 0.8))
     assert set(holds) == {"n1"}
     assert holds["n1"] > 0.8
     assert leakage(known, "n0", holds) < 0.4 * leakage(known, "n0", {})
-    assert search.holds("n5", reach=2.5) == {}
+    assert search.holds("n5", reach=(2.5, 0.8)) == {}
 
 
 def test_a_short_reach_holds_less() -> None:
     _, search = planted()
-    near, far = (search.holds("n0", reach).get("n1", 0.0) for reach in (1.1, 2.5))
+    near, far = (search.holds("n0", reach).get("n1", 0.0) for reach in ((1.1, 1), (2.5, 1)))
     assert near < far
     free, (share, step) = search.flip("n0", {})[1], search.flip("n0", {"n1": near})
     assert share == 0.5
@@ -91,7 +91,7 @@ def test_no_more_holds_than_a_reader_can_read() -> None:
     z = random.standard_normal((400, COUNT)).astype(np.float32)
     logits = (z @ normals.T).astype(np.float32)
     lean = Search(search.surrogate, known, range(COUNT), z, logits)
-    assert 0 < len(lean.holds("n0", reach=2.5)) <= MOST_HOLDS
+    assert 0 < len(lean.holds("n0", reach=(2.5, 0.8))) <= MOST_HOLDS
 
 
 def test_what_is_not_scored_can_be_held_but_not_moved() -> None:
@@ -103,7 +103,7 @@ def test_what_is_not_scored_can_be_held_but_not_moved() -> None:
         np.zeros((800, COUNT), np.float32),
         search._logits.numpy(),
     )
-    assert "n1" in blind.holds("n0", reach=2.5)
+    assert "n1" in blind.holds("n0", reach=(2.5, 0.8))
     with pytest.raises(LatentEditError, match="does not score n1"):
         blind.flip("n1", {})
 

@@ -35,6 +35,13 @@ ATTRIBUTE = "Young"
 KEPT = ("Male", "Smiling", "Eyeglasses")
 """Attributes that ageing should leave alone."""
 
+WANTED = {
+    "years": {"built_in": 22.0, "independent": AGE_CHANGE},
+    "identity": {"dlib": 0.80},
+    "kept": {"Male": 0.9, "Eyeglasses": 0.9},
+}
+"""What a default step should reach, of the figures that are measured."""
+
 SHARES = (0.25, 0.4, 0.55, 0.7, 0.85, 1.0)
 """Shares of the safe range that the frontier is measured at."""
 
@@ -84,8 +91,9 @@ def evaluate_age(
         work: folder of what was measured; run again to go on.
         n: faces.
         seed: which faces.
-        step: length of both moves; by default the knee of the frontier of years against identity,
-            measured within Young's safe range on up to 500 of the faces.
+        step: length of both moves; by default the shortest that reaches all of `WANTED` or, where
+            none does, the knee of the frontier of years against identity, measured within Young's
+            safe range on up to 500 of the faces.
         hold: what must not change.
         ways: how to measure.
         images: folder for pictures of example pairs.
@@ -117,9 +125,10 @@ def evaluate_age(
             | {"share": share}
             for share in SHARES
         ]
-        share = SHARES[knee(frontier)]
+        share = SHARES[best(frontier)]
         ends = (low * share, high * share)
     seen = _measure(editor, folder, first, n, 1.0, ends, holds, ways, track)
+    figures = _figures(seen, details=True)
     report = {
         "model": editor.name,
         "generator_hash": editor.generator_hash,
@@ -127,13 +136,32 @@ def evaluate_age(
         "seeds": {"first": first, "last": first + n - 1},
         "steps": {"old": round(ends[0], 3), "young": round(ends[1], 3)},
         "holds": holds,
-        **_figures(seen, details=True),
+        **figures,
+        "wanted": {"least": WANTED, "missed": missed(figures)},
         "frontier": frontier,
         "slides": {"years": AGE_CHANGE, "n": AGE_FACES},
     }
     if images is not None:
         _save_examples(editor, make_folder(images), first, min(n, EXAMPLES), ends, holds, seen)
     return report
+
+
+def missed(figures: Mapping[str, Any]) -> list[str]:
+    """Names of what is measured and below `WANTED`, such as ``years built_in``."""
+    names = []
+    for kind, least in WANTED.items():
+        for name, value in least.items():
+            found = figures[kind].get(name)
+            reached = found["mean"] if isinstance(found, Mapping) else found
+            if reached is not None and reached < value:
+                names.append(f"{kind} {name}")
+    return names
+
+
+def best(frontier: Sequence[Mapping[str, Any]]) -> int:
+    """Index of the first point that misses nothing of `WANTED`, else of the knee."""
+    whole = [place for place, point in enumerate(frontier) if not missed(point)]
+    return whole[0] if whole else knee(frontier)
 
 
 def knee(frontier: Sequence[Mapping[str, Any]]) -> int:

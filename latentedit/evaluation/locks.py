@@ -25,9 +25,10 @@ from latentedit.projection import discounted_direction
 
 FloatArray = NDArray[np.float32]
 
-REACHES = {"near": 1.5, "far": 2.5}
-"""Longest step of a search, as a multiple of the step without locks: the more of a direction is
-locked away, the less it leaks and the longer the way."""
+REACHES = {"near": (1.5, 0.4), "far": (2.5, 0.8)}
+"""Longest step of a search: a multiple of the step without locks, but no more than a part of the
+way from there to the farthest step. The more of a direction is locked away, the less it leaks and
+the longer the way."""
 
 MOST_HOLDS = 8
 """Holds that are kept: the largest parts of the direction. More gained nothing."""
@@ -88,14 +89,14 @@ class Search:
             normals @ surrogate.first.weight.double().numpy().T
         )  # of one step along each normal, [A, width + K]
 
-    def holds(self, attribute: str, reach: float) -> dict[str, float]:
+    def holds(self, attribute: str, reach: tuple[float, float]) -> dict[str, float]:
         """The holds of least predicted leakage.
 
         All discounts at once first, then again those of the `MOST_HOLDS` holds that matter most.
 
         Args:
             attribute: what moves; the classifier scores it.
-            reach: longest step, as a multiple of the one without locks.
+            reach: how long the step may be, see `REACHES`.
 
         Returns:
             {name: discount}; empty where too few faces flip without locks.
@@ -105,7 +106,8 @@ class Search:
         if share < LEAST_SHARE:
             return {}
         others = [row for row in range(len(self.columns)) if row != own]
-        longest = min(FARTHEST, free * reach)
+        multiple, part = reach
+        longest = min(free * multiple, free + part * (FARTHEST - free))
         odds = torch.full((len(others),), _START, dtype=torch.float64)
         odds = self._descend(own, others, odds, share, longest, _ALL_STEPS)
         rows, odds = self._largest(own, others, odds)

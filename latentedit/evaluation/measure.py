@@ -85,11 +85,14 @@ def open_traces(
 
 def open_search(
     traces: Traces, plan: Plan, pool: Pool | None = None, *, track: Track = no_bar
-) -> Search:
+) -> tuple[Search, float]:
     """Fit the surrogate that locks are searched in, or read the one in the traces' folder.
 
     Args:
         pool: of the same model; without one `Plan.search_latents` are rendered and scored.
+
+    Returns:
+        The search, and the surrogate's coefficient of determination, the mean over all logits.
 
     Raises:
         LatentEditError: the pool is another model's, unfinished or damaged.
@@ -109,13 +112,13 @@ def open_search(
         return {**{key: value.numpy() for key, value in weights.items()}, "r2": fitted.r2}
 
     kept = traces.keep(name, fit)
-    surrogate = load_surrogate(kept)
     columns = [
         editor.attributes.index(name) if name in editor.attributes else None
         for name in boundaries.names
     ]
     unseen = slice(-min(defaults.SEARCH_FACES, held_out(len(latents))), None)
-    return Search(surrogate, boundaries, columns, latents[unseen], logits[unseen])
+    search = Search(load_surrogate(kept), boundaries, columns, latents[unseen], logits[unseen])
+    return search, float(kept["r2"].mean())
 
 
 def _scored_latents(traces: Traces, count: int, track: Track) -> tuple[FloatArray, FloatArray]:
@@ -149,12 +152,11 @@ def choose_locks(
     traces: Traces,
     plan: Plan,
     attributes: Sequence[str],
-    pool: Pool | None = None,
+    search: Search,
     *,
     track: Track = no_bar,
 ) -> dict[str, Choice]:
-    """Choose the auto holds of some attributes; see `locks` and `open_search`."""
-    search = open_search(traces, plan, pool, track=track)
+    """Choose the auto holds of some attributes; see `locks`."""
     return {
         attributes[row]: choose_holds(
             traces, find_candidates(search, attributes[row]), attributes[row], plan.lock_seeds
@@ -229,8 +231,10 @@ def measure(
     for name in chosen:
         if name not in scored:
             raise LatentEditError(f"the classifier does not score {name}: leave it out")
+    explained = None
     if choose:
-        choices = choose_locks(traces, plan, chosen, pool, track=track)
+        search, explained = open_search(traces, plan, pool, track=track)
+        choices = choose_locks(traces, plan, chosen, search, track=track)
         found = {name: choice.holds for name, choice in choices.items()}
         boundaries = replace(boundaries, auto={**boundaries.auto, **found})
     ranges, calibrations = dict(boundaries.safe_ranges), dict(boundaries.calibrations)
@@ -258,6 +262,7 @@ def measure(
             "faces": plan.faces,
             "first_seed": plan.seeds[0],
             "lock_faces": plan.lock_faces if choose else None,
+            "surrogate_r2": explained,
         },
     )
     measured = replace(

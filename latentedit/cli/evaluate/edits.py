@@ -23,7 +23,8 @@ def age(
     ),
     seed: Annotated[int, typer.Option(min=0, max=4000, help="Which faces.")] = 0,
     step: Annotated[
-        str, typer.Option(help="Length of both moves, or auto: the knee of the frontier.")
+        str,
+        typer.Option(help="Length of both moves, or auto: what is wanted, or the frontier's knee."),
     ] = "auto",
     hold: Annotated[str, typer.Option(help="What must not change, as in 'edit'.")] = defaults.HOLD,
     slow: Annotated[
@@ -100,6 +101,8 @@ def _print_age(report: dict[str, Any]) -> None:
         print(f"identity, cosine in {name}: {value:.3f}")
     for name, value in report["kept"].items():
         print(f"{name} kept in {value:.1%}")
+    if below := report["wanted"]["missed"]:
+        print(f"below what is wanted: {', '.join(below)}")
     for point in report["frontier"] or ():
         figures = [f"{row['mean']:.1f} years ({name})" for name, row in point["years"].items()]
         figures += [f"{value:.3f} in {name}" for name, value in point["identity"].items()]
