@@ -35,7 +35,6 @@ from latentedit.training.schedule import Phase
 from latentedit.training.sliced import SlicedFeatures
 from latentedit.training.snapshots import save_snapshot
 from latentedit.training.state import (
-    copy_matching,
     load_network,
     load_state,
     read_networks,
@@ -43,6 +42,7 @@ from latentedit.training.state import (
     save_state,
     with_prefix,
 )
+from latentedit.training.widening import copy_or_widen
 from latentedit.training.workers import Workers
 
 
@@ -292,7 +292,8 @@ def train_generator(
 def _start_from(folder: Path, networks: Mapping[str, nn.Module], features_hash: str | None) -> int:
     """Copy the networks of a run, or the generator of a bundle; return the images they saw.
 
-    Heads that looked through another classifier are left to learn anew.
+    Heads that looked through another classifier are left to learn anew; narrower networks are
+    widened.
 
     Raises:
         LatentEditError: neither a run nor a bundle, or one of other widths.
@@ -318,11 +319,11 @@ def _start_from(folder: Path, networks: Mapping[str, nn.Module], features_hash: 
             }
     for name, network in networks.items():
         found = with_prefix(weights, name)
-        copied = copy_matching(found, network)
+        copied = copy_or_widen(found, network)
         if name in generators and not 0 < len(found) == copied:
             raise LatentEditError(
-                f"{folder} has another resolution, other widths or other averages: give its "
-                "--fmap-base, --fmap-max and --ema-kimg, and no smaller --resolution"
+                f"{folder} has a larger resolution or other averages: give its --ema-kimg and no "
+                "smaller --resolution"
             )
     return images
 

@@ -114,20 +114,6 @@ def load_network(path: str | Path, name: str, network: nn.Module) -> dict[str, A
     return progress
 
 
-def copy_matching(tensors: Mapping[str, Tensor], network: nn.Module) -> int:
-    """Copy into a network what has its names and shapes; return how many tensors that were.
-
-    A progressive network of a smaller resolution is so taken over whole: blocks are numbered from
-    4x4 up.
-    """
-    own = network.state_dict()
-    matching = {
-        key: value for key, value in tensors.items() if key in own and own[key].shape == value.shape
-    }
-    network.load_state_dict(matching, strict=False)
-    return len(matching)
-
-
 def read_networks(path: str | Path) -> dict[str, Tensor]:
     """Return a state file's network weights, ``<name>.<parameter>``.
 

@@ -446,10 +446,12 @@ def test_heads_that_looked_through_another_classifier_learn_anew(
 
 def test_a_start_that_does_not_fit_is_refused(data: FaceData, tmp_path: Path) -> None:
     train(data, tmp_path / "run", replace(TINY, total_kimg=0.008))
-    for change in ({"fmap_max": 4}, {"ema_kimg": (3.0,)}, {"resolution": 8}):
+    narrower = replace(TINY, fmap_max=4)
+    assert "do not fit" in refused(data, tmp_path / "b", narrower, init=tmp_path / "run")
+    for change in ({"ema_kimg": (3.0,)}, {"resolution": 8}):
         other = replace(TINY, **change)
         said = refused(data, tmp_path / "b", other, init=tmp_path / "run")
-        assert "has another resolution, other widths or other averages" in said
+        assert "has a larger resolution or other averages" in said
     assert "is not a training state" in refused(data, tmp_path / "b", init=tmp_path)
 
 

@@ -44,6 +44,12 @@ def generator(
     fmap_max: Annotated[
         int, typer.Option(min=1, help="Largest width: published 512.")
     ] = GENERATOR.fmap_max,
+    discriminator_fmap_base: Annotated[
+        int, typer.Option(min=1, help="Width of the pixel discriminator.")
+    ] = GENERATOR.discriminator_fmap_base,
+    discriminator_fmap_max: Annotated[
+        int, typer.Option(min=1, help="Its largest width.")
+    ] = GENERATOR.discriminator_fmap_max,
     start: Annotated[int, typer.Option(min=4, help="First resolution.")] = GENERATOR.start,
     stable_kimg: Annotated[
         str, typer.Option(help="Thousands of images before each growth.")
@@ -111,6 +117,8 @@ def generator(
         resolution=resolution,
         fmap_base=fmap_base,
         fmap_max=fmap_max,
+        discriminator_fmap_base=discriminator_fmap_base,
+        discriminator_fmap_max=discriminator_fmap_max,
         start=start,
         stable_kimg=_numbers(stable_kimg, "--stable-kimg"),
         fade_kimg=_numbers(fade_kimg, "--fade-kimg"),
