@@ -24,6 +24,7 @@ from latentedit.evaluation.traces import Trace, Traces, Typical
 from latentedit.projection import discounted_direction
 
 COUNT = 12
+ALIKE = np.ones(COUNT, np.float32)
 
 
 def planted(seed: int = 2) -> tuple[Boundaries, Search]:
@@ -39,7 +40,7 @@ def planted(seed: int = 2) -> tuple[Boundaries, Search]:
     network.first.weight[2:] = 2 * torch.from_numpy(normals).float()
     z = random.standard_normal((800, COUNT)).astype(np.float32)
     logits = (2 * z @ normals.T).astype(np.float32)
-    return known, Search(network, known, range(COUNT), z, logits)
+    return known, Search(network, known, range(COUNT), ALIKE, z, logits)
 
 
 def leakage(known: Boundaries, attribute: str, holds: Mapping[str, float]) -> float:
@@ -90,7 +91,7 @@ def test_no_more_holds_than_a_reader_can_read() -> None:
     search.surrogate.first.weight[2:] = torch.from_numpy(normals).float()
     z = random.standard_normal((400, COUNT)).astype(np.float32)
     logits = (z @ normals.T).astype(np.float32)
-    lean = Search(search.surrogate, known, range(COUNT), z, logits)
+    lean = Search(search.surrogate, known, range(COUNT), ALIKE, z, logits)
     assert 0 < len(lean.holds("n0", reach=(2.5, 0.8))) <= MOST_HOLDS
 
 
@@ -100,6 +101,7 @@ def test_what_is_not_scored_can_be_held_but_not_moved() -> None:
         search.surrogate,
         known,
         [None if name == "n1" else row for row, name in enumerate(known.names)],
+        ALIKE,
         np.zeros((800, COUNT), np.float32),
         search._logits.numpy(),
     )
@@ -114,6 +116,27 @@ def test_candidates_are_different() -> None:
     found = find_candidates(search, "n0")
     assert found["none"].holds == {}
     assert found["near"].step > found["none"].step
+
+
+def test_what_weighs_more_is_held_more() -> None:
+    random = np.random.RandomState(1)
+    normals = np.eye(COUNT)
+    normals[0] = (0.4, 0.4, *(0.3,) * (COUNT - 2))  # leans on all others, which are alike
+    normals /= np.linalg.norm(normals, axis=1, keepdims=True)
+    known, search = planted()
+    known = Boundaries(known.names, normals, np.zeros(COUNT), "tiny")
+    search.surrogate.first.weight[2:] = torch.from_numpy(normals).float()
+    z = random.standard_normal((400, COUNT)).astype(np.float32)
+    weights = np.where(np.array(known.names) == "n2", 20, 1).astype(np.float32)
+    alike, heavy = (
+        Search(search.surrogate, known, range(COUNT), given, z, (z @ normals.T).astype(np.float32))
+        for given in (ALIKE, weights)
+    )
+    moves = [
+        known.normals[2] @ discounted_direction(known, "n0", found.holds("n0", (1.5, 0.4))).vector
+        for found in (alike, heavy)
+    ]
+    assert abs(moves[1]) < 0.5 * abs(moves[0])
 
 
 class Followed:

@@ -94,25 +94,27 @@ class Curve:
         return float(np.interp(magnitude, self.magnitudes, column))
 
 
-def curve(trace: Trace, column: int) -> Curve:
+def curve(trace: Trace, column: int, weights: NDArray[np.float32] | None = None) -> Curve:
     """Turn a trace into a curve by magnitude.
 
     Args:
         trace: with steps on both sides of 0, or away from each face's side.
         column: of the attribute among the classifier's outputs.
+        weights: of the outputs in the leakage, [K]; all alike by default.
     """
     both = {abs(s) for s in trace.steps} & {-s for s in trace.steps if s <= 0}
     magnitudes = trace.steps.tolist() if trace.is_away else sorted(both)
     before = sigmoid(trace.logits[:, trace.start])  # [N, K]
     side = np.where(before[:, column] > 0.5, -1.0, 1.0)  # away from where the face is
     others = np.arange(before.shape[1]) != column
+    weighed = None if weights is None else weights[others]
     rows, figures = np.arange(len(before)), []
     for magnitude in magnitudes:
         signed = np.full(len(rows), magnitude) if trace.is_away else side * magnitude
         at = np.searchsorted(trace.steps, signed)
         after = sigmoid(trace.logits[rows, at])
         crossed = (after[:, column] > 0.5) != (before[:, column] > 0.5)
-        leaked = np.abs(after - before)[:, others].mean(1)
+        leaked = np.average(np.abs(after - before)[:, others], axis=1, weights=weighed)
         columns = (crossed, leaked, trace.identity[rows, at], trace.dlib[rows, at])
         figures.append([float(values.mean()) for values in columns])
     flipped, leakage, identity, dlib = np.array(figures).T

@@ -25,10 +25,14 @@ from latentedit.projection import discounted_direction
 
 FloatArray = NDArray[np.float32]
 
-REACHES = {"near": (1.5, 0.4), "far": (2.5, 0.8)}
+REACHES = {"near": (1.5, 0.4), "far": (2.5, 0.8), "farther": (4.0, 0.8)}
 """Longest step of a search: a multiple of the step without locks, but no more than a part of the
 way from there to the farthest step. The more of a direction is locked away, the less it leaks and
 the longer the way."""
+
+WEIGHTS = {"Male": 5.0, "Eyeglasses": 5.0}
+"""What people take for the person counts more in the choice than any other attribute; reported
+leakages count all alike."""
 
 MOST_HOLDS = 8
 """Holds that are kept: the largest parts of the direction. More gained nothing."""
@@ -66,7 +70,8 @@ class Search:
     Args:
         surrogate: of the model.
         boundaries: A boundaries.
-        columns: of each boundary's attribute among the logits, or None where it is not scored.
+        columns: of each boundary's attribute among the K logits, or None where it is not scored.
+        weights: of each logit's probability in the leakage, [K].
         latents: float32 [N, D], none that the surrogate was fitted to.
         logits: the classifier's, float32 [N, K].
     """
@@ -76,10 +81,12 @@ class Search:
         surrogate: Surrogate,
         boundaries: Boundaries,
         columns: Sequence[int | None],
+        weights: FloatArray,
         latents: FloatArray,
         logits: FloatArray,
     ) -> None:
         self.surrogate, self.boundaries, self.columns = surrogate, boundaries, tuple(columns)
+        self._weights = torch.from_numpy(weights)
         self._logits = torch.from_numpy(logits)
         self._first = surrogate.first(torch.from_numpy(latents))
         self._missed = self._logits - surrogate.rest(self._first)
@@ -105,6 +112,7 @@ class Search:
         share, free = self.flip(attribute, {})
         if share < LEAST_SHARE:
             return {}
+        share = self._soft_share(own, free)
         others = [row for row in range(len(self.columns)) if row != own]
         multiple, part = reach
         longest = min(free * multiple, free + part * (FARTHEST - free))
@@ -146,6 +154,14 @@ class Search:
         part = (share - flipped[after - 1]) / (flipped[after] - flipped[after - 1])
         return share, float(_GRID[after - 1] + part * (_GRID[after] - _GRID[after - 1]))
 
+    def _soft_share(self, own: int, step: float) -> float:
+        """The soft share of flipped faces after a step without locks."""
+        column = self._column(self.boundaries.names[own])
+        rows = slice(0, _GRID_FACES)
+        side = _sides(self._logits[rows, column])
+        after = self._after(rows, self._along[own].float(), side * step)[:, column]
+        return float(torch.sigmoid(side * after / _SOFTNESS).mean())
+
     def _descend(
         self, own: int, rows: Sequence[int], odds: Tensor, share: float, longest: float, steps: int
     ) -> Tensor:
@@ -156,7 +172,9 @@ class Search:
         L_s / F_s becomes a multiplier that grows while too few flip.
         """
         column = self._column(self.boundaries.names[own])
-        spared = [place for place in range(self._logits.shape[1]) if place != column]
+        weights = self._weights.clone()
+        weights[column] = 0
+        weights /= weights.sum()
         if not rows:
             return odds
         odds = odds.clone().requires_grad_(True)
@@ -170,8 +188,8 @@ class Search:
             at = torch.tensor(step, requires_grad=True)
             along = (self._mixture(own, rows, odds) @ self._along).float()
             after = self._after(faces, along, side * at)
-            change = torch.sigmoid(after[:, spared]) - torch.sigmoid(before[:, spared])
-            leaked = change.abs().mean()
+            change = torch.sigmoid(after) - torch.sigmoid(before)
+            leaked = (change.abs().mean(0) * weights).sum()
             flipped = torch.sigmoid(side * after[:, column] / _SOFTNESS).mean()
             flipped_odds, slope = torch.autograd.grad(flipped, (odds, at), retain_graph=True)
             leaked_odds, leaked_step = torch.autograd.grad(leaked, (odds, at))
@@ -222,6 +240,11 @@ class Search:
         return column
 
 
+def leak_weights(scored: Sequence[str]) -> FloatArray:
+    """`WEIGHTS` of the classifier's outputs, 1 where there is none, [K]."""
+    return np.array([WEIGHTS.get(name, 1.0) for name in scored], np.float32)
+
+
 def _sides(logits: Tensor) -> Tensor:
     """Away from where a face is: 1 or -1."""
     return torch.where(logits > 0, -1.0, 1.0)
@@ -235,7 +258,7 @@ class Choice:
         holds: {name: discount} of least measured leakage.
         source: ``none``, or the key of `REACHES`.
         share: of flipped faces at which leakages were compared.
-        leakages: measured, by source; None where the share was not reached.
+        leakages: measured, weighted, by source; None where the share was not reached.
     """
 
     holds: dict[str, float]
@@ -262,7 +285,8 @@ def choose_holds(
     for name, candidate in candidates.items():
         magnitudes = sorted({0.0, *(round(min(FARTHEST, candidate.step * m), 3) for m in JUDGED)})
         followed[name] = traces.away(attribute, candidate.holds, magnitudes, seeds)
-    curves = {name: curve(trace, column) for name, trace in followed.items()}
+    weights = leak_weights(traces.editor.attributes)
+    curves = {name: curve(trace, column, weights) for name, trace in followed.items()}
     share, leakages = matched_leakage(curves)
     strange = {
         name: _strange_where_flipped(traces, followed[name], found, share)

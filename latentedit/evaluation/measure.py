@@ -13,7 +13,13 @@ from latentedit import defaults
 from latentedit.boundaries import Boundaries
 from latentedit.errors import LatentEditError
 from latentedit.evaluation.effects import MODES, Effects, mode_holds, summarize
-from latentedit.evaluation.locks import Choice, Search, choose_holds, find_candidates
+from latentedit.evaluation.locks import (
+    Choice,
+    Search,
+    choose_holds,
+    find_candidates,
+    leak_weights,
+)
 from latentedit.evaluation.ranges import calibrate, safe_range
 from latentedit.evaluation.surrogate import fit_surrogate, held_out, load_surrogate
 from latentedit.evaluation.traces import (
@@ -117,7 +123,14 @@ def open_search(
         for name in boundaries.names
     ]
     unseen = slice(-min(defaults.SEARCH_FACES, held_out(len(latents))), None)
-    search = Search(load_surrogate(kept), boundaries, columns, latents[unseen], logits[unseen])
+    search = Search(
+        load_surrogate(kept),
+        boundaries,
+        columns,
+        leak_weights(editor.attributes),
+        latents[unseen],
+        logits[unseen],
+    )
     return search, float(kept["r2"].mean())
 
 
