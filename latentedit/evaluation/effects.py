@@ -30,6 +30,10 @@ boundaries, the boundaries' auto holds, every other attribute."""
 HALF = 0.5
 """Share of flipped faces at which locks are compared."""
 
+OF_MOST = 0.8
+"""Where an edit without locks never flips so many, locks are compared at this part of the most that
+it flips: at the most itself longer steps only leak more."""
+
 LEAST_SHARE = 0.05
 """Where an edit without locks flips fewer than this, nothing can be compared."""
 
@@ -121,6 +125,11 @@ def curve(trace: Trace, column: int, weights: NDArray[np.float32] | None = None)
     return Curve(np.array(magnitudes), flipped, leakage, identity, dlib)
 
 
+def compared_share(most: float) -> float:
+    """Share of flipped faces to compare locks at, of the most that flip without locks."""
+    return HALF if most >= HALF else OF_MOST * most
+
+
 def matched_leakage(curves: Mapping[str, Curve]) -> tuple[float, dict[str, float | None]]:
     """Leakage of several locks at one share of flipped faces.
 
@@ -128,10 +137,10 @@ def matched_leakage(curves: Mapping[str, Curve]) -> tuple[float, dict[str, float
         curves: by lock; ``none`` is among them.
 
     Returns:
-        The share, a half or the most that ``none`` reaches, and the leakage there by lock; None
-        where a lock does not reach it.
+        The share, see `compared_share`, and the leakage there by lock; None where a lock does not
+        reach it.
     """
-    share = min(HALF, float(curves["none"].flipped.max()))
+    share = compared_share(float(curves["none"].flipped.max()))
     comparable = share >= LEAST_SHARE
     return share, {
         name: found.leakage_at(share) if comparable else None for name, found in curves.items()

@@ -17,7 +17,14 @@ from torch import Tensor
 
 from latentedit.boundaries import Boundaries
 from latentedit.errors import LatentEditError
-from latentedit.evaluation.effects import HALF, LEAST_SHARE, Curve, curve, matched_leakage
+from latentedit.evaluation.effects import (
+    HALF,
+    LEAST_SHARE,
+    Curve,
+    compared_share,
+    curve,
+    matched_leakage,
+)
 from latentedit.evaluation.ranges import MOST_STRANGE, strange_shares
 from latentedit.evaluation.surrogate import Surrogate
 from latentedit.evaluation.traces import Trace, Traces
@@ -37,6 +44,10 @@ leakages count all alike."""
 MOST_HOLDS = 8
 """Holds that are kept: the largest parts of the direction. More gained nothing."""
 
+STRANGE_AT_FLIP = 2 * MOST_STRANGE
+"""More strange faces than this where half of them flip, and more than without locks, rule a
+candidate out. Edits stop at the safe range anyway; so few faces make the share a rough one."""
+
 FARTHEST = 6.0
 """Longest step that is searched or rendered."""
 
@@ -53,6 +64,10 @@ _BATCH = 192
 _RATE = 0.3
 _SOFTNESS = 0.4
 """Of a flip, in logits: a step function has no gradient."""
+
+_MARGIN, _RARE_MARGIN = 1.03, 1.2
+"""More faces than without locks are asked to flip, because real ones follow less than predicted;
+above all where not even a half flips without locks."""
 
 _START, _MOST = -2.0, 7.0
 """Log odds g / (1 - g) of the discounts: where the search starts, and how far it goes."""
@@ -112,7 +127,7 @@ class Search:
         share, free = self.flip(attribute, {})
         if share < LEAST_SHARE:
             return {}
-        share = self._soft_share(own, free)
+        share = self._soft_share(own, free) * (_MARGIN if share == HALF else _RARE_MARGIN)
         others = [row for row in range(len(self.columns)) if row != own]
         multiple, part = reach
         longest = min(free * multiple, free + part * (FARTHEST - free))
@@ -128,9 +143,14 @@ class Search:
         }
 
     def flip(
-        self, attribute: str, holds: Mapping[str, float], share: float = HALF
+        self, attribute: str, holds: Mapping[str, float], share: float | None = None
     ) -> tuple[float, float]:
         """Where a share of the faces flip, predicted.
+
+        Args:
+            attribute: what moves.
+            holds: {name: discount}.
+            share: by default that of `effects.compared_share` of the most that flip.
 
         Returns:
             The share, or the largest that is reached, and the step at which it is.
@@ -147,10 +167,14 @@ class Search:
             ]
         )
         flipped[0] = 0.0
+        if share is None:
+            share = compared_share(float(flipped.max()))
         if flipped.max() < share:
             place = int(np.flatnonzero(flipped >= flipped.max() - 0.01)[0])
             return float(flipped[place]), float(_GRID[place])
         after = int(np.flatnonzero(flipped >= share)[0])
+        if after == 0:
+            return share, 0.0
         part = (share - flipped[after - 1]) / (flipped[after] - flipped[after - 1])
         return share, float(_GRID[after - 1] + part * (_GRID[after] - _GRID[after - 1]))
 
@@ -272,7 +296,7 @@ def choose_holds(
 ) -> Choice:
     """Render the candidates for an attribute's locks and keep the one that leaks least.
 
-    One that makes more faces strange than a safe range allows, and than no locks do, is left out.
+    One that makes too many faces strange, see `STRANGE_AT_FLIP`, is left out.
 
     Args:
         traces: follows faces.
@@ -292,7 +316,7 @@ def choose_holds(
         name: _strange_where_flipped(traces, followed[name], found, share)
         for name, found in curves.items()
     }
-    allowed = max(MOST_STRANGE, strange["none"])
+    allowed = max(STRANGE_AT_FLIP, strange["none"])
     known = {
         name: value
         for name, value in leakages.items()
