@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from latentedit.errors import LatentEditError
@@ -16,6 +15,7 @@ from latentedit.layers import (
     EqualizedConv2d,
     EqualizedLinear,
     UpsampleConv2d,
+    normalized_leaky_relu,
     pixel_norm,
     upsample,
 )
@@ -85,8 +85,8 @@ class FirstBlock(nn.Module):
     def forward(self, z: Tensor) -> Tensor:
         x = self.dense(pixel_norm(z)).view(len(z), -1, 4, 4) + self.bias
         x = x.contiguous(memory_format=torch.channels_last)
-        x = pixel_norm(F.leaky_relu(x, 0.2))
-        return pixel_norm(F.leaky_relu(self.conv(x), 0.2))
+        x = normalized_leaky_relu(x)
+        return normalized_leaky_relu(self.conv(x))
 
 
 class GrowBlock(nn.Module):
@@ -98,8 +98,8 @@ class GrowBlock(nn.Module):
         self.conv1 = EqualizedConv2d(outputs, outputs, 3)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = pixel_norm(F.leaky_relu(self.conv0(x), 0.2))
-        return pixel_norm(F.leaky_relu(self.conv1(x), 0.2))
+        x = normalized_leaky_relu(self.conv0(x))
+        return normalized_leaky_relu(self.conv1(x))
 
 
 class Generator(nn.Module):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 
 class EqualizedConv2d(nn.Module):
@@ -76,6 +78,39 @@ class EqualizedLinear(nn.Module):
 def pixel_norm(x: Tensor) -> Tensor:
     """Scale every pixel's feature vector to unit mean square (sec. 4.2). [N, C, ...]."""
     return x * torch.rsqrt(x.square().mean(1, keepdim=True) + 1e-8)
+
+
+def normalized_leaky_relu(x: Tensor) -> Tensor:
+    """Leaky ReLU of slope 0.2, then pixel norm, as after every convolution of the generator.
+
+    Args:
+        x: [N, C, ...].
+
+    Returns:
+        the same shape. It can be differentiated once; the backward pass is written out because
+        it takes less than half the passes over memory that recorded operations need.
+    """
+    return _NormalizedLeakyReLU.apply(x)
+
+
+class _NormalizedLeakyReLU(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        y = F.leaky_relu(x, 0.2)
+        mean_square = torch.linalg.vector_norm(y, dim=1, keepdim=True).square() / y.shape[1]
+        scale = torch.rsqrt(mean_square + 1e-8)
+        y = y.mul_(scale)
+        ctx.save_for_backward(y, scale)
+        return y
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, slope: Tensor) -> Tensor:
+        y, scale = ctx.saved_tensors
+        along = (slope * y).mean(1, keepdim=True)
+        slope = torch.addcmul(slope, y, along, value=-1).mul_(scale)
+        # y has the sign of x
+        return torch.ops.aten.leaky_relu_backward(slope, y, 0.2, True)
 
 
 def minibatch_stddev(x: Tensor, group: int = 4) -> Tensor:

@@ -143,6 +143,27 @@ def test_pixel_norm_gives_every_pixel_unit_mean_square(
     assert (y * x >= 0).all()
 
 
+@few
+@given(edges, edges, edges)
+def test_normalized_leaky_relu_is_both_in_turn(count: int, channels: int, edge: int) -> None:
+    x = noise(count, channels, edge, edge).requires_grad_()
+    plain = layers.pixel_norm(F.leaky_relu(x, 0.2))
+    fused = layers.normalized_leaky_relu(x)
+    torch.testing.assert_close(fused, plain)
+    weights = noise(count, channels, edge, edge, seed=1)
+    wanted, got = (torch.autograd.grad((y * weights).sum(), x)[0] for y in (plain, fused))
+    torch.testing.assert_close(got, wanted)
+
+
+def test_normalized_leaky_relu_of_nothing_is_nothing() -> None:
+    x = torch.zeros(1, 3, 2, 2, requires_grad=True)
+    y = layers.normalized_leaky_relu(x)
+    y.sum().backward()
+    assert not y.any()
+    assert x.grad is not None
+    assert x.grad.isfinite().all()
+
+
 def test_pixel_norm_of_nothing_is_nothing() -> None:
     x = torch.zeros(1, 8, 2, 2, requires_grad=True)
     layers.pixel_norm(x).sum().backward()
