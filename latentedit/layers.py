@@ -90,7 +90,7 @@ def normalized_leaky_relu(x: Tensor) -> Tensor:
         the same shape. It can be differentiated once; the backward pass is written out because
         it takes less than half the passes over memory that recorded operations need.
     """
-    return _NormalizedLeakyReLU.apply(x)
+    return _NormalizedLeakyReLU.apply(x)  # type: ignore[no-untyped-call]
 
 
 class _NormalizedLeakyReLU(torch.autograd.Function):
