@@ -10,6 +10,10 @@ time of 100 is extrapolated, and called so.
 
 from __future__ import annotations
 
+import os
+
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # as the command does, before torch is loaded
+
 import time
 from typing import Annotated
 

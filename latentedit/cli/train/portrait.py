@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -84,6 +85,9 @@ def portrait_baselines(
     resume: ResumeOption = False,
 ) -> None:
     """Train the slides' six networks, one for each quality, with the slides' settings."""
+    # torch's threads, spinning between its small parts, would take the convolutions' cores
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
     from latentedit.cli.progress import progress_bar
     from latentedit.evaluation.report import can_plot, plot_accuracy_by_epoch
     from latentedit.portrait_network import QUALITIES
