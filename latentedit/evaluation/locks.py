@@ -32,12 +32,12 @@ from latentedit.projection import discounted_direction
 
 FloatArray = NDArray[np.float32]
 
-REACHES = {"near": (1.5, 0.4), "far": (2.5, 0.8), "farther": (4.0, 0.8)}
+REACHES = {"near": (1.5, 0.4), "far": (2.5, 0.8)}
 """Longest step of a search: a multiple of the step without locks, but no more than a part of the
 way from there to the farthest step. The more of a direction is locked away, the less it leaks and
 the longer the way."""
 
-WEIGHTS = {"Male": 5.0, "Eyeglasses": 5.0}
+WEIGHTS = {"Male": 3.0, "Eyeglasses": 3.0}
 """What people take for the person counts more in the choice than any other attribute; reported
 leakages count all alike."""
 
