@@ -37,7 +37,7 @@ def age(
     plot: Annotated[
         Path | None, typer.Option(help="Draw years and the frontier (.png, .svg, .pdf).")
     ] = None,
-    work: WorkOption = Path("runs/age"),
+    work: WorkOption = Path("runs/aging"),
     model: ModelOption = None,
 ) -> None:
     """Move faces to young and to old: years between them, identity, what was kept.
