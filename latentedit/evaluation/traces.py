@@ -12,7 +12,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -258,9 +258,8 @@ class Traces:
         """
         direction = discounted_direction(self.boundaries, attribute, holds).vector
         made_of = [attribute, sorted(holds.items()), [float(step) for step in steps], list(seeds)]
-        digest = hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:16]
         arrays = self.keep(
-            f"{attribute}-{digest}",
+            f"{attribute}-{_digest(made_of)}",
             lambda: self._follow(direction, [np.array([step]) for step in steps], seeds),
         )
         return Trace(attribute, dict(holds), np.array(steps, np.float64), **arrays)
@@ -285,22 +284,22 @@ class Traces:
         """
         direction = discounted_direction(self.boundaries, attribute, holds).vector
         column = self.editor.attributes.index(attribute)
-        made_of = [attribute, sorted(holds.items()), [float(m) for m in magnitudes], list(seeds)]
-        digest = hashlib.sha256(json.dumps(["away", *made_of]).encode()).hexdigest()[:16]
+        steps = [float(magnitude) for magnitude in magnitudes]
+        made_of = ["away", attribute, sorted(holds.items()), steps, list(seeds)]
 
         def make() -> dict[str, FloatArray]:
             side = np.where(self.originals(seeds).logits[:, column] > 0, -1.0, 1.0)
-            steps = [magnitude * side for magnitude in magnitudes]
-            return self._follow(direction, steps, seeds, estimate=False)
+            moves = [magnitude * side for magnitude in magnitudes]
+            return self._follow(direction, moves, seeds, estimate=False)
 
-        arrays = self.keep(f"{attribute}-{digest}", make)
+        arrays = self.keep(f"{attribute}-{_digest(made_of)}", make)
         return Trace(attribute, dict(holds), np.array(magnitudes, np.float64), **arrays)
 
     def originals(self, seeds: Sequence[int]) -> Looks:
         """What the networks see in the unedited faces of some seeds."""
-        digest = hashlib.sha256(json.dumps(list(seeds)).encode()).hexdigest()[:16]
         arrays = self.keep(
-            f"original-{digest}", lambda: asdict(self._look(self.editor.sample(seeds)))
+            f"original-{_digest(list(seeds))}",
+            lambda: asdict(self._look(self.editor.sample(seeds))),
         )
         return Looks(**arrays)
 
@@ -375,3 +374,8 @@ class Traces:
                 f"{self.folder} holds measurements of another model (other {other}): choose "
                 "another folder"
             )
+
+
+def _digest(made_of: Sequence[Any]) -> str:
+    """Short name of what something was made of: plain data."""
+    return hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:16]

@@ -38,7 +38,7 @@ def copy_or_widen(tensors: Mapping[str, Tensor], network: nn.Module) -> int:
     """
     own = network.state_dict()
     layers = {
-        f"{name}.weight": layer
+        f"{name}.weight"
         for name, layer in network.named_modules()
         if isinstance(layer, EqualizedConv2d | EqualizedLinear)
     }

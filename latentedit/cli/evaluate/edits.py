@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from latentedit import defaults
+from latentedit.cli.evaluate.shared import check_outputs
 from latentedit.cli.faces import ModelOption
 from latentedit.errors import LatentEditError
 
@@ -50,13 +51,9 @@ def age(
     from latentedit.editor import FaceEditor
     from latentedit.evaluation import drawings
     from latentedit.evaluation.aging import evaluate_age, installed_ways
-    from latentedit.evaluation.report import check_plot
-    from latentedit.files import check_writable, write_json
+    from latentedit.files import write_json
 
-    check_writable(output)
-    if plot:
-        check_writable(plot)
-        check_plot(plot)
+    check_outputs(output, plot)
     length = _length(step)
     report = evaluate_age(
         FaceEditor.load(model),
