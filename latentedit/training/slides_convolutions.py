@@ -376,6 +376,8 @@ def add_products(gradient: Floats, plane: Floats, row: int, sums: Floats) -> Non
 @_compiled
 def convolve_back(gradient: Floats, row: int, kernel: Floats, plane: Floats) -> None:
     """The gradient of what a convolution was given: convolved with the kernel turned round."""
+    # the products of `convolve_and_pool` again: shared, training took twice as long; inlined, 6 %
+    # longer
     w8, w7, w6, w5, w4, w3, w2, w1, w0 = kernel
     for y in range((row - 2) // 2):
         a, b = gradient[2 * y * row :], gradient[(2 * y + 1) * row :]
