@@ -94,6 +94,7 @@ def train_generator(
     run_folder: str | Path,
     options: GeneratorOptions,
     *,
+    feature_data: FaceData | None = None,
     validation: int = defaults.VALIDATION,
     classifier: AttributeClassifier | None = None,
     init: str | Path | None = None,
@@ -106,7 +107,9 @@ def train_generator(
     Args:
         data: faces at `options.resolution` or larger by a power of two.
         run_folder: where options, log, samples and state go.
-        validation: hold out the last so many faces, for measuring the result.
+        feature_data: faces that frozen features look at instead of `data`, as when `data` holds
+            only the few that are sharp enough; they may be smaller.
+        validation: hold out the last so many faces of each, for measuring the result.
         classifier: frozen features of the projected objective.
         init: a run or a bundle to start from, of this resolution or a smaller one.
         command: the command line, for the model's card.
@@ -135,6 +138,9 @@ def train_generator(
             raise LatentEditError(f"--{name.replace('_', '-')} must be a finite number")
     source = f"{data.source}; the last {validation} held out"
     data, held_out = data.split(validation)
+    if feature_data is not None:
+        source += f"; for frozen features {feature_data.source}; the last {validation} held out"
+        feature_data, _ = feature_data.split(validation)
     run, workers = Run(run_folder), Workers(options.device)
     run.check(resume)
     workers.check_batch(options.batch_size)
@@ -215,10 +221,13 @@ def train_generator(
                 group["lr"] = group["peak"] * rate
 
         real = _real_batch(data, options.batch_size, phase, workers)
+        seen_by_features = (
+            _real_batch(feature_data, options.batch_size, phase, workers) if feature_data else None
+        )
         z = workers.share(torch.randn(options.batch_size, options.generator.latent_dim)).to(device)
         with autocast(device, options.bf16):
             fake = generator(z, resolution=phase.resolution, alpha=phase.alpha)
-            real_look, fake_look = objective.look(real), objective.look(fake)
+            real_look, fake_look = objective.look(real, seen_by_features), objective.look(fake)
             _set_trained(trained, True)
             loss, now = objective.discriminator_loss(
                 real_look, fake_look.detach(), phase.alpha, step
@@ -377,8 +386,9 @@ def _memory_check(
 def _real_batch(data: FaceData, count: int, phase: Phase, workers: Workers) -> Tensor:
     rows = workers.share(torch.randint(len(data), (count,)).sort().values.numpy())
     images = flip(to_tensor(data.images[rows], workers.device))
-    images = downsample(images, data.resolution // phase.resolution)
-    if phase.alpha < 1:  # fade in the reals' detail as the networks' (Karras et al. 2018, sec. 2)
+    images = downsample(images, max(1, data.resolution // phase.resolution))
+    if phase.alpha < 1 and images.shape[-1] == phase.resolution:
+        # fade in the reals' detail as the networks' (Karras et al. 2018, sec. 2)
         images = torch.lerp(upsample(downsample(images)), images, phase.alpha)
     return images
 

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from latentedit.classifier import AttributeClassifier
+from latentedit.layers import downsample
 from latentedit.training.augment import cutout, translate
 from latentedit.training.discriminator import Discriminator
 from latentedit.training.projected import ProjectedDiscriminator
@@ -49,8 +50,8 @@ class Objective(Protocol):
 
     networks: nn.ModuleDict
 
-    def look(self, images: Tensor) -> Look:
-        """Prepare pictures for both losses."""
+    def look(self, images: Tensor, seen: Tensor | None = None) -> Look:
+        """Prepare pictures for both losses; frozen features look at `seen` where it is given."""
         ...
 
     def discriminator_loss(
@@ -80,7 +81,7 @@ class WassersteinGP:
         self.penalty = penalty
         self.augment = augment
 
-    def look(self, images: Tensor) -> Look:
+    def look(self, images: Tensor, seen: Tensor | None = None) -> Look:
         return Look(cutout(translate(images)) if self.augment else images)
 
     def discriminator_loss(
@@ -124,7 +125,7 @@ class NonSaturatingR1:
         self.every = every
         self.augment = augment
 
-    def look(self, images: Tensor) -> Look:
+    def look(self, images: Tensor, seen: Tensor | None = None) -> Look:
         return Look(cutout(translate(images)) if self.augment else images)
 
     def discriminator_loss(
@@ -185,9 +186,12 @@ class Projected:
         self.sliced_weight = sliced_weight
         self.augment = augment
 
-    def look(self, images: Tensor) -> Look:
-        size = min(max(32, images.shape[-1]), self.classifier.config.resolution)
-        seen = translate(images) if self.augment else images
+    def look(self, images: Tensor, seen: Tensor | None = None) -> Look:
+        seen = images if seen is None else seen
+        size = min(max(32, seen.shape[-1]), self.classifier.config.resolution)
+        seen = downsample(seen, max(1, seen.shape[-1] // size))
+        if self.augment:
+            seen = translate(seen)
         stages = self.classifier.features(seen, size)
         described = self.sliced.describe(stages) if self.sliced else ()
         return Look(images, self.projected.mix(stages), described)

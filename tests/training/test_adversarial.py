@@ -26,7 +26,7 @@ from latentedit.training.adversarial import (
     train_generator,
 )
 from latentedit.training.data import FaceData, open_face_data
-from latentedit.training.losses import Look, NonSaturatingR1
+from latentedit.training.losses import Look, NonSaturatingR1, Projected
 from latentedit.training.options import OBJECTIVES, GeneratorOptions
 from latentedit.training.runs import Run, read_generator_options
 
@@ -297,6 +297,44 @@ def test_larger_faces_are_reduced(tmp_path: Path, data: FaceData) -> None:
     (small, _), (reduced, _) = contents(tmp_path / "small"), contents(tmp_path / "large")
     for key, value in small.items():
         torch.testing.assert_close(value, reduced[key], rtol=1e-3, atol=1e-5)
+
+
+def test_features_may_look_at_other_smaller_faces(
+    data: FaceData,
+    tmp_path: Path,
+    tiny_classifier: AttributeClassifier,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looked: list[tuple[Tensor, Tensor | None]] = []
+    look = Projected.look
+
+    def watched(self: Projected, images: Tensor, seen: Tensor | None = None) -> Look:
+        looked.append((images.detach(), seen))
+        return look(self, images, seen)
+
+    monkeypatch.setattr(Projected, "look", watched)
+    black = np.zeros((60, 8, 8, 3), np.uint8)
+    black[-40:] = 255  # held out
+    few = FaceData(black, np.zeros((60, 0), np.int8), ("",) * 60, (), "black squares")
+    train(
+        data,
+        tmp_path / "run",
+        replace(TINY, objective="projected", total_kimg=0.08),
+        classifier=tiny_classifier,
+        feature_data=few,
+    )
+    assert len(looked) == 20
+    for (real, seen), (fake, unseen) in zip(looked[::2], looked[1::2], strict=True):
+        assert unseen is None
+        assert real.shape == fake.shape
+        assert real.amax() > -1
+        assert seen is not None
+        assert seen.shape == (8, 3, 8, 8)
+        assert (seen == -1).all()
+    source = Run(tmp_path / "run").read_options()["data"]
+    assert source == (
+        "drawn discs; the last 40 held out; for frozen features black squares; the last 40 held out"
+    )
 
 
 def test_the_held_out_faces_are_never_shown(tmp_path: Path, data: FaceData) -> None:

@@ -35,6 +35,10 @@ def generator(
         Path | None,
         typer.Option(help="Classifier run or bundle: the projected objective's features."),
     ] = None,
+    feature_data: Annotated[
+        Path | None,
+        typer.Option(help="Training file the features look at instead; it may hold smaller faces."),
+    ] = None,
     resolution: Annotated[
         int, typer.Option(min=4, help="Final edge in pixels.")
     ] = GENERATOR.resolution,
@@ -153,6 +157,7 @@ def generator(
             open_face_data(data),
             output,
             options,
+            feature_data=open_face_data(feature_data) if feature_data else None,
             validation=validation,
             classifier=load_classifier(classifier) if classifier else None,
             init=init,
