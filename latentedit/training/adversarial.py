@@ -83,7 +83,7 @@ def build_objective(options: GeneratorOptions, classifier: AttributeClassifier |
         projected,
         NonSaturatingR1(pixel, options.r1_gamma),
         weight=options.projected_weight,
-        sliced=SlicedFeatures(classifier.config.widths),
+        sliced=SlicedFeatures(classifier.config.widths) if options.sliced_weight else None,
         sliced_weight=options.sliced_weight,
         augment=options.augments,
     )

@@ -194,6 +194,14 @@ def test_every_weight_that_is_shown_learns(
             assert torch.equal(value, after[key]), key
 
 
+def test_without_weight_there_is_no_sliced_distance_to_compute(
+    tiny_classifier: AttributeClassifier,
+) -> None:
+    for weight, there in ((0.0, False), (1.0, True)):
+        options = replace(TINY, objective="projected", sliced_weight=weight)
+        assert ("sliced" in build_objective(options, tiny_classifier).networks) is there
+
+
 class Steps:
     """Replaces Adam's step: weights become the number of the step; keeps the rates."""
 
