@@ -30,7 +30,7 @@ from latentedit.training.discriminator import Discriminator
 from latentedit.training.losses import NonSaturatingR1, Objective, Projected, WassersteinGP
 from latentedit.training.options import OBJECTIVES, GeneratorOptions
 from latentedit.training.projected import ProjectedDiscriminator
-from latentedit.training.runs import Run, read_generator_options
+from latentedit.training.runs import Run, read_generator_options, select_origin
 from latentedit.training.schedule import Phase
 from latentedit.training.sliced import SlicedFeatures
 from latentedit.training.snapshots import save_snapshot
@@ -191,9 +191,10 @@ def train_generator(
         },
     }
     features_hash = weights_hash(classifier) if classifier is not None else None
-    before, seen, step = 0, 0, 0
+    before, seen, step, history = 0, 0, 0, None
     if init is not None and not resume:
-        before = _start_from(Path(init), parts["networks"], features_hash)
+        history = _start_from(Path(init), parts["networks"], features_hash)
+        before = history["images_seen"]
     if resume:
         progress = load_state(run.state, **parts)
         before, seen, step = progress.get("images_before", 0), progress["images"], progress["step"]
@@ -205,7 +206,7 @@ def train_generator(
             run.rewind_log("images", seen)
     workers.wait()
     if workers.leads:
-        run.begin(asdict(options), data=source, command=command, resume=resume)
+        run.begin(asdict(options), data=source, command=command, resume=resume, before=history)
     total = int(options.total_kimg * 1000)
     fixed = torch.from_numpy(latents.sample(range(48))).to(device)
     figures: dict[str, float] = {}
@@ -298,8 +299,10 @@ def train_generator(
     return averages[_average(options.ema_kimg[0])]
 
 
-def _start_from(folder: Path, networks: Mapping[str, nn.Module], features_hash: str | None) -> int:
-    """Copy the networks of a run, or the generator of a bundle; return the images they saw.
+def _start_from(
+    folder: Path, networks: Mapping[str, nn.Module], features_hash: str | None
+) -> dict[str, Any]:
+    """Copy the networks of a run, or the generator of a bundle; return where they come from.
 
     Heads that looked through another classifier are left to learn anew; narrower networks are
     widened.
@@ -310,16 +313,17 @@ def _start_from(folder: Path, networks: Mapping[str, nn.Module], features_hash: 
     generators = [name for name in networks if not name.startswith("objective.")]
     if (folder / "generator.json").is_file():
         bundled, card = load_generator(folder)
-        images = int(card.get("images_seen", 0))
+        origin = {"images_seen": 0, **select_origin(card)}
         weights = {
             f"{name}.{key}": value
             for name in generators
             for key, value in bundled.state_dict().items()
         }
     else:
-        state = Run(folder).state
-        weights, progress = read_networks(state), read_progress(state)
+        run = Run(folder)
+        weights, progress = read_networks(run.state), read_progress(run.state)
         images = progress.get("images_before", 0) + progress["images"]
+        origin = {**run.origin(), "images_seen": images, "hours": run.hours()}
         if progress["classifier"] != features_hash:
             weights = {
                 key: value
@@ -334,7 +338,7 @@ def _start_from(folder: Path, networks: Mapping[str, nn.Module], features_hash: 
                 f"{folder} has a larger resolution or other averages: give its --ema-kimg and no "
                 "smaller --resolution"
             )
-    return images
+    return origin
 
 
 def load_generator_run(

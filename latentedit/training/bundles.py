@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from latentedit.pretrained import save_part
 from latentedit.training.adversarial import load_generator_run
@@ -37,11 +36,11 @@ def bundle_generator(
         network = network.truncated(psi)
     log = run.read_log()
     card = {
-        **_origin(run),
+        **run.origin(),
         "images_seen": progress.get("images_before", 0) + progress["images"],
         **({"ema_kimg": ema_kimg} if ema_kimg is not None else {}),
         **({"psi": psi} if psi != 1 else {}),
-        "hours": round(_hours(log), 2),
+        "hours": run.hours(),
         "last_figures": log[-1] if log else {},
     }
     save_part(folder, "generator", network, network.config, card)
@@ -56,7 +55,7 @@ def bundle_classifier(run_folder: str | Path, folder: str | Path) -> None:
     run = Run(run_folder)
     network = load_classifier_run(run_folder)
     card = {
-        **_origin(run),
+        **run.origin(),
         "epochs": run.read_log(),
         "calibration": read_calibration(run_folder),
     }
@@ -71,7 +70,7 @@ def bundle_age_estimator(run_folder: str | Path, folder: str | Path) -> None:
     """
     run = Run(run_folder)
     network = load_age_run(run_folder)
-    card = {**_origin(run), "epochs": run.read_log()}
+    card = {**run.origin(), "epochs": run.read_log()}
     save_part(folder, "age", network, network.config, card)
 
 
@@ -83,18 +82,5 @@ def bundle_portrait(run_folder: str | Path, folder: str | Path) -> None:
     """
     run = Run(run_folder)
     network = load_portrait_run(run_folder)
-    card = {**_origin(run), "epochs": run.read_log()}
+    card = {**run.origin(), "epochs": run.read_log()}
     save_part(folder, "portrait", network, network.config, card)
-
-
-def _origin(run: Run) -> dict[str, Any]:
-    entries = run.read_options()
-    return {name: entries[name] for name in ("data", "commands", "options")}
-
-
-def _hours(log: list[dict[str, Any]]) -> float:
-    seconds, before = 0.0, 0
-    for record in log:
-        seconds += (record["images"] - before) / max(record["images_per_second"], 0.05)
-        before = record["images"]
-    return seconds / 3600

@@ -50,11 +50,16 @@ class Run:
         command: str,
         resume: bool,
         network: Mapping[str, Any] | None = None,
+        before: Mapping[str, Any] | None = None,
     ) -> None:
         """Create the folder and save the resolved options, the data's source and the command.
 
         When resuming, call it after the state has been loaded: options that do not fit the state
         must not replace those that do.
+
+        Args:
+            before: what the weights that a run starts from say of themselves, see `origin`; a
+                resumed run keeps what it began with.
 
         Raises:
             LatentEditError: see `check`, or the folder cannot be written.
@@ -62,11 +67,14 @@ class Run:
         self.check(resume)
         make_folder(self.folder)
         if resume:
-            commands = self.read_options()["commands"]
+            begun = self.read_options()
+            before, commands = begun.get("before"), begun["commands"]
             commands = commands if command in commands else [*commands, command]
         else:
             commands = [command]
         entries = {"commands": commands, "data": data, "options": dict(options)}
+        if before is not None:
+            entries["before"] = dict(before)
         if network is not None:
             entries["network"] = dict(network)
         write_json(self.options, entries)
@@ -105,6 +113,31 @@ class Run:
         if not self.options.exists():
             raise LatentEditError(f"{self.folder} is not a training run: options.json is missing")
         return dict(read_json(self.options))
+
+    def origin(self) -> dict[str, Any]:
+        """Where the run's weights come from, for cards: data, commands, options.
+
+        A run that started from other weights has their origin under ``before``.
+
+        Raises:
+            LatentEditError: this is not a run folder.
+        """
+        return select_origin(self.read_options())
+
+    def hours(self) -> float:
+        """Hours a generator's run took, with those of the weights it started from."""
+        seconds, images = 0.0, 0
+        for record in self.read_log():
+            seconds += (record["images"] - images) / max(record["images_per_second"], 0.05)
+            images = record["images"]
+        before = self.read_options().get("before", {})
+        return round(seconds / 3600 + before.get("hours", 0.0), 2)
+
+
+def select_origin(entries: Mapping[str, Any]) -> dict[str, Any]:
+    """The entries of a card, or of a run's options, that say where weights come from."""
+    names = ("data", "commands", "options", "images_seen", "hours", "before")
+    return {name: entries[name] for name in names if name in entries}
 
 
 def read_generator_options(run: Run) -> GeneratorOptions:

@@ -17,7 +17,7 @@ from torch import Tensor
 from latentedit.classifier import AttributeClassifier
 from latentedit.errors import LatentEditError
 from latentedit.generator import Generator
-from latentedit.pretrained import save_part
+from latentedit.pretrained import load_generator, save_part
 from latentedit.training import adversarial
 from latentedit.training.adversarial import (
     Report,
@@ -25,6 +25,7 @@ from latentedit.training.adversarial import (
     load_generator_run,
     train_generator,
 )
+from latentedit.training.bundles import bundle_generator
 from latentedit.training.data import FaceData, open_face_data
 from latentedit.training.losses import Look, NonSaturatingR1, Projected
 from latentedit.training.options import OBJECTIVES, GeneratorOptions
@@ -458,6 +459,28 @@ def test_a_run_starts_from_a_smaller_one_whole(data: FaceData, tmp_path: Path) -
     assert not torch.equal(before[key], after[key])  # it learns while the generator rests
     torch.testing.assert_close(before[key], after[key], rtol=0, atol=0.01)
     assert after["generator.blocks.2.conv0.weight"].shape[0] == 8
+
+
+def test_a_run_remembers_where_it_started_from(data: FaceData, tmp_path: Path) -> None:
+    first = replace(TINY, resolution=8, total_kimg=0.04)
+    train(data, tmp_path / "first", first, command="the first command")
+    Run(tmp_path / "first").write_log({"images": 3600, "images_per_second": 1.0})
+    second = replace(TINY, start=16, total_kimg=0.04)
+    train(data, tmp_path / "second", second, init=tmp_path / "first", command="the second")
+    train(data, tmp_path / "second", replace(second, total_kimg=0.08), resume=True)
+    before = Run(tmp_path / "second").read_options()["before"]
+    assert before["commands"] == ["the first command"]
+    assert before["data"] == "drawn discs; the last 40 held out"
+    assert (before["images_seen"], before["hours"]) == (40, 1.0)
+    assert before["options"]["resolution"] == 8
+    Run(tmp_path / "second").write_log({"images": 3600, "images_per_second": 2.0})
+    bundle_generator(tmp_path / "second", tmp_path / "bundle")
+    _, card = load_generator(tmp_path / "bundle")
+    assert (card["images_seen"], card["hours"], card["before"]) == (120, 1.5, before)
+
+    train(data, tmp_path / "third", second, init=tmp_path / "bundle")
+    third = Run(tmp_path / "third").read_options()["before"]
+    assert (third["images_seen"], third["hours"], third["before"]) == (120, 1.5, before)
 
 
 def test_a_run_starts_from_a_bundles_generator(data: FaceData, tmp_path: Path) -> None:
