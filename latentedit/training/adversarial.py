@@ -30,11 +30,17 @@ from latentedit.training.discriminator import Discriminator
 from latentedit.training.losses import NonSaturatingR1, Objective, Projected, WassersteinGP
 from latentedit.training.options import OBJECTIVES, GeneratorOptions
 from latentedit.training.projected import ProjectedDiscriminator
-from latentedit.training.runs import Run, read_generator_options, select_origin
+from latentedit.training.runs import (
+    Run,
+    choose_average,
+    read_generator_options,
+    select_origin,
+)
 from latentedit.training.schedule import Phase
 from latentedit.training.sliced import SlicedFeatures
 from latentedit.training.snapshots import save_snapshot
 from latentedit.training.state import (
+    average_name,
     load_network,
     load_state,
     read_networks,
@@ -152,7 +158,7 @@ def train_generator(
     objective = build_objective(options, classifier)
     place(objective.networks, device)
     averages = {
-        _average(kimg): copy.deepcopy(generator).eval().requires_grad_(False)
+        average_name(kimg): copy.deepcopy(generator).eval().requires_grad_(False)
         for kimg in options.ema_kimg
     }
     generator_optimizer = torch.optim.Adam(
@@ -281,7 +287,12 @@ def train_generator(
         ):
             on_held_out = _memory_check(objective, data, held_out, phase, device)
             _draw(
-                run, averages[_average(options.ema_kimg[0])], fixed, phase, seen, options.resolution
+                run,
+                averages[average_name(options.ema_kimg[0])],
+                fixed,
+                phase,
+                seen,
+                options.resolution,
             )
             save_state(
                 run.state,
@@ -294,9 +305,9 @@ def train_generator(
                 },
             )
         if workers.leads and _passed(seen, options.batch_size, int(options.snapshot_kimg * 1000)):
-            save_snapshot(run, seen, averages[_average(options.ema_kimg[0])])
+            save_snapshot(run, seen, averages[average_name(options.ema_kimg[0])])
         on_step(Report(seen, total, speed, phase, figures))
-    return averages[_average(options.ema_kimg[0])]
+    return averages[average_name(options.ema_kimg[0])]
 
 
 def _start_from(
@@ -355,15 +366,9 @@ def load_generator_run(
     """
     run = Run(run_folder)
     options = read_generator_options(run)
-    if ema_kimg is None:
-        ema_kimg = options.ema_kimg[0]
-    if ema_kimg not in options.ema_kimg:
-        raise LatentEditError(
-            f"{run_folder} keeps no average over {ema_kimg:g} kimg: choose from "
-            f"{', '.join(f'{kimg:g}' for kimg in options.ema_kimg)}"
-        )
     generator = Generator(options.generator)
-    progress = load_network(run.state, _average(ema_kimg), generator)
+    average = average_name(choose_average(run, ema_kimg))
+    progress = load_network(run.state, average, generator)
     return generator.eval(), progress
 
 
@@ -401,11 +406,6 @@ def _set_trained(trained: Mapping[str, list[nn.Parameter]], on: bool) -> None:
     for weights in trained.values():
         for weight in weights:
             weight.requires_grad_(on)
-
-
-def _average(ema_kimg: float) -> str:
-    """Name of an average in the state file; it must hold no dot."""
-    return f"average_{round(ema_kimg * 1000)}"
 
 
 @torch.no_grad()

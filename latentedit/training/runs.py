@@ -150,3 +150,20 @@ def read_generator_options(run: Run) -> GeneratorOptions:
         return config_from_json(GeneratorOptions, run.read_options()["options"])
     except (TypeError, KeyError):
         raise LatentEditError(f"{run.folder} is not a generator's run") from None
+
+
+def choose_average(run: Run, ema_kimg: float | None) -> float:
+    """Return `ema_kimg`, or the first half-life of a generator's run where it is None.
+
+    Raises:
+        LatentEditError: it is not a generator's run, or keeps no such average.
+    """
+    kept = read_generator_options(run).ema_kimg
+    if ema_kimg is None:
+        return kept[0]
+    if ema_kimg not in kept:
+        raise LatentEditError(
+            f"{run.folder} keeps no average over {ema_kimg:g} kimg: choose from "
+            f"{', '.join(f'{kimg:g}' for kimg in kept)}"
+        )
+    return ema_kimg

@@ -94,6 +94,9 @@ def load_state(
             if value.shape == like.shape:  # fused steps walk through memory: the layouts must agree
                 value = torch.empty_like(like, dtype=value.dtype, device="cpu").copy_(value)
             slots.setdefault(int(index), {})[slot] = value
+        for moments in slots.values():
+            if "exp_avg_sq" in moments:  # a packed state leaves the first ones out
+                moments.setdefault("exp_avg", torch.zeros_like(moments["exp_avg_sq"]))
         state = optimizer.state_dict()
         optimizer.load_state_dict({"state": slots, "param_groups": state["param_groups"]})
     return progress
@@ -114,6 +117,11 @@ def load_network(path: str | Path, name: str, network: nn.Module) -> dict[str, A
     return progress
 
 
+def average_name(ema_kimg: float) -> str:
+    """Name of an average among a state's networks; it must hold no dot."""
+    return f"average_{round(ema_kimg * 1000)}"
+
+
 def read_networks(path: str | Path) -> dict[str, Tensor]:
     """Return a state file's network weights, ``<name>.<parameter>``.
 
@@ -123,25 +131,6 @@ def read_networks(path: str | Path) -> dict[str, Tensor]:
     read_progress(path)
     with safe_open(str(path), framework="pt") as file:
         return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-
-
-def pack_state(path: str | Path, output: str | Path) -> None:
-    """Write a smaller copy of a state, from which training goes on, though not to the last bit.
-
-    Averages become float16 and the optimisers' slots bfloat16; networks in training stay float32.
-
-    Raises:
-        LatentEditError: missing, not a state file, or `output` cannot be written.
-    """
-    progress, tensors = read_progress(path), {}
-    for key, value in read_networks(path).items():
-        if value.is_floating_point() and key.startswith("average"):
-            value = value.half()
-        elif value.is_floating_point() and key.split(".")[0].endswith("optimizer"):
-            value = value.bfloat16()
-        tensors[key] = value
-    with atomic_path(output) as temporary:
-        save_file(tensors, temporary, metadata={"progress": json.dumps(progress)})
 
 
 def _load(network: nn.Module, weights: Mapping[str, Tensor], path: str | Path) -> None:

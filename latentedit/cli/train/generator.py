@@ -171,21 +171,19 @@ def generator(
 def pack(
     run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="A generator's run.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="The folder to write.")],
+    ema_kimg: Annotated[
+        float | None,
+        typer.Option(help="Half-life of the average to keep [default: the run's first]."),
+    ] = None,
 ) -> None:
     """Keep a smaller copy of a run, from which training can go on."""
-    from latentedit.files import make_folder
-    from latentedit.training.runs import Run, read_generator_options
-    from latentedit.training.state import pack_state
+    from latentedit.training.packing import pack_run
 
-    run = Run(run_folder)
-    read_generator_options(run)
-    kept = Run(make_folder(output))
-    pack_state(run.state, kept.state)
-    for source, target in ((run.options, kept.options), (run.log, kept.log)):
-        if source.exists():
-            target.write_bytes(source.read_bytes())
-    size = kept.state.stat().st_size / 1e6
-    print(f"{size:.1f} MB in {output}; copy it to runs/ and train on with --resume")
+    size = pack_run(run_folder, output, ema_kimg) / 1e6
+    print(
+        f"{size:.1f} MB in {output}; copy it to runs/ and train on with --resume, its one "
+        "--ema-kimg, and otherwise the last options in options.json"
+    )
 
 
 def _numbers(text: str, option: str) -> tuple[float, ...]:

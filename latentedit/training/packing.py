@@ -1,0 +1,50 @@
+"""Small copies of generator runs, to publish what training can go on from."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from safetensors.torch import save_file
+
+from latentedit.files import atomic_path, make_folder, write_json
+from latentedit.training.runs import Run, choose_average
+from latentedit.training.state import average_name, read_networks, read_progress
+
+
+def pack_run(run_folder: str | Path, output: str | Path, ema_kimg: float | None = None) -> int:
+    """Write a smaller copy of a run, from which training goes on, though not to the last bit.
+
+    Networks become float16 and the optimisers' second moments bfloat16, one average is kept, and
+    first moments are left out: with Adam's beta1 of 0 the next gradient replaces them.
+
+    Args:
+        run_folder: a generator's run.
+        output: the folder to write: state, options and log.
+        ema_kimg: half-life of the average to keep; the run's first by default.
+
+    Returns:
+        the state's size in bytes.
+
+    Raises:
+        LatentEditError: not a generator's run, no such average, or `output` cannot be written.
+    """
+    run, kept = Run(run_folder), Run(output)
+    ema_kimg = choose_average(run, ema_kimg)
+    progress, tensors = read_progress(run.state), {}
+    for key, value in read_networks(run.state).items():
+        name, _, slot = key.partition(".")
+        if name.endswith("optimizer"):
+            if not slot.endswith(".exp_avg"):
+                tensors[key] = value.bfloat16() if value.dim() else value
+        elif not name.startswith("average") or name == average_name(ema_kimg):
+            tensors[key] = value.half() if value.is_floating_point() else value
+    entries = run.read_options()
+    entries["options"]["ema_kimg"] = [ema_kimg]
+    make_folder(kept.folder)
+    with atomic_path(kept.state) as temporary:
+        save_file(tensors, temporary, metadata={"progress": json.dumps(progress)})
+    write_json(kept.options, entries)
+    with atomic_path(kept.log) as temporary:
+        temporary.write_bytes(run.log.read_bytes() if run.log.exists() else b"")
+    return kept.state.stat().st_size
