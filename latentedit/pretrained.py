@@ -24,7 +24,7 @@ from latentedit.hashing import weights_hash
 from latentedit.portrait_network import PortraitConfig, PortraitNetwork
 from latentedit.stylegan2 import StyleGAN2Config, StyleGAN2Generator
 
-DEFAULT_BUNDLE = "celeba64"
+DEFAULT_BUNDLE = "faces128"
 
 PORTRAIT_BUNDLE = "portrait"
 """The bundle that holds the portrait network, and nothing else."""

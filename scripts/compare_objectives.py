@@ -1,6 +1,6 @@
 """Objectives of the generator's training in equal time: same seed, same data, growth in place.
 
-    python scripts/compare_objectives.py runs/faces64.faces pretrained/celeba64 -o runs/compare
+    python scripts/compare_objectives.py runs/faces64.faces pretrained/faces128 -o runs/compare
 
 trains each setting for the same number of minutes, measures 1,000 samples of its average and
 writes a table (`table.md`), the figures (`table.json`) and a picture each. Settings that are

@@ -150,7 +150,7 @@ def test_load_never_fetches(remote: Path, tiny_bundle: Path) -> None:
 
 
 def test_shipped_bundles_come_from_the_package(remote: Path) -> None:
-    assert FaceEditor.from_pretrained("celeba64", device="cpu").name == "celeba64"
+    assert FaceEditor.from_pretrained("faces128", device="cpu").name == "faces128"
 
 
 def test_offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

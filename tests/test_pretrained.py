@@ -214,5 +214,5 @@ def test_the_portrait_networks_bundle_is_found_and_fits() -> None:
     assert tuple(card["config"]["qualities"]) == network.config.qualities
     assert (folder / "portrait.safetensors").stat().st_size <= 5_000_000
     assert set(card["figures"]["qualities"]) == set(network.config.qualities)
-    with pytest.raises(LatentEditError, match=r"no model 'celeba64'.*one of: portrait"):
-        pretrained.find_bundle("celeba64", part="portrait")
+    with pytest.raises(LatentEditError, match=r"no model 'faces128'.*one of: portrait"):
+        pretrained.find_bundle("faces128", part="portrait")
