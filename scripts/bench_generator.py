@@ -281,7 +281,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, help="of torch [default: all cores]")
     parser.add_argument("--compile", action="store_true", help="torch.compile's form too")
-    parser.add_argument("--pool", action="store_true", help="the bundle at 64 pixels instead")
+    parser.add_argument("--pool", action="store_true", help="the shipped bundle instead")
     parser.add_argument(
         "--cpu-time", action="store_true", help="one thread by its own time: for a busy machine"
     )

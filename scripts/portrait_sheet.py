@@ -68,7 +68,8 @@ def main(
 
 def _clarity(face: UInt8Array) -> float:
     """How sure dlib's detector is of a face in the shared frame; -1 where it finds none."""
-    found = find_faces(np.pad(face, ((16, 16), (16, 16), (0, 0)), mode="edge"), edge=384)
+    pad = (len(face) // 4,) * 2
+    found = find_faces(np.pad(face, (pad, pad, (0, 0)), mode="edge"), edge=384)
     return found[0].score if found else -1.0
 
 

@@ -34,7 +34,7 @@ def test_shapes_and_types(editor: FaceEditor, z: np.ndarray, scores: np.ndarray)
     images = editor.render(z[:2])
     assert z.shape == (64, 512)
     assert z.dtype == np.float32
-    assert images.shape == (2, 64, 64, 3)
+    assert images.shape == (2, 128, 128, 3)
     assert images.dtype == np.uint8
     assert scores.shape == (64, 40)
     assert scores.dtype == np.float32

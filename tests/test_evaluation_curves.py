@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from latentedit.classifier import AttributeClassifier
 from latentedit.cli.main import app
+from latentedit.editor import FaceEditor
 from latentedit.errors import LatentEditError
 from latentedit.evaluation.curves import Render, measure_curve
 from latentedit.evaluation.generator import RealFaces, look_at_real
@@ -80,6 +81,16 @@ def test_a_file_of_other_settings_is_not_mixed(
     before = path.read_bytes()
     with pytest.raises(LatentEditError, match="other settings: choose another file"):
         measure_curve(path, moments, tiny_classifier, real, along="noise", first_seed=1)
+    with pytest.raises(LatentEditError, match="other settings"):
+        measure_curve(
+            path,
+            moments,
+            tiny_classifier,
+            real,
+            along="noise",
+            first_seed=0,
+            subject={"generator_hash": "another"},
+        )
     path.with_name("other.json").write_text('{"figures": 1}')
     with pytest.raises(LatentEditError, match="other settings"):
         measure_curve(
@@ -130,6 +141,8 @@ def test_the_commands_draw_curves(face_file: Path, tiny_bundle: Path, tmp_path: 
         assert [point[along] for point in points] == values
         assert "times halves" in " ".join(output.split())
         assert plot.stat().st_size > 5000
+    settings = json.loads((tmp_path / "truncation.json").read_text())["settings"]
+    assert settings["generator_hash"] == FaceEditor.load(tiny_bundle).generator_hash
 
 
 @pytest.mark.parametrize("psi", ["x", "0.5,", "2.5", "nan", "-1"])

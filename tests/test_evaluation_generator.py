@@ -126,6 +126,17 @@ def test_real_faces_score_like_real_faces(
 
 
 @pytest.mark.usefixtures("extras", "no_detector")
+def test_samples_larger_than_the_real_faces_are_reduced(
+    data: FaceData, editor: FaceEditor, tiny_classifier: AttributeClassifier
+) -> None:
+    real = look_at_real(data, tiny_classifier, N, validation=HELD_OUT, resolution=12)
+    report, samples = evaluate_generator(editor, tiny_classifier, real)
+    assert report["resolution"] == 12
+    z = editor.sample(range(10_000_000, 10_000_000 + N))
+    np.testing.assert_array_equal(samples.images, shrink(editor.render(z), 12))
+
+
+@pytest.mark.usefixtures("extras", "no_detector")
 def test_the_same_twice_and_in_other_batches(
     data: FaceData, tiny_generator: Generator, tiny_classifier: AttributeClassifier, real: RealFaces
 ) -> None:

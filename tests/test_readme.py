@@ -52,7 +52,7 @@ def test_python_blocks_run(tmp_path: Path) -> None:
     (code,) = blocks("python")
     checks = """
 assert z.shape == older.shape == (16, 512) and older.dtype == z.dtype == "float32"
-assert images.shape == (16, 64, 64, 3) and images.dtype == "uint8"
+assert images.shape == (16, 128, 128, 3) and images.dtype == "uint8"
 assert probs.shape == (16, 40) and probs.dtype == "float32"
 """
     result = run([sys.executable, "-c", code + checks], tmp_path)

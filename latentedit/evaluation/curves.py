@@ -33,6 +33,7 @@ def measure_curve(
     *,
     along: str,
     first_seed: int,
+    subject: Mapping[str, str] | None = None,
     track: Track = no_bar,
 ) -> dict[str, Any]:
     """Measure generators one by one; what the file holds already is not measured again.
@@ -44,6 +45,7 @@ def measure_curve(
         real: from `look_at_real`; as many samples are drawn as it has training faces.
         along: what the axis is.
         first_seed: samples are the seeds from here on.
+        subject: what is measured, where `along` leaves that open; kept with the settings.
 
     Returns:
         ``along``, ``settings``, and ``points``: for each value the figures of `compare_spaces`
@@ -58,6 +60,7 @@ def measure_curve(
         "first_seed": first_seed,
         "data": real.facts,
         "classifier_hash": weights_hash(classifier),
+        **(subject or {}),
     }
     curve: dict[str, Any] = {"along": along, "settings": settings, "points": []}
     if Path(path).exists():

@@ -263,7 +263,7 @@ def neighbours_panel(strips: Sequence[tuple[UInt8Array, list[str]]]) -> UInt8Arr
         captions=[captions for _, captions in strips],
         title="Samples and their nearest training faces",
         marked=0,
-        frame_size=96,
+        frame_size=128,
     )
 
 

@@ -15,7 +15,7 @@ OBJECTIVES = ("projected", "r1", "wgan-gp")
 
 @dataclass(frozen=True)
 class GeneratorOptions:
-    """Options of a generator run; defaults are those of the shipped model.
+    """Options of a generator run; defaults are those of the shipped model before it grew to 128.
 
     Attributes:
         objective: one of `OBJECTIVES`.

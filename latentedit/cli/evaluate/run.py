@@ -63,6 +63,7 @@ def truncation(
     """Measure a progressive generator's truncation: variety against quality."""
     from latentedit.editor import FaceEditor
     from latentedit.generator import Generator
+    from latentedit.hashing import weights_hash
     from latentedit.pretrained import find_bundle, load_generator
 
     check_outputs(output, plot)
@@ -79,7 +80,8 @@ def truncation(
 
     moments = {value: partial(load, value) for value in values}
     resolution = generator.config.resolution
-    _measure("truncation", moments, data, output, n, validation, resolution, plot, model)
+    whose = {"generator_hash": weights_hash(generator)}
+    _measure("truncation", moments, data, output, n, validation, resolution, plot, model, whose)
 
 
 def _measure(
@@ -92,6 +94,7 @@ def _measure(
     resolution: int,
     plot: Path | None,
     model: str | None,
+    subject: Mapping[str, str] | None = None,
 ) -> None:
     from latentedit.cli.progress import track
     from latentedit.evaluation import generator as evaluation
@@ -117,6 +120,7 @@ def _measure(
         real,
         along=along,
         first_seed=defaults.EVALUATION_FIRST_SEED,
+        subject=subject,
         track=track,
     )
     if plot:
