@@ -22,7 +22,7 @@ LEAST = {"float32": 2.5, "bfloat16": 4.0}
 """Times faster than the reference."""
 
 OF_PEAK = 0.6
-"""Share of the convolution peak that the pool reaches at 64 pixels."""
+"""Share of the convolution peak that the pool reaches with the shipped bundle."""
 
 
 @pytest.fixture(scope="module")

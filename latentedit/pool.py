@@ -25,9 +25,12 @@ FIRST_SPACE = "z"
 BATCH = 64
 """Faces between two reports of progress, the most pictures in memory."""
 
-PIXELS_AT_ONCE = 8 * 64 * 64
-"""Of the faces that go through the networks together on a CPU: one reading of the weights serves
-all of them, while their features still fit into the cache."""
+FEATURES_AT_ONCE = 2**20
+"""Values in the largest layer, of the faces that go through the networks together on a CPU: one
+reading of the weights serves all of them, while their features still fit into the cache."""
+
+CHANNELS = 32
+"""What is assumed of generators that do not say how many they have at full size."""
 
 
 class Pool:
@@ -262,7 +265,13 @@ def for_many(editor: FaceEditor) -> FaceEditor:
 
     A colour value may come out one step different from the one that the face has alone.
     """
-    size = min(PIXELS_AT_ONCE // editor.resolution**2, BATCH // 4)
+    from latentedit.generator import Generator
+
+    generator, largest = editor.generator, CHANNELS * editor.resolution**2
+    if isinstance(generator, Generator):
+        config = generator.config
+        largest = max(config.channels(edge) * edge**2 for edge in config.resolutions)
+    size = min(FEATURES_AT_ONCE // largest, BATCH // 4)
     return editor if editor.batch_size >= size else editor.with_batch_size(size)
 
 

@@ -59,6 +59,16 @@ def test_holds_what_the_editor_gives_for_its_seeds(editor: FaceEditor, folder: P
     assert editor.generator_hash in pool.describe()
 
 
+@pytest.mark.parametrize(
+    ("resolution", "fmap_base", "count"), [(64, 1024, 8), (128, 1024, 4), (64, 8192, 1)]
+)
+def test_fewer_go_together_where_layers_are_large(
+    resolution: int, fmap_base: int, count: int
+) -> None:
+    generator = Generator(GeneratorConfig(resolution, fmap_base=fmap_base, fmap_max=256))
+    assert for_many(FaceEditor(generator, device="cpu")).batch_size == count
+
+
 def test_no_picture_is_kept_and_nothing_else_is_left(editor: FaceEditor, folder: Path) -> None:
     build(editor, folder)
     assert sorted(contents(folder)) == [
