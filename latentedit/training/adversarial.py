@@ -142,6 +142,10 @@ def train_generator(
     for name, value in asdict(options).items():
         if isinstance(value, float) and not math.isfinite(value):
             raise LatentEditError(f"--{name.replace('_', '-')} must be a finite number")
+    if feature_data is not None and options.objective != "projected":
+        raise LatentEditError(
+            f"--objective {options.objective} looks at no frozen features: leave out --feature-data"
+        )
     source = f"{data.source}; the last {validation} held out"
     data, held_out = data.split(validation)
     if feature_data is not None:

@@ -7,12 +7,15 @@ from pathlib import Path
 
 from safetensors.torch import save_file
 
+from latentedit.errors import LatentEditError
 from latentedit.files import atomic_path, make_folder, write_json
 from latentedit.training.runs import Run, choose_average
 from latentedit.training.state import average_name, read_networks, read_progress
 
 
-def pack_run(run_folder: str | Path, output: str | Path, ema_kimg: float | None = None) -> int:
+def pack_run(
+    run_folder: str | Path, output: str | Path, ema_kimg: float | None = None
+) -> tuple[float, int]:
     """Write a smaller copy of a run, from which training goes on, though not to the last bit.
 
     Networks become float16 and the optimisers' second moments bfloat16, one average is kept, and
@@ -24,13 +27,18 @@ def pack_run(run_folder: str | Path, output: str | Path, ema_kimg: float | None 
         ema_kimg: half-life of the average to keep; the run's first by default.
 
     Returns:
-        the state's size in bytes.
+        the half-life kept, and the state's size in bytes.
 
     Raises:
-        LatentEditError: not a generator's run, no such average, or `output` cannot be written.
+        LatentEditError: not a generator's run, no state in it yet, no such average, or `output`
+            holds a run or cannot be written.
     """
     run, kept = Run(run_folder), Run(output)
     ema_kimg = choose_average(run, ema_kimg)
+    if not run.state.exists():
+        raise LatentEditError(f"{run_folder} has saved no state yet: train it first")
+    if kept.state.exists():
+        raise LatentEditError(f"{output} holds a run already: choose another folder")
     progress, tensors = read_progress(run.state), {}
     for key, value in read_networks(run.state).items():
         name, _, slot = key.partition(".")
@@ -47,4 +55,4 @@ def pack_run(run_folder: str | Path, output: str | Path, ema_kimg: float | None 
     write_json(kept.options, entries)
     with atomic_path(kept.log) as temporary:
         temporary.write_bytes(run.log.read_bytes() if run.log.exists() else b"")
-    return kept.state.stat().st_size
+    return ema_kimg, kept.state.stat().st_size

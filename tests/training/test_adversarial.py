@@ -389,6 +389,11 @@ def test_options_that_cannot_work_are_refused_before_a_folder_is_made(
     assert not run.exists()
 
 
+def test_faces_for_features_need_an_objective_with_features(data: FaceData, tmp_path: Path) -> None:
+    assert "leave out --feature-data" in refused(data, tmp_path / "run", feature_data=data)
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_run_is_not_begun_twice(data: FaceData, tmp_path: Path) -> None:
     short = replace(TINY, total_kimg=0.04)
     train(data, tmp_path / "run", short)
@@ -551,6 +556,10 @@ def test_a_run_is_packed_with_an_average_it_keeps(
     pack = ["train", "pack", str(tmp_path / "run"), "-o", str(tmp_path / "packed")]
     run_cli([*pack, "--ema-kimg", "3"], code=2)
     assert "keeps no average over 3 kimg: choose from 0.05" in capsys.readouterr().err
+    state = (tmp_path / "run" / "state.safetensors").read_bytes()
+    run_cli([*pack[:-1], str(tmp_path / "run")], code=2)
+    assert "holds a run already: choose another folder" in capsys.readouterr().err
+    assert (tmp_path / "run" / "state.safetensors").read_bytes() == state
     assert not (tmp_path / "packed").exists()
 
 

@@ -179,10 +179,10 @@ def pack(
     """Keep a smaller copy of a run, from which training can go on."""
     from latentedit.training.packing import pack_run
 
-    size = pack_run(run_folder, output, ema_kimg) / 1e6
+    kept, size = pack_run(run_folder, output, ema_kimg)
     print(
-        f"{size:.1f} MB in {output}; copy it to runs/ and train on with --resume, its one "
-        "--ema-kimg, and otherwise the last options in options.json"
+        f"{size / 1e6:.1f} MB in {output}; to train on, give -o {output} --resume "
+        f"--ema-kimg {kept:g}, and the rest of the last command in its options.json"
     )
 
 
