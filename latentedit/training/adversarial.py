@@ -43,8 +43,7 @@ from latentedit.training.state import (
     average_name,
     load_network,
     load_state,
-    read_networks,
-    read_progress,
+    read_state,
     save_state,
     with_prefix,
 )
@@ -165,6 +164,7 @@ def train_generator(
         average_name(kimg): copy.deepcopy(generator).eval().requires_grad_(False)
         for kimg in options.ema_kimg
     }
+    shown = averages[average_name(options.ema_kimg[0])]
     generator_optimizer = torch.optim.Adam(
         generator.parameters(), options.learning_rate, betas=(0.0, 0.99), fused=True
     )
@@ -290,14 +290,7 @@ def train_generator(
             _passed(seen, options.batch_size, int(options.save_kimg * 1000)) or seen >= total
         ):
             on_held_out = _memory_check(objective, data, held_out, phase, device)
-            _draw(
-                run,
-                averages[average_name(options.ema_kimg[0])],
-                fixed,
-                phase,
-                seen,
-                options.resolution,
-            )
+            _draw(run, shown, fixed, phase, seen, options.resolution)
             save_state(
                 run.state,
                 **parts,
@@ -309,9 +302,9 @@ def train_generator(
                 },
             )
         if workers.leads and _passed(seen, options.batch_size, int(options.snapshot_kimg * 1000)):
-            save_snapshot(run, seen, averages[average_name(options.ema_kimg[0])])
+            save_snapshot(run, seen, shown)
         on_step(Report(seen, total, speed, phase, figures))
-    return averages[average_name(options.ema_kimg[0])]
+    return shown
 
 
 def _start_from(
@@ -336,7 +329,7 @@ def _start_from(
         }
     else:
         run = Run(folder)
-        weights, progress = read_networks(run.state), read_progress(run.state)
+        progress, weights = read_state(run.state)
         images = progress.get("images_before", 0) + progress["images"]
         origin = {**run.origin(), "images_seen": images, "hours": run.hours()}
         if progress["classifier"] != features_hash:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-
-from safetensors.torch import save_file
 
 from latentedit.errors import LatentEditError
 from latentedit.files import atomic_path, make_folder, write_json
 from latentedit.training.runs import Run, choose_average
-from latentedit.training.state import average_name, read_networks, read_progress
+from latentedit.training.state import average_name, read_state, write_state
 
 
 def pack_run(
@@ -39,8 +36,9 @@ def pack_run(
         raise LatentEditError(f"{run_folder} has saved no state yet: train it first")
     if kept.state.exists():
         raise LatentEditError(f"{output} holds a run already: choose another folder")
-    progress, tensors = read_progress(run.state), {}
-    for key, value in read_networks(run.state).items():
+    progress, whole = read_state(run.state)
+    tensors = {}
+    for key, value in whole.items():
         name, _, slot = key.partition(".")
         if name.endswith("optimizer"):
             if not slot.endswith(".exp_avg"):
@@ -50,8 +48,7 @@ def pack_run(
     entries = run.read_options()
     entries["options"]["ema_kimg"] = [ema_kimg]
     make_folder(kept.folder)
-    with atomic_path(kept.state) as temporary:
-        save_file(tensors, temporary, metadata={"progress": json.dumps(progress)})
+    write_state(kept.state, tensors, progress)
     write_json(kept.options, entries)
     with atomic_path(kept.log) as temporary:
         temporary.write_bytes(run.log.read_bytes() if run.log.exists() else b"")

@@ -46,8 +46,15 @@ def save_state(
         for index, slots in optimizer.state_dict()["state"].items():
             for slot, value in slots.items():
                 tensors[f"{name}.{index}.{slot}"] = torch.as_tensor(value).contiguous().clone()
+    write_state(path, tensors, progress)
+
+
+def write_state(
+    path: str | Path, tensors: Mapping[str, Tensor], progress: Mapping[str, Any]
+) -> None:
+    """Replace a state file by these tensors, named as in `save_state`, and this progress."""
     with atomic_path(path) as temporary:
-        save_file(tensors, temporary, metadata={"progress": json.dumps(dict(progress))})
+        save_file(dict(tensors), temporary, metadata={"progress": json.dumps(dict(progress))})
 
 
 def read_progress(path: str | Path) -> dict[str, Any]:
@@ -65,6 +72,17 @@ def read_progress(path: str | Path) -> dict[str, Any]:
         ) from None
 
 
+def read_state(path: str | Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Return a state file's progress and all its tensors, named as in `save_state`.
+
+    Raises:
+        LatentEditError: missing or not a state file.
+    """
+    progress = read_progress(path)
+    with safe_open(str(path), framework="pt") as file:
+        return progress, {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+
+
 def load_state(
     path: str | Path,
     *,
@@ -76,9 +94,7 @@ def load_state(
     Raises:
         LatentEditError: missing, not a state file, or made with other networks.
     """
-    progress = read_progress(path)
-    with safe_open(str(path), framework="pt") as file:
-        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    progress, tensors = read_state(path)
     torch.set_rng_state(tensors.pop("rng.cpu"))
     cuda_state = tensors.pop("rng.cuda", None)
     if cuda_state is not None and torch.cuda.is_available():
@@ -120,17 +136,6 @@ def load_network(path: str | Path, name: str, network: nn.Module) -> dict[str, A
 def average_name(ema_kimg: float) -> str:
     """Name of an average among a state's networks; it must hold no dot."""
     return f"average_{round(ema_kimg * 1000)}"
-
-
-def read_networks(path: str | Path) -> dict[str, Tensor]:
-    """Return a state file's network weights, ``<name>.<parameter>``.
-
-    Raises:
-        LatentEditError: missing or not a state file.
-    """
-    read_progress(path)
-    with safe_open(str(path), framework="pt") as file:
-        return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
 
 
 def _load(network: nn.Module, weights: Mapping[str, Tensor], path: str | Path) -> None:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
@@ -9,21 +8,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import run as run_cli
+from generator_runs import TINY, contents, train
 from PIL import Image
-from safetensors import safe_open
 from torch import Tensor
 
 from latentedit.classifier import AttributeClassifier
 from latentedit.errors import LatentEditError
-from latentedit.generator import Generator
 from latentedit.pretrained import load_generator, save_part
 from latentedit.training import adversarial
 from latentedit.training.adversarial import (
     Report,
     build_objective,
     load_generator_run,
-    train_generator,
 )
 from latentedit.training.bundles import bundle_generator
 from latentedit.training.data import FaceData, open_face_data
@@ -33,42 +29,10 @@ from latentedit.training.runs import Run, read_generator_options
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-TINY = GeneratorOptions(
-    objective="r1",
-    resolution=16,
-    fmap_base=64,
-    fmap_max=8,
-    discriminator_fmap_base=64,
-    discriminator_fmap_max=8,
-    start=8,
-    stable_kimg=(0.04,),
-    fade_kimg=(0.08,),
-    total_kimg=0.16,
-    decay_kimg=0.1,
-    batch_size=8,
-    ema_kimg=(0.05,),
-    save_kimg=0.04,
-    device="cpu",
-    bf16=False,
-)
-
 
 @pytest.fixture
 def data(face_file: Path) -> FaceData:
     return open_face_data(face_file)
-
-
-def train(
-    data: FaceData, folder: Path, options: GeneratorOptions = TINY, **changes: object
-) -> Generator:
-    return train_generator(data, folder, options, **{"validation": 40, **changes})
-
-
-def contents(run: Path) -> tuple[dict[str, Tensor], dict[str, object]]:
-    """All tensors and the progress of a run's state."""
-    with safe_open(str(run / "state.safetensors"), framework="pt") as file:
-        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-        return tensors, json.loads(file.metadata()["progress"])
 
 
 def stop_after(images: int) -> Callable[[Report], None]:
@@ -527,40 +491,6 @@ def test_a_start_that_does_not_fit_is_refused(data: FaceData, tmp_path: Path) ->
         said = refused(data, tmp_path / "b", other, init=tmp_path / "run")
         assert "has a larger resolution or other averages" in said
     assert "is not a training state" in refused(data, tmp_path / "b", init=tmp_path)
-
-
-def test_a_packed_run_is_smaller_and_trains_on(data: FaceData, tmp_path: Path) -> None:
-    options = replace(TINY, ema_kimg=(0.05, 0.1))
-    train(data, tmp_path / "whole", replace(options, total_kimg=0.08))
-    pack = ["train", "pack", str(tmp_path / "whole"), "-o", str(tmp_path / "packed")]
-    run_cli([*pack, "--ema-kimg", "0.1"])
-    sizes = [(tmp_path / name / "state.safetensors").stat().st_size for name in ("whole", "packed")]
-    assert sizes[1] < 0.4 * sizes[0]
-    before, _ = load_generator_run(tmp_path / "whole", 0.1)
-    kept, _ = load_generator_run(tmp_path / "packed")
-    for key, value in before.state_dict().items():
-        torch.testing.assert_close(kept.state_dict()[key], value, rtol=1e-3, atol=1e-6)
-    train(data, tmp_path / "whole", options, resume=True)
-    train(data, tmp_path / "packed", replace(options, ema_kimg=(0.1,)), resume=True)
-    (whole, progress), (packed, same) = (contents(tmp_path / name) for name in ("whole", "packed"))
-    assert progress == same
-    for key, value in whole.items():
-        if key.startswith("generator."):
-            torch.testing.assert_close(packed[key], value, rtol=0, atol=0.02)
-
-
-def test_a_run_is_packed_with_an_average_it_keeps(
-    data: FaceData, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    train(data, tmp_path / "run", replace(TINY, total_kimg=0.04))
-    pack = ["train", "pack", str(tmp_path / "run"), "-o", str(tmp_path / "packed")]
-    run_cli([*pack, "--ema-kimg", "3"], code=2)
-    assert "keeps no average over 3 kimg: choose from 0.05" in capsys.readouterr().err
-    state = (tmp_path / "run" / "state.safetensors").read_bytes()
-    run_cli([*pack[:-1], str(tmp_path / "run")], code=2)
-    assert "holds a run already: choose another folder" in capsys.readouterr().err
-    assert (tmp_path / "run" / "state.safetensors").read_bytes() == state
-    assert not (tmp_path / "packed").exists()
 
 
 # --- the defaults -----------------------------------------------------------------------------

@@ -1,0 +1,46 @@
+"""Tiny runs of the generator's training, for the tests of several modules."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from safetensors import safe_open
+from torch import Tensor
+
+from latentedit.generator import Generator
+from latentedit.training.adversarial import train_generator
+from latentedit.training.data import FaceData
+from latentedit.training.options import GeneratorOptions
+
+TINY = GeneratorOptions(
+    objective="r1",
+    resolution=16,
+    fmap_base=64,
+    fmap_max=8,
+    discriminator_fmap_base=64,
+    discriminator_fmap_max=8,
+    start=8,
+    stable_kimg=(0.04,),
+    fade_kimg=(0.08,),
+    total_kimg=0.16,
+    decay_kimg=0.1,
+    batch_size=8,
+    ema_kimg=(0.05,),
+    save_kimg=0.04,
+    device="cpu",
+    bf16=False,
+)
+
+
+def train(
+    data: FaceData, folder: Path, options: GeneratorOptions = TINY, **changes: object
+) -> Generator:
+    return train_generator(data, folder, options, **{"validation": 40, **changes})
+
+
+def contents(run: Path) -> tuple[dict[str, Tensor], dict[str, object]]:
+    """All tensors and the progress of a run's state."""
+    with safe_open(str(run / "state.safetensors"), framework="pt") as file:
+        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        return tensors, json.loads(file.metadata()["progress"])

@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import run as run_cli
+from generator_runs import TINY, contents, train
+
+from latentedit.training.adversarial import load_generator_run
+from latentedit.training.data import FaceData, open_face_data
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture
+def data(face_file: Path) -> FaceData:
+    return open_face_data(face_file)
+
+
+def test_a_packed_run_is_smaller_and_trains_on(data: FaceData, tmp_path: Path) -> None:
+    options = replace(TINY, ema_kimg=(0.05, 0.1))
+    train(data, tmp_path / "whole", replace(options, total_kimg=0.08))
+    pack = ["train", "pack", str(tmp_path / "whole"), "-o", str(tmp_path / "packed")]
+    run_cli([*pack, "--ema-kimg", "0.1"])
+    sizes = [(tmp_path / name / "state.safetensors").stat().st_size for name in ("whole", "packed")]
+    assert sizes[1] < 0.4 * sizes[0]
+    before, _ = load_generator_run(tmp_path / "whole", 0.1)
+    kept, _ = load_generator_run(tmp_path / "packed")
+    for key, value in before.state_dict().items():
+        torch.testing.assert_close(kept.state_dict()[key], value, rtol=1e-3, atol=1e-6)
+    train(data, tmp_path / "whole", options, resume=True)
+    train(data, tmp_path / "packed", replace(options, ema_kimg=(0.1,)), resume=True)
+    (whole, progress), (packed, same) = (contents(tmp_path / name) for name in ("whole", "packed"))
+    assert progress == same
+    for key, value in whole.items():
+        if key.startswith("generator."):
+            torch.testing.assert_close(packed[key], value, rtol=0, atol=0.02)
+
+
+def test_a_run_is_packed_with_an_average_it_keeps(
+    data: FaceData, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train(data, tmp_path / "run", replace(TINY, total_kimg=0.04))
+    pack = ["train", "pack", str(tmp_path / "run"), "-o", str(tmp_path / "packed")]
+    run_cli([*pack, "--ema-kimg", "3"], code=2)
+    assert "keeps no average over 3 kimg: choose from 0.05" in capsys.readouterr().err
+    state = (tmp_path / "run" / "state.safetensors").read_bytes()
+    run_cli([*pack[:-1], str(tmp_path / "run")], code=2)
+    assert "holds a run already: choose another folder" in capsys.readouterr().err
+    assert (tmp_path / "run" / "state.safetensors").read_bytes() == state
+    assert not (tmp_path / "packed").exists()
