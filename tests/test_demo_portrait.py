@@ -65,6 +65,14 @@ def test_anything_else_is_refused_in_words(
     assert words in html
 
 
+DROP = """photo => {
+  const bytes = Uint8Array.from(atob(photo), letter => letter.charCodeAt(0));
+  const dataTransfer = new DataTransfer();
+  dataTransfer.items.add(new File([bytes], "dropped.png", { type: "image/png" }));
+  const zone = document.querySelector(".le-drop");
+  zone.dispatchEvent(new DragEvent("drop", { dataTransfer, bubbles: true, cancelable: true }));
+}"""
+
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 
@@ -93,6 +101,8 @@ def test_the_tab_in_a_browser(assessor: PortraitAssessor, tmp_path: Path) -> Non
             expect(found.locator("h2")).to_have_text("me.png")
             chooser.set_input_files(tmp_path / "no photo.txt")
             expect(found).to_contain_text("not an image", timeout=30_000)
+            page.evaluate(DROP, base64.b64encode(photo.read_bytes()).decode())
+            expect(found.locator("h2")).to_have_text("dropped.png", timeout=30_000)
             browser.close()
     finally:
         blocks.close()

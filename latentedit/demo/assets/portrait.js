@@ -3,6 +3,7 @@
 
 const LONGEST = 1600;
 const input = element.querySelector("input");
+const zone = element.querySelector(".le-drop");
 const found = element.querySelector(".le-found");
 
 const base64 = (url) => url.slice(url.indexOf(",") + 1);
@@ -32,8 +33,7 @@ async function asUrl(file) {
   }
 }
 
-input.addEventListener("change", async () => {
-  const file = input.files[0];
+async function look(file) {
   if (!file) return;
   found.textContent = "Looking...";
   try {
@@ -42,7 +42,17 @@ input.addEventListener("change", async () => {
   } catch {
     found.textContent = "The browser could not read this file.";
   }
-});
+}
+
+input.addEventListener("change", () => { look(input.files[0]); input.value = ""; });
+
+for (const name of ["dragover", "dragleave", "drop"]) {
+  zone.addEventListener(name, (event) => {
+    event.preventDefault();
+    zone.toggleAttribute("data-over", name === "dragover");
+    if (name === "drop") look(event.dataTransfer.files[0]);
+  });
+}
 
 watch("value", () => {
   if (props.value && props.value.html) found.innerHTML = props.value.html;
