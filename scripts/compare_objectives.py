@@ -2,9 +2,9 @@
 
     python scripts/compare_objectives.py runs/faces64.faces pretrained/faces128 -o runs/compare
 
-trains each setting for the same number of minutes, measures 1,000 samples of its average and
-writes a table (`table.md`), the figures (`table.json`) and a picture each. Settings that are
-finished are not trained again.
+trains each setting for the same number of minutes of processor time, which other programs on the
+machine do not change, measures 1,000 samples of its average and writes a table (`table.md`), the
+figures (`table.json`) and a picture each. Settings that are finished are not trained again.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def main(
     data: Annotated[Path, typer.Argument(help="Training file.")],
     bundle: Annotated[Path, typer.Argument(help="Bundle whose classifier looks.")],
     output: Annotated[Path, typer.Option("-o", help="Folder of the runs and the table.")],
-    minutes: Annotated[float, typer.Option(help="For each setting.")] = 20,
+    minutes: Annotated[float, typer.Option(help="Processor time of each setting.")] = 20,
     n: Annotated[int, typer.Option(help="Samples to measure.")] = 1000,
 ) -> None:
     faces, (classifier, _) = open_face_data(data), load_classifier(bundle)
@@ -77,17 +77,17 @@ def train_for(
     options: GeneratorOptions,
     classifier: AttributeClassifier,
 ) -> float:
-    """Train until the first state saved after so many seconds; return how many it took."""
-    started = time.monotonic()
+    """Train until the first state saved after so many seconds of processor time; return them."""
+    started = time.process_time()
 
     def watch(report: Report) -> None:
         saved = report.images % (1000 * options.save_kimg) < options.batch_size
-        if saved and time.monotonic() > started + seconds:
+        if saved and time.process_time() > started + seconds:
             raise TimeIsUpError
 
     with suppress(TimeIsUpError):
         train_generator(faces, folder, options, classifier=classifier, on_step=watch)
-    return time.monotonic() - started
+    return time.process_time() - started
 
 
 def measure(
