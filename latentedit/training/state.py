@@ -68,7 +68,7 @@ def read_progress(path: str | Path) -> dict[str, Any]:
             return dict(json.loads(file.metadata()["progress"]))
     except (OSError, SafetensorError, KeyError, TypeError, json.JSONDecodeError):
         raise LatentEditError(
-            f"{path} is not a training state: start the run without --resume"
+            f"{path} is not a training state: give another run, or begin this one without --resume"
         ) from None
 
 
