@@ -6,7 +6,7 @@ import copy
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from latentedit.training.data import FaceData
 from latentedit.training.discriminator import Discriminator
 from latentedit.training.losses import NonSaturatingR1, Objective, Projected, WassersteinGP
 from latentedit.training.options import OBJECTIVES, GeneratorOptions
+from latentedit.training.patches import PatchDiscriminator
 from latentedit.training.projected import ProjectedDiscriminator
 from latentedit.training.runs import (
     Run,
@@ -62,13 +63,30 @@ class Report:
     figures: Mapping[str, float]
 
 
-def build_objective(options: GeneratorOptions, classifier: AttributeClassifier | None) -> Objective:
+def build_objective(
+    options: GeneratorOptions,
+    classifier: AttributeClassifier | None,
+    feature_resolution: int | None = None,
+) -> Objective:
     """Build the discriminators of a run.
 
+    Args:
+        options: of the run.
+        classifier: frozen features of the projected objective.
+        feature_resolution: of the faces that these look at, if they are others.
+
     Raises:
-        LatentEditError: unknown objective, or a projected one without a classifier.
+        LatentEditError: unknown objective, a projected one without a classifier, or patches to be
+            judged without faces for all that is coarser.
     """
-    pixel = Discriminator(options.discriminator)
+    config = options.discriminator
+    if options.patch_weight:
+        if feature_resolution is None or feature_resolution >= options.resolution:
+            raise LatentEditError(
+                "--patch-weight is for detail beyond the faces of --feature-data: give smaller ones"
+            )
+        config = replace(config, resolution=feature_resolution)
+    pixel = Discriminator(config)
     if options.objective == "wgan-gp":
         return WassersteinGP(pixel, augment=options.augments)
     if options.objective == "r1":
@@ -91,6 +109,8 @@ def build_objective(options: GeneratorOptions, classifier: AttributeClassifier |
         sliced=SlicedFeatures(classifier.config.widths) if options.sliced_weight else None,
         sliced_weight=options.sliced_weight,
         augment=options.augments,
+        patches=PatchDiscriminator() if options.patch_weight else None,
+        patch_weight=options.patch_weight,
     )
 
 
@@ -146,10 +166,14 @@ def train_generator(
             f"--objective {options.objective} looks at no frozen features: leave out --feature-data"
         )
     source = f"{data.source}; the last {validation} held out"
+    feature_resolution = feature_data.resolution if feature_data else None
     data, held_out = data.split(validation)
+    judged = data
     if feature_data is not None:
         source += f"; for frozen features {feature_data.source}; the last {validation} held out"
-        feature_data, _ = feature_data.split(validation)
+        feature_data, others = feature_data.split(validation)
+        if options.patch_weight:
+            judged, held_out = feature_data, others
     run, workers = Run(run_folder), Workers(options.device)
     run.check(resume)
     workers.check_batch(options.batch_size)
@@ -158,7 +182,7 @@ def train_generator(
     generator = Generator(options.generator).to(device)
     if classifier is not None:
         classifier = place(classifier, device)
-    objective = build_objective(options, classifier)
+    objective = build_objective(options, classifier, feature_resolution)
     place(objective.networks, device)
     averages = {
         average_name(kimg): copy.deepcopy(generator).eval().requires_grad_(False)
@@ -289,7 +313,7 @@ def train_generator(
         if workers.leads and (
             _passed(seen, options.batch_size, int(options.save_kimg * 1000)) or seen >= total
         ):
-            on_held_out = _memory_check(objective, data, held_out, phase, device)
+            on_held_out = _memory_check(objective, judged, held_out, phase, device)
             _draw(run, shown, fixed, phase, seen, options.resolution)
             save_state(
                 run.state,
@@ -382,9 +406,10 @@ def _memory_check(
     for name, faces in (("on_training", training), ("on_held_out", held_out)):
         rows = np.linspace(0, len(faces) - 1, min(256, len(faces))).astype(int)
         images = downsample(
-            to_tensor(faces.images[rows], device), faces.resolution // phase.resolution
+            to_tensor(faces.images[rows], device), max(1, faces.resolution // phase.resolution)
         )
-        scores = objective.networks["pixel"](images, alpha=phase.alpha)
+        fading = images.shape[-1] == phase.resolution
+        scores = objective.networks["pixel"](images, alpha=phase.alpha if fading else 1.0)
         means[name] = float(scores.float().mean())
     return means
 

@@ -18,6 +18,7 @@ from latentedit.classifier import AttributeClassifier
 from latentedit.layers import downsample
 from latentedit.training.augment import cutout, translate
 from latentedit.training.discriminator import Discriminator
+from latentedit.training.patches import PatchDiscriminator
 from latentedit.training.projected import ProjectedDiscriminator
 from latentedit.training.sliced import SlicedFeatures
 
@@ -30,11 +31,13 @@ class Look:
         images: the pictures.
         features: mixed features, for the projected discriminator.
         described: rows of features, for the sliced distance.
+        sharp: the pictures at full size, where `images` are smaller ones.
     """
 
     images: Tensor
     features: tuple[Tensor, ...] = ()
     described: tuple[Tensor, ...] = ()
+    sharp: Tensor | None = None
 
     def detach(self) -> Look:
         """The same without the graph."""
@@ -42,6 +45,7 @@ class Look:
             self.images.detach(),
             tuple(map.detach() for map in self.features),
             tuple(means.detach() for means in self.described),
+            None if self.sharp is None else self.sharp.detach(),
         )
 
 
@@ -162,6 +166,9 @@ class Projected:
         sliced: adds the sliced Wasserstein distance between features to the generator's loss.
         sliced_weight: of that distance.
         augment: let the features see moved pictures.
+        patches: judges what is finer than the pixel discriminator's largest pictures, which then
+            are those that the features look at.
+        patch_weight: of its losses.
     """
 
     def __init__(
@@ -174,8 +181,12 @@ class Projected:
         sliced: SlicedFeatures | None = None,
         sliced_weight: float = 1.0,
         augment: bool = True,
+        patches: PatchDiscriminator | None = None,
+        patch_weight: float = 1.0,
     ) -> None:
         self.networks = nn.ModuleDict({"pixel": pixel.discriminator, "projected": projected})
+        if patches is not None:
+            self.networks["patches"] = patches
         if sliced is not None:
             self.networks["sliced"] = sliced
         self.classifier = classifier.eval().requires_grad_(False)
@@ -185,28 +196,40 @@ class Projected:
         self.sliced = sliced
         self.sliced_weight = sliced_weight
         self.augment = augment
+        self.patches = patches
+        self.patch_weight = patch_weight
 
     def look(self, images: Tensor, seen: Tensor | None = None) -> Look:
         seen = images if seen is None else seen
+        sharp = None
+        if self.patches is not None:
+            largest = self.pixel.discriminator.config.resolution
+            sharp = images if images.shape[-1] > largest else None
+            images = downsample(seen, max(1, seen.shape[-1] // largest))
         size = min(max(32, seen.shape[-1]), self.classifier.config.resolution)
         seen = downsample(seen, max(1, seen.shape[-1] // size))
         if self.augment:
             seen = translate(seen)
         stages = self.classifier.features(seen, size)
         described = self.sliced.describe(stages) if self.sliced else ()
-        return Look(images, self.projected.mix(stages), described)
+        return Look(images, self.projected.mix(stages), described, sharp)
 
     def discriminator_loss(
         self, real: Look, fake: Look, alpha: float, step: int
     ) -> tuple[Tensor, dict[str, float]]:
+        if real.sharp is not None:
+            alpha = 1.0  # the growing is above what the pixel discriminator sees
         loss, figures = self.pixel.discriminator_loss(real, fake, alpha, step)
+        if self.patches is not None and real.sharp is not None and fake.sharp is not None:
+            on_real, on_fake = self.patches(real.sharp).float(), self.patches(fake.sharp).float()
+            loss = loss + self.patch_weight * _hinge(on_real, on_fake)
+            figures |= {f"patches_{name}": v for name, v in _figures(on_real, on_fake).items()}
         if self.sliced:
             self.sliced.remember(real.described)
         scores = zip(self.projected(real.features), self.projected(fake.features), strict=True)
         for of_real, of_fake in scores:
             on_real, on_fake = of_real.float(), of_fake.float()
-            hinge = F.relu(1 - on_real).mean() + F.relu(1 + on_fake).mean()
-            loss = loss + self.weight * hinge
+            loss = loss + self.weight * _hinge(on_real, on_fake)
             figures["projected_real"] = figures.get("projected_real", 0.0) + float(
                 on_real.detach().mean()
             )
@@ -216,7 +239,9 @@ class Projected:
         return loss, figures
 
     def generator_loss(self, fake: Look, alpha: float) -> Tensor:
-        loss = self.pixel.generator_loss(fake, alpha)
+        loss = self.pixel.generator_loss(fake, alpha if fake.sharp is None else 1.0)
+        if self.patches is not None and fake.sharp is not None:
+            loss = loss - self.patch_weight * self.patches(fake.sharp).float().mean()
         for scores in self.projected(fake.features):
             loss = loss - self.weight * scores.float().mean()
         if self.sliced:
@@ -227,6 +252,10 @@ class Projected:
 def _gradient(scores: Tensor, images: Tensor) -> Tensor:
     (slope,) = torch.autograd.grad(scores.float().sum(), images, create_graph=True)
     return slope.float()
+
+
+def _hinge(on_real: Tensor, on_fake: Tensor) -> Tensor:
+    return F.relu(1 - on_real).mean() + F.relu(1 + on_fake).mean()
 
 
 def _figures(on_real: Tensor, on_fake: Tensor) -> dict[str, float]:

@@ -35,6 +35,9 @@ class GeneratorOptions:
         projected_learning_rate: Adam's, for the heads of the projected discriminator.
         projected_weight: of the projected discriminator's losses beside the pixel one's.
         sliced_weight: of the sliced Wasserstein distance between features, for the generator.
+        patch_weight: of a discriminator of small patches beside the projected one. It judges what
+            is finer than the faces the frozen features look at; above 0, the pixel discriminator
+            looks at these too.
         r1_gamma: weight of the R1 penalty.
         augment: differentiable augmentation before the discriminators: translation before frozen
             features, translation and cutout before pixel discriminators. By default only the
@@ -67,6 +70,7 @@ class GeneratorOptions:
     projected_learning_rate: float = 1e-3
     projected_weight: float = 0.15
     sliced_weight: float = 10
+    patch_weight: float = 0
     r1_gamma: float = 0.03
     augment: bool | None = None
     ema_kimg: tuple[float, ...] = (5, 2, 20)

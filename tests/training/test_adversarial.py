@@ -237,7 +237,7 @@ def test_real_faces_fade_in_their_detail_as_the_networks_do(
             seen.append((real.images.clone(), fake.images.clone()))
             return super().discriminator_loss(real, fake, alpha, step)
 
-    def build(options: GeneratorOptions, classifier: object) -> Watching:
+    def build(options: GeneratorOptions, *parts: object) -> Watching:
         return Watching(build_objective(options, None).networks["pixel"])
 
     monkeypatch.setattr(adversarial, "build_objective", build)
@@ -308,6 +308,49 @@ def test_features_may_look_at_other_smaller_faces(
     assert source == (
         "drawn discs; the last 40 held out; for frozen features black squares; the last 40 held out"
     )
+
+
+def test_patches_let_smaller_faces_teach_all_but_the_finest_detail(
+    tmp_path: Path,
+    data: FaceData,
+    tiny_classifier: AttributeClassifier,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looked: list[Look] = []
+    look = Projected.look
+
+    def watched(self: Projected, images: Tensor, seen: Tensor | None = None) -> Look:
+        looked.append(look(self, images, seen))
+        return looked[-1]
+
+    monkeypatch.setattr(Projected, "look", watched)
+    black = np.zeros((60, 8, 8, 3), np.uint8)
+    few = FaceData(black, np.zeros((60, 0), np.int8), ("",) * 60, (), "black squares")
+    options = replace(TINY, objective="projected", patch_weight=0.5)
+    parts = {"classifier": tiny_classifier, "feature_data": few}
+    train(data, tmp_path / "whole", options, **parts)
+    reals = looked[::2]
+    assert all(look.images.shape[-1] == 8 for look in looked)
+    assert all((look.images == -1).all() for look in reals)
+    assert [look.sharp is None for look in reals] == [True] * 5 + [False] * 15
+    assert all(look.sharp.shape[-1] == 16 for look in reals[5:] if look.sharp is not None)
+    assert contents(tmp_path / "whole")[1]["images"] == 160
+    train(data, tmp_path / "cut", replace(options, total_kimg=0.08, decay_kimg=0), **parts)
+    train(data, tmp_path / "cut", options, resume=True, **parts)
+    assert contents(tmp_path / "cut")[1]["images"] == 160
+
+
+@pytest.mark.parametrize("edge", [None, 16])
+def test_patches_need_smaller_faces_for_the_rest(
+    tmp_path: Path, data: FaceData, tiny_classifier: AttributeClassifier, edge: int | None
+) -> None:
+    options = replace(TINY, objective="projected", patch_weight=0.5)
+    few = None
+    if edge:
+        images = np.zeros((60, edge, edge, 3), np.uint8)
+        few = FaceData(images, np.zeros((60, 0), np.int8), ("",) * 60, (), "black squares")
+    with pytest.raises(LatentEditError, match="give smaller ones"):
+        train(data, tmp_path / "run", options, classifier=tiny_classifier, feature_data=few)
 
 
 def test_the_held_out_faces_are_never_shown(tmp_path: Path, data: FaceData) -> None:

@@ -16,6 +16,7 @@ from latentedit.training.losses import (
     Projected,
     WassersteinGP,
 )
+from latentedit.training.patches import PatchDiscriminator
 from latentedit.training.projected import ProjectedDiscriminator
 from latentedit.training.sliced import SlicedFeatures
 
@@ -341,3 +342,64 @@ def test_the_sliced_distance_is_added_to_the_generators_loss(
     assert distance > 0
     difference = float((loss - plain.generator_loss(looks[1], 1.0)).detach())
     assert difference == pytest.approx(1e4 * float(distance), rel=1e-3)
+
+
+def with_patches(classifier: AttributeClassifier, pixel: nn.Module, weight: float) -> Projected:
+    torch.manual_seed(0)
+    return Projected(
+        classifier,
+        Scores(),
+        NonSaturatingR1(pixel, gamma=0),
+        patches=PatchDiscriminator(width=4),
+        patch_weight=weight,
+    )
+
+
+def test_patches_judge_the_sharp_and_pixels_what_the_features_see(
+    tiny_classifier: AttributeClassifier,
+) -> None:
+    objective = with_patches(tiny_classifier, Discriminator(CONFIG), 1.0)  # of 8x8
+    sharp, seen = torch.rand(2, 3, 16, 16), torch.rand(2, 3, 8, 8)
+    look = objective.look(sharp, seen)
+    assert look.sharp is sharp
+    assert torch.equal(look.images, seen)
+    look = objective.look(sharp)
+    assert look.sharp is sharp
+    assert torch.allclose(look.images, nn.functional.avg_pool2d(sharp, 2))
+    look = objective.look(seen)  # before the last growth
+    assert look.sharp is None
+    assert look.images is seen
+
+
+def test_the_patches_losses_by_hand(tiny_classifier: AttributeClassifier, linear: Linear) -> None:
+    objective = with_patches(tiny_classifier, linear, 0.5)
+    alone = NonSaturatingR1(linear, gamma=0)
+    seen = objective.patches
+    assert seen is not None
+    images = torch.rand(4, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    sharp = Look(pictures(0, 2), sharp=images[:2]), Look(pictures(1, 2), sharp=images[2:])
+    loss, figures = objective.discriminator_loss(*sharp, 0.25, step=1)
+    plain, _ = alone.discriminator_loss(*sharp, 1.0, step=1)
+    with torch.no_grad():
+        on_real, on_fake = (seen.eval()(look.sharp) for look in sharp)
+    hinge = (1 - on_real).clamp(0).mean() + (1 + on_fake).clamp(0).mean()
+    assert on_real.shape == (2, 1, 4, 4)
+    assert (loss - plain).item() == pytest.approx(0.5 * hinge.item(), rel=0.05)
+    assert figures["patches_fake"] == pytest.approx(on_fake.mean().item(), rel=0.2, abs=0.02)
+    assert set(linear.alphas) == {1.0}  # the pixel discriminator's pictures do not grow
+    objective.patches.eval()
+    generator_loss = objective.generator_loss(sharp[1], 0.25) - alone.generator_loss(sharp[1], 1.0)
+    assert generator_loss.item() == pytest.approx(-0.5 * on_fake.mean().item(), rel=1e-4)
+    unsharp = Look(pictures(0, 2)), Look(pictures(1, 2))
+    assert "patches_real" not in objective.discriminator_loss(*unsharp, 1.0, step=1)[1]
+
+
+def test_detached_looks_keep_the_sharp_pictures(tiny_classifier: AttributeClassifier) -> None:
+    objective = with_patches(tiny_classifier, Discriminator(CONFIG), 1.0)
+    look = objective.look(torch.rand(2, 3, 16, 16, requires_grad=True))
+    still = look.detach()
+    assert look.sharp is not None
+    assert look.sharp.requires_grad
+    assert still.sharp is not None
+    assert torch.equal(still.sharp, look.sharp)
+    assert not still.sharp.requires_grad

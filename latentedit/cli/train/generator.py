@@ -81,6 +81,13 @@ def generator(
         float,
         typer.Option(min=0, help="Weight of the sliced Wasserstein distance between features."),
     ] = GENERATOR.sliced_weight,
+    patch_weight: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            help="Weight of small patches' losses; only they judge detail beyond --feature-data.",
+        ),
+    ] = GENERATOR.patch_weight,
     r1_gamma: Annotated[
         float, typer.Option(min=0, help="Weight of the R1 penalty.")
     ] = GENERATOR.r1_gamma,
@@ -133,6 +140,7 @@ def generator(
         discriminator_learning_rate=discriminator_learning_rate,
         projected_weight=projected_weight,
         sliced_weight=sliced_weight,
+        patch_weight=patch_weight,
         r1_gamma=r1_gamma,
         augment=augment,
         ema_kimg=_numbers(ema_kimg, "--ema-kimg"),
