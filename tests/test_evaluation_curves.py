@@ -129,10 +129,12 @@ def test_the_commands_draw_curves(face_file: Path, tiny_bundle: Path, tmp_path: 
         device="cpu",
         bf16=False,
     )
-    train_generator(open_face_data(face_file), tmp_path / "run", options, validation=HELD_OUT)
+    faces = open_face_data(face_file)
+    train_generator(faces, tmp_path / "run", options, validation=HELD_OUT)
+    train_generator(faces, tmp_path / "more", options, validation=HELD_OUT, init=tmp_path / "run")
     common = ("--data", face_file, "-n", N, "--validation", HELD_OUT, "--model", tiny_bundle)
     for command, along, values in (
-        (("run", tmp_path / "run"), "images seen", [16, 32]),
+        (("run", tmp_path / "more", tmp_path / "run"), "images seen", [16, 32, 48, 64]),
         (("truncation", "--psi", "0.5,1"), "truncation", [0.5, 1]),
     ):
         report, plot = tmp_path / f"{command[0]}.json", tmp_path / f"{command[0]}.png"

@@ -27,7 +27,10 @@ PlotOption = Annotated[Path | None, typer.Option(help="Draw the curves (.png, .s
 
 
 def run(
-    run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="A generator's run.")],
+    run_folders: Annotated[
+        list[Path],
+        typer.Argument(metavar="RUN...", help="A generator's run, and those that went on from it."),
+    ],
     data: TrainingFileOption,
     output: OutputOption,
     n: SamplesOption = 1000,
@@ -35,17 +38,24 @@ def run(
     plot: PlotOption = None,
     model: ModelOption = None,
 ) -> None:
-    """Measure a training run's snapshots: figures against images seen."""
+    """Measure training runs' snapshots: figures against images seen.
+
+    A run that started from another one's weights counts that one's images too.
+    """
     from latentedit.training.runs import Run, read_generator_options
     from latentedit.training.snapshots import load_snapshot, snapshot_files
 
     check_outputs(output, plot)
-    resolution = read_generator_options(Run(run_folder)).resolution
+    resolution = max(read_generator_options(Run(folder)).resolution for folder in run_folders)
 
-    def load(images: int) -> Render:
-        return load_snapshot(run_folder, images).render
+    def load(folder: Path, images: int) -> Render:
+        return load_snapshot(folder, images).render
 
-    moments = {float(images): partial(load, images) for images in snapshot_files(run_folder)}
+    moments: dict[float, Callable[[], Render]] = {}
+    for folder in run_folders:
+        before = Run(folder).origin().get("before", {}).get("images_seen", 0)
+        for images in snapshot_files(folder):
+            moments[float(before + images)] = partial(load, folder, images)
     _measure("images seen", moments, data, output, n, validation, resolution, plot, model)
 
 
