@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -16,7 +15,7 @@ from torch import Tensor, nn
 
 from latentedit import defaults, latents
 from latentedit.classifier import AttributeClassifier
-from latentedit.devices import autocast, place
+from latentedit.devices import place
 from latentedit.errors import LatentEditError
 from latentedit.files import make_folder
 from latentedit.generator import Generator
@@ -24,6 +23,7 @@ from latentedit.hashing import weights_hash
 from latentedit.images import grid, save_image, to_tensor, to_uint8
 from latentedit.layers import downsample, upsample
 from latentedit.pretrained import load_generator
+from latentedit.training.adversaries import Adversaries
 from latentedit.training.augment import flip
 from latentedit.training.data import FaceData
 from latentedit.training.discriminator import Discriminator
@@ -148,23 +148,7 @@ def train_generator(
     Raises:
         LatentEditError: options that do not fit the data or the state.
     """
-    if data.resolution < options.resolution:
-        raise LatentEditError(
-            f"the faces are {data.resolution}x{data.resolution}, too small for "
-            f"{options.resolution}: prepare them larger or lower --resolution"
-        )
-    if data.resolution % options.resolution:
-        raise LatentEditError(
-            f"faces of {data.resolution}x{data.resolution} cannot be halved down to "
-            f"{options.resolution}: prepare them at a power of two"
-        )
-    for name, value in asdict(options).items():
-        if isinstance(value, float) and not math.isfinite(value):
-            raise LatentEditError(f"--{name.replace('_', '-')} must be a finite number")
-    if feature_data is not None and options.objective != "projected":
-        raise LatentEditError(
-            f"--objective {options.objective} looks at no frozen features: leave out --feature-data"
-        )
+    _check(data, feature_data, options)
     source = f"{data.source}; the last {validation} held out"
     feature_resolution = feature_data.resolution if feature_data else None
     data, held_out = data.split(validation)
@@ -183,47 +167,8 @@ def train_generator(
     if classifier is not None:
         classifier = place(classifier, device)
     objective = build_objective(options, classifier, feature_resolution)
-    place(objective.networks, device)
-    averages = {
-        average_name(kimg): copy.deepcopy(generator).eval().requires_grad_(False)
-        for kimg in options.ema_kimg
-    }
-    shown = averages[average_name(options.ema_kimg[0])]
-    generator_optimizer = torch.optim.Adam(
-        generator.parameters(), options.learning_rate, betas=(0.0, 0.99), fused=True
-    )
-    trained = {
-        name: [weight for weight in network.parameters() if weight.requires_grad]
-        for name, network in objective.networks.items()
-    }
-    discriminator_optimizer = torch.optim.Adam(
-        [
-            {
-                "params": weights,
-                "lr": options.projected_learning_rate
-                if name == "projected"
-                else options.discriminator_learning_rate,
-            }
-            for name, weights in trained.items()
-            if weights
-        ],
-        betas=(0.0, 0.99),
-        fused=True,
-    )
-    for optimizer in (generator_optimizer, discriminator_optimizer):
-        for group in optimizer.param_groups:
-            group["peak"] = group["lr"]
-    parts: dict[str, Any] = {
-        "networks": {
-            "generator": generator,
-            **averages,
-            **{f"objective.{name}": network for name, network in objective.networks.items()},
-        },
-        "optimizers": {
-            "generator_optimizer": generator_optimizer,
-            "discriminator_optimizer": discriminator_optimizer,
-        },
-    }
+    adversaries = Adversaries(options, generator, objective, workers)
+    parts = adversaries.parts
     features_hash = weights_hash(classifier) if classifier is not None else None
     before, seen, step, history = 0, 0, 0, None
     if init is not None and not resume:
@@ -243,78 +188,47 @@ def train_generator(
         run.begin(asdict(options), data=source, command=command, resume=resume, before=history)
     total = int(options.total_kimg * 1000)
     fixed = torch.from_numpy(latents.sample(range(48))).to(device)
-    figures: dict[str, float] = {}
+    meter = _Meter(seen)
     on_held_out: dict[str, float] = {}
-    sums: dict[str, list[float]] = {}
-    clock, clock_images, speed = time.perf_counter(), seen, 0.0
 
     while seen < total:
         phase = schedule.at(seen)
-        rate = min(1.0, (total - seen) / max(options.decay_kimg * 1000, 1))
-        for optimizer in (generator_optimizer, discriminator_optimizer):
-            for group in optimizer.param_groups:
-                group["lr"] = group["peak"] * rate
-
+        adversaries.set_rate(min(1.0, (total - seen) / max(options.decay_kimg * 1000, 1)))
         real = _real_batch(data, options.batch_size, phase, workers)
         seen_by_features = (
             _real_batch(feature_data, options.batch_size, phase, workers) if feature_data else None
         )
         z = workers.share(torch.randn(options.batch_size, options.generator.latent_dim)).to(device)
-        with autocast(device, options.bf16):
-            fake = generator(z, resolution=phase.resolution, alpha=phase.alpha)
-            real_look, fake_look = objective.look(real, seen_by_features), objective.look(fake)
-            _set_trained(trained, True)
-            loss, now = objective.discriminator_loss(
-                real_look, fake_look.detach(), phase.alpha, step
-            )
-        discriminator_optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        workers.average_gradients(weight for weights in trained.values() for weight in weights)
-        discriminator_optimizer.step()
-
-        _set_trained(trained, False)
-        with autocast(device, options.bf16):
-            generator_loss = objective.generator_loss(fake_look, phase.alpha)
-        generator_optimizer.zero_grad(set_to_none=True)
-        generator_loss.backward()
-        workers.average_gradients(generator.parameters())
         rests = seen < options.frozen_kimg * 1000
-        seen, step = seen + options.batch_size, step + 1
-        if not rests:
-            generator_optimizer.step()
-            for kimg, average in zip(options.ema_kimg, averages.values(), strict=True):
-                _follow(average, generator, kimg, options.batch_size, before + seen)
-        for name, value in (
-            *now.items(),
-            ("discriminator_loss", float(loss.detach())),
-            ("generator_loss", float(generator_loss.detach())),
-        ):
-            sums.setdefault(name, []).append(value)
-        if not np.isfinite(sums["generator_loss"][-1] + sums["discriminator_loss"][-1]):
+        seen += options.batch_size
+        now = adversaries.step(
+            z, real, seen_by_features, phase, step, images=before + seen, rests=rests
+        )
+        step += 1
+        if not np.isfinite(now["generator_loss"] + now["discriminator_loss"]):
             raise LatentEditError(
                 f"the losses are no longer finite after {seen} images: "
                 "resume from the last state with a lower --learning-rate"
             )
+        meter.add(now)
         if _passed(seen, options.batch_size, 1000):
-            elapsed = time.perf_counter() - clock
-            speed = (seen - clock_images) / elapsed
-            clock, clock_images = time.perf_counter(), seen
-            figures = {name: workers.mean(float(np.mean(values))) for name, values in sums.items()}
-            sums.clear()
-            record = {
-                "images": seen,
-                "resolution": phase.resolution,
-                "alpha": round(phase.alpha, 4),
-                "images_per_second": round(speed, 1),
-                **{name: round(value, 5) for name, value in (figures | on_held_out).items()},
-            }
+            meter.read(seen, workers)
+            figures = {k: round(value, 5) for k, value in (meter.figures | on_held_out).items()}
             if workers.leads:
-                run.write_log(record)
+                run.write_log(
+                    {
+                        "images": seen,
+                        "resolution": phase.resolution,
+                        "alpha": round(phase.alpha, 4),
+                        "images_per_second": round(meter.speed, 1),
+                        **figures,
+                    }
+                )
         if workers.leads and (
             _passed(seen, options.batch_size, int(options.save_kimg * 1000)) or seen >= total
         ):
             on_held_out = _memory_check(objective, judged, held_out, phase, device)
-            _draw(run, shown, fixed, phase, seen, options.resolution)
+            _draw(run, adversaries.shown, fixed, phase, seen, options.resolution)
             save_state(
                 run.state,
                 **parts,
@@ -326,9 +240,52 @@ def train_generator(
                 },
             )
         if workers.leads and _passed(seen, options.batch_size, int(options.snapshot_kimg * 1000)):
-            save_snapshot(run, seen, shown)
-        on_step(Report(seen, total, speed, phase, figures))
-    return shown
+            save_snapshot(run, seen, adversaries.shown)
+        on_step(Report(seen, total, meter.speed, phase, meter.figures))
+    return adversaries.shown
+
+
+def _check(data: FaceData, feature_data: FaceData | None, options: GeneratorOptions) -> None:
+    """Refuse options that do not fit the faces."""
+    if data.resolution < options.resolution:
+        raise LatentEditError(
+            f"the faces are {data.resolution}x{data.resolution}, too small for "
+            f"{options.resolution}: prepare them larger or lower --resolution"
+        )
+    if data.resolution % options.resolution:
+        raise LatentEditError(
+            f"faces of {data.resolution}x{data.resolution} cannot be halved down to "
+            f"{options.resolution}: prepare them at a power of two"
+        )
+    for name, value in asdict(options).items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise LatentEditError(f"--{name.replace('_', '-')} must be a finite number")
+    if feature_data is not None and options.objective != "projected":
+        raise LatentEditError(
+            f"--objective {options.objective} looks at no frozen features: leave out --feature-data"
+        )
+
+
+class _Meter:
+    """Means of the figures and the speed since they were read last."""
+
+    def __init__(self, images: int) -> None:
+        self.figures: dict[str, float] = {}
+        self.speed = 0.0
+        self._since, self._images = time.perf_counter(), images
+        self._values: dict[str, list[float]] = {}
+
+    def add(self, figures: Mapping[str, float]) -> None:
+        for name, value in figures.items():
+            self._values.setdefault(name, []).append(value)
+
+    def read(self, images: int, workers: Workers) -> None:
+        self.speed = (images - self._images) / (time.perf_counter() - self._since)
+        self._since, self._images = time.perf_counter(), images
+        self.figures = {
+            name: workers.mean(float(np.mean(values))) for name, values in self._values.items()
+        }
+        self._values.clear()
 
 
 def _start_from(
@@ -422,21 +379,6 @@ def _real_batch(data: FaceData, count: int, phase: Phase, workers: Workers) -> T
         # fade in the reals' detail as the networks' (Karras et al. 2018, sec. 2)
         images = torch.lerp(upsample(downsample(images)), images, phase.alpha)
     return images
-
-
-def _set_trained(trained: Mapping[str, list[nn.Parameter]], on: bool) -> None:
-    for weights in trained.values():
-        for weight in weights:
-            weight.requires_grad_(on)
-
-
-@torch.no_grad()
-def _follow(
-    average: Generator, generator: Generator, ema_kimg: float, batch: int, seen: int
-) -> None:
-    half_life = min(ema_kimg * 1000, 0.05 * seen)  # short at first, as in StyleGAN2-ADA
-    weight = 1 - 0.5 ** (batch / half_life)
-    torch._foreach_lerp_(list(average.parameters()), list(generator.parameters()), weight)
 
 
 def _passed(seen: int, batch: int, every: int) -> bool:

@@ -1,0 +1,167 @@
+"""The networks of a generator's run, their averages and optimisers; one step trains them all."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from latentedit.devices import autocast, place
+from latentedit.generator import Generator
+from latentedit.training.losses import Objective
+from latentedit.training.options import GeneratorOptions
+from latentedit.training.schedule import Phase
+from latentedit.training.state import average_name
+from latentedit.training.workers import Workers
+
+_BETAS = (0.0, 0.99)
+"""Adam's (Karras et al. 2018, app. A.1)."""
+
+
+class Adversaries:
+    """A generator and what it is trained against.
+
+    Args:
+        options: of the run.
+        generator: on the workers' device.
+        objective: its networks are placed there.
+        workers: processes that share each batch.
+    """
+
+    def __init__(
+        self,
+        options: GeneratorOptions,
+        generator: Generator,
+        objective: Objective,
+        workers: Workers,
+    ) -> None:
+        self.options, self.generator, self.objective = options, generator, objective
+        self._workers, networks = workers, place(objective.networks, workers.device)
+        self.averages = {
+            average_name(kimg): copy.deepcopy(generator).eval().requires_grad_(False)
+            for kimg in options.ema_kimg
+        }
+        self._trained = {
+            name: [weight for weight in network.parameters() if weight.requires_grad]
+            for name, network in networks.items()
+        }
+        self._generator_optimizer = torch.optim.Adam(
+            generator.parameters(), options.learning_rate, betas=_BETAS, fused=True
+        )
+        self._discriminator_optimizer = torch.optim.Adam(
+            [
+                {
+                    "params": weights,
+                    "lr": options.projected_learning_rate
+                    if name == "projected"
+                    else options.discriminator_learning_rate,
+                }
+                for name, weights in self._trained.items()
+                if weights
+            ],
+            betas=_BETAS,
+            fused=True,
+        )
+        for group in self._groups:
+            group["peak"] = group["lr"]
+
+    @property
+    def shown(self) -> Generator:
+        """The average that samples are drawn from."""
+        return self.averages[average_name(self.options.ema_kimg[0])]
+
+    @property
+    def parts(self) -> dict[str, Any]:
+        """Networks and optimisers by name, as `state.save_state` takes them."""
+        return {
+            "networks": {
+                "generator": self.generator,
+                **self.averages,
+                **{
+                    f"objective.{name}": network
+                    for name, network in self.objective.networks.items()
+                },
+            },
+            "optimizers": {
+                "generator_optimizer": self._generator_optimizer,
+                "discriminator_optimizer": self._discriminator_optimizer,
+            },
+        }
+
+    def set_rate(self, share: float) -> None:
+        """Set all learning rates to a share of their peaks."""
+        for group in self._groups:
+            group["lr"] = group["peak"] * share
+
+    def step(
+        self,
+        z: Tensor,
+        real: Tensor,
+        seen_by_features: Tensor | None,
+        phase: Phase,
+        number: int,
+        *,
+        images: int,
+        rests: bool = False,
+    ) -> dict[str, float]:
+        """Train the discriminators, then the generator, on one batch.
+
+        Args:
+            z: latents [N, D].
+            real: faces [N, 3, r, r] at the phase's resolution.
+            seen_by_features: other faces, for frozen features.
+            phase: of the growth.
+            number: of steps before this one.
+            images: seen when it is over, by the weights; sets the averages' pace.
+            rests: leave the generator as it is.
+
+        Returns:
+            Figures for the log.
+        """
+        device, objective, workers = self._workers.device, self.objective, self._workers
+        with autocast(device, self.options.bf16):
+            fake = self.generator(z, resolution=phase.resolution, alpha=phase.alpha)
+            real_look, fake_look = objective.look(real, seen_by_features), objective.look(fake)
+            self._train_discriminators(True)
+            loss, figures = objective.discriminator_loss(
+                real_look, fake_look.detach(), phase.alpha, number
+            )
+        self._discriminator_optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        workers.average_gradients(w for weights in self._trained.values() for w in weights)
+        self._discriminator_optimizer.step()
+
+        self._train_discriminators(False)
+        with autocast(device, self.options.bf16):
+            generator_loss = objective.generator_loss(fake_look, phase.alpha)
+        self._generator_optimizer.zero_grad(set_to_none=True)
+        generator_loss.backward()
+        workers.average_gradients(self.generator.parameters())
+        if not rests:
+            self._generator_optimizer.step()
+            for kimg, average in zip(self.options.ema_kimg, self.averages.values(), strict=True):
+                _follow(average, self.generator, kimg, self.options.batch_size, images)
+        return figures | {
+            "discriminator_loss": float(loss.detach()),
+            "generator_loss": float(generator_loss.detach()),
+        }
+
+    @property
+    def _groups(self) -> list[dict[str, Any]]:
+        return self._generator_optimizer.param_groups + self._discriminator_optimizer.param_groups
+
+    def _train_discriminators(self, on: bool) -> None:
+        for weights in self._trained.values():
+            for weight in weights:
+                weight.requires_grad_(on)
+
+
+@torch.no_grad()
+def _follow(
+    average: nn.Module, generator: nn.Module, ema_kimg: float, batch: int, seen: int
+) -> None:
+    half_life = min(ema_kimg * 1000, 0.05 * seen)  # short at first, as in StyleGAN2-ADA
+    weight = 1 - 0.5 ** (batch / half_life)
+    torch._foreach_lerp_(list(average.parameters()), list(generator.parameters()), weight)
