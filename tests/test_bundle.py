@@ -58,7 +58,7 @@ def test_the_boundary_of_young_orders_faces_by_the_classifiers_young(
 ) -> None:
     distances = editor.distances(z)[:, YOUNG]
     older_half = scores[:, YOUNG] < np.median(scores[:, YOUNG])
-    assert roc_auc_score(~older_half, distances) > 0.75
+    assert roc_auc_score(~older_half, distances) > 0.7
 
 
 def test_three_steps_against_young_lower_its_probability(
