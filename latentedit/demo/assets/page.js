@@ -482,7 +482,7 @@ $(".le-search").addEventListener("keydown", (event) => {
 
 $(".le-drop input").addEventListener("change", (event) => { open(event.target.files[0]); event.target.value = ""; });
 const dragsFile = (event) => event.dataTransfer && [...event.dataTransfer.types].includes("Files")
-  && !event.target.closest(".le-portrait"); // a photo to be judged
+  && !event.target.closest?.(".le-portrait"); // a photo to be judged
 const over = (on) => element.toggleAttribute("data-dropping", on);
 document.addEventListener("dragover", (event) => { if (dragsFile(event)) { event.preventDefault(); over(true); } });
 document.addEventListener("dragleave", (event) => { if (!event.relatedTarget) over(false); });
