@@ -53,12 +53,10 @@ def test_faces_differ_and_look_like_pictures(editor: FaceEditor, z: np.ndarray) 
     assert images.std(axis=(1, 2)).mean() > 30  # within a face
 
 
-def test_the_boundary_of_young_orders_faces_by_the_classifiers_young(
-    editor: FaceEditor, z: np.ndarray, scores: np.ndarray
-) -> None:
-    distances = editor.distances(z)[:, YOUNG]
-    older_half = scores[:, YOUNG] < np.median(scores[:, YOUNG])
-    assert roc_auc_score(~older_half, distances) > 0.7
+def test_the_boundary_of_young_orders_faces_by_the_classifiers_young(editor: FaceEditor) -> None:
+    z = editor.sample(range(256))  # on 64 faces the area has a standard error of 0.06
+    young = editor.score(editor.render(z))[:, YOUNG]
+    assert roc_auc_score(young >= np.median(young), editor.distances(z)[:, YOUNG]) > 0.75
 
 
 def test_three_steps_against_young_lower_its_probability(
