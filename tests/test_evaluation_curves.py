@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from generator_runs import TINY, train
 from typer.testing import CliRunner
 
 from latentedit.classifier import AttributeClassifier
@@ -17,9 +19,7 @@ from latentedit.errors import LatentEditError
 from latentedit.evaluation.curves import Render, measure_curve
 from latentedit.evaluation.generator import RealFaces, look_at_real
 from latentedit.images import UInt8Array
-from latentedit.training.adversarial import train_generator
 from latentedit.training.data import FaceData, open_face_data
-from latentedit.training.options import GeneratorOptions
 
 N, HELD_OUT = 12, 10
 
@@ -112,26 +112,12 @@ def invoke(*arguments: object) -> str:
 
 def test_the_commands_draw_curves(face_file: Path, tiny_bundle: Path, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
-    options = GeneratorOptions(
-        objective="r1",
-        resolution=16,
-        fmap_base=64,
-        fmap_max=8,
-        discriminator_fmap_base=64,
-        discriminator_fmap_max=8,
-        start=16,
-        stable_kimg=(0,),
-        fade_kimg=(0,),
-        total_kimg=0.032,
-        batch_size=8,
-        ema_kimg=(0.05,),
-        snapshot_kimg=0.016,
-        device="cpu",
-        bf16=False,
+    options = replace(
+        TINY, start=16, stable_kimg=(0,), fade_kimg=(0,), total_kimg=0.032, snapshot_kimg=0.016
     )
     faces = open_face_data(face_file)
-    train_generator(faces, tmp_path / "run", options, validation=HELD_OUT)
-    train_generator(faces, tmp_path / "more", options, validation=HELD_OUT, init=tmp_path / "run")
+    train(faces, tmp_path / "run", options, validation=HELD_OUT)
+    train(faces, tmp_path / "more", options, validation=HELD_OUT, init=tmp_path / "run")
     common = ("--data", face_file, "-n", N, "--validation", HELD_OUT, "--model", tiny_bundle)
     for command, along, values in (
         (("run", tmp_path / "more", tmp_path / "run"), "images seen", [16, 32, 48, 64]),

@@ -1,42 +1,26 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from generator_runs import TINY, train
 
 from latentedit import latents
 from latentedit.errors import LatentEditError
 from latentedit.images import to_uint8
-from latentedit.training.adversarial import train_generator
 from latentedit.training.data import open_face_data
-from latentedit.training.options import GeneratorOptions
 from latentedit.training.snapshots import load_snapshot, snapshot_files
 
-OPTIONS = GeneratorOptions(
-    objective="r1",
-    resolution=16,
-    fmap_base=64,
-    fmap_max=8,
-    discriminator_fmap_base=64,
-    discriminator_fmap_max=8,
-    stable_kimg=(0.04,),
-    fade_kimg=(0.04,),
-    total_kimg=0.12,
-    batch_size=8,
-    ema_kimg=(0.05,),
-    save_kimg=1,
-    snapshot_kimg=0.04,
-    device="cpu",
-    bf16=False,
-)
+OPTIONS = replace(TINY, fade_kimg=(0.04,), total_kimg=0.12, save_kimg=1, snapshot_kimg=0.04)
 
 
 @pytest.fixture
 def run(face_file: Path, tmp_path: Path, one_thread: None) -> tuple[Path, torch.nn.Module]:
     folder = tmp_path / "run"
-    return folder, train_generator(open_face_data(face_file), folder, OPTIONS, validation=40)
+    return folder, train(open_face_data(face_file), folder, OPTIONS)
 
 
 def test_a_run_keeps_its_average_on_the_way(run: tuple[Path, torch.nn.Module]) -> None:
