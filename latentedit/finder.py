@@ -28,7 +28,8 @@ SELECTIONS = (
     *((0.05, 0.25), (0.25, 0.05)),
 )
 """Shares of the training latents taken from the highest and from the lowest scores: few sure ones
-or many, balanced or not; validation chooses, attribute by attribute."""
+or many, balanced or not. All latents, as the classifier labels them, are one more choice, the best
+one for most attributes that few have; validation chooses, attribute by attribute."""
 
 MIN_CLASS = 50
 """Fewest samples of a class, whatever the share."""
@@ -181,8 +182,9 @@ def fit_boundaries(
 
     The pool's last fifth is the test set and the tenth before it the validation set, both at
     natural prevalence. For each of `SELECTIONS` an SVM separates a share of highest from a share
-    of lowest scores; the one with the best validation ROC AUC is kept, and the bias is moved to the
-    threshold with the best sum of accuracy and F1 on the validation set.
+    of lowest scores, and one more all that are likelier to have the attribute than not from all
+    others; the one with the best validation ROC AUC is kept, and the bias is moved to the threshold
+    with the best sum of accuracy and F1 on the validation set.
 
     Args:
         z: [N, D] latents, an array or `pool.Pool.latents`, of which only what is needed is read.
@@ -259,15 +261,16 @@ def _fit_selections(
 
 def _selections(scores: NDArray[np.float32]) -> list[tuple[NDArray[np.int64], int]]:
     """Row numbers of each selection, the lowest scores first, and how many those are."""
-    order = np.argsort(scores, kind="stable")
-    most = min(MAX_CLASS, len(order) // 2)
-    above = int((scores > scores[order[0]]).sum()) or most  # labels 0 and 1 are not to be mixed
-    below = int((scores < scores[order[-1]]).sum()) or most
+    order, count = np.argsort(scores, kind="stable"), len(scores)
+    above = int((scores > scores[order[0]]).sum()) or count // 2  # labels 0, 1 are not to be mixed
+    below = int((scores < scores[order[-1]]).sum()) or count // 2
+    likely = int(np.clip((scores > 0.5).sum(), MIN_CLASS, count - MIN_CLASS))
+    sizes = [(int(high * count), int(low * count)) for high, low in SELECTIONS]
     found: dict[tuple[int, int], NDArray[np.int64]] = {}
-    for shares in SELECTIONS:
-        high, low = (min(most, max(MIN_CLASS, int(share * len(order)))) for share in shares)
-        high, low = min(high, above), min(low, below)
-        found[low, high] = np.concatenate((order[:low], order[len(order) - high :]))
+    for high, low in (*sizes, (likely, count - likely)):
+        high = min(max(MIN_CLASS, high), MAX_CLASS, above)
+        low = min(max(MIN_CLASS, low), MAX_CLASS, below)
+        found[low, high] = np.concatenate((order[:low], order[count - high :]))
     return [(rows, low) for (low, _), rows in found.items()]
 
 

@@ -4,11 +4,13 @@
 
 trains each setting for the same number of minutes of processor time, which other programs on the
 machine do not change, measures 1,000 samples of its average and writes a table (`table.md`), the
-figures (`table.json`) and a picture each. Settings that are finished are not trained again.
+figures (`table.json`) and a picture each. Settings that are finished are not trained again; one
+that was interrupted starts anew.
 """
 
 from __future__ import annotations
 
+import shutil
 import time
 from contextlib import suppress
 from dataclasses import replace
@@ -61,6 +63,7 @@ def main(
         folder = make_folder(output) / name.replace(", ", "_").replace(" ", "-")
         figures = folder / "figures.json"
         if not figures.exists():
+            shutil.rmtree(folder, ignore_errors=True)
             seconds = train_for(60 * minutes, faces, folder, replace(GROWTH, **changes), classifier)
             write_json(figures, {"name": name, **measure(folder, classifier, real, seconds)})
         rows.append(read_json(figures))

@@ -76,6 +76,13 @@ def test_rare_labels_are_not_mixed_with_the_others() -> None:
         assert scores[rows[low:]].all()
 
 
+def test_one_selection_is_all_latents_as_they_are_labelled() -> None:
+    scores = np.random.RandomState(0).random_sample(1000).astype(np.float32) ** 3
+    rows, low = _selections(scores)[-1]
+    assert sorted(rows) == list(range(1000))
+    assert scores[rows[:low]].max() <= 0.5 < scores[rows[low:]].min()
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
