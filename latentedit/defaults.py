@@ -5,6 +5,9 @@ from __future__ import annotations
 SEED = 21
 """The face that is shown where none is asked for; one of the better ones of the bundled model."""
 
+MAX_SEED = 2**32 - 1
+"""Largest seed, of faces and of training; the smallest is 0."""
+
 FRAMES = 7
 """Frames of a film strip."""
 

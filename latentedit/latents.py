@@ -12,11 +12,12 @@ from numpy.typing import ArrayLike, NDArray
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
+from latentedit import defaults
 from latentedit.errors import LatentEditError
 from latentedit.files import atomic_path
 
 LATENT_DIM = 512
-MAX_SEED = 2**32 - 1
+MAX_SEED = defaults.MAX_SEED
 MAX_SEEDS = 1_000_000
 
 FloatArray = NDArray[np.float32]

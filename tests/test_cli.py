@@ -562,6 +562,9 @@ def test_folders_that_are_not_celeba_and_runs_that_are_none(run: Run, tiny_bundl
         (("pool", "bild"), "No such command 'bild'."),
         (("pool", "build"), "Missing option '-o' / '--output'. See 'latentedit pool build --help'"),
         (("boundaries", "fit"), "Missing option"),
+        (("train", "generator", "--data", "d", "-o", "r", "--seed", "99999999999"), "'--seed'"),
+        (("train", "classifier", "--data", "d", "-o", "r", "--seed", "99999999999"), "'--seed'"),
+        (("prepare", "portraits", "d", "-o", "p", "--seed=-1"), "'--seed'"),
     ],
 )
 def test_usage_errors_point_to_the_help(

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from latentedit import defaults
+
 app = typer.Typer(
     help="Turn a data set into one memory-mapped training file.", no_args_is_help=True
 )
@@ -78,7 +80,9 @@ def portraits(
     ] = 3,
     resolution: Annotated[int, typer.Option(min=32, help="Edge in pixels.")] = 96,
     limit: Annotated[int | None, typer.Option(min=1, help="Stop after so many faces.")] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the degradations.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, max=defaults.MAX_SEED, help="Seed of the degradations.")
+    ] = 0,
 ) -> None:
     """Cut portraits, flag six qualities, and spoil some by a known amount."""
     from latentedit.cli.progress import console, track

@@ -260,6 +260,13 @@ def _check(data: FaceData, feature_data: FaceData | None, options: GeneratorOpti
     for name, value in asdict(options).items():
         if isinstance(value, float) and not math.isfinite(value):
             raise LatentEditError(f"--{name.replace('_', '-')} must be a finite number")
+    halves = options.ema_kimg
+    if not (halves and all(0 < kimg < math.inf for kimg in halves)) or (
+        len({average_name(kimg) for kimg in halves}) < len(halves)
+    ):
+        raise LatentEditError(
+            "--ema-kimg must be thousands of images above 0, each given once, such as 5,2,20"
+        )
     if feature_data is not None and options.objective != "projected":
         raise LatentEditError(
             f"--objective {options.objective} looks at no frozen features: leave out --feature-data"
@@ -311,6 +318,8 @@ def _start_from(
     else:
         run = Run(folder)
         progress, weights = read_state(run.state)
+        if "images" not in progress:
+            raise LatentEditError(f"{folder} is not a generator's run: give another one to --init")
         images = progress.get("images_before", 0) + progress["images"]
         origin = {**run.origin(), "images_seen": images, "hours": run.hours()}
         if progress["classifier"] != features_hash:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -76,10 +77,18 @@ def load_snapshot(run_folder: str | Path, images: int) -> Snapshot:
     """Load one moment of a run.
 
     Raises:
-        LatentEditError: not a generator's run, or no such snapshot.
+        LatentEditError: not a generator's run, no such snapshot, or a damaged one.
     """
     options = read_generator_options(Run(run_folder))
-    generator = Generator(options.generator)
-    weights = load_file(snapshot_files(run_folder)[images])
-    generator.load_state_dict({name: value.float() for name, value in weights.items()})
+    generator, files = Generator(options.generator), snapshot_files(run_folder)
+    if images not in files:
+        raise LatentEditError(
+            f"{run_folder} has no snapshot of {images} images: choose from "
+            f"{', '.join(map(str, files))}"
+        )
+    try:
+        weights = load_file(files[images])
+        generator.load_state_dict({name: value.float() for name, value in weights.items()})
+    except (SafetensorError, RuntimeError):
+        raise LatentEditError(f"{files[images]} is damaged: delete it") from None
     return Snapshot(images, options.schedule.at(images), generator.eval())

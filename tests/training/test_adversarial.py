@@ -26,6 +26,7 @@ from latentedit.training.data import FaceData, open_face_data
 from latentedit.training.losses import Look, NonSaturatingR1, Projected
 from latentedit.training.options import OBJECTIVES, GeneratorOptions
 from latentedit.training.runs import Run, read_generator_options
+from latentedit.training.state import write_state
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -392,6 +393,8 @@ def test_options_that_cannot_work_are_refused_before_a_folder_is_made(
     assert "--learning-rate must be a finite number" in refused(
         data, run, replace(TINY, learning_rate=float("nan"))
     )
+    for halves in ((), (0.0,), (-1.0,), (float("nan"),), (0.05, 0.05), (0.0001, 0.0002)):
+        assert "--ema-kimg must be thousands" in refused(data, run, replace(TINY, ema_kimg=halves))
     assert "nothing to resume" in refused(data, run, resume=True)
     assert not run.exists()
 
@@ -534,6 +537,8 @@ def test_a_start_that_does_not_fit_is_refused(data: FaceData, tmp_path: Path) ->
         said = refused(data, tmp_path / "b", other, init=tmp_path / "run")
         assert "has a larger resolution or other averages" in said
     assert "is not a training state" in refused(data, tmp_path / "b", init=tmp_path)
+    write_state(tmp_path / "state.safetensors", {"a": torch.zeros(1)}, {"epoch": 1})
+    assert "is not a generator's run" in refused(data, tmp_path / "b", init=tmp_path)
 
 
 # --- the defaults -----------------------------------------------------------------------------

@@ -39,6 +39,16 @@ def test_a_run_keeps_its_average_on_the_way(run: tuple[Path, torch.nn.Module]) -
     np.testing.assert_array_equal(small[:, ::2, ::2], small[:, 1::2, 1::2])
 
 
+def test_a_snapshot_that_is_not_there_or_is_damaged(run: tuple[Path, torch.nn.Module]) -> None:
+    folder, _ = run
+    with pytest.raises(LatentEditError, match="no snapshot of 60 images: choose from 40, 80, 120"):
+        load_snapshot(folder, 60)
+    path = snapshot_files(folder)[80]
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(LatentEditError, match="is damaged: delete it"):
+        load_snapshot(folder, 80)
+
+
 def test_a_run_without_snapshots_says_how_to_keep_some(tmp_path: Path) -> None:
     with pytest.raises(LatentEditError, match="--snapshot-kimg"):
         snapshot_files(tmp_path)

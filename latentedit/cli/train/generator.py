@@ -113,7 +113,9 @@ def generator(
         typer.Option(min=0, help="Keep the average every so many thousands, for 'evaluate run'."),
     ] = GENERATOR.snapshot_kimg,
     validation: ValidationOption = defaults.VALIDATION,
-    seed: Annotated[int, typer.Option(help="Seed of weights, order and noise.")] = GENERATOR.seed,
+    seed: Annotated[
+        int, typer.Option(min=0, max=defaults.MAX_SEED, help="Seed of weights, order and noise.")
+    ] = GENERATOR.seed,
     device: DeviceOption = GENERATOR.device,
     bf16: Annotated[bool, typer.Option(help="bfloat16 autocast.")] = GENERATOR.bf16,
     resume: ResumeOption = False,

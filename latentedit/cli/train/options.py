@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from latentedit import defaults
+
 DataOption = Annotated[Path, typer.Option("--data", help="Training file from 'prepare'.")]
 RunOption = Annotated[Path, typer.Option("-o", "--output", help="The run's folder.")]
 ResumeOption = Annotated[bool, typer.Option("--resume", help="Go on from the last saved state.")]
@@ -25,7 +27,10 @@ PatienceOption = Annotated[
     int, typer.Option(min=0, help="Stop after so many epochs without a better score; 0: never.")
 ]
 RateOption = Annotated[float, typer.Option(min=0, help="Peak of the cosine schedule.")]
-SeedOption = Annotated[int, typer.Option(help="Seed of weights, order and augmentation.")]
+SeedOption = Annotated[
+    int,
+    typer.Option(min=0, max=defaults.MAX_SEED, help="Seed of weights, order and augmentation."),
+]
 InitOption = Annotated[
     Path | None,
     typer.Option(
