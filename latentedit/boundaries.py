@@ -6,8 +6,8 @@ Neither torch nor scikit-learn is imported here; `latentedit.finder` finds them.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -227,6 +227,30 @@ class Boundaries:
             safe_ranges=both(self.safe_ranges, other.safe_ranges),
             calibrations=both(self.calibrations, other.calibrations),
             rare=(*(name for name in self.rare if name in names), *other.rare),
+        )
+
+    def with_measured(self, other: Boundaries, names: Collection[str]) -> Boundaries:
+        """These boundaries with what was measured of some attributes of others.
+
+        Args:
+            other: the same normals.
+            names: whose holds, ranges, calibrations and figures are taken from `other`.
+
+        Raises:
+            LatentEditError: other normals.
+        """
+        if other.normals_hash != self.normals_hash or other.names != self.names:
+            raise LatentEditError("the boundaries were fitted anew meanwhile: measure them again")
+
+        def taken(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, Any]:
+            return {**ours, **{name: theirs[name] for name in names if name in theirs}}
+
+        return replace(
+            self,
+            figures=taken(self.figures, other.figures),
+            auto=taken(self.auto, other.auto),
+            safe_ranges=taken(self.safe_ranges, other.safe_ranges),
+            calibrations=taken(self.calibrations, other.calibrations),
         )
 
     def save(self, path: str | Path, card: Mapping[str, Any] | None = None) -> None:

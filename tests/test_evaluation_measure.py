@@ -8,13 +8,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from conftest import TINY_CLASSIFIER
 
 from latentedit.boundaries import Boundaries
+from latentedit.classifier import AttributeClassifier
 from latentedit.cli import main
 from latentedit.editor import FaceEditor
 from latentedit.errors import LatentEditError
 from latentedit.evaluation.effects import Effects
 from latentedit.evaluation.measure import Plan, locks_in_words, measure, open_traces, reduction
+from latentedit.generator import Generator
+from latentedit.hashing import weights_hash
 
 PLAN = Plan(faces=10, lock_faces=10, modes=("none", "two", "auto", "all"), search_latents=200)
 
@@ -70,6 +75,47 @@ def test_unknown_attributes_are_refused(tiny_bundle: Path, tmp_path: Path) -> No
         measure(traces, PLAN, attributes=["Yuong"])
 
 
+def test_a_damaged_trace_is_reported_and_not_left_out(tiny_bundle: Path, tmp_path: Path) -> None:
+    editor = FaceEditor.load(tiny_bundle)
+    plan = Plan(faces=4, modes=("none", "auto"))
+
+    def again() -> Effects:
+        traces = open_traces(editor, tmp_path / "w", typical=50)
+        return measure(traces, plan, attributes=["Young"], choose=False)[1]
+
+    again()
+    for path in (tmp_path / "w").glob("Young-*.safetensors"):
+        path.write_bytes(path.read_bytes()[:50])
+    with pytest.raises(LatentEditError, match="is damaged: delete it and run again"):
+        again()
+
+
+def test_what_the_classifier_does_not_score_is_left_out(tiny_bundle: Path, tmp_path: Path) -> None:
+    known = Boundaries.load(tiny_bundle / "boundaries.safetensors")
+    names, rows = ("Young", "wink"), slice(0, 2)
+    few = Boundaries(names, known.normals[rows], known.biases[rows], known.generator_hash)
+    few.save(tiny_bundle / "boundaries.safetensors")
+    traces = open_traces(FaceEditor.load(tiny_bundle), tmp_path / "w", typical=50)
+    plan = Plan(faces=4, modes=("none", "auto"))
+    assert measure(traces, plan, choose=False)[1].attributes == ("Young",)
+    with pytest.raises(LatentEditError, match="does not score wink"):
+        measure(traces, plan, attributes=["Young", "wink"], choose=False)
+
+
+def test_a_classifier_of_one_attribute(tiny_generator: Generator, tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    classifier = AttributeClassifier(replace(TINY_CLASSIFIER, attributes=("wink",))).eval()
+    normals = np.eye(64)[:1]
+    boundaries = Boundaries(("wink",), normals, np.zeros(1), weights_hash(tiny_generator))
+    editor = FaceEditor(tiny_generator, classifier, boundaries=boundaries)
+    traces = open_traces(editor, tmp_path / "w", typical=50)
+    plan = Plan(faces=4, search_latents=100)
+    with pytest.raises(LatentEditError, match="give --keep-locks"):
+        measure(traces, plan)
+    _, effects = measure(traces, plan, choose=False)
+    assert not effects.curves["none"]["wink"].leakage.any()
+
+
 def test_locks_in_words() -> None:
     none, auto = {"magnitude": 1.0, "leakage": 0.1}, {"magnitude": 2.0, "leakage": 0.06}
     row = {"share": 0.5, "none": none, "auto": auto, "two": {"leakage": 0.09}}
@@ -79,6 +125,8 @@ def test_locks_in_words() -> None:
     )
     assert "too few faces flip" in locks_in_words("Young", {"share": 0.0, "none": None})
     assert "with auto locks too few" in locks_in_words("Young", {**row, "auto": None})
+    alone = {"magnitude": 1.0, "leakage": 0.0}
+    assert "nothing else" in locks_in_words("Young", {"share": 0.5, "none": alone, "auto": alone})
 
 
 @pytest.fixture
@@ -111,6 +159,43 @@ def test_the_command_updates_the_bundle(
     assert FaceEditor.load(bundle).boundaries.safe_range("Young") == tuple(
         card["safe_ranges"]["Young"]
     )
+
+
+def test_the_command_keeps_other_attributes(
+    measured: tuple[Path, tuple[object, ...]],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bundle, command = measured
+    file, command = bundle / "effects.safetensors", (*command, "--keep-locks")
+    assert call(*command) == 0
+    before = Effects.load(file)
+    other = ["Male" if word == "Young" else word for word in command]
+    more = [12 if word == 8 else word for word in other]
+    assert call(*more) == 2
+    assert "measured of Young with another faces (8, now 12)" in capsys.readouterr().err
+
+    def meanwhile(*arguments: object, **options: object) -> object:
+        done = measure(*arguments, **options)  # type: ignore[arg-type]
+        known = Boundaries.load(bundle / "boundaries.safetensors")
+        ranges = {**known.safe_ranges, "Bangs": (-1.0, 1.0)}
+        replace(known, safe_ranges=ranges).save(bundle / "boundaries.safetensors")
+        return done
+
+    with monkeypatch.context() as patch:
+        patch.setattr("latentedit.evaluation.measure.measure", meanwhile)
+        patch.setattr("sys.argv", ["latentedit", "measure", "Male"])
+        assert call(*other) == 0
+    assert {*Boundaries.load(bundle / "boundaries.safetensors").safe_ranges} == {
+        *("Young", "Male", "Bangs")
+    }
+    after = Effects.load(file)
+    assert after.attributes == ("Male", "Young")
+    for name, values in before.means.items():
+        np.testing.assert_array_equal(after.means[name][:, 1], values[:, 0])
+    assert len(json.loads(file.with_suffix(".json").read_text())["commands"]) == 2
+    flipped = [found.curves["auto"]["Young"].flipped for found in (before, after)]
+    np.testing.assert_array_equal(*flipped)
 
 
 def test_the_report_is_one_page(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -147,7 +147,11 @@ def measure(
     ] = Path("runs/measure"),
     attr: Annotated[
         list[str] | None,
-        typer.Option("--attr", metavar="NAME", help="Only these; may be repeated [default: all]."),
+        typer.Option(
+            "--attr",
+            metavar="NAME",
+            help="Only these; may be repeated [default: all that the classifier scores].",
+        ),
     ] = None,
     faces: Annotated[
         int, typer.Option(min=8, help="Faces that effects are reported on.")
@@ -185,8 +189,10 @@ def measure(
 
     For each attribute, faces are followed along it under several locks. The auto locks of least
     leakage, the safe range of steps and the calibration are stored with the bundle's boundaries,
-    the re-scoring matrix beside them in effects.safetensors. Run again to go on after a break.
+    the re-scoring matrix beside them in effects.safetensors; what is stored of other attributes
+    stays. Run again to go on after a break.
     """
+    from latentedit.boundaries import Boundaries
     from latentedit.cli.invocation import command_line
     from latentedit.cli.progress import track
     from latentedit.editor import BOUNDARIES_FILE, FaceEditor
@@ -205,8 +211,12 @@ def measure(
         check_writable(plot)
         check_plot(plot)
     editor = FaceEditor.load(model)
-    traces = measuring.open_traces(editor, work, typical=typical, describe=dlib, track=track)
     plan = measuring.Plan(faces=faces, lock_faces=lock_faces, search_latents=search_latents)
+    if not dry_run:
+        chosen = measuring.measured_attributes(editor.boundaries, editor.attributes, attr)
+        facts = measuring.describe_plan(editor, editor.boundaries, plan)
+        _check_stored(folder / FILE, facts, chosen)
+    traces = measuring.open_traces(editor, work, typical=typical, describe=dlib, track=track)
     boundaries, effects = measuring.measure(
         traces,
         plan,
@@ -216,14 +226,36 @@ def measure(
         track=track,
     )
     if not dry_run:
-        boundaries.save_over(folder / BOUNDARIES_FILE, command_line())
-        effects.save(folder / FILE, {"terms": TERMS, "commands": [command_line()]})
+        stored = Boundaries.load(folder / BOUNDARIES_FILE)  # perhaps measured further meanwhile
+        measured = stored.with_measured(boundaries, effects.attributes)
+        measured.save_over(folder / BOUNDARIES_FILE, command_line())
+        effects.save_beside(folder / FILE, command_line(), {"terms": TERMS})
     if plot:
         drawings.plot_effects(plot, effects)
     for name in effects.attributes:
         low, high = boundaries.safe_range(name)
         print(f"{name}: safe from {low:+.1f} to {high:+.1f}")
     _print_locks(effects)
+
+
+def _check_stored(path: Path, facts: Mapping[str, Any], chosen: list[str]) -> None:
+    """Refuse what would take the place of other attributes' stored effects."""
+    from latentedit.errors import LatentEditError
+    from latentedit.evaluation.effects import Effects
+
+    if not path.is_file():
+        return
+    stored = Effects.load(path)
+    lost = set(stored.attributes) - set(chosen)
+    if stored.facts.get("boundaries") != facts["boundaries"] or not lost:
+        return  # of boundaries that are no more, or measured again
+    for name, value in facts.items():
+        if stored.facts.get(name) != value:
+            raise LatentEditError(
+                f"{path} also holds what was measured of {', '.join(sorted(lost)[:3])} with "
+                f"another {name} ({stored.facts.get(name)}, now {value}): measure all attributes, "
+                "or these like the others, or give --dry-run"
+            )
 
 
 def _print_locks(effects: Effects) -> None:

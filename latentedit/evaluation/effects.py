@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from latentedit.errors import LatentEditError
 from latentedit.evaluation.traces import Trace, sigmoid
 
 Float64Array = NDArray[np.float64]
+Arrays = Mapping[str, NDArray[np.float32]]
 
 KIND = "effects"
 FILE = "effects.safetensors"
@@ -118,7 +119,9 @@ def curve(trace: Trace, column: int, weights: NDArray[np.float32] | None = None)
         at = np.searchsorted(trace.steps, signed)
         after = sigmoid(trace.logits[rows, at])
         crossed = (after[:, column] > 0.5) != (before[:, column] > 0.5)
-        leaked = np.average(np.abs(after - before)[:, others], axis=1, weights=weighed)
+        leaked = np.zeros(len(rows))
+        if others.any():
+            leaked = np.average(np.abs(after - before)[:, others], axis=1, weights=weighed)
         columns = (crossed, leaked, trace.identity[rows, at], trace.dlib[rows, at])
         figures.append([float(values.mean()) for values in columns])
     flipped, leakage, identity, dlib = np.array(figures).T
@@ -146,6 +149,9 @@ def matched_leakage(curves: Mapping[str, Curve]) -> tuple[float, dict[str, float
         name: found.leakage_at(share) if comparable else None for name, found in curves.items()
     }
 
+
+_OF_LOCKS = ("model", "lock_faces", "surrogate_r2")
+"""Facts in which effects that go together may differ."""
 
 _MEANS = ("probability", "absolute", "logit", "spread")
 _SINGLE = ("age", "identity", "dlib")
@@ -208,6 +214,46 @@ class Effects:
             rows[name] = row
         return rows
 
+    def joined(self, before: Effects) -> Effects:
+        """These effects, and of further attributes those that were measured before.
+
+        Args:
+            before: left out where it was measured on something else: other ``facts`` than how locks
+                were chosen, other modes or steps.
+        """
+        if not self._goes_with(before):
+            return self
+        further = [name for name in before.attributes if name not in self.attributes]
+        rows = [before.attributes.index(name) for name in further]
+
+        def both(ours: Arrays, theirs: Arrays) -> Arrays:
+            return {
+                name: np.concatenate((values, theirs[name][:, rows]), axis=1)
+                for name, values in ours.items()
+            }
+
+        return replace(
+            self,
+            attributes=(*self.attributes, *further),
+            means=both(self.means, before.means),
+            single=both(self.single, before.single),
+            curves={
+                mode: {**{name: before.curves[mode][name] for name in further}, **found}
+                for mode, found in self.curves.items()
+            },
+        )
+
+    def _goes_with(self, before: Effects) -> bool:
+        def settings(effects: Effects) -> tuple[Any, ...]:
+            facts = {key: effects.facts[key] for key in effects.facts if key not in _OF_LOCKS}
+            lengths = [
+                {len(found.magnitudes) for found in effects.curves[mode].values()}
+                for mode in effects.modes
+            ]
+            return facts, effects.scored, effects.modes, effects.steps.tolist(), lengths
+
+        return settings(self) == settings(before)
+
     def save(self, path: str | Path, card: Mapping[str, Any] | None = None) -> None:
         """Write ``effects.safetensors`` and its card.
 
@@ -233,6 +279,27 @@ class Effects:
         }
         arrays = {name: np.ascontiguousarray(values) for name, values in tensors.items()}
         save_with_card(Path(path), lambda file: save_file(arrays, file), KIND, entries)
+
+    def save_beside(
+        self, path: str | Path, command: str, card: Mapping[str, Any] | None = None
+    ) -> None:
+        """Save these effects with those of further attributes that the file holds, see `joined`.
+
+        Args:
+            path: where `save` wrote, or will write for the first time.
+            command: added to the card's commands.
+            card: further entries.
+
+        Raises:
+            LatentEditError: the file is damaged, or cannot be written.
+        """
+        path, whole, commands = Path(path), self, []
+        if path.is_file():
+            whole = self.joined(Effects.load(path))
+        if whole is not self:
+            commands = load_card(path, KIND).get("commands", [])
+        commands = [line for line in commands if line != command]
+        whole.save(path, {**(card or {}), "commands": [*commands, command]})
 
     @classmethod
     def load(cls, path: str | Path) -> Effects:

@@ -31,6 +31,7 @@ from latentedit.evaluation.traces import (
     no_bar,
 )
 from latentedit.pool import Pool
+from latentedit.projection import discounted_direction
 
 if TYPE_CHECKING:
     from latentedit.editor import FaceEditor
@@ -196,20 +197,24 @@ def follow_modes(
 
     Yields:
         (mode, attribute, trace); nothing where the locks leave nothing of a direction.
+
+    Raises:
+        LatentEditError: what was kept of a trace is damaged, or it cannot be kept.
     """
     pairs = [(mode, name) for mode in plan.modes for name in attributes]
     for index in track(range(len(pairs)), len(pairs), "Effects"):
         mode, name = pairs[index]
         holds = mode_holds(boundaries, name, mode)
         try:
-            if mode in ("one", "two"):
-                trace = traces.away(name, holds, plan.magnitudes, plan.seeds)
-            else:
-                steps = plan.steps if mode == "all" else plan.far_steps
-                trace = traces.trace(name, holds, steps, plan.seeds)
-            yield mode, name, trace
+            discounted_direction(boundaries, name, holds)
         except LatentEditError:
             continue
+        if mode in ("one", "two"):
+            trace = traces.away(name, holds, plan.magnitudes, plan.seeds)
+        else:
+            steps = plan.steps if mode == "all" else plan.far_steps
+            trace = traces.trace(name, holds, steps, plan.seeds)
+        yield mode, name, trace
 
 
 def measure(
@@ -226,7 +231,7 @@ def measure(
     Args:
         traces: follows faces, or remembers them.
         plan: how much.
-        attributes: to measure; all by default.
+        attributes: to measure; by default all that the classifier scores.
         choose: choose locks; otherwise the stored ones are measured.
         pool: that locks are searched with, see `open_search`.
         track: draws progress bars.
@@ -236,14 +241,17 @@ def measure(
         effects.
 
     Raises:
-        LatentEditError: unknown attributes, or boundaries that the classifier does not score.
+        LatentEditError: unknown attributes, some that the classifier does not score, or locks to
+            choose where it scores a single one.
     """
     plan, boundaries = plan or Plan(), traces.boundaries
     scored = traces.editor.attributes
-    chosen = [boundaries.names[boundaries.index(name)] for name in attributes or boundaries.names]
-    for name in chosen:
-        if name not in scored:
-            raise LatentEditError(f"the classifier does not score {name}: leave it out")
+    chosen = measured_attributes(boundaries, scored, attributes)
+    if choose and len(scored) < 2:
+        raise LatentEditError(
+            f"locks are chosen by what else changes, and the classifier scores {scored[0]} alone: "
+            "give --keep-locks"
+        )
     explained = None
     if choose:
         search, explained = open_search(traces, plan, pool, track=track)
@@ -268,12 +276,7 @@ def measure(
         steps=plan.steps,
         facts={
             "model": traces.editor.name,
-            "generator_hash": traces.editor.generator_hash,
-            "classifier_hash": traces.editor.classifier_hash,
-            "boundaries": boundaries.normals_hash,
-            "age_hash": traces.editor.age_hash,
-            "faces": plan.faces,
-            "first_seed": plan.seeds[0],
+            **describe_plan(traces.editor, boundaries, plan),
             "lock_faces": plan.lock_faces if choose else None,
             "surrogate_r2": explained,
         },
@@ -285,6 +288,36 @@ def measure(
         figures=_with_leakages(boundaries.figures, effects.at_half()),
     )
     return measured, effects
+
+
+def measured_attributes(
+    boundaries: Boundaries, scored: Sequence[str], attributes: Sequence[str] | None
+) -> list[str]:
+    """The boundaries' names of what is to be measured; all that are scored by default.
+
+    Raises:
+        LatentEditError: unknown attributes, or some that the classifier does not score.
+    """
+    if attributes:
+        chosen = [boundaries.names[boundaries.index(name)] for name in attributes]
+    else:
+        chosen = [name for name in boundaries.names if name in scored] or [boundaries.names[0]]
+    for name in chosen:
+        if name not in scored:
+            raise LatentEditError(f"the classifier does not score {name}: leave it out")
+    return chosen
+
+
+def describe_plan(editor: FaceEditor, boundaries: Boundaries, plan: Plan) -> dict[str, Any]:
+    """What effects are measured on, for their facts; see `Effects.joined`."""
+    return {
+        "generator_hash": editor.generator_hash,
+        "classifier_hash": editor.classifier_hash,
+        "boundaries": boundaries.normals_hash,
+        "age_hash": editor.age_hash,
+        "faces": plan.faces,
+        "first_seed": plan.seeds[0],
+    }
 
 
 def _with_leakages(
@@ -316,6 +349,8 @@ def locks_in_words(name: str, row: Mapping[str, Any]) -> str:
     where = f"where {row['share']:.0%} of the faces flip"
     if auto is None:
         return f"{name}: with auto locks too few faces flip to compare"
+    if not none["leakage"]:
+        return f"{name}: nothing else changes"
     text = (
         f"{name}: {where} (step {auto['magnitude']:.1f}), others change by "
         f"{auto['leakage']:.4f} with auto locks, {none['leakage']:.4f} with none "
@@ -332,6 +367,6 @@ def reduction(effects: Effects, mode: str = "auto", against: str = "none") -> fl
     shares = [
         1 - row[mode]["leakage"] / row[against]["leakage"]
         for row in effects.at_half().values()
-        if row.get(mode) and row.get(against)
+        if row.get(mode) and row.get(against) and row[against]["leakage"]
     ]
     return sum(shares) / len(shares) if shares else None
