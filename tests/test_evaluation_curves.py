@@ -91,17 +91,35 @@ def test_a_file_of_other_settings_is_not_mixed(
             first_seed=0,
             subject={"generator_hash": "another"},
         )
-    path.with_name("other.json").write_text('{"figures": 1}')
-    with pytest.raises(LatentEditError, match="other settings"):
-        measure_curve(
-            path.with_name("other.json"),
-            moments,
-            tiny_classifier,
-            real,
-            along="noise",
-            first_seed=0,
-        )
+    for text in ('{"figures": 1}', "[1]"):
+        path.with_name("other.json").write_text(text)
+        with pytest.raises(LatentEditError, match="other settings"):
+            measure_curve(
+                path.with_name("other.json"),
+                moments,
+                tiny_classifier,
+                real,
+                along="noise",
+                first_seed=0,
+            )
     assert path.read_bytes() == before
+
+
+def test_points_of_different_runs_are_not_mixed(
+    data: FaceData, real: RealFaces, tiny_classifier: AttributeClassifier, tmp_path: Path
+) -> None:
+    path, moments = tmp_path / "curve.json", {0.0: remembering(data, 1)}
+
+    def measure(**options: object) -> object:
+        return measure_curve(
+            path, moments, tiny_classifier, real, along="noise", first_seed=0, **options
+        )
+
+    first = measure(sources={0.0: "train -o a"})
+    assert measure(sources={0.0: "train -o a"}) == measure() == first
+    with pytest.raises(LatentEditError, match=r"noise 0 of another run \(train -o a\)"):
+        measure(sources={0.0: "train -o b"})
+    assert json.loads(path.read_text()) == first
 
 
 def invoke(*arguments: object) -> str:
@@ -131,6 +149,24 @@ def test_the_commands_draw_curves(face_file: Path, tiny_bundle: Path, tmp_path: 
         assert plot.stat().st_size > 5000
     settings = json.loads((tmp_path / "truncation.json").read_text())["settings"]
     assert settings["generator_hash"] == FaceEditor.load(tiny_bundle).generator_hash
+
+
+def test_a_run_and_the_larger_one_that_grew_from_it_make_one_curve(
+    face_file: Path, tiny_bundle: Path, tmp_path: Path
+) -> None:
+    large = replace(
+        TINY, start=16, stable_kimg=(0,), fade_kimg=(0,), total_kimg=0.016, snapshot_kimg=0.016
+    )
+    faces, folders = open_face_data(face_file), [tmp_path / "small", tmp_path / "grown"]
+    train(faces, folders[0], replace(large, resolution=8, start=8), validation=HELD_OUT)
+    train(faces, folders[1], large, validation=HELD_OUT, init=folders[0])
+    common = ("--data", face_file, "-n", N, "--validation", HELD_OUT, "--model", tiny_bundle)
+    report = tmp_path / "grown.json"
+    invoke("evaluate", "run", *folders, *common, "--json", report)
+    assert [point["images seen"] for point in json.loads(report.read_text())["points"]] == [16, 32]
+    words = ("evaluate", "run", folders[0], *common, "--json", report)
+    said = CliRunner().invoke(app, [str(word) for word in words]).exception
+    assert "measured at 16 pixels, this is 8" in str(said)
 
 
 @pytest.mark.parametrize("psi", ["x", "0.5,", "2.5", "nan", "-1"])

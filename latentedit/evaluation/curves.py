@@ -34,6 +34,7 @@ def measure_curve(
     along: str,
     first_seed: int,
     subject: Mapping[str, str] | None = None,
+    sources: Mapping[float, str] | None = None,
     track: Track = no_bar,
 ) -> dict[str, Any]:
     """Measure generators one by one; what the file holds already is not measured again.
@@ -46,13 +47,16 @@ def measure_curve(
         along: what the axis is.
         first_seed: samples are the seeds from here on.
         subject: what is measured, where `along` leaves that open; kept with the settings.
+        sources: the same, where it differs by moment, such as the commands of runs; kept with the
+            points.
 
     Returns:
         ``along``, ``settings``, and ``points``: for each value the figures of `compare_spaces`
         and the sliced Wasserstein distances by level.
 
     Raises:
-        LatentEditError: the file holds a curve of other settings, or is none.
+        LatentEditError: the file holds a curve of other settings, or a point of another source or
+            resolution, or is none.
     """
     n = len(real.training.images)
     settings = {
@@ -65,21 +69,36 @@ def measure_curve(
     curve: dict[str, Any] = {"along": along, "settings": settings, "points": []}
     if Path(path).exists():
         found = read_json(path)
-        if not {"along", "settings", "points"} <= found.keys() or (
+        if not (isinstance(found, dict) and {"along", "settings", "points"} <= found.keys()) or (
             (found["along"], found["settings"]) != (along, settings)
         ):
             raise LatentEditError(f"{path} was measured with other settings: choose another file")
         curve = found
-    done = {point[along] for point in curve["points"]}
+    edge = real.reference.images.shape[1]
+    for point in curve["points"]:
+        measured = max(int(level) for level in point["sliced_wasserstein"] if level != "mean")
+        if measured != edge:
+            raise LatentEditError(
+                f"{path} was measured at {measured} pixels, this is {edge}: choose another file"
+            )
+    sources = sources or {}
+    done = {point[along]: point for point in curve["points"]}
+    for value, source in sources.items():
+        if done.get(value, {}).get("source", source) != source:
+            raise LatentEditError(
+                f"{path} holds {along} {value:g} of another run ({done[value]['source']}): choose "
+                "another file"
+            )
     for value, load in moments.items():
         if value in done:
             continue
-        images = shrink(load()(range(first_seed, first_seed + n)), real.reference.images.shape[1])
+        images = shrink(load()(range(first_seed, first_seed + n)), edge)
         samples = look_at(images, classifier, track=track, title=f"{along} {value:g}")
         levels = pictures.sliced_wasserstein(real.reference.images, images, seed=0)
         curve["points"].append(
             {
                 along: value,
+                **({"source": sources[value]} if value in sources else {}),
                 "spaces": compare_spaces(real, samples, seed=0),
                 "sliced_wasserstein": levels,
             }

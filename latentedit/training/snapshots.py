@@ -39,10 +39,15 @@ class Snapshot:
     generator: Generator
 
     @torch.inference_mode()
-    def render(self, seeds: Iterable[int]) -> UInt8Array:
-        """Faces uint8 [N, R, R, 3] at the run's final resolution; smaller ones are enlarged."""
+    def render(self, seeds: Iterable[int], *, resolution: int | None = None) -> UInt8Array:
+        """Faces uint8 [N, R, R, 3]; smaller ones are enlarged.
+
+        Args:
+            seeds: of the faces.
+            resolution: R, by default the run's final one; no smaller than that.
+        """
         z = torch.from_numpy(latents.sample(seeds))
-        times = self.generator.config.resolution // self.phase.resolution
+        times = (resolution or self.generator.config.resolution) // self.phase.resolution
         batches = []
         for rows in z.split(_BATCH):
             images = self.generator(rows, resolution=self.phase.resolution, alpha=self.phase.alpha)

@@ -40,7 +40,8 @@ def run(
 ) -> None:
     """Measure training runs' snapshots: figures against images seen.
 
-    A run that started from another one's weights counts that one's images too.
+    A run that started from another one's weights counts that one's images too. Faces of a run that
+    ended at a smaller resolution than the others are enlarged.
     """
     from latentedit.training.runs import Run, read_generator_options
     from latentedit.training.snapshots import load_snapshot, snapshot_files
@@ -49,14 +50,28 @@ def run(
     resolution = max(read_generator_options(Run(folder)).resolution for folder in run_folders)
 
     def load(folder: Path, images: int) -> Render:
-        return load_snapshot(folder, images).render
+        return partial(load_snapshot(folder, images).render, resolution=resolution)
 
     moments: dict[float, Callable[[], Render]] = {}
+    sources: dict[float, str] = {}
     for folder in run_folders:
-        before = Run(folder).origin().get("before", {}).get("images_seen", 0)
+        origin = Run(folder).origin()
+        before = origin.get("before", {}).get("images_seen", 0)
         for images in snapshot_files(folder):
             moments[float(before + images)] = partial(load, folder, images)
-    _measure("images seen", moments, data, output, n, validation, resolution, plot, model)
+            sources[float(before + images)] = origin["commands"][0]
+    _measure(
+        "images seen",
+        moments,
+        data,
+        output,
+        n,
+        validation,
+        resolution,
+        plot,
+        model,
+        sources=sources,
+    )
 
 
 def truncation(
@@ -105,6 +120,7 @@ def _measure(
     plot: Path | None,
     model: str | None,
     subject: Mapping[str, str] | None = None,
+    sources: Mapping[float, str] | None = None,
 ) -> None:
     from latentedit.cli.progress import track
     from latentedit.evaluation import generator as evaluation
@@ -131,6 +147,7 @@ def _measure(
         along=along,
         first_seed=defaults.EVALUATION_FIRST_SEED,
         subject=subject,
+        sources=sources,
         track=track,
     )
     if plot:
