@@ -196,10 +196,15 @@ def fit_boundaries(
     Raises:
         LatentEditError: fewer than 500 latents, or shapes that do not fit together.
     """
-    if len(z) != len(scores) or scores.shape[1:] != (len(names),) or len(z) < MIN_POOL:
+    if len(z) != len(scores) or scores.shape[1:] != (len(names),):
         raise LatentEditError(
             f"cannot fit {len(names)} boundaries on latents {list(z.shape)} and scores "
-            f"{list(scores.shape)}: build a pool of at least {MIN_POOL}"
+            f"{list(scores.shape)}: give a row for each latent and a column for each boundary"
+        )
+    if len(z) < MIN_POOL:
+        raise LatentEditError(
+            f"boundaries cannot be fitted on {len(z)} faces: build a pool of at least {MIN_POOL}, "
+            "or label as many"
         )
     if not np.isfinite(scores).all():
         raise LatentEditError("the pool holds NaN or infinity: build it again")

@@ -67,10 +67,11 @@ def sefa(generator: nn.Module, k: int) -> tuple[Float64Array, Float64Array]:
         Unit rows float64 [k, D], and each one's share of the sum of eigenvalues [k].
 
     Raises:
-        LatentEditError: more directions than the latent is long, or see `first_layer`.
+        LatentEditError: more directions than the latent is long or the layer wide, or see
+            `first_layer`.
     """
     matrix = first_layer(generator)
-    _check_count(k, matrix.shape[1])
+    _check_count(k, min(matrix.shape))
     _, sizes, rows = np.linalg.svd(matrix, full_matrices=False)
     powers = np.square(sizes)
     return _signed(rows[:k]), powers[:k] / powers.sum()
@@ -108,7 +109,8 @@ def pca(
         Unit rows float64 [k, D], and each component's share of the variance [k].
 
     Raises:
-        LatentEditError: more directions than the latent is long, or an adapted generator.
+        LatentEditError: more directions than the latent is long or there are features, or an
+            adapted generator.
     """
     _check_count(k, editor.latent_dim)
     generator = editor.generator
@@ -118,6 +120,7 @@ def pca(
             seeds = range(first_seed + start, first_seed + min(start + _BATCH, count))
             z = torch.from_numpy(editor.sample(seeds)).to(editor.device)
             x = early_features(generator, z).float()
+            _check_count(k, x.shape[1])
             parts = [x.sum(0), x.T @ x, z.sum(0), z.T @ x]
             if not moments:
                 moments = [torch.zeros_like(part, dtype=torch.float64) for part in parts]

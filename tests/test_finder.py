@@ -183,6 +183,8 @@ def test_pools_that_cannot_be_fitted() -> None:
     z, scores, _ = make_pool(MIN_POOL)
     with pytest.raises(LatentEditError, match=f"at least {MIN_POOL}"):
         fit_boundaries(z[:-1], scores[:-1], NAMES, "tiny")
+    with pytest.raises(LatentEditError, match="or label as many"):
+        fit_boundaries(z[:10], scores[:10], NAMES, "tiny")
     with pytest.raises(LatentEditError, match="cannot fit"):
         fit_boundaries(z[:-1], scores, NAMES, "tiny")
     with pytest.raises(LatentEditError, match="cannot fit 4 boundaries"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -108,6 +109,11 @@ def test_what_cannot_be_found(tiny_generator: Generator) -> None:
         find_directions(editor, "sefa", 65)
     with pytest.raises(LatentEditError, match="choose sefa or pca"):
         find_directions(editor, "ica", 2)
+
+    narrow = FaceEditor(Generator(replace(TINY_GENERATOR, fmap_max=2)).eval())  # 32 features
+    for method in ("sefa", "pca"):
+        with pytest.raises(LatentEditError, match="ask for 1 to 32"):
+            find_directions(narrow, method, 33, count=10)
 
     class Foreign(nn.Module):
         def forward(self, z: torch.Tensor) -> torch.Tensor:
