@@ -86,18 +86,24 @@ def build_report(
     for name in parts or PARTS:
         if name not in PARTS:
             raise LatentEditError(f"no part {name!r}: choose from {', '.join(PARTS)}")
+    path = folder / PAGE
     for name in parts or PARTS:
         PARTS[name].make(editor, folder, settings, track)
+        _write_page(path, editor)  # so that there is one, should the next part fail
+    return path
+
+
+def _write_page(path: Path, editor: FaceEditor) -> None:
+    """Put together what lies beside the page."""
+    folder = path.parent
     made = [PARTS[name].show(folder) for name in PARTS if (folder / f"{name}.json").is_file()]
     words = [
         f"Model {editor.name}, generator {editor.generator_hash}. Every face here is generated.",
         "Each part's figures lie beside this page as JSON.",
     ]
-    path = folder / PAGE
     with atomic_path(path) as temporary:
         html = page(f"latentedit: {editor.name}", words, made)
         temporary.write_text(html, encoding="utf-8")
-    return path
 
 
 # ---- boundaries
@@ -228,7 +234,8 @@ def _show_effects(folder: Path) -> Section:
 def _make_strips(editor: FaceEditor, folder: Path, settings: Settings, track: Track) -> None:
     z = editor.sample([settings.seed])
     shown = {}
-    for name in (name for name in STRIPS if name in editor.boundaries.names):
+    known = {*editor.boundaries.names} & {*editor.attributes}
+    for name in (name for name in STRIPS if name in known):
         low, high = editor.boundaries.safe_range(name)
         column = editor.attributes.index(name)
         has = editor.score(editor.render(z))[0, column] > 0.5

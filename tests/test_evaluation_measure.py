@@ -18,6 +18,7 @@ from latentedit.editor import FaceEditor
 from latentedit.errors import LatentEditError
 from latentedit.evaluation.effects import Effects
 from latentedit.evaluation.measure import Plan, locks_in_words, measure, open_traces, reduction
+from latentedit.full_report import Settings, build_report
 from latentedit.generator import Generator
 from latentedit.hashing import weights_hash
 
@@ -219,5 +220,20 @@ def test_the_report_is_one_page(
     replace(known, normals=turned).save(bundle / "boundaries.safetensors")
     assert call("evaluate", "all", "-o", "rep", "--model", bundle, "--part", "effects") == 2
     assert "measured with other boundaries" in capsys.readouterr().err
+    parts = ("--part", "boundaries", "--part", "effects")
+    assert call("evaluate", "all", "-o", "rep2", "--model", bundle, *parts) == 2
+    assert "<h2>Boundaries</h2>" in Path("rep2/index.html").read_text()
+    capsys.readouterr()
     assert call("evaluate", "all", "-o", "rep", "--model", bundle, "--part", "bounds") == 2
     assert "choose from boundaries, effects" in capsys.readouterr().err
+
+
+def test_strips_are_of_what_the_classifier_scores(
+    tiny_bundle: Path, tiny_generator: Generator, tmp_path: Path
+) -> None:
+    torch.manual_seed(1)
+    classifier = AttributeClassifier(replace(TINY_CLASSIFIER, attributes=("Male", "wink"))).eval()
+    boundaries = Boundaries.load(tiny_bundle / "boundaries.safetensors")
+    editor = FaceEditor(tiny_generator, classifier, boundaries=boundaries)
+    build_report(editor, tmp_path / "rep", Settings(tmp_path / "w"), parts=["strips"])
+    assert list(json.loads((tmp_path / "rep" / "strips.json").read_text())) == ["Male"]
