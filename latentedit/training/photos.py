@@ -24,6 +24,8 @@ SHARPNESS = 0.85
 MIN_SCORE = 0.3
 MAX_MISFIT = 0.06
 _CELL, _SHOWN = 96, 48
+_NAMED = 8
+"""Folders that a card names: a file's header, and a reader, have room for so many."""
 
 
 @dataclass
@@ -76,7 +78,7 @@ def prepare_faces(
     sources = [_Source(Path(folder), per_person) for folder in folders]
     size = resolution or _sharp_resolution(sources)
     report, sheet = PhotoReport(resolution=size), _Sheet()
-    named = "; ".join(source.description for source in sources)
+    named = _name(sources)
     with create_face_data(output, resolution=size, label_names=ATTRIBUTES, source=named) as writer:
         files = _in_proportion(sources)
         report.bad += [line for source in sources if source.celeba for line in source.celeba.bad]
@@ -93,6 +95,15 @@ def prepare_faces(
     if contact_sheet:
         save_image(contact_sheet, sheet.draw(report))
     return report
+
+
+def _name(sources: Sequence[_Source]) -> str:
+    """What a card says of all folders: the first ones by name, and how many more."""
+    named = [source.description for source in sources[:_NAMED]]
+    if further := sources[_NAMED:]:
+        count = sum(len(source.files) for source in further)
+        named.append(f"{len(further)} more folders ({count} files)")
+    return "; ".join(named)
 
 
 def _in_proportion(sources: Sequence[_Source]) -> list[tuple[_Source, Path]]:

@@ -148,6 +148,15 @@ def face(score: float = 1.0, edge: float = 100.0, nose: float = 0.0) -> Face:
     return Face((0, 0, 1, 1), score, edge * landmarks)
 
 
+def test_a_card_names_only_the_first_of_many_folders(
+    make_celeba: Callable[..., Path], tmp_path: Path
+) -> None:
+    folders = [make_celeba(tmp_path / f"{n:02d}{'x' * 200}", count=1) for n in range(45)]
+    assert prepare_faces(folders, tmp_path / "many.faces", resolution=32).written == 45
+    source = open_face_data(tmp_path / "many.faces").source
+    assert source.endswith(f"07{'x' * 200} (1 files); 37 more folders (37 files)")
+
+
 @pytest.mark.parametrize(
     ("faces", "reason"),
     [
