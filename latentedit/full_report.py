@@ -31,6 +31,8 @@ STRIPS = ("Young", "Male", "Smiling", "Eyeglasses", "Blond_Hair", "Bangs")
 """Attributes shown as film strips."""
 
 PAGE = "index.html"
+ORIGINS = "origins.json"
+"""Says of which generator, by its hash, each part in the folder is."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ def build_report(
     parts: Sequence[str] | None = None,
     track: Track = no_bar,
 ) -> Path:
-    """Make parts of the report, and the page of all parts that were ever made in the folder.
+    """Make parts of the report, and the page of all parts of this generator in the folder.
 
     Args:
         editor: with classifier and boundaries.
@@ -86,17 +88,24 @@ def build_report(
     for name in parts or PARTS:
         if name not in PARTS:
             raise LatentEditError(f"no part {name!r}: choose from {', '.join(PARTS)}")
-    path = folder / PAGE
+    path, origins = folder / PAGE, folder / ORIGINS
+    made_of: dict[str, str] = read_json(origins) if origins.is_file() else {}
     for name in parts or PARTS:
         PARTS[name].make(editor, folder, settings, track)
-        _write_page(path, editor)  # so that there is one, should the next part fail
+        made_of[name] = editor.generator_hash
+        write_json(origins, made_of)
+        _write_page(path, editor, made_of)  # so that there is one, should the next part fail
     return path
 
 
-def _write_page(path: Path, editor: FaceEditor) -> None:
-    """Put together what lies beside the page."""
-    folder = path.parent
-    made = [PARTS[name].show(folder) for name in PARTS if (folder / f"{name}.json").is_file()]
+def _write_page(path: Path, editor: FaceEditor, made_of: Mapping[str, str]) -> None:
+    """Put together what lies beside the page and is of the editor's generator."""
+    folder, ours = path.parent, editor.generator_hash
+    made = [
+        PARTS[name].show(folder)
+        for name in PARTS
+        if (folder / f"{name}.json").is_file() and made_of.get(name, ours) == ours
+    ]
     words = [
         f"Model {editor.name}, generator {editor.generator_hash}. Every face here is generated.",
         "Each part's figures lie beside this page as JSON.",

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import TINY_CLASSIFIER
+from conftest import TINY_CLASSIFIER, TINY_GENERATOR
 
 from latentedit.boundaries import Boundaries
 from latentedit.classifier import AttributeClassifier
@@ -237,3 +237,16 @@ def test_strips_are_of_what_the_classifier_scores(
     editor = FaceEditor(tiny_generator, classifier, boundaries=boundaries)
     build_report(editor, tmp_path / "rep", Settings(tmp_path / "w"), parts=["strips"])
     assert list(json.loads((tmp_path / "rep" / "strips.json").read_text())) == ["Male"]
+
+
+def test_a_page_shows_one_generator(tiny_bundle: Path, tmp_path: Path) -> None:
+    settings, first = Settings(tmp_path / "w"), FaceEditor.load(tiny_bundle)
+    build_report(first, tmp_path / "rep", settings, parts=["boundaries"])
+    generator = Generator(TINY_GENERATOR).eval()  # with other weights
+    known = replace(first.boundaries, generator_hash=weights_hash(generator))
+    other = FaceEditor(generator, first.classifier, boundaries=known)
+    page = build_report(other, tmp_path / "rep", settings, parts=["strips"])
+    assert "<h2>Film strips</h2>" in page.read_text()
+    assert "<h2>Boundaries</h2>" not in page.read_text()
+    build_report(other, tmp_path / "rep", settings, parts=["boundaries"])
+    assert page.read_text().count("<h2>") == 2
