@@ -329,6 +329,7 @@ def test_from_pictures_to_an_edit(run: Run, make_celeba: Callable[..., Path]) ->
     for words in steps:
         result = run(*words)
         assert result.code == 0, f"{words}: {result.err}"
+    assert "note: 8x8 has not faded in before 13 thousand images" in result.err
     assert "bundle in mine" in run(*steps[3]).out
     editor = FaceEditor.load("mine", device="cpu")
     assert editor.resolution == 8

@@ -224,6 +224,9 @@ def train_generator(
                         **figures,
                     }
                 )
+        # before the state: a run killed in between makes it again
+        if workers.leads and _passed(seen, options.batch_size, int(options.snapshot_kimg * 1000)):
+            save_snapshot(run, seen, adversaries.shown)
         if workers.leads and (
             _passed(seen, options.batch_size, int(options.save_kimg * 1000)) or seen >= total
         ):
@@ -239,8 +242,6 @@ def train_generator(
                     "classifier": features_hash,
                 },
             )
-        if workers.leads and _passed(seen, options.batch_size, int(options.snapshot_kimg * 1000)):
-            save_snapshot(run, seen, adversaries.shown)
         on_step(Report(seen, total, meter.speed, phase, meter.figures))
     return adversaries.shown
 

@@ -47,6 +47,16 @@ class Schedule:
         if not self.stable or not self.fade or not all(0 <= kimg < math.inf for kimg in phases):
             raise LatentEditError("phases must be lists of thousands of images, none negative")
 
+    @property
+    def kimg(self) -> float:
+        """Thousands of images until the last resolution has faded in."""
+        growths = (self.final // self.start).bit_length() - 1
+        return sum(
+            lengths[min(index, len(lengths) - 1)]
+            for lengths in (self.stable, self.fade)
+            for index in range(growths)
+        )
+
     def at(self, images: int) -> Phase:
         """Return the phase after `images` images."""
         left, resolution, index = images / 1000, self.start, 0

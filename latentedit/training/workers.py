@@ -2,8 +2,8 @@
 
 Every process draws the same random numbers for the whole batch and works on its share of the rows;
 gradients are averaged before each step. So the weights stay equal everywhere, and a run on two
-processes computes what a run on one would at the same global batch (batch norm's statistics aside,
-which each process takes of its share).
+processes computes what a run on one would at the same global batch, aside from what belongs to a
+share: statistics of a batch, the random changes of its faces, the queues of the sliced distance.
 """
 
 from __future__ import annotations

@@ -27,6 +27,14 @@ def schedules(draw: st.DrawFn) -> Schedule:
 
 
 @given(schedules())
+def test_it_says_when_it_has_grown(schedule: Schedule) -> None:
+    images = round(1000 * schedule.kimg)
+    assert schedule.at(images + 1) == Phase(schedule.final, 1.0)
+    if schedule.final > schedule.start:
+        assert schedule.at(images - 1).alpha < 1
+
+
+@given(schedules())
 def test_it_grows_from_start_to_final_without_a_jump_or_a_step_back(schedule: Schedule) -> None:
     end = int(1000 * sum(schedule.stable[-1:] * 4 + schedule.stable) * 2 + 40_000)
     phases = [schedule.at(images) for images in range(0, end, 25)]

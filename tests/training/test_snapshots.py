@@ -49,6 +49,23 @@ def test_a_snapshot_that_is_not_there_or_is_damaged(run: tuple[Path, torch.nn.Mo
         load_snapshot(folder, 80)
 
 
+def test_a_run_killed_between_snapshot_and_state_misses_none(
+    face_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, one_thread: None
+) -> None:
+    data, options = open_face_data(face_file), replace(OPTIONS, save_kimg=0.04)
+
+    def killed(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    train(data, tmp_path / "run", replace(options, total_kimg=0.04))
+    with monkeypatch.context() as patch:
+        patch.setattr("latentedit.training.adversarial.save_snapshot", killed)
+        with pytest.raises(KeyboardInterrupt):
+            train(data, tmp_path / "run", options, resume=True)
+    train(data, tmp_path / "run", options, resume=True)
+    assert list(snapshot_files(tmp_path / "run")) == [40, 80, 120]
+
+
 def test_a_run_without_snapshots_says_how_to_keep_some(tmp_path: Path) -> None:
     with pytest.raises(LatentEditError, match="--snapshot-kimg"):
         snapshot_files(tmp_path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -153,6 +154,12 @@ def generator(
         device=device,
         bf16=bf16,
     )
+    if total_kimg < options.schedule.kimg:
+        print(
+            f"note: {resolution}x{resolution} has not faded in before {options.schedule.kimg:g} "
+            "thousand images: raise --total-kimg, or shorten --stable-kimg and --fade-kimg",
+            file=sys.stderr,
+        )
     with progress_bar() as bar:
         task = bar.add_task("Training", total=None, note="")
 
