@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Iterable
 
 from latentedit.errors import LatentEditError
@@ -29,7 +28,7 @@ def display_name(name: str) -> str:
 
 
 def _key(name: str) -> str:
-    return re.sub(r"[^a-z0-9]", "", name.lower())
+    return "".join(letter for letter in name.casefold() if letter.isalnum())
 
 
 def find_attribute(name: str, names: Iterable[str] = ATTRIBUTES) -> str:
@@ -43,6 +42,8 @@ def find_attribute(name: str, names: Iterable[str] = ATTRIBUTES) -> str:
         LatentEditError: no such attribute; the message suggests the nearest one.
     """
     names = tuple(names)
+    if name in names:
+        return name
     by_key = {_key(known): known for known in names}
     key = _key(name)
     if key in by_key:

@@ -133,6 +133,6 @@ def _named(names: Sequence[str]) -> tuple[str, ...]:
     for name in stripped:
         if not name.replace("_", "").isalnum():
             raise LatentEditError(f"{name!r} is no attribute's name: use letters and digits")
-    if len(set(stripped)) < len(stripped):
+    if len({name.casefold().replace("_", "") for name in stripped}) < len(stripped):
         raise LatentEditError("two attributes have one name: give each its own")
     return stripped

@@ -66,6 +66,14 @@ def test_only_the_given_names_are_looked_at() -> None:
         find_attribute("Young", ["Yonder"])
 
 
+def test_names_of_any_alphabet_are_told_apart() -> None:
+    names = ("очки", "улыбка", "Wink", "wink", "眼镜")
+    assert [find_attribute(name, names) for name in names] == list(names)
+    assert find_attribute("Улыбка", names) == "улыбка"
+    with pytest.raises(LatentEditError, match="did you mean 'улыбка'"):
+        find_attribute("улыбк", names)
+
+
 def test_display_names_are_plain_and_distinct() -> None:
     shown = [display_name(name) for name in ATTRIBUTES]
     assert len(set(shown)) == 40

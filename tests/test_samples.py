@@ -96,6 +96,7 @@ def test_one_selection_is_all_latents_as_they_are_labelled() -> None:
         ("seed,wink\n1,0\n2,nan\n", "between 0 and 1"),
         ("seed,wink\n1,1\n2,1\n", "the same of every face"),
         ("seed,wink,wink\n1,1,0\n2,0,1\n", "two attributes have one name"),
+        ("seed,wink,Wink\n1,1,0\n2,0,1\n", "two attributes have one name"),
         ("seed,!\n1,1\n2,0\n", "no attribute's name"),
         ("seed,wink\n-1,1\n2,0\n", "out of range"),
     ],
