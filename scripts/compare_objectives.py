@@ -4,8 +4,8 @@
 
 trains each setting for the same number of minutes of processor time, which other programs on the
 machine do not change, measures 1,000 samples of its average and writes a table (`table.md`), the
-figures (`table.json`) and a picture each. Settings that are finished are not trained again; one
-that was interrupted starts anew.
+figures (`table.json`), a picture each, and the first samples of all in one (`table.png`). Settings
+that are finished are not trained again; one that was interrupted starts anew.
 """
 
 from __future__ import annotations
@@ -17,13 +17,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
+import matplotlib.pyplot as plt
 import typer
 
 from latentedit.classifier import AttributeClassifier
 from latentedit.editor import FaceEditor
 from latentedit.evaluation.generator import RealFaces, evaluate_generator, look_at_real
 from latentedit.files import make_folder, read_json, write_json
-from latentedit.images import grid, save_image
+from latentedit.images import grid, open_image, save_image
 from latentedit.pretrained import load_classifier
 from latentedit.training.adversarial import Report, load_generator_run, train_generator
 from latentedit.training.data import FaceData, open_face_data
@@ -44,6 +45,9 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "projected, augmented, fine": {"fmap_base": 1152, "fmap_max": 128},
 }
 
+COLUMNS = 12
+"""Samples in a row of the pictures."""
+
 
 class TimeIsUpError(Exception):
     """Ends a training from its progress callback."""
@@ -60,7 +64,7 @@ def main(
     real = look_at_real(faces, classifier, n)
     rows = []
     for name, changes in SETTINGS.items():
-        folder = make_folder(output) / name.replace(", ", "_").replace(" ", "-")
+        folder = folder_of(make_folder(output), name)
         figures = folder / "figures.json"
         if not figures.exists():
             shutil.rmtree(folder, ignore_errors=True)
@@ -68,9 +72,15 @@ def main(
             write_json(figures, {"name": name, **measure(folder, classifier, real, seconds)})
         rows.append(read_json(figures))
     write_json(output / "table.json", rows)
+    draw(rows, output)
     table = as_table(rows)
     (output / "table.md").write_text(table, encoding="utf-8")
     print(table)
+
+
+def folder_of(output: Path, name: str) -> Path:
+    """The run's folder; its picture has the same name."""
+    return output / name.replace(", ", "_").replace(" ", "-")
 
 
 def train_for(
@@ -100,7 +110,7 @@ def measure(
     generator, progress = load_generator_run(folder)
     editor = FaceEditor(generator, classifier, name=folder.name)
     report, samples = evaluate_generator(editor, classifier, real)
-    save_image(folder.with_suffix(".png"), grid(samples.images[:48], columns=12))
+    save_image(folder.with_suffix(".png"), grid(samples.images[: 4 * COLUMNS], columns=COLUMNS))
     dlib = report["spaces"]["dlib"]
     finest = next(iter(report["sliced_wasserstein"].values()))
     return {
@@ -112,6 +122,19 @@ def measure(
         "sliced_wasserstein": finest["samples"],
         "face_found": report["face_found"]["samples"],
     }
+
+
+def draw(rows: list[dict[str, Any]], output: Path) -> None:
+    """The first row of each setting's picture under its name."""
+    figure, axes = plt.subplots(len(rows), figsize=(8, len(rows)), squeeze=False)
+    for row, axis in zip(rows, axes.flat, strict=True):
+        picture = open_image(folder_of(output, row["name"]).with_suffix(".png"))
+        axis.imshow(picture[: picture.shape[1] // COLUMNS])
+        axis.set_title(f"{row['name']}: {row['frechet']:.3f}", fontsize=8, loc="left", pad=2)
+        axis.axis("off")
+    figure.tight_layout(h_pad=0.2)
+    figure.savefig(output / "table.png", dpi=150)
+    plt.close(figure)
 
 
 def as_table(rows: list[dict[str, Any]]) -> str:
