@@ -62,3 +62,15 @@ def update_card(weights: Path, entries: Mapping[str, Any]) -> None:
 def card_path(weights: Path) -> Path:
     """The card's path beside a file of weights."""
     return weights.with_suffix(".json")
+
+
+def check_no_card(path: str | Path) -> None:
+    """Refuse a report whose file would take the place of a card.
+
+    Raises:
+        LatentEditError: weights of the same name lie beside `path`.
+    """
+    path = Path(path)
+    for weights in (path.with_suffix(suffix) for suffix in (".safetensors", ".onnx")):
+        if path.suffix == ".json" and weights.is_file():
+            raise LatentEditError(f"{path} is the card of {weights}: choose another name or folder")

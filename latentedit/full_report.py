@@ -13,6 +13,7 @@ from typing import Any
 
 from latentedit import defaults
 from latentedit.attributes import display_name
+from latentedit.cards import check_no_card
 from latentedit.editor import FaceEditor
 from latentedit.errors import LatentEditError
 from latentedit.evaluation import drawings
@@ -82,14 +83,16 @@ def build_report(
         The page's path.
 
     Raises:
-        LatentEditError: an unknown part, or see the parts' own functions.
+        LatentEditError: an unknown part, a bundle's folder, or see the parts' own functions.
     """
     folder = make_folder(folder)
     for name in parts or PARTS:
         if name not in PARTS:
             raise LatentEditError(f"no part {name!r}: choose from {', '.join(PARTS)}")
+        check_no_card(folder / f"{name}.json")  # of a bundle
     path, origins = folder / PAGE, folder / ORIGINS
-    made_of: dict[str, str] = read_json(origins) if origins.is_file() else {}
+    found = read_json(origins) if origins.is_file() else {}
+    made_of: dict[str, str] = found if isinstance(found, dict) else {}
     for name in parts or PARTS:
         PARTS[name].make(editor, folder, settings, track)
         made_of[name] = editor.generator_hash

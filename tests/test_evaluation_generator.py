@@ -12,8 +12,9 @@ import pytest
 from typer.testing import CliRunner
 
 from latentedit.attributes import ATTRIBUTES
-from latentedit.cards import load_card
+from latentedit.cards import load_card, save_with_card
 from latentedit.classifier import AttributeClassifier
+from latentedit.cli.evaluate.shared import finish
 from latentedit.cli.main import app
 from latentedit.editor import FaceEditor
 from latentedit.errors import LatentEditError
@@ -312,3 +313,11 @@ def test_command_says_what_is_wrong_before_any_work(
         result = CliRunner().invoke(app, [*arguments, *wrong])
         assert isinstance(result.exception, LatentEditError)
         assert "\n" not in str(result.exception)
+
+
+def test_figures_go_into_the_card_of_an_onnx_generator_too(tmp_path: Path) -> None:
+    weights = tmp_path / "model" / "generator.onnx"
+    weights.parent.mkdir()
+    save_with_card(weights, lambda file: file.write_bytes(b"a net"), "generator", {})
+    finish({"n": 1}, tmp_path / "report.json", str(weights.parent), "generator")
+    assert load_card(weights, "generator")["figures"] == {"n": 1}

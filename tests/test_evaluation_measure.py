@@ -250,3 +250,18 @@ def test_a_page_shows_one_generator(tiny_bundle: Path, tmp_path: Path) -> None:
     assert "<h2>Boundaries</h2>" not in page.read_text()
     build_report(other, tmp_path / "rep", settings, parts=["boundaries"])
     assert page.read_text().count("<h2>") == 2
+
+
+def test_no_report_takes_the_place_of_a_card(
+    tiny_bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, card = ("--model", tiny_bundle), tiny_bundle / "boundaries.json"
+    before = card.read_bytes()
+    for words in (
+        ("evaluate", "all", "-o", tiny_bundle, "--part", "boundaries", *model),
+        ("evaluate", "age", "--json", card, *model),
+        ("boundaries", "fit", "--pool", "p", "-o", tiny_bundle / "b.safetensors", "--json", card),
+    ):
+        assert call(*words) == 2
+        assert "is the card of" in capsys.readouterr().err
+    assert card.read_bytes() == before

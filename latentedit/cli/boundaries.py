@@ -51,6 +51,7 @@ def fit(
     accuracy, F1, ROC AUC, average precision and the share of faces that have the attribute.
     """
     from latentedit.boundaries import Boundaries, check_path
+    from latentedit.cards import check_no_card
     from latentedit.cli.invocation import command_line
     from latentedit.cli.progress import progress_bar
     from latentedit.evaluation.slides import boundary_rows
@@ -61,6 +62,7 @@ def fit(
     check_writable(check_path(output))
     if as_json:
         check_writable(as_json)
+        check_no_card(as_json)
     samples = _own_samples(scores, pool, name, model) if scores else _pool_samples(pool)
     with progress_bar() as bar:
         task = bar.add_task("Fitting", total=len(samples.names), note="")

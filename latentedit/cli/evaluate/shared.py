@@ -50,10 +50,12 @@ def looking(rows: Iterator[int], total: int) -> Iterator[int]:
 
 def check_outputs(output: Path, plot: Path | None) -> None:
     """Refuse early what could not be written at the end."""
+    from latentedit.cards import check_no_card
     from latentedit.evaluation.report import check_plot
     from latentedit.files import check_writable
 
     check_writable(output)
+    check_no_card(output)
     if plot:
         check_writable(plot)
         check_plot(plot)
@@ -76,11 +78,13 @@ def finish(report: dict[str, Any], output: Path, model: str | None, part: str | 
     """Write the report, and into a part's card if one is named."""
     from latentedit.cards import update_card
     from latentedit.files import write_json
-    from latentedit.pretrained import find_bundle
+    from latentedit.pretrained import ONNX_FILE, find_bundle
 
     write_json(output, report)
     if part:
-        update_card(find_bundle(model, part) / f"{part}.safetensors", {"figures": report})
+        folder = find_bundle(model, part)
+        onnx = part == "generator" and (folder / ONNX_FILE).is_file()
+        update_card(folder / (ONNX_FILE if onnx else f"{part}.safetensors"), {"figures": report})
 
 
 def print_skipped(skipped: Sequence[str]) -> None:
