@@ -162,6 +162,33 @@ def test_at_half_compares_locks(effects: Effects) -> None:
     assert lines["auto"]["leakage"][0] < lines["none"]["leakage"][0]  # type: ignore[operator]
 
 
+def test_effects_are_joined_by_attribute(effects: Effects, tmp_path: Path) -> None:
+    def again(name: str, **facts: object) -> Effects:
+        return summarize(
+            [("none", name, make_trace(np.array([2.0, 2.0, 2.0]), name=name))],
+            attributes=(name,),
+            scored=NAMES,
+            modes=("none", "auto"),
+            steps=(-2.0, 0.0, 2.0),
+            facts={"faces": 200, **facts},
+        )
+
+    for name, names in (("a", ("a", "b")), ("c", ("a", "b", "c"))):
+        new = again(name, lock_faces=7)
+        both = new.joined(effects)
+        both.save(tmp_path / "effects.safetensors")
+        both = Effects.load(tmp_path / "effects.safetensors")
+        assert both.attributes == names
+        at = names.index(name)
+        np.testing.assert_array_equal(both.matrix("none", 2.0)[at], new.matrix("none", 2.0)[0])
+        np.testing.assert_array_equal(both.matrix("none", 2.0)[1], effects.matrix("none", 2.0)[1])
+        np.testing.assert_array_equal(
+            both.curves["none"]["b"].leakage, effects.curves["none"]["b"].leakage
+        )
+    other = again("c", faces=100)
+    assert other.joined(effects) is other
+
+
 def test_effects_survive_saving(effects: Effects, tmp_path: Path) -> None:
     path = tmp_path / "effects.safetensors"
     effects.save(path, {"commands": ["none"]})

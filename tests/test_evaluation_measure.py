@@ -191,9 +191,9 @@ def test_the_command_keeps_other_attributes(
         *("Young", "Male", "Bangs")
     }
     after = Effects.load(file)
-    assert after.attributes == ("Male", "Young")
+    assert after.attributes == ("Young", "Male")
     for name, values in before.means.items():
-        np.testing.assert_array_equal(after.means[name][:, 1], values[:, 0])
+        np.testing.assert_array_equal(after.means[name][:, 0], values[:, 0])
     assert len(json.loads(file.with_suffix(".json").read_text())["commands"]) == 2
     flipped = [found.curves["auto"]["Young"].flipped for found in (before, after)]
     np.testing.assert_array_equal(*flipped)

@@ -223,22 +223,24 @@ class Effects:
         """
         if not self._goes_with(before):
             return self
-        further = [name for name in before.attributes if name not in self.attributes]
-        rows = [before.attributes.index(name) for name in further]
+        new = [name for name in self.attributes if name not in before.attributes]
+        names = (*before.attributes, *new)
+        known = (*before.attributes, *self.attributes)  # of a name in both, the last
+        rows = [len(known) - 1 - known[::-1].index(name) for name in names]
 
         def both(ours: Arrays, theirs: Arrays) -> Arrays:
             return {
-                name: np.concatenate((values, theirs[name][:, rows]), axis=1)
+                name: np.concatenate((theirs[name], values), axis=1)[:, rows]
                 for name, values in ours.items()
             }
 
         return replace(
             self,
-            attributes=(*self.attributes, *further),
+            attributes=names,
             means=both(self.means, before.means),
             single=both(self.single, before.single),
             curves={
-                mode: {**{name: before.curves[mode][name] for name in further}, **found}
+                mode: _of_one_length({**before.curves[mode], **found})
                 for mode, found in self.curves.items()
             },
         )
@@ -246,11 +248,7 @@ class Effects:
     def _goes_with(self, before: Effects) -> bool:
         def settings(effects: Effects) -> tuple[Any, ...]:
             facts = {key: effects.facts[key] for key in effects.facts if key not in _OF_LOCKS}
-            lengths = [
-                {len(found.magnitudes) for found in effects.curves[mode].values()}
-                for mode in effects.modes
-            ]
-            return facts, effects.scored, effects.modes, effects.steps.tolist(), lengths
+            return facts, effects.scored, effects.modes, effects.steps.tolist()
 
         return settings(self) == settings(before)
 
@@ -390,9 +388,8 @@ def summarize(
         single["dlib"][at] = trace.dlib.mean(0)
     for found in curves.values():
         known = next((c.magnitudes for c in found.values()), np.unique(np.abs(steps)))
-        empty = Curve(known, *(np.full(len(known), np.nan) for _ in range(4)))
         for name in attributes:
-            found.setdefault(name, empty)
+            found.setdefault(name, _unmeasured(known))
     return Effects(
         tuple(attributes),
         tuple(scored),
@@ -403,6 +400,19 @@ def summarize(
         curves,
         facts,
     )
+
+
+def _unmeasured(magnitudes: Float64Array) -> Curve:
+    return Curve(magnitudes, *(np.full(len(magnitudes), np.nan) for _ in range(4)))
+
+
+def _of_one_length(curves: Mapping[str, Curve]) -> dict[str, Curve]:
+    """The same curves; those that are not measured become as long as those that are."""
+    whole = [found for found in curves.values() if np.isfinite(found.flipped).all()]
+    magnitudes = (whole or list(curves.values()))[0].magnitudes
+    return {
+        name: found if found in whole else _unmeasured(magnitudes) for name, found in curves.items()
+    }
 
 
 def frontier(
