@@ -106,6 +106,11 @@ def load_state(
         slots: dict[int, dict[str, Tensor]] = {}
         for key, value in with_prefix(tensors, name).items():
             index, slot = key.split(".", 1)
+            if int(index) >= len(weights):
+                raise LatentEditError(
+                    f"{path} was made with other options, of more networks: give those in the "
+                    "run's options.json"
+                )
             like = weights[int(index)]
             if value.shape == like.shape:  # fused steps walk through memory: the layouts must agree
                 value = torch.empty_like(like, dtype=value.dtype, device="cpu").copy_(value)

@@ -421,6 +421,8 @@ def test_a_resume_that_does_not_fit_changes_nothing(
     assert "made with other options" in refused(
         data, run, wider, classifier=tiny_classifier, resume=True
     )
+    fewer = replace(short, objective="r1")
+    assert "of more networks" in refused(data, run, fewer, resume=True)
     with torch.no_grad():
         tiny_classifier.head.bias.add_(1)
     assert "looked through another classifier" in refused(
