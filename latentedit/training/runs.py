@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from latentedit.errors import LatentEditError
-from latentedit.files import atomic_path, make_folder, read_json, write_json
+from latentedit.files import atomic_path, make_folder, read_json, reason, write_json
 from latentedit.pretrained import config_from_json
 from latentedit.training.options import GeneratorOptions
 
@@ -28,6 +29,7 @@ class Run:
         self.state = self.folder / "state.safetensors"
         self.log = self.folder / "log.jsonl"
         self.options = self.folder / "options.json"
+        self._lock: IO[str] | None = None
 
     def check(self, resume: bool) -> None:
         """Refuse to overwrite a run, or to resume where there is none.
@@ -62,10 +64,11 @@ class Run:
                 resumed run keeps what it began with.
 
         Raises:
-            LatentEditError: see `check`, or the folder cannot be written.
+            LatentEditError: see `check` and `hold`, or the folder cannot be written.
         """
         self.check(resume)
         make_folder(self.folder)
+        self.hold()
         if resume:
             begun = self.read_options()
             before, commands = begun.get("before"), begun["commands"]
@@ -80,6 +83,32 @@ class Run:
         write_json(self.options, entries)
         if not resume:
             self.log.unlink(missing_ok=True)
+
+    def hold(self) -> None:
+        """Keep other processes from training in this folder, until this one ends or is killed.
+
+        Where the system or its disk knows no locks, nothing is kept.
+
+        Raises:
+            LatentEditError: another process trains in it, or it cannot be written.
+        """
+        try:
+            import fcntl
+        except ImportError:  # not POSIX
+            return
+        path = self.folder / ".lock"
+        try:
+            self._lock = self._lock or open(path, "a", encoding="utf-8")  # noqa: SIM115 (stays open)
+        except OSError as error:
+            raise LatentEditError(f"cannot write {path}: {reason(error)}") from None
+        try:
+            fcntl.lockf(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno in (errno.EACCES, errno.EAGAIN):
+                raise LatentEditError(
+                    f"another process trains in {self.folder}: let it finish, end it, or choose "
+                    "another folder"
+                ) from None
 
     def write_log(self, record: Mapping[str, Any]) -> None:
         """Append one record."""
@@ -99,7 +128,12 @@ class Run:
         return records
 
     def rewind_log(self, key: str, last: float) -> None:
-        """Drop records beyond the resumed state: those whose `key` exceeds `last`."""
+        """Drop records beyond the resumed state: those whose `key` exceeds `last`.
+
+        Raises:
+            LatentEditError: see `hold`.
+        """
+        self.hold()
         kept = [record for record in self.read_log() if record.get(key, 0) <= last]
         with atomic_path(self.log) as temporary:
             temporary.write_text("".join(json.dumps(record) + "\n" for record in kept))

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -101,3 +103,24 @@ def test_a_run_cannot_begin_inside_a_file(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(LatentEditError, match="cannot create folder"):
         begin(Run(tmp_path / "file" / "run"))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX locks")
+def test_two_processes_do_not_train_in_one_folder(tmp_path: Path) -> None:
+    run = Run(tmp_path / "run")
+    program = (
+        "import sys\nfrom latentedit.training.runs import Run\nrun = Run(sys.argv[1])\n"
+        "run.begin({}, data='', command='', resume=False)\nrun.write_log({'images': 9})\n"
+        "print('begun', flush=True)\nsys.stdin.read()"
+    )
+    words = [sys.executable, "-c", program, str(run.folder)]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"begun\n"
+        for action in (lambda: begin(run), lambda: run.rewind_log("images", 5)):
+            with pytest.raises(LatentEditError, match="another process trains in"):
+                action()
+        assert run.read_log() == [{"images": 9}]
+        other.kill()
+    begin(run)
+    begin(run)  # in one process, one after the other
