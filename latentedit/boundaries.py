@@ -6,7 +6,7 @@ Neither torch nor scikit-learn is imported here; `latentedit.finder` finds them.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -202,6 +202,9 @@ class Boundaries:
     def merged(self, other: Boundaries) -> Boundaries:
         """These boundaries and others of the same generator; of a name in both, the other's.
 
+        A new attribute that was fitted by itself, and not measured since, gets the holds of
+        `entangled_holds` among all: only here is known what it leans towards.
+
         Raises:
             LatentEditError: they belong to another generator or latent space.
         """
@@ -216,14 +219,22 @@ class Boundaries:
         def both(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, Any]:
             return {name: ours[name] for name in ours if name in names} | dict(theirs)
 
+        everyone = (*(self.names[row] for row in kept), *other.names)
+        normals = np.concatenate((self.normals[kept], other.normals))
+        auto = both(self.auto, other.auto)
+        alone = {name for name in other.names if other.auto.get(name) == {}}
+        alone -= {*self.names, *other.calibrations}
+        if alone:
+            holds = entangled_holds(everyone, normals)
+            auto |= {name: holds[name] for name in alone}
         return Boundaries(
-            names=(*(self.names[row] for row in kept), *other.names),
-            normals=np.concatenate((self.normals[kept], other.normals)),
+            names=everyone,
+            normals=normals,
             biases=np.concatenate((self.biases[kept], other.biases)),
             generator_hash=self.generator_hash,
             space=self.space,
             figures=both(self.figures, other.figures),
-            auto=both(self.auto, other.auto),
+            auto=auto,
             safe_ranges=both(self.safe_ranges, other.safe_ranges),
             calibrations=both(self.calibrations, other.calibrations),
             rare=(*(name for name in self.rare if name in names), *other.rare),
@@ -339,3 +350,23 @@ def check_path(path: str | Path) -> Path:
     if path.suffix != ".safetensors":
         raise LatentEditError(f"boundaries are kept in a .safetensors file, not {path}")
     return path
+
+
+def entangled_holds(
+    names: Sequence[str], normals: Float64Array, *, least: float = 0.15, most: int = 6
+) -> dict[str, dict[str, float]]:
+    """For each attribute the others whose boundaries lean most towards or against it.
+
+    A first choice of ``auto`` holds from geometry alone: up to `most` attributes with an absolute
+    cosine of at least `least`, each at the discount that grows with how entangled it is.
+    """
+    cosines = np.abs(normals @ normals.T)
+    holds: dict[str, dict[str, float]] = {}
+    for row, name in enumerate(names):
+        order = [int(i) for i in np.argsort(-cosines[row]) if i != row][:most]
+        holds[name] = {
+            names[i]: round(float(1 - cosines[row, i]), 3)
+            for i in order
+            if least <= cosines[row, i]
+        }
+    return holds

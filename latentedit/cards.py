@@ -23,12 +23,24 @@ def save_with_card(
         card: the card's entries; ``kind`` and the weights' ``sha256`` are added.
 
     Raises:
-        LatentEditError: the folder cannot be written.
+        LatentEditError: the folder cannot be written, or what is there is of another kind.
     """
+    found = _kind(weights)
+    if found not in (None, kind):
+        raise LatentEditError(f"{weights} holds {found} already: choose another name for {kind}")
     with atomic_path(card_path(weights)) as card_file, atomic_path(weights) as weights_file:
         write(weights_file)
         entries = {"kind": kind, "sha256": sha256(weights_file), **card}
         card_file.write_text(json.dumps(entries, indent=2) + "\n", encoding="utf-8")
+
+
+def _kind(weights: Path) -> object:
+    """What a card says the weights are, or None where none says it."""
+    try:
+        card = read_json(card_path(weights))
+    except LatentEditError:  # none, or damaged: to be written anew
+        return None
+    return card.get("kind") if isinstance(card, dict) else None
 
 
 def load_card(weights: Path, kind: str) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from sklearn.metrics import (
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from latentedit.boundaries import Boundaries, Float64Array
+from latentedit.boundaries import Boundaries, Float64Array, entangled_holds
 from latentedit.errors import LatentEditError
 
 SELECTIONS = (
@@ -384,23 +384,3 @@ def _best_threshold(truth: NDArray[np.bool_], distances: NDArray[np.floating[Any
     accuracy = (hits + (~truth).sum() - alarms) / len(truth)
     f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-12)
     return float(thresholds[np.argmax(accuracy + f1)])
-
-
-def entangled_holds(
-    names: Sequence[str], normals: Float64Array, *, least: float = 0.15, most: int = 6
-) -> dict[str, dict[str, float]]:
-    """For each attribute the others whose boundaries lean most towards or against it.
-
-    A first choice of ``auto`` holds from geometry alone: up to `most` attributes with an absolute
-    cosine of at least `least`, each at the discount that grows with how entangled it is.
-    """
-    cosines = np.abs(normals @ normals.T)
-    holds: dict[str, dict[str, float]] = {}
-    for row, name in enumerate(names):
-        order = [int(i) for i in np.argsort(-cosines[row]) if i != row][:most]
-        holds[name] = {
-            names[i]: round(float(1 - cosines[row, i]), 3)
-            for i in order
-            if least <= cosines[row, i]
-        }
-    return holds

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
 from latentedit import defaults
-from latentedit.boundaries import Boundaries, Calibration
+from latentedit.boundaries import Boundaries, Calibration, entangled_holds
 from latentedit.errors import LatentEditError
 from latentedit.files import sha256
 
@@ -257,3 +258,40 @@ def test_a_file_that_is_not_safetensors_is_refused(path: Path) -> None:
     change_card(path, sha256=sha256(path))
     with pytest.raises(LatentEditError, match="holds no boundaries"):
         Boundaries.load(path)
+
+
+def test_entangled_holds_follow_the_cosines() -> None:
+    normals = np.array([[1.0, 0, 0], [1.0, 1.0, 0], [0, 0, 1.0], [-1.0, 0.1, 0.2]])
+    normals /= np.linalg.norm(normals, axis=1, keepdims=True)
+    holds = entangled_holds(("a", "b", "c", "d"), normals, least=0.5, most=2)
+    assert list(holds["a"]) == ["d", "b"]  # most entangled first, whatever the sign
+    assert holds["a"]["b"] == pytest.approx(1 - np.sqrt(0.5), abs=1e-3)
+    assert holds["c"] == {}
+
+
+def test_an_attribute_fitted_alone_gets_its_holds_among_the_others() -> None:
+    known = make_boundaries()
+    leaning = known.normals[:1] + 0.5 * known.normals[1:2]
+    leaning /= np.linalg.norm(leaning)
+    alone = Boundaries(("wink",), leaning, np.zeros(1), known.generator_hash, auto={"wink": {}})
+    holds = known.merged(alone).auto["wink"]
+    cosine = float(leaning[0] @ known.normals[0])
+    assert holds[known.names[0]] == pytest.approx(1 - cosine, abs=1e-3)
+    assert {*known.merged(alone).auto} - {"wink"} == {*known.auto}
+
+    measured = Calibration((-1.0, 0.0, 1.0), (0.1, 0.5, 0.9))
+    chosen = replace(alone, calibrations={"wink": measured})  # to hold nothing was a choice
+    assert known.merged(chosen).auto["wink"] == {}
+    direction = replace(alone, auto={})
+    assert "wink" not in known.merged(direction).auto
+
+
+def test_weights_of_another_kind_are_not_replaced(path: Path) -> None:
+    change_card(path, kind="generator")
+    before = path.read_bytes()
+    with pytest.raises(LatentEditError, match="holds generator already"):
+        make_boundaries().save(path)
+    assert path.read_bytes() == before
+    path.with_suffix(".json").write_text("{")  # damaged: written anew
+    make_boundaries().save(path)
+    assert Boundaries.load(path).names == make_boundaries().names

@@ -14,7 +14,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from latentedit.boundaries import Boundaries
 from latentedit.errors import LatentEditError
-from latentedit.finder import MIN_POOL, BoundaryFinder, entangled_holds, fit_boundaries
+from latentedit.finder import MIN_POOL, BoundaryFinder, fit_boundaries
 
 DIM = 32
 
@@ -169,14 +169,6 @@ def test_auto_holds_are_the_entangled_ones(fitted: Any) -> None:
     assert "Male" in boundaries.auto["Young"]
     assert "Young" in boundaries.auto["Male"]
     assert all(name not in holds for name, holds in boundaries.auto.items())
-
-
-def test_entangled_holds_follow_the_cosines() -> None:
-    normals = unit(np.array([[1.0, 0, 0], [1.0, 1.0, 0], [0, 0, 1.0], [-1.0, 0.1, 0.2]]))
-    holds = entangled_holds(("a", "b", "c", "d"), normals, least=0.5, most=2)
-    assert list(holds["a"]) == ["d", "b"]  # most entangled first, whatever the sign
-    assert holds["a"]["b"] == pytest.approx(1 - np.sqrt(0.5), abs=1e-3)
-    assert holds["c"] == {}
 
 
 def test_pools_that_cannot_be_fitted() -> None:
