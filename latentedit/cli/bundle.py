@@ -7,6 +7,9 @@ from typing import Annotated
 
 import typer
 
+from latentedit.cli.invocation import parse_numbers
+from latentedit.errors import LatentEditError
+
 
 def bundle(
     output: Annotated[Path, typer.Option("-o", "--output", help="The bundle's folder.")],
@@ -18,13 +21,19 @@ def bundle(
         float | None,
         typer.Option(help="Half-life of the generator's average [default: the run's first]."),
     ] = None,
+    snapshots: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FIRST,LAST",
+            help="The mean of the generator's snapshots between these thousands of images instead.",
+        ),
+    ] = None,
     psi: Annotated[
         float,
         typer.Option(help="Scale of the first layer around its mean; see 'evaluate truncation'."),
     ] = 1.0,
 ) -> None:
     """Write the networks of finished runs, with a card each, into one folder."""
-    from latentedit.errors import LatentEditError
     from latentedit.training.bundles import (
         bundle_age_estimator,
         bundle_classifier,
@@ -37,7 +46,7 @@ def bundle(
             "nothing to bundle: give --generator, --classifier, --age or --portrait"
         )
     if generator is not None:
-        bundle_generator(generator, output, ema_kimg=ema_kimg, psi=psi)
+        bundle_generator(generator, output, ema_kimg=ema_kimg, snapshots=_ends(snapshots), psi=psi)
     if classifier is not None:
         bundle_classifier(classifier, output)
     if age is not None:
@@ -45,3 +54,13 @@ def bundle(
     if portrait is not None:
         bundle_portrait(portrait, output)
     print(f"bundle in {output}")
+
+
+def _ends(text: str | None) -> tuple[float, float] | None:
+    if text is None:
+        return None
+    advice = f"cannot read --snapshots {text!r}: write two numbers like 200,280"
+    numbers = parse_numbers(text, advice)
+    if len(numbers) != 2:
+        raise LatentEditError(advice)
+    return numbers[0], numbers[1]

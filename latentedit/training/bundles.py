@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+from latentedit.errors import LatentEditError
 from latentedit.pretrained import save_part
 from latentedit.training.adversarial import load_generator_run
 from latentedit.training.age_task import load_age_run
 from latentedit.training.attribute_task import load_classifier_run, read_calibration
 from latentedit.training.portrait_task import load_portrait_run
 from latentedit.training.runs import Run
+from latentedit.training.snapshots import mean_of_snapshots
 
 
 def bundle_generator(
@@ -17,6 +20,7 @@ def bundle_generator(
     folder: str | Path,
     *,
     ema_kimg: float | None = None,
+    snapshots: tuple[float, float] | None = None,
     psi: float = 1.0,
 ) -> None:
     """Write a run's averaged generator and its card.
@@ -25,22 +29,33 @@ def bundle_generator(
         run_folder: the run.
         folder: the bundle.
         ema_kimg: half-life of the average to take; the run's first by default.
+        snapshots: take the mean of the snapshots between these thousands of images instead; the
+            card then tells of the run until the last of them.
         psi: see `Generator.truncated`; averaged weights may need more than 1.
 
     Raises:
-        LatentEditError: not a generator's run, `psi` out of range, or the folder cannot be written.
+        LatentEditError: not a generator's run, `psi` out of range, half-life and snapshots both,
+            or the folder cannot be written; see `mean_of_snapshots` too.
     """
-    run = Run(run_folder)
+    if ema_kimg is not None and snapshots is not None:
+        raise LatentEditError("an average has a half-life or snapshots: give one of the two")
+    run, until = Run(run_folder), float("inf")
+    taken: dict[str, Any] = {}
     network, progress = load_generator_run(run_folder, ema_kimg)
+    seen = progress["images"]
+    if ema_kimg is not None:
+        taken["ema_kimg"] = ema_kimg
+    if snapshots is not None:
+        network, taken["snapshots"] = mean_of_snapshots(run_folder, *snapshots)
+        seen = until = taken["snapshots"][-1]
     if psi != 1:
-        network = network.truncated(psi)
-    log = run.read_log()
+        network, taken["psi"] = network.truncated(psi), psi
+    log = [record for record in run.read_log() if record["images"] <= until]
     card = {
         **run.origin(),
-        "images_seen": progress.get("images_before", 0) + progress["images"],
-        **({"ema_kimg": ema_kimg} if ema_kimg is not None else {}),
-        **({"psi": psi} if psi != 1 else {}),
-        "hours": run.hours(),
+        "images_seen": progress.get("images_before", 0) + seen,
+        **taken,
+        "hours": run.hours(until),
         "last_figures": log[-1] if log else {},
     }
     save_part(folder, "generator", network, network.config, card)

@@ -158,10 +158,16 @@ class Run:
         """
         return select_origin(self.read_options())
 
-    def hours(self) -> float:
-        """Hours a generator's run took, with those of the weights it started from."""
+    def hours(self, until: float = float("inf")) -> float:
+        """Hours a generator's run took, with those of the weights it started from.
+
+        Args:
+            until: count no further than so many images of the run.
+        """
         seconds, images = 0.0, 0
         for record in self.read_log():
+            if record["images"] > until:
+                break
             seconds += (record["images"] - images) / max(record["images_per_second"], 0.05)
             images = record["images"]
         before = self.read_options().get("before", {})

@@ -97,3 +97,43 @@ def load_snapshot(run_folder: str | Path, images: int) -> Snapshot:
     except (SafetensorError, RuntimeError):
         raise LatentEditError(f"{files[images]} is damaged: delete it") from None
     return Snapshot(images, options.schedule.at(images), generator.eval())
+
+
+def mean_of_snapshots(
+    run_folder: str | Path, first: float, last: float
+) -> tuple[Generator, list[int]]:
+    """The mean of a run's snapshots: an average over longer than the run's own half-lives.
+
+    Source: stochastic weight averaging, Izmailov et al. 2018.
+
+    Args:
+        run_folder: the run.
+        first: thousands of images of the first snapshot that counts.
+        last: thousands of images of the last one.
+
+    Returns:
+        The generator, in eval mode, and the images seen at each of its snapshots.
+
+    Raises:
+        LatentEditError: see `load_snapshot`, no snapshot between the two, or one from before the
+            final resolution had faded in.
+    """
+    known = snapshot_files(run_folder)
+    chosen = [images for images in known if 1000 * first <= images <= 1000 * last]
+    if not chosen:
+        raise LatentEditError(
+            f"{run_folder} has no snapshot between {first:g} and {last:g} thousand images: choose "
+            f"from {min(known) / 1000:g} to {max(known) / 1000:g}"
+        )
+    snapshots = [load_snapshot(run_folder, images) for images in chosen]
+    generator = snapshots[0].generator
+    early = snapshots[0].phase
+    if early.alpha < 1 or early.resolution < generator.config.resolution:
+        raise LatentEditError(
+            f"{run_folder} had not grown up at {chosen[0] / 1000:g} thousand images: start later"
+        )
+    states = [snapshot.generator.state_dict() for snapshot in snapshots]
+    generator.load_state_dict(
+        {name: torch.stack([state[name] for state in states]).mean(0) for name in states[0]}
+    )
+    return generator, chosen

@@ -19,6 +19,7 @@ from latentedit.training.bundles import bundle_classifier, bundle_generator
 from latentedit.training.data import open_face_data
 from latentedit.training.options import GeneratorOptions, SupervisedOptions
 from latentedit.training.runs import Run
+from latentedit.training.snapshots import save_snapshot
 
 
 @pytest.fixture
@@ -125,6 +126,24 @@ def test_another_average_of_the_same_run(generator_run: Path, tmp_path: Path) ->
     assert short["ema_kimg"] == 0.001
     with pytest.raises(LatentEditError, match=r"over 3 kimg: choose from 5, 0\.001"):
         bundle_generator(generator_run, tmp_path / "none", ema_kimg=3)
+
+
+def test_the_card_of_a_mean_of_snapshots_tells_of_the_run_until_the_last(
+    generator_run: Path, tmp_path: Path
+) -> None:
+    run = Run(generator_run)
+    network, _ = load_generator_run(generator_run)
+    for images in (20, 40):
+        save_snapshot(run, images, network)
+    for images in (40, 80):
+        run.write_log({"images": images, "images_per_second": 1 / 90})
+    bundle_generator(generator_run, tmp_path / "bundle", snapshots=(0, 0.04))
+    _, card = load_generator(tmp_path / "bundle")
+    assert (card["snapshots"], card["images_seen"]) == ([20, 40], 40)
+    assert card["hours"] == 0.22  # at the least speed that is believed
+    assert card["last_figures"]["images"] == 40
+    with pytest.raises(LatentEditError, match="give one of the two"):
+        bundle_generator(generator_run, tmp_path / "both", ema_kimg=0.001, snapshots=(0, 1))
 
 
 def test_a_generator_may_be_bundled_wider(generator_run: Path, tmp_path: Path) -> None:

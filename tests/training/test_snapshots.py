@@ -12,7 +12,7 @@ from latentedit import latents
 from latentedit.errors import LatentEditError
 from latentedit.images import to_uint8
 from latentedit.training.data import open_face_data
-from latentedit.training.snapshots import load_snapshot, snapshot_files
+from latentedit.training.snapshots import load_snapshot, mean_of_snapshots, snapshot_files
 
 OPTIONS = replace(TINY, fade_kimg=(0.04,), total_kimg=0.12, save_kimg=1, snapshot_kimg=0.04)
 
@@ -47,6 +47,28 @@ def test_a_snapshot_that_is_not_there_or_is_damaged(run: tuple[Path, torch.nn.Mo
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(LatentEditError, match="is damaged: delete it"):
         load_snapshot(folder, 80)
+
+
+def test_the_mean_of_snapshots(run: tuple[Path, torch.nn.Module]) -> None:
+    folder, _ = run
+    mean, taken = mean_of_snapshots(folder, 0.1, 0.12)
+    assert taken == [120]
+    last = load_snapshot(folder, 120).generator.state_dict()
+    assert all(torch.equal(value, last[name]) for name, value in mean.state_dict().items())
+    with pytest.raises(LatentEditError, match=r"had not grown up at 0\.04 thousand images"):
+        mean_of_snapshots(folder, 0.01, 0.12)
+    with pytest.raises(LatentEditError, match=r"between 1 and 2 .* from 0\.04 to 0\.12"):
+        mean_of_snapshots(folder, 1, 2)
+
+
+def test_the_mean_is_of_weights(face_file: Path, tmp_path: Path, one_thread: None) -> None:
+    options = replace(OPTIONS, start=16)
+    train(open_face_data(face_file), tmp_path / "run", options)
+    mean, taken = mean_of_snapshots(tmp_path / "run", 0, 1)
+    assert taken == [40, 80, 120]
+    states = [load_snapshot(tmp_path / "run", n).generator.state_dict() for n in taken]
+    for name, value in mean.state_dict().items():
+        torch.testing.assert_close(value, sum(state[name] for state in states) / 3)
 
 
 def test_a_run_killed_between_snapshot_and_state_misses_none(
