@@ -290,8 +290,13 @@ def _readers(
     if count <= _IN_MEMORY:
         latents = z[:count]
         _check_finite(latents)
+        selected = np.empty_like(latents)  # one for all: fresh memory takes longer than the copy
+
+        def take(rows: NDArray[np.int64]) -> NDArray[np.float32]:
+            return np.take(latents, rows, axis=0, out=selected[: len(rows)], mode="clip")
+
         for column in range(scores.shape[1]):
-            yield latents.__getitem__, column
+            yield take, column
         return
     for column in range(scores.shape[1]):
         selections = _selections(scores[:, column])
