@@ -168,7 +168,7 @@ def _print(curve: dict[str, Any]) -> None:
     for point in curve["points"]:
         row = point["spaces"]["dlib"]
         table.add_row(
-            f"{point[curve['along']]:g}",
+            f"{point[curve['along']]:.10g}",
             f"{row['frechet']['samples']:.4f}",
             f"{row['frechet']['times_halves']:.2f}",
             *(f"{row[name]['samples']:.3f}" for name in ("precision", "recall", "coverage")),
