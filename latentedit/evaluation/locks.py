@@ -32,7 +32,7 @@ from latentedit.projection import discounted_direction
 
 FloatArray = NDArray[np.float32]
 
-REACHES = {"near": (1.5, 0.4), "far": (2.5, 0.8)}
+REACHES = {"near": (1.5, 0.4), "far": (2.0, 0.8)}
 """Longest step of a search: a multiple of the step without locks, but no more than a part of the
 way from there to the farthest step. The more of a direction is locked away, the less it leaks and
 the longer the way."""
