@@ -27,7 +27,8 @@ def display_name(name: str) -> str:
     return _DISPLAY.get(name, name.replace("_", " ").capitalize())
 
 
-def _key(name: str) -> str:
+def spelling_key(name: str) -> str:
+    """What all spellings of a name have in common: its letters and digits, in one case."""
     return "".join(letter for letter in name.casefold() if letter.isalnum())
 
 
@@ -44,8 +45,8 @@ def find_attribute(name: str, names: Iterable[str] = ATTRIBUTES) -> str:
     names = tuple(names)
     if name in names:
         return name
-    by_key = {_key(known): known for known in names}
-    key = _key(name)
+    by_key = {spelling_key(known): known for known in names}
+    key = spelling_key(name)
     if key in by_key:
         return by_key[key]
     close = difflib.get_close_matches(key, by_key, n=1, cutoff=0.5)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from latentedit.attributes import spelling_key
 from latentedit.errors import LatentEditError
 from latentedit.finder import Latents
 from latentedit.pool import Pool
@@ -133,6 +134,6 @@ def _named(names: Sequence[str]) -> tuple[str, ...]:
     for name in stripped:
         if not name.replace("_", "").isalnum():
             raise LatentEditError(f"{name!r} is no attribute's name: use letters and digits")
-    if len({name.casefold().replace("_", "") for name in stripped}) < len(stripped):
+    if len({spelling_key(name) for name in stripped}) < len(stripped):
         raise LatentEditError("two attributes have one name: give each its own")
     return stripped

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 from conftest import TINY_CLASSIFIER
+from generator_runs import TINY, train
 
 from latentedit.classifier import ClassifierConfig
 from latentedit.errors import LatentEditError
@@ -14,30 +16,19 @@ from latentedit.files import sha256
 from latentedit.hashing import weights_hash
 from latentedit.pretrained import load_classifier, load_generator
 from latentedit.training import attribute_task
-from latentedit.training.adversarial import load_generator_run, train_generator
+from latentedit.training.adversarial import load_generator_run
 from latentedit.training.bundles import bundle_classifier, bundle_generator
 from latentedit.training.data import open_face_data
-from latentedit.training.options import GeneratorOptions, SupervisedOptions
+from latentedit.training.options import SupervisedOptions
 from latentedit.training.runs import Run
 from latentedit.training.snapshots import save_snapshot
 
 
 @pytest.fixture
 def generator_run(face_file: Path, tmp_path: Path) -> Path:
-    options = GeneratorOptions(
-        objective="r1",
-        resolution=8,
-        fmap_max=8,
-        discriminator_fmap_max=8,
-        total_kimg=0.08,
-        ema_kimg=(5, 0.001),
-        batch_size=8,
-        device="cpu",
-        bf16=False,
-    )
+    options = replace(TINY, resolution=8, total_kimg=0.08, ema_kimg=(5, 0.001))
     run = tmp_path / "generator-run"
-    command = "latentedit train generator"
-    train_generator(open_face_data(face_file), run, options, validation=40, command=command)
+    train(open_face_data(face_file), run, options, command="latentedit train generator")
     return run
 
 
