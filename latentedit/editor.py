@@ -3,37 +3,22 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from copy import copy
-from functools import cached_property
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Protocol, cast
+from typing import Any, Literal
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike, NDArray
-from torch import Tensor, nn
 
 from latentedit import defaults, editing, hub, latents
-from latentedit.adapters import (
-    AdaptedGenerator,
-    LatentGenerator,
-    OnnxGenerator,
-    ProtocolGenerator,
-    as_network,
-)
-from latentedit.age import AgeEstimator, tight_view
-from latentedit.attributes import ATTRIBUTES
+from latentedit.adapters import LatentGenerator
+from latentedit.age import AgeEstimator
 from latentedit.boundaries import Boundaries
 from latentedit.classifier import AttributeClassifier
-from latentedit.devices import autocast, pick_device, pick_precision, place
 from latentedit.editing import EditRecipe, Hold
 from latentedit.errors import LatentEditError
 from latentedit.files import atomic_path, read_json
-from latentedit.generator import Generator
-from latentedit.hashing import weights_hash
-from latentedit.images import UInt8Array, to_tensor, to_uint8
-from latentedit.inference import prepare
+from latentedit.networks import AnyGenerator, FaceNetworks, Look, generator_space
 from latentedit.pretrained import (
     bundle_names,
     find_bundle,
@@ -46,21 +31,13 @@ from latentedit.pretrained import (
 )
 from latentedit.stylegan2 import StyleGAN2Generator
 
-AnyGenerator = Generator | StyleGAN2Generator | AdaptedGenerator | OnnxGenerator | ProtocolGenerator
-
 PARTS = {"generator", "classifier", "age", "boundaries"}
 """What a bundle of a `FaceEditor` is made of."""
 
 BOUNDARIES_FILE = "boundaries.safetensors"
 
 
-class Look(Protocol):
-    """Images [N, 3, H, W] in [-1, 1] -> [N, ...]."""
-
-    def __call__(self, images: Tensor) -> Tensor: ...
-
-
-class FaceEditor:
+class FaceEditor(FaceNetworks):
     """Samples, renders, scores and edits faces.
 
     Args:
@@ -94,34 +71,20 @@ class FaceEditor:
         batch_size: int | None = None,
         precision: str = "float32",
     ) -> None:
-        self.name = name
-        self.device = pick_device(device)
-        self.precision = pick_precision(precision, self.device)
-        if batch_size is None:
-            batch_size = 1 if self.device.type == "cpu" else 64
-        self.batch_size = _checked_batch_size(batch_size)
-        network = cast(AnyGenerator, _as_network(generator))
-        self.generator_hash = weights_hash(network)
-        self._generator = place(network, self.device).eval()
+        super().__init__(
+            generator,
+            classifier,
+            age_estimator,
+            name=name,
+            device=device,
+            batch_size=batch_size,
+            precision=precision,
+        )
         if boundaries is not None:
             check_boundaries(boundaries, self.generator_hash, self.space)
-        self._classifier = place(classifier, self.device).eval() if classifier else None
-        if isinstance(age_estimator, nn.Module):
-            age_estimator = place(age_estimator, self.device).eval()
-        self._age_estimator = age_estimator
         self._boundaries = boundaries
         self._outdated: Boundaries | None = None
         self._cards: dict[str, Mapping[str, Any]] = {}
-
-    def with_batch_size(self, batch_size: int) -> FaceEditor:
-        """The same model, sharing its networks, with another `batch_size`.
-
-        Raises:
-            LatentEditError: it is below 1.
-        """
-        other = copy(self)
-        other.batch_size = _checked_batch_size(batch_size)
-        return other
 
     @classmethod
     def load(
@@ -286,82 +249,6 @@ class FaceEditor:
             return hub.upload(folder, repo_id, **options)
 
     @property
-    def latent_dim(self) -> int:
-        """Length of z."""
-        return self._generator.config.latent_dim
-
-    @property
-    def space(self) -> str:
-        """The generator's latent space, ``z`` or ``w``."""
-        return generator_space(self._generator)
-
-    @property
-    def resolution(self) -> int:
-        """Edge of the rendered pictures in pixels."""
-        return self._generator.config.resolution
-
-    @property
-    def attributes(self) -> tuple[str, ...]:
-        """Names of the columns of `score`."""
-        return self._classifier.config.attributes if self._classifier else ATTRIBUTES
-
-    @property
-    def generator(self) -> nn.Module:
-        """The generator, in eval mode."""
-        return self._generator
-
-    @property
-    def classifier(self) -> AttributeClassifier:
-        """The classifier, in eval mode.
-
-        Raises:
-            LatentEditError: this model has none.
-        """
-        if self._classifier is None:
-            raise LatentEditError(
-                f"model {self.name} has no classifier: give FaceEditor one, or put one into the "
-                "bundle with 'latentedit bundle --classifier'"
-            )
-        return self._classifier
-
-    @property
-    def estimates_age(self) -> bool:
-        """Whether `age` can be called."""
-        return self._age_estimator is not None
-
-    @property
-    def age_estimator(self) -> Look:
-        """The age estimator.
-
-        Raises:
-            LatentEditError: this model has none.
-        """
-        if self._age_estimator is None:
-            raise LatentEditError(
-                f"model {self.name} has no age estimator: train one with 'latentedit train age' "
-                "and add it with 'latentedit bundle --age'"
-            )
-        return self._age_estimator
-
-    @property
-    def classifier_hash(self) -> str:
-        """Hash of the classifier's weights.
-
-        Raises:
-            LatentEditError: this model has none.
-        """
-        return weights_hash(self.classifier)
-
-    @property
-    def age_hash(self) -> str | None:
-        """Hash of the age estimator's weights, its type where it has none, or None without one."""
-        if self._age_estimator is None:
-            return None
-        if isinstance(self._age_estimator, nn.Module):
-            return weights_hash(self._age_estimator)
-        return type(self._age_estimator).__qualname__
-
-    @property
     def boundaries(self) -> Boundaries:
         """The boundaries.
 
@@ -376,82 +263,6 @@ class FaceEditor:
                 "and 'latentedit boundaries fit'"
             )
         return self._boundaries
-
-    def sample(self, seeds: Iterable[int]) -> NDArray[np.float32]:
-        """Return one latent a seed, float32 [N, D], in the generator's space.
-
-        A generator that samples for itself (`adapters`) does; see `latents.sample`.
-        """
-        if isinstance(self._generator, Generator):
-            return latents.sample(seeds, self.latent_dim)
-        return self._generator.sample(seeds)
-
-    @torch.inference_mode()
-    def render(self, z: ArrayLike) -> UInt8Array:
-        """Render latents [N, D] -> uint8 [N, H, W, 3], RGB.
-
-        Always `batch_size` rows at a time: convolutions add up in another order in batches of
-        another size, and now and then a pixel rounds the other way. So a latent gives the same
-        picture alone and in any company.
-
-        Raises:
-            LatentEditError: z of another shape, or not finite.
-        """
-        z = latents.check_latents(z, self.latent_dim)
-        images = []
-        plain = self._fast_generator is self._generator
-        with autocast(self.device, enabled=plain and self.precision != torch.float32):
-            for rows, count in self._batches(z):
-                batch = torch.from_numpy(rows).to(self.device)
-                images.append(to_uint8(self._fast_generator(batch)[:count]))
-        return np.concatenate(images)
-
-    @torch.inference_mode()
-    def score(self, images: UInt8Array) -> NDArray[np.float32]:
-        """Return attribute probabilities of uint8 [N, H, W, 3] faces, float32 [N, 40].
-
-        Raises:
-            LatentEditError: the model has no classifier, or images of another shape or dtype.
-        """
-        network = self._fast_classifier
-        return self._look(lambda batch: torch.sigmoid(network(batch).float()), images)
-
-    @torch.inference_mode()
-    def logits_and_features(
-        self, images: UInt8Array
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return what `score` comes from: logits [N, 40] and the classifier's features [N, F].
-
-        Args:
-            images: uint8 [N, H, W, 3] faces.
-
-        Raises:
-            LatentEditError: the model has no classifier, or images of another shape or dtype.
-        """
-        network = cast(AttributeClassifier, self._fast_classifier)
-
-        def both(images: Tensor) -> Tensor:
-            features = network.pooled(images)
-            return torch.cat((network.head(features), features), dim=1)
-
-        seen = self._look(both, images)
-        return seen[:, : len(self.attributes)], seen[:, len(self.attributes) :]
-
-    @torch.inference_mode()
-    def age(self, images: UInt8Array, *, tight: bool = False) -> NDArray[np.float32]:
-        """Return estimated years of uint8 [N, H, W, 3] faces, float32 [N].
-
-        Args:
-            images: in the shared frame, of which the shipped estimator looks at the face alone.
-            tight: they are cut as tightly as UTKFace's chips already.
-
-        Raises:
-            LatentEditError: the model has no age estimator.
-        """
-        network = self._fast_age_estimator
-        if isinstance(self._age_estimator, AgeEstimator) and not tight:
-            return self._look(lambda batch: network(tight_view(batch)), images)
-        return self._look(network, images)
 
     def distances(self, z: ArrayLike) -> NDArray[np.float64]:
         """Return signed distances of latents [N, D] to all boundaries, float64 [N, K]."""
@@ -504,59 +315,12 @@ class FaceEditor:
             self.boundaries, steps, hold, to=to, seeds=seeds, frames=frames, model=self.name
         )
 
-    @cached_property
-    def _fast_generator(self) -> nn.Module:
-        return prepare(self._generator, self.precision)
-
-    @cached_property
-    def _fast_classifier(self) -> nn.Module:
-        return prepare(self.classifier)
-
-    @cached_property
-    def _fast_age_estimator(self) -> Look:
-        estimator = self.age_estimator
-        return prepare(estimator) if isinstance(estimator, nn.Module) else estimator
-
-    def _look(self, network: Look, images: UInt8Array) -> NDArray[np.float32]:
-        outputs = []
-        with autocast(self.device, enabled=self.device.type == "cuda"):
-            for rows, count in self._batches(np.atleast_1d(images)):
-                seen = network(to_tensor(rows, self.device))[:count]
-                outputs.append(seen.float().cpu().numpy())
-        return np.concatenate(outputs)
-
-    def _batches(self, rows: NDArray[Any]) -> Iterator[tuple[NDArray[Any], int]]:
-        """Batches of exactly `batch_size` rows, and how many of them count."""
-        if not rows.size:
-            raise LatentEditError("nothing to do: no face was given")
-        for start in range(0, len(rows), self.batch_size):
-            batch = rows[start : start + self.batch_size]
-            missing = self.batch_size - len(batch)
-            yield np.concatenate((batch, np.repeat(batch[-1:], missing, axis=0))), len(batch)
-
-
-def _checked_batch_size(size: int) -> int:
-    if size < 1:
-        raise LatentEditError(f"batch size {size} cannot be: give 1 or more")
-    return size
-
 
 def _kept(card: Mapping[str, Any]) -> dict[str, Any]:
     """A loaded card's entries that stay true of the part when it is written again."""
     written_anew = {"kind", "sha256", "config", "weights_hash", "network"}
     written_anew |= {"generator_hash", "space", "attributes"}  # of boundaries
     return {key: value for key, value in card.items() if key not in written_anew}
-
-
-def _as_network(generator: object) -> nn.Module:
-    if isinstance(generator, Generator | StyleGAN2Generator):
-        return generator
-    return as_network(generator)
-
-
-def generator_space(generator: AnyGenerator) -> str:
-    """The latent space that a generator is called in, ``z`` or ``w``."""
-    return getattr(generator.config, "space", "z")
 
 
 def check_boundaries(boundaries: Boundaries, generator_hash: str, space: str = "z") -> None:

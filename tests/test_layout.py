@@ -46,7 +46,7 @@ LEVELS: tuple[tuple[str, ...], ...] = (
     ),
     ("projection", "editing", "pretrained", "hub", "checkpoints"),
     ("portrait", "portrait_report", "pool", "samples", "unsupervised", "evaluation"),
-    ("editor", "search", "strips", "full_report"),
+    ("networks", "editor", "search", "strips", "full_report"),
     ("demo",),
     ("cli",),
 )
