@@ -19,6 +19,7 @@ from sklearn.metrics import (
 )
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
+from threadpoolctl import threadpool_limits
 
 from latentedit.boundaries import Boundaries, Float64Array, entangled_holds
 from latentedit.errors import LatentEditError
@@ -209,9 +210,12 @@ def fit_boundaries(
     if not np.isfinite(scores).all():
         raise LatentEditError("the pool holds NaN or infinity: build it again")
     train, validation, test = _split(len(z))
-    trials = [
-        _fit_selections(rows, scores[train, column]) for rows, column in _readers(z, scores[train])
-    ]
+    # the products wait for memory: more threads would wait for each other too
+    with threadpool_limits(1, user_api="blas"):
+        trials = [
+            _fit_selections(rows, scores[train, column])
+            for rows, column in _readers(z, scores[train])
+        ]
     normals = np.stack([trial.finder.normal_ for row in trials for trial in row])
     distances = _distances(z, slice(validation.start, test.stop), normals)
     known, unseen = np.split(distances, [validation.stop - validation.start])
