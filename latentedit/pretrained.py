@@ -109,6 +109,8 @@ def save_part(
 ) -> None:
     """Write ``KIND.safetensors`` and ``KIND.json`` into a bundle, both or neither.
 
+    Weights that float16 holds exactly are stored in it; networks compute in float32 either way.
+
     Args:
         kind: ``generator``, ``classifier``, ``age`` or ``portrait``.
         config: the network's configuration dataclass.
@@ -117,9 +119,7 @@ def save_part(
     Raises:
         LatentEditError: the folder cannot be written.
     """
-    state = {
-        name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()
-    }
+    state = {name: _compact(value.detach().cpu()) for name, value in network.state_dict().items()}
     entries = {
         "config": asdict(config),
         "weights_hash": weights_hash(network),
@@ -128,6 +128,12 @@ def save_part(
     }
     weights = make_folder(folder) / f"{kind}.safetensors"
     save_with_card(weights, lambda file: save_file(state, file), kind, entries)
+
+
+def _compact(value: Tensor) -> Tensor:
+    """The same numbers in float16, where it holds them."""
+    half = value.half() if value.dtype == torch.float32 else value
+    return (half if torch.equal(half.to(value.dtype), value) else value).contiguous()
 
 
 def save_generator(folder: str | Path, generator: nn.Module, card: Mapping[str, Any]) -> None:

@@ -13,6 +13,7 @@ from latentedit.training.attribute_task import load_classifier_run, read_calibra
 from latentedit.training.portrait_task import load_portrait_run
 from latentedit.training.runs import Run
 from latentedit.training.snapshots import mean_of_snapshots
+from latentedit.training.state import read_progress
 
 
 def bundle_generator(
@@ -24,6 +25,8 @@ def bundle_generator(
     psi: float = 1.0,
 ) -> None:
     """Write a run's averaged generator and its card.
+
+    Weights are rounded to float16, which is finer than what one more step would change.
 
     Args:
         run_folder: the run.
@@ -41,15 +44,18 @@ def bundle_generator(
         raise LatentEditError("an average has a half-life or snapshots: give one of the two")
     run, until = Run(run_folder), float("inf")
     taken: dict[str, Any] = {}
-    network, progress = load_generator_run(run_folder, ema_kimg)
-    seen = progress["images"]
-    if ema_kimg is not None:
-        taken["ema_kimg"] = ema_kimg
     if snapshots is not None:
         network, taken["snapshots"] = mean_of_snapshots(run_folder, *snapshots)
-        seen = until = taken["snapshots"][-1]
+        progress, until = read_progress(run.state), taken["snapshots"][-1]
+        seen = until
+    else:
+        network, progress = load_generator_run(run_folder, ema_kimg)
+        seen = progress["images"]
+    if ema_kimg is not None:
+        taken["ema_kimg"] = ema_kimg
     if psi != 1:
         network, taken["psi"] = network.truncated(psi), psi
+    network = network.half().float()
     log = [record for record in run.read_log() if record["images"] <= until]
     card = {
         **run.origin(),

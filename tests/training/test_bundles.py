@@ -9,6 +9,7 @@ import pytest
 import torch
 from conftest import TINY_CLASSIFIER
 from generator_runs import TINY, train
+from safetensors.torch import load_file
 
 from latentedit.classifier import ClassifierConfig
 from latentedit.errors import LatentEditError
@@ -58,7 +59,9 @@ def test_a_generators_part_holds_the_average_and_says_where_from(
     network, card = load_generator(bundle)
     expected, _ = load_generator_run(generator_run)
     for name, value in expected.state_dict().items():
-        assert torch.equal(network.state_dict()[name], value)
+        assert torch.equal(network.state_dict()[name], value.half().float())
+    stored = load_file(bundle / "generator.safetensors")
+    assert {value.dtype for value in stored.values()} == {torch.float16}
     assert card["images_seen"] == 80
     assert card["hours"] == 1.5
     assert card["last_figures"]["generator_loss"] == 1.5
@@ -144,8 +147,10 @@ def test_a_generator_may_be_bundled_wider(generator_run: Path, tmp_path: Path) -
     wide, card = load_generator(tmp_path / "wide")
     assert card["psi"] == 1.5
     assert "psi" not in plain_card
-    weights = [part.state_dict()["blocks.0.dense.weight"] for part in (whole, wide)]
-    torch.testing.assert_close(weights[1], 1.5 * weights[0])
+    average, _ = load_generator_run(generator_run)
+    weights = [part.state_dict()["blocks.0.dense.weight"] for part in (whole, wide, average)]
+    assert torch.equal(weights[0], weights[2].half().float())
+    assert torch.equal(weights[1], (1.5 * weights[2]).half().float())
     with pytest.raises(LatentEditError, match="give 0 to 2"):
         bundle_generator(generator_run, tmp_path / "none", psi=3)
     assert not (tmp_path / "none").exists()
