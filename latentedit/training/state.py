@@ -115,12 +115,24 @@ def load_state(
             if value.shape == like.shape:  # fused steps walk through memory: the layouts must agree
                 value = torch.empty_like(like, dtype=value.dtype, device="cpu").copy_(value)
             slots.setdefault(int(index), {})[slot] = value
-        for moments in slots.values():
-            if "exp_avg_sq" in moments:  # a packed state leaves the first ones out
+        for place, moments in slots.items():
+            if "exp_avg_sq_rows" in moments:  # a packed state
+                rows, columns = (moments.pop(f"exp_avg_sq_{of}") for of in ("rows", "columns"))
+                product = torch.outer(rows, columns).view(weights[place].shape)
+                moments["exp_avg_sq"] = torch.empty_like(weights[place], device="cpu").copy_(
+                    product
+                )
+            if "exp_avg_sq" in moments:
                 moments.setdefault("exp_avg", torch.zeros_like(moments["exp_avg_sq"]))
         state = optimizer.state_dict()
         optimizer.load_state_dict({"state": slots, "param_groups": state["param_groups"]})
     return progress
+
+
+def factor(moments: Tensor) -> tuple[Tensor, Tensor]:
+    """Rows [O] and columns [I ...] whose outer product has the means of `moments` [O, I, ...]."""
+    flat = moments.flatten(1)
+    return flat.mean(1), flat.mean(0) / flat.mean().clamp_min(1e-30)
 
 
 def load_network(path: str | Path, name: str, network: nn.Module) -> dict[str, Any]:

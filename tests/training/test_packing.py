@@ -51,3 +51,19 @@ def test_a_run_is_packed_with_an_average_it_keeps(
     assert "holds a run already: choose another folder" in capsys.readouterr().err
     assert (tmp_path / "run" / "state.safetensors").read_bytes() == state
     assert not (tmp_path / "packed").exists()
+
+
+def test_factored_moments_keep_the_means_of_rows_and_columns(
+    data: FaceData, tmp_path: Path
+) -> None:
+    train(data, tmp_path / "run", replace(TINY, total_kimg=0.08))
+    run_cli(["train", "pack", str(tmp_path / "run"), "-o", str(tmp_path / "packed")])
+    whole, packed = (contents(tmp_path / name)[0] for name in ("run", "packed"))
+    assert not any(key.endswith(".exp_avg") for key in packed)
+    factored = [key[:-5] for key in packed if key.endswith("_rows")]
+    assert len(factored) > 10
+    for key in factored:
+        product = torch.outer(packed[f"{key}_rows"], packed[f"{key}_columns"])
+        flat = whole[key].flatten(1)
+        torch.testing.assert_close(product.mean(1), flat.mean(1), rtol=1e-4, atol=1e-12)
+        torch.testing.assert_close(product.mean(0), flat.mean(0), rtol=1e-4, atol=1e-12)
