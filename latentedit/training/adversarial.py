@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -27,8 +27,15 @@ from latentedit.training.adversaries import Adversaries
 from latentedit.training.augment import flip
 from latentedit.training.data import FaceData
 from latentedit.training.discriminator import Discriminator
-from latentedit.training.losses import NonSaturatingR1, Objective, Projected, WassersteinGP
-from latentedit.training.options import OBJECTIVES, GeneratorOptions
+from latentedit.training.imagenet import load_efficientnet
+from latentedit.training.losses import (
+    Critic,
+    NonSaturatingR1,
+    Objective,
+    Projected,
+    WassersteinGP,
+)
+from latentedit.training.options import OBJECTIVES, PIXEL_OBJECTIVES, GeneratorOptions
 from latentedit.training.patches import PatchDiscriminator
 from latentedit.training.projected import ProjectedDiscriminator
 from latentedit.training.runs import (
@@ -67,6 +74,7 @@ def build_objective(
     options: GeneratorOptions,
     classifier: AttributeClassifier | None,
     feature_resolution: int | None = None,
+    device: torch.device | None = None,
 ) -> Objective:
     """Build the discriminators of a run.
 
@@ -74,6 +82,7 @@ def build_objective(
         options: of the run.
         classifier: frozen features of the projected objective.
         feature_resolution: of the faces that these look at, if they are others.
+        device: of the features learned on ImageNet; the CPU by default.
 
     Raises:
         LatentEditError: unknown objective, a projected one without a classifier, or patches to be
@@ -100,18 +109,30 @@ def build_objective(
             "the projected objective needs frozen features: give --classifier, "
             "or choose --objective r1"
         )
-    projected = ProjectedDiscriminator(classifier.config.widths)
+    if options.pixel_objective not in PIXEL_OBJECTIVES:
+        raise LatentEditError(
+            f"unknown pixel objective {options.pixel_objective!r}: choose from "
+            f"{', '.join(PIXEL_OBJECTIVES)}"
+        )
+    wasserstein = options.pixel_objective == "wgan-gp"
     return Projected(
         classifier,
-        projected,
-        NonSaturatingR1(pixel, options.r1_gamma),
+        ProjectedDiscriminator(classifier.config.widths),
+        WassersteinGP(pixel) if wasserstein else NonSaturatingR1(pixel, options.r1_gamma),
         weight=options.projected_weight,
         sliced=SlicedFeatures(classifier.config.widths) if options.sliced_weight else None,
         sliced_weight=options.sliced_weight,
         augment=options.augments,
         patches=PatchDiscriminator() if options.patch_weight else None,
         patch_weight=options.patch_weight,
+        imagenet=_through_imagenet(options, device) if options.imagenet_weight else None,
     )
+
+
+def _through_imagenet(options: GeneratorOptions, device: torch.device | None) -> Critic:
+    network = place(load_efficientnet(), device or torch.device("cpu"))
+    heads = ProjectedDiscriminator(network.widths)
+    return Critic(network, heads, options.imagenet_weight, times=2, nears=True)
 
 
 def train_generator(
@@ -122,7 +143,7 @@ def train_generator(
     feature_data: FaceData | None = None,
     validation: int = defaults.VALIDATION,
     classifier: AttributeClassifier | None = None,
-    init: str | Path | None = None,
+    init: Sequence[str | Path] = (),
     command: str = "",
     resume: bool = False,
     on_step: Callable[[Report], None] = lambda report: None,
@@ -136,7 +157,8 @@ def train_generator(
             only the few that are sharp enough; they may be smaller.
         validation: hold out the last so many faces of each, for measuring the result.
         classifier: frozen features of the projected objective.
-        init: a run or a bundle to start from, of this resolution or a smaller one.
+        init: runs or bundles to start from, of this resolution or smaller ones; what several of
+            them hold comes from the last.
         command: the command line, for the model's card.
         resume: go on from the last saved state: the same weights, averages, optimisers, phase,
             images seen and random numbers, so a killed run ends as an undisturbed one.
@@ -166,13 +188,13 @@ def train_generator(
     generator = Generator(options.generator).to(device)
     if classifier is not None:
         classifier = place(classifier, device)
-    objective = build_objective(options, classifier, feature_resolution)
+    objective = build_objective(options, classifier, feature_resolution, device)
     adversaries = Adversaries(options, generator, objective, workers)
     parts = adversaries.parts
     features_hash = weights_hash(classifier) if classifier is not None else None
     before, seen, step, history = 0, 0, 0, None
-    if init is not None and not resume:
-        history = _start_from(Path(init), parts["networks"], features_hash)
+    for folder in init if not resume else ():
+        history = _start_from(Path(folder), parts["networks"], features_hash)
         before = history["images_seen"]
     if resume:
         progress = load_state(run.state, **parts)
@@ -268,10 +290,15 @@ def _check(data: FaceData, feature_data: FaceData | None, options: GeneratorOpti
         raise LatentEditError(
             "--ema-kimg must be thousands of images above 0, each given once, such as 5,2,20"
         )
-    if feature_data is not None and options.objective != "projected":
-        raise LatentEditError(
-            f"--objective {options.objective} looks at no frozen features: leave out --feature-data"
-        )
+    if options.objective != "projected":
+        for name, given in (
+            ("--feature-data", feature_data is not None),
+            ("--imagenet-weight", options.imagenet_weight > 0),
+        ):
+            if given:
+                raise LatentEditError(
+                    f"--objective {options.objective} looks at no frozen features: leave out {name}"
+                )
 
 
 class _Meter:

@@ -55,7 +55,7 @@ class Adversaries:
                 {
                     "params": weights,
                     "lr": options.projected_learning_rate
-                    if name == "projected"
+                    if name in ("projected", "imagenet")
                     else options.discriminator_learning_rate,
                 }
                 for name, weights in self._trained.items()
@@ -122,7 +122,8 @@ class Adversaries:
         """
         device, objective, workers = self._workers.device, self.objective, self._workers
         with autocast(device, self.options.bf16):
-            fake = self.generator(z, resolution=phase.resolution, alpha=phase.alpha)
+            with torch.set_grad_enabled(not rests):
+                fake = self.generator(z, resolution=phase.resolution, alpha=phase.alpha)
             real_look, fake_look = objective.look(real, seen_by_features), objective.look(fake)
             self._train_discriminators(True)
             loss, figures = objective.discriminator_loss(
@@ -134,12 +135,12 @@ class Adversaries:
         self._discriminator_optimizer.step()
 
         self._train_discriminators(False)
-        with autocast(device, self.options.bf16):
+        with autocast(device, self.options.bf16), torch.set_grad_enabled(not rests):
             generator_loss = objective.generator_loss(fake_look, phase.alpha)
-        self._generator_optimizer.zero_grad(set_to_none=True)
-        generator_loss.backward()
-        workers.average_gradients(self.generator.parameters())
         if not rests:
+            self._generator_optimizer.zero_grad(set_to_none=True)
+            generator_loss.backward()
+            workers.average_gradients(self.generator.parameters())
             self._generator_optimizer.step()
             for kimg, average in zip(self.options.ema_kimg, self.averages.values(), strict=True):
                 _follow(average, self.generator, kimg, self.options.batch_size, images)

@@ -15,12 +15,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from latentedit.classifier import AttributeClassifier
-from latentedit.layers import downsample
+from latentedit.layers import downsample, resize
 from latentedit.training.augment import cutout, translate
 from latentedit.training.discriminator import Discriminator
 from latentedit.training.patches import PatchDiscriminator
 from latentedit.training.projected import ProjectedDiscriminator
 from latentedit.training.sliced import SlicedFeatures
+
+FACE = (0.25, 0.375, 0.75, 0.875)
+"""Left, top, right, bottom of eyes, nose and mouth in the shared frame, in shares of its edge."""
 
 
 @dataclass(frozen=True)
@@ -29,13 +32,13 @@ class Look:
 
     Attributes:
         images: the pictures.
-        features: mixed features, for the projected discriminator.
+        features: mixed features, for each projected discriminator.
         described: rows of features, for the sliced distance.
         sharp: the pictures at full size, where `images` are smaller ones.
     """
 
     images: Tensor
-    features: tuple[Tensor, ...] = ()
+    features: tuple[tuple[Tensor, ...], ...] = ()
     described: tuple[Tensor, ...] = ()
     sharp: Tensor | None = None
 
@@ -43,7 +46,7 @@ class Look:
         """The same without the graph."""
         return Look(
             self.images.detach(),
-            tuple(map.detach() for map in self.features),
+            tuple(tuple(map.detach() for map in maps) for maps in self.features),
             tuple(means.detach() for means in self.described),
             None if self.sharp is None else self.sharp.detach(),
         )
@@ -151,8 +154,35 @@ class NonSaturatingR1:
         return F.softplus(-self.discriminator(fake.images, alpha=alpha).float()).mean()
 
 
+class FrozenNetwork(Protocol):
+    """What projected discriminators look through."""
+
+    def features(self, images: Tensor, size: int | None = None) -> list[Tensor]:
+        """Images [N, 3, H, W] in [-1, 1], looked at `size` pixels wide -> stages, finest first."""
+        ...
+
+
+@dataclass(frozen=True)
+class Critic:
+    """A projected discriminator with the frozen network it looks through.
+
+    Attributes:
+        network: frozen.
+        heads: on its features.
+        weight: of the losses.
+        times: the network looks at pictures so many times as large as the classifier does.
+        nears: of every other picture it sees the face alone.
+    """
+
+    network: FrozenNetwork
+    heads: ProjectedDiscriminator
+    weight: float
+    times: int = 1
+    nears: bool = False
+
+
 class Projected:
-    """A projected discriminator (Sauer et al. 2021, hinge loss) beside a pixel discriminator.
+    """Projected discriminators (Sauer et al. 2021, hinge loss) beside a pixel discriminator.
 
     The features see moved pictures (translation only); the pixel discriminator sees them as
     they are, so the generator cannot learn the augmentation.
@@ -169,13 +199,14 @@ class Projected:
         patches: judges what is finer than the pixel discriminator's largest pictures, which then
             are those that the features look at.
         patch_weight: of its losses.
+        imagenet: another projected discriminator, that sees the same pictures.
     """
 
     def __init__(
         self,
         classifier: AttributeClassifier,
         projected: ProjectedDiscriminator,
-        pixel: NonSaturatingR1,
+        pixel: NonSaturatingR1 | WassersteinGP,
         weight: float = 1.0,
         *,
         sliced: SlicedFeatures | None = None,
@@ -183,16 +214,19 @@ class Projected:
         augment: bool = True,
         patches: PatchDiscriminator | None = None,
         patch_weight: float = 1.0,
+        imagenet: Critic | None = None,
     ) -> None:
         self.networks = nn.ModuleDict({"pixel": pixel.discriminator, "projected": projected})
+        self.classifier = classifier.eval().requires_grad_(False)
+        self.critics = {"projected": Critic(self.classifier, projected, weight)}
+        if imagenet is not None:
+            self.networks["imagenet"] = imagenet.heads
+            self.critics["imagenet"] = imagenet
         if patches is not None:
             self.networks["patches"] = patches
         if sliced is not None:
             self.networks["sliced"] = sliced
-        self.classifier = classifier.eval().requires_grad_(False)
-        self.projected = projected
         self.pixel = pixel
-        self.weight = weight
         self.sliced = sliced
         self.sliced_weight = sliced_weight
         self.augment = augment
@@ -208,11 +242,16 @@ class Projected:
             images = downsample(seen, max(1, seen.shape[-1] // largest))
         size = min(max(32, seen.shape[-1]), self.classifier.config.resolution)
         seen = downsample(seen, max(1, seen.shape[-1] // size))
-        if self.augment:
-            seen = translate(seen)
-        stages = self.classifier.features(seen, size)
-        described = self.sliced.describe(stages) if self.sliced else ()
-        return Look(images, self.projected.mix(stages), described, sharp)
+        moved = translate(seen) if self.augment else seen
+        mixed: list[tuple[Tensor, ...]] = []
+        described: tuple[Tensor, ...] = ()
+        for name, critic in self.critics.items():
+            shown = near_every_other(moved, seen) if critic.nears else moved
+            stages = critic.network.features(shown, critic.times * size)
+            mixed.append(critic.heads.mix(stages))
+            if self.sliced and name == "projected":
+                described = self.sliced.describe(stages)
+        return Look(images, tuple(mixed), described, sharp)
 
     def discriminator_loss(
         self, real: Look, fake: Look, alpha: float, step: int
@@ -226,27 +265,39 @@ class Projected:
             figures |= {f"patches_{name}": v for name, v in _figures(on_real, on_fake).items()}
         if self.sliced:
             self.sliced.remember(real.described)
-        scores = zip(self.projected(real.features), self.projected(fake.features), strict=True)
-        for of_real, of_fake in scores:
-            on_real, on_fake = of_real.float(), of_fake.float()
-            loss = loss + self.weight * _hinge(on_real, on_fake)
-            figures["projected_real"] = figures.get("projected_real", 0.0) + float(
-                on_real.detach().mean()
-            )
-            figures["projected_fake"] = figures.get("projected_fake", 0.0) + float(
-                on_fake.detach().mean()
-            )
+        looks = zip(self.critics.items(), real.features, fake.features, strict=True)
+        for (name, critic), of_real, of_fake in looks:
+            for on_real, on_fake in zip(critic.heads(of_real), critic.heads(of_fake), strict=True):
+                loss = loss + critic.weight * _hinge(on_real.float(), on_fake.float())
+                for key, value in _figures(on_real.float(), on_fake.float()).items():
+                    figures[f"{name}_{key}"] = figures.get(f"{name}_{key}", 0.0) + value
         return loss, figures
 
     def generator_loss(self, fake: Look, alpha: float) -> Tensor:
         loss = self.pixel.generator_loss(fake, alpha if fake.sharp is None else 1.0)
         if self.patches is not None and fake.sharp is not None:
             loss = loss - self.patch_weight * self.patches(fake.sharp).float().mean()
-        for scores in self.projected(fake.features):
-            loss = loss - self.weight * scores.float().mean()
+        for critic, features in zip(self.critics.values(), fake.features, strict=True):
+            for scores in critic.heads(features):
+                loss = loss - critic.weight * scores.float().mean()
         if self.sliced:
             loss = loss + self.sliced_weight * self.sliced.distance(fake.described)
         return loss
+
+
+def near_every_other(pictures: Tensor, faces: Tensor) -> Tensor:
+    """Show the face alone, twice as large, in every other place.
+
+    Eyes are a tenth of the frame's width: what is wrong with them is easily overlooked.
+
+    Args:
+        pictures: [N, 3, r, r], of which every other one is kept.
+        faces: [N, 3, r, r] in the shared frame.
+    """
+    left, top, right, bottom = (round(share * faces.shape[-1]) for share in FACE)
+    shown = pictures.clone()
+    shown[1::2] = resize(faces[1::2, :, top:bottom, left:right], faces.shape[-1])
+    return shown
 
 
 def _gradient(scores: Tensor, images: Tensor) -> Tensor:

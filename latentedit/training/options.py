@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from latentedit.generator import GeneratorConfig
 
 OBJECTIVES = ("projected", "r1", "wgan-gp")
+PIXEL_OBJECTIVES = OBJECTIVES[1:]
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,7 @@ class GeneratorOptions:
 
     Attributes:
         objective: one of `OBJECTIVES`.
+        pixel_objective: of the pixel discriminator beside projected ones, of `PIXEL_OBJECTIVES`.
         resolution: final edge of the pictures.
         fmap_base: see `GeneratorConfig`.
         fmap_max: see `GeneratorConfig`.
@@ -32,8 +34,10 @@ class GeneratorOptions:
         batch_size: pictures a step.
         learning_rate: Adam's, for the generator.
         discriminator_learning_rate: Adam's, for the pixel discriminator.
-        projected_learning_rate: Adam's, for the heads of the projected discriminator.
+        projected_learning_rate: Adam's, for the heads of the projected discriminators.
         projected_weight: of the projected discriminator's losses beside the pixel one's.
+        imagenet_weight: of another projected discriminator's, that looks through features learned
+            on ImageNet; 0 for none.
         sliced_weight: of the sliced Wasserstein distance between features, for the generator.
         patch_weight: of a discriminator of small patches beside the projected one. It judges what
             is finer than the faces the frozen features look at; above 0, the pixel discriminator
@@ -54,6 +58,7 @@ class GeneratorOptions:
     """
 
     objective: str = "projected"
+    pixel_objective: str = "r1"
     resolution: int = 64
     fmap_base: int = 1024
     fmap_max: int = 256
@@ -69,6 +74,7 @@ class GeneratorOptions:
     discriminator_learning_rate: float = 2e-3
     projected_learning_rate: float = 1e-3
     projected_weight: float = 0.15
+    imagenet_weight: float = 0
     sliced_weight: float = 10
     patch_weight: float = 0
     r1_gamma: float = 0.03

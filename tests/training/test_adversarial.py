@@ -23,7 +23,7 @@ from latentedit.training.adversarial import (
 )
 from latentedit.training.bundles import bundle_generator
 from latentedit.training.data import FaceData, open_face_data
-from latentedit.training.losses import Look, NonSaturatingR1, Projected
+from latentedit.training.losses import Look, NonSaturatingR1, Projected, WassersteinGP
 from latentedit.training.options import OBJECTIVES, GeneratorOptions
 from latentedit.training.runs import Run, read_generator_options
 from latentedit.training.state import write_state
@@ -341,6 +341,65 @@ def test_patches_let_smaller_faces_teach_all_but_the_finest_detail(
     assert contents(tmp_path / "cut")[1]["images"] == 160
 
 
+def test_features_learned_on_imagenet_have_heads_of_their_own(
+    tmp_path: Path, data: FaceData, tiny_classifier: AttributeClassifier
+) -> None:
+    options = replace(
+        TINY, objective="projected", imagenet_weight=0.5, total_kimg=0.032, save_kimg=0.016
+    )
+    train(data, tmp_path / "run", options, classifier=tiny_classifier)
+    heads = {
+        name: value
+        for name, value in contents(tmp_path / "run")[0].items()
+        if name.startswith("objective.imagenet.heads.")
+    }
+    train(
+        data,
+        tmp_path / "run",
+        replace(options, total_kimg=0.048),
+        resume=True,
+        classifier=tiny_classifier,
+    )
+    later = contents(tmp_path / "run")[0]
+    assert heads
+    assert any(not torch.equal(later[name], value) for name, value in heads.items())
+    assert not any("efficientnet" in name or ".stages." in name for name in later)
+
+
+def test_the_pixel_discriminator_beside_projected_ones_has_an_objective_of_its_own(
+    tiny_classifier: AttributeClassifier,
+) -> None:
+    options = replace(TINY, objective="projected")
+    by_default = build_objective(options, tiny_classifier)
+    wasserstein = build_objective(replace(options, pixel_objective="wgan-gp"), tiny_classifier)
+    assert isinstance(by_default, Projected)
+    assert isinstance(wasserstein, Projected)
+    assert isinstance(by_default.pixel, NonSaturatingR1)
+    assert isinstance(wasserstein.pixel, WassersteinGP)
+    with pytest.raises(LatentEditError, match="unknown pixel objective 'x': choose from r1, wgan"):
+        build_objective(replace(options, pixel_objective="x"), tiny_classifier)
+
+
+def test_a_run_with_wgan_gp_beside_projected_heads_and_patches(
+    tmp_path: Path, data: FaceData, tiny_classifier: AttributeClassifier
+) -> None:
+    options = replace(
+        TINY,
+        objective="projected",
+        pixel_objective="wgan-gp",
+        patch_weight=0.5,
+        start=16,
+        total_kimg=0.032,
+    )
+    few = FaceData(
+        np.zeros((60, 8, 8, 3), np.uint8), np.zeros((60, 0), np.int8), ("",) * 60, (), ""
+    )
+    train(data, tmp_path / "run", options, classifier=tiny_classifier, feature_data=few)
+    tensors, progress = contents(tmp_path / "run")
+    assert progress["images"] == 32
+    assert all(value.isfinite().all() for value in tensors.values() if value.is_floating_point())
+
+
 @pytest.mark.parametrize("edge", [None, 16])
 def test_patches_need_smaller_faces_for_the_rest(
     tmp_path: Path, data: FaceData, tiny_classifier: AttributeClassifier, edge: int | None
@@ -399,7 +458,9 @@ def test_options_that_cannot_work_are_refused_before_a_folder_is_made(
     assert not run.exists()
 
 
-def test_faces_for_features_need_an_objective_with_features(data: FaceData, tmp_path: Path) -> None:
+def test_features_need_an_objective_that_looks_at_them(data: FaceData, tmp_path: Path) -> None:
+    with pytest.raises(LatentEditError, match="leave out --imagenet-weight"):
+        train(data, tmp_path / "run", replace(TINY, imagenet_weight=0.3))
     assert "leave out --feature-data" in refused(data, tmp_path / "run", feature_data=data)
     assert not (tmp_path / "run").exists()
 
@@ -466,7 +527,7 @@ def test_a_run_starts_from_a_smaller_one_whole(data: FaceData, tmp_path: Path) -
     small = replace(TINY, resolution=8, total_kimg=0.04)
     train(data, tmp_path / "small", small)
     rested = replace(TINY, start=16, total_kimg=0.008, frozen_kimg=1)
-    train(data, tmp_path / "large", rested, init=tmp_path / "small")
+    train(data, tmp_path / "large", rested, init=[tmp_path / "small"])
     (before, _), (after, _) = (contents(tmp_path / name) for name in ("small", "large"))
     for name in ("generator.", "average_50."):
         taken = [key for key in before if key.startswith(name)]
@@ -483,7 +544,7 @@ def test_a_run_remembers_where_it_started_from(data: FaceData, tmp_path: Path) -
     train(data, tmp_path / "first", first, command="the first command")
     Run(tmp_path / "first").write_log({"images": 3600, "images_per_second": 1.0})
     second = replace(TINY, start=16, total_kimg=0.04)
-    train(data, tmp_path / "second", second, init=tmp_path / "first", command="the second")
+    train(data, tmp_path / "second", second, init=[tmp_path / "first"], command="the second")
     train(data, tmp_path / "second", replace(second, total_kimg=0.08), resume=True)
     before = Run(tmp_path / "second").read_options()["before"]
     assert before["commands"] == ["the first command"]
@@ -495,7 +556,7 @@ def test_a_run_remembers_where_it_started_from(data: FaceData, tmp_path: Path) -
     _, card = load_generator(tmp_path / "bundle")
     assert (card["images_seen"], card["hours"], card["before"]) == (120, 1.5, before)
 
-    train(data, tmp_path / "third", second, init=tmp_path / "bundle")
+    train(data, tmp_path / "third", second, init=[tmp_path / "bundle"])
     third = Run(tmp_path / "third").read_options()["before"]
     assert (third["images_seen"], third["hours"], third["before"]) == (120, 1.5, before)
 
@@ -505,11 +566,29 @@ def test_a_run_starts_from_a_bundles_generator(data: FaceData, tmp_path: Path) -
     network = train(data, tmp_path / "small", small)
     save_part(tmp_path / "bundle", "generator", network, network.config, {})
     rested = replace(TINY, start=16, total_kimg=0.008, frozen_kimg=1)
-    train(data, tmp_path / "large", rested, init=tmp_path / "bundle")
+    train(data, tmp_path / "large", rested, init=[tmp_path / "bundle"])
     after, _ = contents(tmp_path / "large")
     for key, value in network.state_dict().items():
         assert torch.equal(after[f"generator.{key}"], value)
         assert torch.equal(after[f"average_50.{key}"], value)
+
+
+def test_discriminators_of_a_run_and_the_generator_of_a_bundle(
+    data: FaceData, tmp_path: Path
+) -> None:
+    first = replace(TINY, start=16, total_kimg=0.04)
+    train(data, tmp_path / "run", first)
+    network = train(data, tmp_path / "other", replace(first, seed=1))
+    save_part(tmp_path / "bundle", "generator", network, network.config, {"images_seen": 7000})
+    still = replace(first, total_kimg=0.008, frozen_kimg=1, discriminator_learning_rate=0)
+    train(data, tmp_path / "both", still, init=[tmp_path / "run", tmp_path / "bundle"])
+    (before, _), (after, progress) = (contents(tmp_path / name) for name in ("run", "both"))
+    for key, value in network.state_dict().items():
+        assert torch.equal(after[f"generator.{key}"], value)
+    judges = [key for key in before if key.startswith("objective.pixel.")]
+    assert judges
+    assert all(torch.equal(before[key], after[key]) for key in judges)
+    assert progress["images_before"] == 7000
 
 
 def test_heads_that_looked_through_another_classifier_learn_anew(
@@ -523,7 +602,7 @@ def test_heads_that_looked_through_another_classifier_learn_anew(
         with torch.no_grad():
             tiny_classifier.head.bias.add_(change)
         other = replace(options, seed=1)
-        train(data, tmp_path / name, other, classifier=tiny_classifier, init=tmp_path / "first")
+        train(data, tmp_path / name, other, classifier=tiny_classifier, init=[tmp_path / "first"])
     same, _ = contents(tmp_path / "same")
     changed, _ = contents(tmp_path / "other")
     assert torch.equal(first[key], same[key])
@@ -533,14 +612,14 @@ def test_heads_that_looked_through_another_classifier_learn_anew(
 def test_a_start_that_does_not_fit_is_refused(data: FaceData, tmp_path: Path) -> None:
     train(data, tmp_path / "run", replace(TINY, total_kimg=0.008))
     narrower = replace(TINY, fmap_max=4)
-    assert "do not fit" in refused(data, tmp_path / "b", narrower, init=tmp_path / "run")
+    assert "do not fit" in refused(data, tmp_path / "b", narrower, init=[tmp_path / "run"])
     for change in ({"ema_kimg": (3.0,)}, {"resolution": 8}):
         other = replace(TINY, **change)
-        said = refused(data, tmp_path / "b", other, init=tmp_path / "run")
+        said = refused(data, tmp_path / "b", other, init=[tmp_path / "run"])
         assert "has a larger resolution or other averages" in said
-    assert "is not a training state" in refused(data, tmp_path / "b", init=tmp_path)
+    assert "is not a training state" in refused(data, tmp_path / "b", init=[tmp_path])
     write_state(tmp_path / "state.safetensors", {"a": torch.zeros(1)}, {"epoch": 1})
-    assert "is not a generator's run" in refused(data, tmp_path / "b", init=tmp_path)
+    assert "is not a generator's run" in refused(data, tmp_path / "b", init=[tmp_path])
 
 
 # --- the defaults -----------------------------------------------------------------------------

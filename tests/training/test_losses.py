@@ -10,11 +10,13 @@ from latentedit.classifier import AttributeClassifier
 from latentedit.generator import Generator, GeneratorConfig
 from latentedit.training.discriminator import Discriminator
 from latentedit.training.losses import (
+    Critic,
     Look,
     NonSaturatingR1,
     Objective,
     Projected,
     WassersteinGP,
+    near_every_other,
 )
 from latentedit.training.patches import PatchDiscriminator
 from latentedit.training.projected import ProjectedDiscriminator
@@ -220,7 +222,7 @@ def test_detached_looks_share_no_graph(objective: Objective, generator: Generato
     still = look.detach()
     assert torch.equal(still.images, look.images)
     assert len(still.features) == len(look.features)
-    assert not any(part.requires_grad for part in (still.images, *still.features))
+    assert not any(part.requires_grad for part in (still.images, *sum(still.features, ())))
 
 
 def test_the_loss_falls_when_it_is_minimised(objective: Objective) -> None:
@@ -279,7 +281,7 @@ def test_the_projected_losses_by_hand(tiny_classifier: AttributeClassifier, line
         torch.tensor([-3.0, 0.0]).view(2, 1, 1, 1),
         torch.tensor([1.0, -0.5]).view(2, 1, 1, 1),
     )
-    looks = Look(real.images[:2], on_real), Look(fake.images[:2], on_fake)
+    looks = Look(real.images[:2], (on_real,)), Look(fake.images[:2], (on_fake,))
     loss, figures = objective.discriminator_loss(*looks, 1.0, step=1)
     alone, _ = pixel.discriminator_loss(*looks, 1.0, step=1)
     # hinge: max(0, 1 - real) and max(0, 1 + fake), mean over each stage, summed over stages
@@ -289,6 +291,52 @@ def test_the_projected_losses_by_hand(tiny_classifier: AttributeClassifier, line
     assert figures["projected_fake"] == pytest.approx(-1.5 + 0.25)
     generator_loss = objective.generator_loss(looks[1], 1.0) - pixel.generator_loss(looks[1], 1.0)
     assert generator_loss.item() == pytest.approx(-0.5 * (-1.5 + 0.25), rel=1e-5)
+
+
+def test_another_critic_sees_the_same_pictures_twice_as_large_and_adds_its_losses(
+    tiny_classifier: AttributeClassifier, linear: Linear
+) -> None:
+    class Network(nn.Module):
+        def features(self, images: Tensor, size: int) -> list[Tensor]:
+            self.size = size
+            return [images.mean((1, 2, 3), keepdim=True)]
+
+    pixel, network = NonSaturatingR1(linear, gamma=0), Network()
+    objective = Projected(
+        tiny_classifier,
+        Scores(),
+        pixel,
+        weight=0,
+        augment=False,
+        imagenet=Critic(network, Scores(), 0.5, times=2),
+    )
+    assert set(objective.networks) == {"pixel", "projected", "imagenet"}
+    looks = objective.look(real.images), objective.look(fake.images)
+    assert network.size == 2 * tiny_classifier.config.resolution
+    assert [len(look.features) for look in looks] == [2, 2]
+    loss, figures = objective.discriminator_loss(*looks, 1.0, step=1)
+    alone, _ = pixel.discriminator_loss(*looks, 1.0, step=1)
+    on_real, on_fake = (look.images.mean((1, 2, 3)) for look in looks)
+    hinges = (1 - on_real).clamp(min=0).mean() + (1 + on_fake).clamp(min=0).mean()
+    assert (loss - alone).item() == pytest.approx(0.5 * hinges.item(), rel=1e-5)
+    assert figures["imagenet_real"] == pytest.approx(on_real.mean().item())
+    assert figures["imagenet_fake"] == pytest.approx(on_fake.mean().item())
+    generator_loss = objective.generator_loss(looks[1], 1.0) - pixel.generator_loss(looks[1], 1.0)
+    assert generator_loss.item() == pytest.approx(-0.5 * on_fake.mean().item(), rel=1e-4)
+
+
+def test_every_other_picture_shows_the_face_alone() -> None:
+    faces = torch.zeros(4, 3, 16, 16)
+    faces[:, :, 6:14, 4:12] = torch.tensor([1.0, 2, 3, 4]).view(4, 1, 1, 1)  # eyes to mouth
+    moved = (faces + 10).requires_grad_()
+    shown = near_every_other(moved, faces)
+    assert torch.equal(shown[::2], moved[::2])
+    assert (shown[1] == 2).all()
+    assert (shown[3] == 4).all()
+    assert not (moved < 10).any()
+    shown.sum().backward()
+    assert moved.grad is not None
+    assert moved.grad.amax((1, 2, 3)).tolist() == [1, 0, 1, 0]
 
 
 @pytest.mark.parametrize(("edge", "looked_at"), [(8, 32), (32, 32), (64, 48), (128, 48)])
@@ -314,7 +362,7 @@ def test_features_see_moved_pictures_and_pixels_the_pictures_themselves(
     images = reals()[:1].expand(64, 3, 8, 8)
     look = objective.look(images)
     assert look.images is images
-    assert len({round(float(row.sum()), 3) for row in look.features[0]}) > 3
+    assert len({round(float(row.sum()), 3) for row in look.features[0][0]}) > 3
 
 
 def test_the_sliced_distance_is_added_to_the_generators_loss(
@@ -377,7 +425,11 @@ def test_the_patches_losses_by_hand(tiny_classifier: AttributeClassifier, linear
     seen = objective.patches
     assert seen is not None
     images = torch.rand(4, 3, 16, 16, generator=torch.Generator().manual_seed(0))
-    sharp = Look(pictures(0, 2), sharp=images[:2]), Look(pictures(1, 2), sharp=images[2:])
+    nothing = ((),)  # of frozen features
+    sharp = (
+        Look(pictures(0, 2), nothing, sharp=images[:2]),
+        Look(pictures(1, 2), nothing, sharp=images[2:]),
+    )
     loss, figures = objective.discriminator_loss(*sharp, 0.25, step=1)
     plain, _ = alone.discriminator_loss(*sharp, 1.0, step=1)
     with torch.no_grad():
@@ -390,7 +442,7 @@ def test_the_patches_losses_by_hand(tiny_classifier: AttributeClassifier, linear
     objective.patches.eval()
     generator_loss = objective.generator_loss(sharp[1], 0.25) - alone.generator_loss(sharp[1], 1.0)
     assert generator_loss.item() == pytest.approx(-0.5 * on_fake.mean().item(), rel=1e-4)
-    unsharp = Look(pictures(0, 2)), Look(pictures(1, 2))
+    unsharp = Look(pictures(0, 2), nothing), Look(pictures(1, 2), nothing)
     assert "patches_real" not in objective.discriminator_loss(*unsharp, 1.0, step=1)[1]
 
 

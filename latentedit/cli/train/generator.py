@@ -18,7 +18,7 @@ from latentedit.cli.train.options import (
     RunOption,
     ValidationOption,
 )
-from latentedit.training.options import OBJECTIVES, GeneratorOptions
+from latentedit.training.options import OBJECTIVES, PIXEL_OBJECTIVES, GeneratorOptions
 
 GENERATOR = GeneratorOptions()
 
@@ -32,6 +32,12 @@ def generator(
     data: DataOption,
     output: RunOption,
     objective: Annotated[str, typer.Option(help=f"{', '.join(OBJECTIVES)}.")] = GENERATOR.objective,
+    pixel_objective: Annotated[
+        str,
+        typer.Option(
+            help=f"Of the pixel discriminator beside projected ones: {', '.join(PIXEL_OBJECTIVES)}."
+        ),
+    ] = GENERATOR.pixel_objective,
     classifier: Annotated[
         Path | None,
         typer.Option(help="Classifier run or bundle: the projected objective's features."),
@@ -78,6 +84,10 @@ def generator(
     projected_weight: Annotated[
         float, typer.Option(min=0, help="Weight of the projected losses beside the pixel ones.")
     ] = GENERATOR.projected_weight,
+    imagenet_weight: Annotated[
+        float,
+        typer.Option(min=0, help="Weight of the same through features learned on ImageNet."),
+    ] = GENERATOR.imagenet_weight,
     sliced_weight: Annotated[
         float,
         typer.Option(min=0, help="Weight of the sliced Wasserstein distance between features."),
@@ -100,8 +110,11 @@ def generator(
         str, typer.Option(help="Half-lives of the averaged weights; samples show the first.")
     ] = _listed(GENERATOR.ema_kimg),
     init: Annotated[
-        Path | None,
-        typer.Option(help="Run or bundle to start from, of this resolution or a smaller one."),
+        list[Path] | None,
+        typer.Option(
+            help="Run or bundle to start from, of this resolution or a smaller one. Give a run and "
+            "then a bundle for the run's discriminators and the bundle's generator."
+        ),
     ] = None,
     frozen_kimg: Annotated[
         float, typer.Option(min=0, help="Let the generator rest for the first so many thousands.")
@@ -128,6 +141,7 @@ def generator(
 
     options = GeneratorOptions(
         objective=objective,
+        pixel_objective=pixel_objective,
         resolution=resolution,
         fmap_base=fmap_base,
         fmap_max=fmap_max,
@@ -142,6 +156,7 @@ def generator(
         learning_rate=learning_rate,
         discriminator_learning_rate=discriminator_learning_rate,
         projected_weight=projected_weight,
+        imagenet_weight=imagenet_weight,
         sliced_weight=sliced_weight,
         patch_weight=patch_weight,
         r1_gamma=r1_gamma,
@@ -177,7 +192,7 @@ def generator(
             feature_data=open_face_data(feature_data) if feature_data else None,
             validation=validation,
             classifier=load_classifier(classifier) if classifier else None,
-            init=init,
+            init=init or (),
             command=command_line(),
             resume=resume,
             on_step=on_step,
