@@ -8,8 +8,16 @@ import torch
 from conftest import run as run_cli
 from generator_runs import TINY, contents, train
 
-from latentedit.training.adversarial import load_generator_run
+from latentedit.generator import Generator
+from latentedit.pretrained import find_bundle, load_classifier
+from latentedit.training.adversarial import build_objective, load_generator_run
+from latentedit.training.adversaries import Adversaries
 from latentedit.training.data import FaceData, open_face_data
+from latentedit.training.runs import Run, read_generator_options
+from latentedit.training.state import load_state
+from latentedit.training.workers import Workers
+
+PUBLISHED = Path(__file__).parents[2] / "training-state" / "faces128"
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -67,3 +75,16 @@ def test_factored_moments_keep_the_means_of_rows_and_columns(
         flat = whole[key].flatten(1)
         torch.testing.assert_close(product.mean(1), flat.mean(1), rtol=1e-4, atol=1e-12)
         torch.testing.assert_close(product.mean(0), flat.mean(0), rtol=1e-4, atol=1e-12)
+
+
+def test_training_goes_on_from_the_published_state() -> None:
+    run = Run(PUBLISHED)
+    options = read_generator_options(run)
+    classifier, _ = load_classifier(find_bundle())
+    objective = build_objective(options, classifier, feature_resolution=64)
+    adversaries = Adversaries(options, Generator(options.generator), objective, Workers("cpu"))
+    progress = load_state(run.state, **adversaries.parts)
+    assert progress["images"] > 100_000
+    assert run.state.stat().st_size < 40e6
+    optimizer = adversaries.parts["optimizers"]["generator_optimizer"]
+    assert len(optimizer.state) == len(list(adversaries.generator.parameters()))
