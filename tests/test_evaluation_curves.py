@@ -135,7 +135,7 @@ def test_the_commands_draw_curves(face_file: Path, tiny_bundle: Path, tmp_path: 
     )
     faces = open_face_data(face_file)
     train(faces, tmp_path / "run", options, validation=HELD_OUT)
-    train(faces, tmp_path / "more", options, validation=HELD_OUT, init=tmp_path / "run")
+    train(faces, tmp_path / "more", options, validation=HELD_OUT, init=[tmp_path / "run"])
     common = ("--data", face_file, "-n", N, "--validation", HELD_OUT, "--model", tiny_bundle)
     for command, along, values in (
         (("run", tmp_path / "more", tmp_path / "run"), "images seen", [16, 32, 48, 64]),
