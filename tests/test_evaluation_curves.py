@@ -159,7 +159,7 @@ def test_a_run_and_the_larger_one_that_grew_from_it_make_one_curve(
     )
     faces, folders = open_face_data(face_file), [tmp_path / "small", tmp_path / "grown"]
     train(faces, folders[0], replace(large, resolution=8, start=8), validation=HELD_OUT)
-    train(faces, folders[1], large, validation=HELD_OUT, init=folders[0])
+    train(faces, folders[1], large, validation=HELD_OUT, init=[folders[0]])
     common = ("--data", face_file, "-n", N, "--validation", HELD_OUT, "--model", tiny_bundle)
     report = tmp_path / "grown.json"
     invoke("evaluate", "run", *folders, *common, "--json", report)
