@@ -41,7 +41,7 @@ class Look(Protocol):
 
 
 class FaceNetworks:
-    """What a `editor.FaceEditor` does without boundaries; its arguments are explained there."""
+    """What an `editor.FaceEditor` does without boundaries; its arguments are explained there."""
 
     def __init__(
         self,
