@@ -77,5 +77,9 @@ def keep_memory() -> None:
 
 
 def autocast(device: torch.device, enabled: bool = True) -> torch.autocast:
-    """bfloat16 autocast: convolutions and products in bf16, weights and losses in fp32."""
+    """bfloat16 autocast: convolutions and products in bf16, weights and losses in fp32.
+
+    Where a device only imitates bfloat16, which can take a hundred times as long, all stays fp32.
+    """
+    enabled = enabled and computes_bfloat16(device)
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=enabled)

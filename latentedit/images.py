@@ -188,7 +188,11 @@ def to_tensor(images: UInt8Array, device: torch.device | str = "cpu") -> torch.T
         raise LatentEditError(
             f"images must be uint8 [N, H, W, 3], got {images.dtype} {list(images.shape)}"
         )
-    pixels = torch.from_numpy(np.array(images)).to(device)
+    return to_range(torch.from_numpy(np.array(images)).to(device))
+
+
+def to_range(pixels: torch.Tensor) -> torch.Tensor:
+    """The same for pixels that are a tensor already."""
     return pixels.permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
 
 

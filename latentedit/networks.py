@@ -245,10 +245,9 @@ class FaceNetworks:
 
     def _look(self, network: Look, images: UInt8Array) -> NDArray[np.float32]:
         outputs = []
-        with autocast(self.device, enabled=self.device.type == "cuda"):
-            for rows, count in self._batches(np.atleast_1d(images)):
-                seen = network(to_tensor(rows, self.device))[:count]
-                outputs.append(seen.float().cpu().numpy())
+        for rows, count in self._batches(np.atleast_1d(images)):
+            seen = network(to_tensor(rows, self.device))[:count]
+            outputs.append(seen.float().cpu().numpy())
         return np.concatenate(outputs)
 
     def _batches(self, rows: NDArray[Any]) -> Iterator[tuple[NDArray[Any], int]]:

@@ -20,7 +20,7 @@ from latentedit.errors import LatentEditError
 from latentedit.files import make_folder
 from latentedit.generator import Generator
 from latentedit.hashing import weights_hash
-from latentedit.images import grid, save_image, to_tensor, to_uint8
+from latentedit.images import grid, save_image, to_range, to_tensor, to_uint8
 from latentedit.layers import downsample, upsample
 from latentedit.pretrained import load_generator
 from latentedit.training.adversaries import Adversaries
@@ -57,6 +57,9 @@ from latentedit.training.state import (
 )
 from latentedit.training.widening import copy_or_widen
 from latentedit.training.workers import Workers
+
+SHARE_FOR_FACES = 0.25
+"""Of a GPU's free memory, that training files may take."""
 
 
 @dataclass(frozen=True)
@@ -184,6 +187,7 @@ def train_generator(
     run.check(resume)
     workers.check_batch(options.batch_size)
     schedule, device = options.schedule, workers.device
+    torch.backends.cudnn.benchmark = True  # shapes stay the same for a whole phase
     torch.manual_seed(options.seed)
     generator = Generator(options.generator).to(device)
     if classifier is not None:
@@ -210,16 +214,16 @@ def train_generator(
         run.begin(asdict(options), data=source, command=command, resume=resume, before=history)
     total = int(options.total_kimg * 1000)
     fixed = torch.from_numpy(latents.sample(range(48))).to(device)
+    faces = _Faces(data, workers)
+    feature_faces = _Faces(feature_data, workers) if feature_data else None
     meter = _Meter(seen)
     on_held_out: dict[str, float] = {}
 
     while seen < total:
         phase = schedule.at(seen)
         adversaries.set_rate(min(1.0, (total - seen) / max(options.decay_kimg * 1000, 1)))
-        real = _real_batch(data, options.batch_size, phase, workers)
-        seen_by_features = (
-            _real_batch(feature_data, options.batch_size, phase, workers) if feature_data else None
-        )
+        real = faces.batch(options.batch_size, phase)
+        seen_by_features = feature_faces.batch(options.batch_size, phase) if feature_faces else None
         z = workers.share(torch.randn(options.batch_size, options.generator.latent_dim)).to(device)
         rests = seen < options.frozen_kimg * 1000
         seen += options.batch_size
@@ -227,13 +231,17 @@ def train_generator(
             z, real, seen_by_features, phase, step, images=before + seen, rests=rests
         )
         step += 1
-        if not np.isfinite(now["generator_loss"] + now["discriminator_loss"]):
+        meter.add(now)
+        reads = _passed(seen, options.batch_size, 1000)
+        saves = _passed(seen, options.batch_size, int(options.save_kimg * 1000)) or seen >= total
+        if (reads or saves) and not torch.isfinite(
+            now["generator_loss"] + now["discriminator_loss"]
+        ):
             raise LatentEditError(
                 f"the losses are no longer finite after {seen} images: "
                 "resume from the last state with a lower --learning-rate"
             )
-        meter.add(now)
-        if _passed(seen, options.batch_size, 1000):
+        if reads:
             meter.read(seen, workers)
             figures = {k: round(value, 5) for k, value in (meter.figures | on_held_out).items()}
             if workers.leads:
@@ -249,9 +257,7 @@ def train_generator(
         # before the state: a run killed in between makes it again
         if workers.leads and _passed(seen, options.batch_size, int(options.snapshot_kimg * 1000)):
             save_snapshot(run, seen, adversaries.shown)
-        if workers.leads and (
-            _passed(seen, options.batch_size, int(options.save_kimg * 1000)) or seen >= total
-        ):
+        if workers.leads and saves:
             on_held_out = _memory_check(objective, judged, held_out, phase, device)
             _draw(run, adversaries.shown, fixed, phase, seen, options.resolution)
             save_state(
@@ -308,9 +314,9 @@ class _Meter:
         self.figures: dict[str, float] = {}
         self.speed = 0.0
         self._since, self._images = time.perf_counter(), images
-        self._values: dict[str, list[float]] = {}
+        self._values: dict[str, list[Tensor]] = {}
 
-    def add(self, figures: Mapping[str, float]) -> None:
+    def add(self, figures: Mapping[str, Tensor]) -> None:
         for name, value in figures.items():
             self._values.setdefault(name, []).append(value)
 
@@ -318,7 +324,8 @@ class _Meter:
         self.speed = (images - self._images) / (time.perf_counter() - self._since)
         self._since, self._images = time.perf_counter(), images
         self.figures = {
-            name: workers.mean(float(np.mean(values))) for name, values in self._values.items()
+            name: workers.mean(float(torch.stack(values).mean()))
+            for name, values in self._values.items()
         }
         self._values.clear()
 
@@ -328,8 +335,8 @@ def _start_from(
 ) -> dict[str, Any]:
     """Copy the networks of a run, or the generator of a bundle; return where they come from.
 
-    Heads that looked through another classifier are left to learn anew; narrower networks are
-    widened.
+    Heads that looked through another classifier are left to learn anew, narrower networks are
+    widened, and averages that a run did not keep begin as its first.
 
     Raises:
         LatentEditError: neither a run nor a bundle, or one of other widths.
@@ -356,13 +363,16 @@ def _start_from(
                 for key, value in weights.items()
                 if not key.startswith("objective.projected.")
             }
+        first = with_prefix(weights, average_name(choose_average(run, None)))
+        for name in generators:
+            if not with_prefix(weights, name):
+                weights |= {f"{name}.{key}": value for key, value in first.items()}
     for name, network in networks.items():
         found = with_prefix(weights, name)
         copied = copy_or_widen(found, network)
         if name in generators and not 0 < len(found) == copied:
             raise LatentEditError(
-                f"{folder} has a larger resolution or other averages: give its --ema-kimg and no "
-                "smaller --resolution"
+                f"{folder} has a larger resolution: give no smaller --resolution"
             )
     return origin
 
@@ -408,14 +418,30 @@ def _memory_check(
     return means
 
 
-def _real_batch(data: FaceData, count: int, phase: Phase, workers: Workers) -> Tensor:
-    rows = workers.share(torch.randint(len(data), (count,)).sort().values.numpy())
-    images = flip(to_tensor(data.images[rows], workers.device))
-    images = downsample(images, max(1, data.resolution // phase.resolution))
-    if phase.alpha < 1 and images.shape[-1] == phase.resolution:
-        # fade in the reals' detail as the networks' (Karras et al. 2018, sec. 2)
-        images = torch.lerp(upsample(downsample(images)), images, phase.alpha)
-    return images
+class _Faces:
+    """Random batches of a training file; where a GPU has room, the file is copied to it once."""
+
+    def __init__(self, data: FaceData, workers: Workers) -> None:
+        self._data, self._workers = data, workers
+        self._copy: Tensor | None = None
+        if workers.device.type == "cuda":
+            free, _ = torch.cuda.mem_get_info(workers.device)
+            if len(data) * data.resolution**2 * 3 < SHARE_FOR_FACES * free:
+                self._copy = torch.from_numpy(np.array(data.images)).to(workers.device)
+
+    def batch(self, count: int, phase: Phase) -> Tensor:
+        """Mirrored by chance, at the phase's resolution or smaller where the file's is."""
+        drawn = torch.randint(len(self._data), (count,)).sort().values
+        rows, device = self._workers.share(drawn), self._workers.device
+        if self._copy is None:
+            images = to_tensor(self._data.images[rows.numpy()], device)
+        else:
+            images = to_range(self._copy[rows.to(device)])
+        images = downsample(flip(images), max(1, self._data.resolution // phase.resolution))
+        if phase.alpha < 1 and images.shape[-1] == phase.resolution:
+            # fade in the reals' detail as the networks' (Karras et al. 2018, sec. 2)
+            images = torch.lerp(upsample(downsample(images)), images, phase.alpha)
+        return images
 
 
 def _passed(seen: int, batch: int, every: int) -> bool:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import copy
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from latentedit.devices import autocast, place
 from latentedit.generator import Generator
 from latentedit.training.losses import Objective
 from latentedit.training.options import GeneratorOptions
+from latentedit.training.recorded import Recorder
 from latentedit.training.schedule import Phase
 from latentedit.training.state import average_name
 from latentedit.training.workers import Workers
@@ -47,10 +50,11 @@ class Adversaries:
             name: [weight for weight in network.parameters() if weight.requires_grad]
             for name, network in networks.items()
         }
-        self._generator_optimizer = torch.optim.Adam(
-            generator.parameters(), options.learning_rate, betas=_BETAS, fused=True
-        )
-        self._discriminator_optimizer = torch.optim.Adam(
+        records = workers.device.type == "cuda" and workers.count == 1 and options.cuda_graphs
+        self._recorder = Recorder() if records else None
+        adam = partial(torch.optim.Adam, betas=_BETAS, fused=True, capturable=records)
+        self._generator_optimizer = adam(generator.parameters(), options.learning_rate)
+        self._discriminator_optimizer = adam(
             [
                 {
                     "params": weights,
@@ -60,12 +64,12 @@ class Adversaries:
                 }
                 for name, weights in self._trained.items()
                 if weights
-            ],
-            betas=_BETAS,
-            fused=True,
+            ]
         )
         for group in self._groups:
             group["peak"] = group["lr"]
+            if records:  # a recorded step reads the rate from memory
+                group["lr"] = torch.tensor(group["peak"], device=workers.device)
 
     @property
     def shown(self) -> Generator:
@@ -93,7 +97,10 @@ class Adversaries:
     def set_rate(self, share: float) -> None:
         """Set all learning rates to a share of their peaks."""
         for group in self._groups:
-            group["lr"] = group["peak"] * share
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(group["peak"] * share)
+            else:
+                group["lr"] = group["peak"] * share
 
     def step(
         self,
@@ -105,7 +112,7 @@ class Adversaries:
         *,
         images: int,
         rests: bool = False,
-    ) -> dict[str, float]:
+    ) -> dict[str, Tensor]:
         """Train the discriminators, then the generator, on one batch.
 
         Args:
@@ -118,36 +125,66 @@ class Adversaries:
             rests: leave the generator as it is.
 
         Returns:
-            Figures for the log.
+            Figures for the log, scalars that may still be being computed.
         """
+        self.objective.prepare(number)
+        learn = partial(self._learn, phase=phase, number=number, rests=rests)
+        if self._recorder is not None and phase.alpha == 1:
+            sort = (phase.resolution, rests, self.objective.penalises(number))
+            figures = self._recorder(sort, learn, z, real, seen_by_features)
+        else:
+            figures = learn(z, real, seen_by_features)
+        if not rests:
+            for kimg, average in zip(self.options.ema_kimg, self.averages.values(), strict=True):
+                _follow(average, self.generator, kimg, self.options.batch_size, images)
+        return figures
+
+    def _learn(
+        self,
+        z: Tensor,
+        real: Tensor,
+        seen_by_features: Tensor | None,
+        *,
+        phase: Phase,
+        number: int,
+        rests: bool,
+    ) -> dict[str, Tensor]:
         device, objective, workers = self._workers.device, self.objective, self._workers
-        with autocast(device, self.options.bf16):
-            with torch.set_grad_enabled(not rests):
-                fake = self.generator(z, resolution=phase.resolution, alpha=phase.alpha)
-            real_look, fake_look = objective.look(real, seen_by_features), objective.look(fake)
-            self._train_discriminators(True)
-            loss, figures = objective.discriminator_loss(
-                real_look, fake_look.detach(), phase.alpha, number
-            )
+        self._train_discriminators(True)
+        with parametrize.cached():
+            self._normalise()
+            with autocast(device, self.options.bf16):
+                with torch.set_grad_enabled(not rests):
+                    fake = self.generator(z, resolution=phase.resolution, alpha=phase.alpha)
+                real_look, fake_look = objective.look(real, seen_by_features), objective.look(fake)
+                loss, figures = objective.discriminator_loss(
+                    real_look, fake_look.detach(), phase.alpha, number
+                )
         self._discriminator_optimizer.zero_grad(set_to_none=True)
         loss.backward()
         workers.average_gradients(w for weights in self._trained.values() for w in weights)
         self._discriminator_optimizer.step()
 
         self._train_discriminators(False)
-        with autocast(device, self.options.bf16), torch.set_grad_enabled(not rests):
-            generator_loss = objective.generator_loss(fake_look, phase.alpha)
+        with parametrize.cached(), torch.set_grad_enabled(not rests):
+            self._normalise()
+            with autocast(device, self.options.bf16):
+                generator_loss = objective.generator_loss(fake_look, phase.alpha)
         if not rests:
             self._generator_optimizer.zero_grad(set_to_none=True)
             generator_loss.backward()
             workers.average_gradients(self.generator.parameters())
             self._generator_optimizer.step()
-            for kimg, average in zip(self.options.ema_kimg, self.averages.values(), strict=True):
-                _follow(average, self.generator, kimg, self.options.batch_size, images)
         return figures | {
-            "discriminator_loss": float(loss.detach()),
-            "generator_loss": float(generator_loss.detach()),
+            "discriminator_loss": loss.detach(),
+            "generator_loss": generator_loss.detach(),
         }
+
+    def _normalise(self) -> None:
+        """Compute spectrally normalised weights once for all uses, in full precision."""
+        for module in self.objective.networks.modules():
+            if parametrize.is_parametrized(module, "weight"):
+                _ = module.weight
 
     @property
     def _groups(self) -> list[dict[str, Any]]:

@@ -63,8 +63,16 @@ class Objective(Protocol):
 
     def discriminator_loss(
         self, real: Look, fake: Look, alpha: float, step: int
-    ) -> tuple[Tensor, dict[str, float]]:
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the loss and figures for the log; `fake` must be detached."""
+        ...
+
+    def penalises(self, step: int) -> bool:
+        """Whether the discriminator's loss of this step has a penalty that not every step's has."""
+        ...
+
+    def prepare(self, step: int) -> None:
+        """Do before a step what is done only every so many steps."""
         ...
 
     def generator_loss(self, fake: Look, alpha: float) -> Tensor:
@@ -93,7 +101,7 @@ class WassersteinGP:
 
     def discriminator_loss(
         self, real: Look, fake: Look, alpha: float, step: int
-    ) -> tuple[Tensor, dict[str, float]]:
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         on_real = self.discriminator(real.images, alpha=alpha).float()
         on_fake = self.discriminator(fake.images, alpha=alpha).float()
         mix = torch.rand(len(real.images), 1, 1, 1, device=on_real.device)
@@ -104,6 +112,12 @@ class WassersteinGP:
         loss = loss + self.penalty * (norm - 1).square().mean()
         loss = loss + 0.001 * on_real.square().mean()
         return loss, _figures(on_real, on_fake)
+
+    def penalises(self, step: int) -> bool:
+        return False  # every step's has it
+
+    def prepare(self, step: int) -> None:
+        pass
 
     def generator_loss(self, fake: Look, alpha: float) -> Tensor:
         return -self.discriminator(fake.images, alpha=alpha).float().mean()
@@ -137,8 +151,8 @@ class NonSaturatingR1:
 
     def discriminator_loss(
         self, real: Look, fake: Look, alpha: float, step: int
-    ) -> tuple[Tensor, dict[str, float]]:
-        penalised = step % self.every == 0
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        penalised = self.penalises(step)
         images = real.images.detach().requires_grad_(penalised)
         on_real = self.discriminator(images, alpha=alpha).float()
         on_fake = self.discriminator(fake.images, alpha=alpha).float()
@@ -147,8 +161,14 @@ class NonSaturatingR1:
         if penalised:
             slope = _gradient(on_real, images).square().sum((1, 2, 3)).mean()
             loss = loss + slope * (self.gamma / 2 * self.every)
-            figures["r1"] = float(slope.detach())
+            figures["r1"] = slope.detach()
         return loss, figures
+
+    def penalises(self, step: int) -> bool:
+        return step % self.every == 0
+
+    def prepare(self, step: int) -> None:
+        pass
 
     def generator_loss(self, fake: Look, alpha: float) -> Tensor:
         return F.softplus(-self.discriminator(fake.images, alpha=alpha).float()).mean()
@@ -255,7 +275,7 @@ class Projected:
 
     def discriminator_loss(
         self, real: Look, fake: Look, alpha: float, step: int
-    ) -> tuple[Tensor, dict[str, float]]:
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         if real.sharp is not None:
             alpha = 1.0  # the growing is above what the pixel discriminator sees
         loss, figures = self.pixel.discriminator_loss(real, fake, alpha, step)
@@ -270,8 +290,16 @@ class Projected:
             for on_real, on_fake in zip(critic.heads(of_real), critic.heads(of_fake), strict=True):
                 loss = loss + critic.weight * _hinge(on_real.float(), on_fake.float())
                 for key, value in _figures(on_real.float(), on_fake.float()).items():
-                    figures[f"{name}_{key}"] = figures.get(f"{name}_{key}", 0.0) + value
+                    known = figures.get(f"{name}_{key}")
+                    figures[f"{name}_{key}"] = value if known is None else known + value
         return loss, figures
+
+    def penalises(self, step: int) -> bool:
+        return self.pixel.penalises(step)
+
+    def prepare(self, step: int) -> None:
+        if self.sliced:
+            self.sliced.prepare(step)
 
     def generator_loss(self, fake: Look, alpha: float) -> Tensor:
         loss = self.pixel.generator_loss(fake, alpha if fake.sharp is None else 1.0)
@@ -309,5 +337,5 @@ def _hinge(on_real: Tensor, on_fake: Tensor) -> Tensor:
     return F.relu(1 - on_real).mean() + F.relu(1 + on_fake).mean()
 
 
-def _figures(on_real: Tensor, on_fake: Tensor) -> dict[str, float]:
-    return {"real": float(on_real.detach().mean()), "fake": float(on_fake.detach().mean())}
+def _figures(on_real: Tensor, on_fake: Tensor) -> dict[str, Tensor]:
+    return {"real": on_real.detach().mean(), "fake": on_fake.detach().mean()}

@@ -55,6 +55,7 @@ class GeneratorOptions:
         seed: of weights, order and noise.
         device: auto, cpu, cuda, mps.
         bf16: bfloat16 autocast.
+        cuda_graphs: on a single GPU, record steps as CUDA graphs once growth is over.
     """
 
     objective: str = "projected"
@@ -86,6 +87,7 @@ class GeneratorOptions:
     seed: int = 0
     device: str = "auto"
     bf16: bool = True
+    cuda_graphs: bool = True
 
     @property
     def augments(self) -> bool:

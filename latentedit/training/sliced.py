@@ -27,12 +27,11 @@ class SlicedFeatures(nn.Module):
     Args:
         widths: channels of the frozen network's stages, finest first.
         reals: recent real faces that are remembered.
-        fakes: recent fakes that are remembered; few, as the generator moves on.
+        fakes: recent fakes that are remembered; few, as the generator moves on, and no more than
+            reals.
         directions: random directions for each description, drawn anew each step.
         refresh: steps between two estimates of the whitening.
     """
-
-    _step: Tensor
 
     def __init__(
         self,
@@ -53,7 +52,6 @@ class SlicedFeatures(nn.Module):
             self.register_buffer(f"real_{index}", torch.zeros(reals, width))
             self.register_buffer(f"fake_{index}", torch.zeros(fakes, width))
             self.register_buffer(f"whitening_{index}", torch.zeros(width, width))
-        self.register_buffer("_step", torch.zeros(2, dtype=torch.int64))
 
     def describe(self, stages: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """Stages [N, widths[i], h, w] -> descriptions, float32 [N, widths[i]] and two of a grid."""
@@ -64,34 +62,37 @@ class SlicedFeatures(nn.Module):
         return tuple(means)
 
     @torch.no_grad()
+    def prepare(self, step: int) -> None:
+        """Before every `refresh`-th step estimate the whitening, once the reals' queue is full."""
+        if step % self.refresh:
+            return
+        for index in range(len(self.widths)):
+            queue = self.get_buffer(f"real_{index}")
+            if queue.any(1).all():
+                self.get_buffer(f"whitening_{index}").copy_(_whitening(queue))
+
+    @torch.no_grad()
     def remember(self, reals: Sequence[Tensor]) -> None:
         """Put descriptions of real faces in place of the oldest."""
-        step = int(self._step[0])
         for index, described in enumerate(reals):
-            queue = self.get_buffer(f"real_{index}")
-            _replace(queue, described, step)
-            if (step + 1) * len(described) >= len(queue) and step % self.refresh == 0:
-                self.get_buffer(f"whitening_{index}").copy_(_whitening(queue))
-        self._step[0] += 1
+            _append(self.get_buffer(f"real_{index}"), described)
 
     def distance(self, fakes: Sequence[Tensor]) -> Tensor:
         """Mean squared distance of fakes from their places among the reals, then remember them.
 
         Along each direction the fakes and the remembered ones are ranked together, and a fake's
-        place is the real value of the same rank. Zero until both queues are full and the reals
-        have been whitened.
+        place is the real value of the same rank. Zero until the reals have been whitened, when
+        both queues are full.
         """
-        seen_reals, seen_fakes = (int(step) * len(fakes[0]) for step in self._step)
         distances = []
         for index, described in enumerate(fakes):
-            real, fake = self.get_buffer(f"real_{index}"), self.get_buffer(f"fake_{index}")
-            if seen_reals >= len(real) and seen_fakes >= len(fake):
-                whitening = self.get_buffer(f"whitening_{index}")
-                with torch.autocast(described.device.type, enabled=False):
-                    distances.append(_sliced(described, fake, real, whitening, self.directions))
-            _replace(fake, described.detach(), int(self._step[1]))
-        self._step[1] += 1
-        return torch.stack(distances).mean() if distances else fakes[0].new_zeros(())
+            real, fake, whitening = (
+                self.get_buffer(f"{name}_{index}") for name in ("real", "fake", "whitening")
+            )
+            with torch.autocast(described.device.type, enabled=False):
+                distances.append(_sliced(described, fake, real, whitening, self.directions))
+            _append(fake, described.detach())
+        return torch.stack(distances).mean()
 
 
 def _sliced(batch: Tensor, others: Tensor, real: Tensor, whitening: Tensor, count: int) -> Tensor:
@@ -108,9 +109,8 @@ def _sliced(batch: Tensor, others: Tensor, real: Tensor, whitening: Tensor, coun
     return (along - places).square().mean()
 
 
-def _replace(queue: Tensor, rows: Tensor, step: int) -> None:
-    places = (torch.arange(len(rows), device=queue.device) + step * len(rows)) % len(queue)
-    queue[places] = rows
+def _append(queue: Tensor, rows: Tensor) -> None:
+    queue.copy_(torch.cat((queue, rows))[-len(queue) :])
 
 
 def _whitening(features: Tensor, *, ridge: float = 0.1) -> Tensor:

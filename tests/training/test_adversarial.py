@@ -613,13 +613,26 @@ def test_a_start_that_does_not_fit_is_refused(data: FaceData, tmp_path: Path) ->
     train(data, tmp_path / "run", replace(TINY, total_kimg=0.008))
     narrower = replace(TINY, fmap_max=4)
     assert "do not fit" in refused(data, tmp_path / "b", narrower, init=[tmp_path / "run"])
-    for change in ({"ema_kimg": (3.0,)}, {"resolution": 8}):
-        other = replace(TINY, **change)
-        said = refused(data, tmp_path / "b", other, init=[tmp_path / "run"])
-        assert "has a larger resolution or other averages" in said
+    smaller = replace(TINY, resolution=8)
+    said = refused(data, tmp_path / "b", smaller, init=[tmp_path / "run"])
+    assert "has a larger resolution" in said
     assert "is not a training state" in refused(data, tmp_path / "b", init=[tmp_path])
     write_state(tmp_path / "state.safetensors", {"a": torch.zeros(1)}, {"epoch": 1})
     assert "is not a generator's run" in refused(data, tmp_path / "b", init=[tmp_path])
+
+
+def test_averages_that_a_run_did_not_keep_begin_as_its_first(
+    data: FaceData, tmp_path: Path
+) -> None:
+    train(data, tmp_path / "run", replace(TINY, total_kimg=0.04, ema_kimg=(0.001, 1.0)))
+    still = replace(TINY, total_kimg=0.008, ema_kimg=(1.0, 3.0), frozen_kimg=1)
+    train(data, tmp_path / "next", still, init=[tmp_path / "run"])
+    before, _ = contents(tmp_path / "run")
+    after, _ = contents(tmp_path / "next")
+    key = "blocks.0.conv.weight"
+    assert torch.equal(after[f"average_1000.{key}"], before[f"average_1000.{key}"])
+    assert torch.equal(after[f"average_3000.{key}"], before[f"average_1.{key}"])
+    assert not torch.equal(before[f"average_1.{key}"], before[f"average_1000.{key}"])
 
 
 # --- the defaults -----------------------------------------------------------------------------

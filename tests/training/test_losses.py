@@ -379,7 +379,8 @@ def test_the_sliced_distance_is_added_to_the_generators_loss(
     plain, added = Projected(*parts), Projected(*parts, sliced=sliced, sliced_weight=1e4)
     assert "sliced" in added.networks
     assert "sliced" not in plain.networks
-    for _ in range(3):
+    for step in range(3):
+        added.prepare(step)
         looks = added.look(reals()), added.look(torch.zeros(4, 3, 8, 8))
         added.discriminator_loss(looks[0], looks[1].detach(), 1.0, 1)
         before = copy.deepcopy(sliced)
