@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from latentedit import defaults, latents
 from latentedit.classifier import AttributeClassifier
-from latentedit.devices import place
+from latentedit.devices import device_name, place
 from latentedit.errors import LatentEditError
 from latentedit.files import make_folder
 from latentedit.generator import Generator
@@ -149,6 +149,7 @@ def train_generator(
     init: Sequence[str | Path] = (),
     command: str = "",
     resume: bool = False,
+    minutes: float = math.inf,
     on_step: Callable[[Report], None] = lambda report: None,
 ) -> Generator:
     """Train, saving state and sample grids on the way; on several processes see `workers`.
@@ -165,6 +166,7 @@ def train_generator(
         command: the command line, for the model's card.
         resume: go on from the last saved state: the same weights, averages, optimisers, phase,
             images seen and random numbers, so a killed run ends as an undisturbed one.
+        minutes: save the state and stop after so many, even if images are left to see.
         on_step: called after every step.
 
     Returns:
@@ -173,6 +175,7 @@ def train_generator(
     Raises:
         LatentEditError: options that do not fit the data or the state.
     """
+    until = time.monotonic() + 60 * minutes
     _check(data, feature_data, options)
     source = f"{data.source}; the last {validation} held out"
     feature_resolution = feature_data.resolution if feature_data else None
@@ -211,7 +214,14 @@ def train_generator(
             run.rewind_log("images", seen)
     workers.wait()
     if workers.leads:
-        run.begin(asdict(options), data=source, command=command, resume=resume, before=history)
+        run.begin(
+            asdict(options),
+            data=source,
+            command=command,
+            resume=resume,
+            before=history,
+            device=device_name(device),
+        )
     total = int(options.total_kimg * 1000)
     fixed = torch.from_numpy(latents.sample(range(48))).to(device)
     faces = _Faces(data, workers)
@@ -233,7 +243,8 @@ def train_generator(
         step += 1
         meter.add(now)
         reads = _passed(seen, options.batch_size, 1000)
-        saves = _passed(seen, options.batch_size, int(options.save_kimg * 1000)) or seen >= total
+        ends = seen >= total or (minutes < math.inf and workers.any(time.monotonic() > until))
+        saves = _passed(seen, options.batch_size, int(options.save_kimg * 1000)) or ends
         if (reads or saves) and not torch.isfinite(
             now["generator_loss"] + now["discriminator_loss"]
         ):
@@ -271,6 +282,8 @@ def train_generator(
                 },
             )
         on_step(Report(seen, total, meter.speed, phase, meter.figures))
+        if ends:
+            break
     return adversaries.shown
 
 

@@ -53,6 +53,7 @@ class Run:
         resume: bool,
         network: Mapping[str, Any] | None = None,
         before: Mapping[str, Any] | None = None,
+        device: str | None = None,
     ) -> None:
         """Create the folder and save the resolved options, the data's source and the command.
 
@@ -62,6 +63,7 @@ class Run:
         Args:
             before: what the weights that a run starts from say of themselves, see `origin`; a
                 resumed run keeps what it began with.
+            device: what computes; a resumed run lists all that did.
 
         Raises:
             LatentEditError: see `check` and `hold`, or the folder cannot be written.
@@ -73,9 +75,12 @@ class Run:
             begun = self.read_options()
             before, commands = begun.get("before"), begun["commands"]
             commands = commands if command in commands else [*commands, command]
+            devices = begun.get("devices", [])
         else:
-            commands = [command]
+            commands, devices = [command], []
         entries = {"commands": commands, "data": data, "options": dict(options)}
+        if device is not None:
+            entries["devices"] = devices if device in devices else [*devices, device]
         if before is not None:
             entries["before"] = dict(before)
         if network is not None:
@@ -176,7 +181,7 @@ class Run:
 
 def select_origin(entries: Mapping[str, Any]) -> dict[str, Any]:
     """The entries of a card, or of a run's options, that say where weights come from."""
-    names = ("data", "commands", "options", "images_seen", "hours", "before")
+    names = ("data", "commands", "options", "devices", "images_seen", "hours", "before")
     return {name: entries[name] for name in names if name in entries}
 
 

@@ -86,6 +86,10 @@ class Workers:
             return value
         return float(self._reduce(torch.tensor(value, device=self.device)))
 
+    def any(self, here: bool) -> bool:
+        """Whether something holds in one of the processes, so that all of them act on it."""
+        return here if self.count == 1 else self.mean(float(here)) > 0
+
     def wait(self) -> None:
         """Let every process come to this point."""
         if self.count > 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -136,6 +137,10 @@ def generator(
         bool, typer.Option(help="On a GPU, record steps as CUDA graphs: far faster.")
     ] = GENERATOR.cuda_graphs,
     resume: ResumeOption = False,
+    minutes: Annotated[
+        float | None,
+        typer.Option(min=0, help="Save and stop after so many minutes; --resume goes on."),
+    ] = None,
 ) -> None:
     """Train the progressive generator."""
     from latentedit.cli.progress import progress_bar
@@ -199,6 +204,7 @@ def generator(
             init=init or (),
             command=command_line(),
             resume=resume,
+            minutes=math.inf if minutes is None else minutes,
             on_step=on_step,
         )
     print(f"generator trained in {output}; next: latentedit bundle --generator {output}")
