@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Protocol
 
 import numpy as np
@@ -48,6 +52,12 @@ _IN_MEMORY = 150_000
 """Training latents read at once; of a larger pool only the selected ones are."""
 
 _CHUNK = 8192
+
+_AT_ONCE = 4
+"""Attributes fitted side by side; each may hold `MAX_CLASS` latents of two classes."""
+
+Take = Callable[[NDArray[np.int64]], NDArray[np.float32]]
+"""Reads training latents by their row numbers."""
 
 
 class Latents(Protocol):
@@ -210,12 +220,7 @@ def fit_boundaries(
     if not np.isfinite(scores).all():
         raise LatentEditError("the pool holds NaN or infinity: build it again")
     train, validation, test = _split(len(z))
-    # the products wait for memory: more threads would wait for each other too
-    with threadpool_limits(1, user_api="blas"):
-        trials = [
-            _fit_selections(rows, scores[train, column])
-            for rows, column in _readers(z, scores[train])
-        ]
+    trials = _fit_all(z, scores[train])
     normals = np.stack([trial.finder.normal_ for row in trials for trial in row])
     distances = _distances(z, slice(validation.start, test.stop), normals)
     known, unseen = np.split(distances, [validation.stop - validation.start])
@@ -253,9 +258,24 @@ class _Trial:
     train_accuracy: float
 
 
-def _fit_selections(
-    take: Callable[[NDArray[np.int64]], NDArray[np.float32]], scores: NDArray[np.float32]
-) -> list[_Trial]:
+def _fit_all(z: Latents, scores: NDArray[np.float32]) -> list[list[_Trial]]:
+    """Every attribute's SVMs, as many attributes at once as there are cores, up to `_AT_ONCE`."""
+    workers = min(_AT_ONCE, os.cpu_count() or 1)
+    readers = _readers(z, scores)
+    trials: list[list[_Trial]] = []
+
+    def fit(reader: tuple[Take, int]) -> list[_Trial]:
+        take, column = reader
+        return _fit_selections(take, scores[:, column])
+
+    # threads inside a product would wait for each other most of the time
+    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(workers) as pool:
+        while some := list(islice(readers, workers)):  # no more in memory
+            trials += pool.map(fit, some)
+    return trials
+
+
+def _fit_selections(take: Take, scores: NDArray[np.float32]) -> list[_Trial]:
     """One attribute's SVMs. `take` reads training latents, `scores` [N] are theirs."""
     trials = []
     for rows, count in _selections(scores):
@@ -283,9 +303,7 @@ def _selections(scores: NDArray[np.float32]) -> list[tuple[NDArray[np.int64], in
     return [(rows, low) for (low, _), rows in found.items()]
 
 
-def _readers(
-    z: Latents, scores: NDArray[np.float32]
-) -> Iterator[tuple[Callable[[NDArray[np.int64]], NDArray[np.float32]], int]]:
+def _readers(z: Latents, scores: NDArray[np.float32]) -> Iterator[tuple[Take, int]]:
     """For each attribute a reader of training latents, and its column.
 
     A pool that fits is read once; of a larger one, for each attribute, the rows it selects.
@@ -294,10 +312,12 @@ def _readers(
     if count <= _IN_MEMORY:
         latents = z[:count]
         _check_finite(latents)
-        selected = np.empty_like(latents)  # one for all: fresh memory takes longer than the copy
+        own = threading.local()
 
         def take(rows: NDArray[np.int64]) -> NDArray[np.float32]:
-            return np.take(latents, rows, axis=0, out=selected[: len(rows)], mode="clip")
+            if not hasattr(own, "selected"):  # fresh memory takes longer than the copy
+                own.selected = np.empty_like(latents)
+            return np.take(latents, rows, axis=0, out=own.selected[: len(rows)], mode="clip")
 
         for column in range(scores.shape[1]):
             yield take, column

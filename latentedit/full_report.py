@@ -182,6 +182,7 @@ def _make_effects(editor: FaceEditor, folder: Path, settings: Settings, track: T
         folder / "effects.json",
         {
             "facts": dict(effects.facts),
+            "faces": effects.faces,
             "at_half": at_half,
             "safe_ranges": {name: boundaries.safe_range(name) for name in effects.attributes},
             "calibrations": {
@@ -207,20 +208,21 @@ def _show_effects(folder: Path) -> Section:
     for name, row in report["at_half"].items():
         low, high = report["safe_ranges"][name]
         auto = row.get("auto") or {}
-        cells = [display_name(name), f"{low:+.1f} to {high:+.1f}", f"{row['share']:.0%}"]
+        cells = [display_name(name), str(report["faces"][name])]
+        cells += [f"{low:+.1f} to {high:+.1f}", f"{row['share']:.0%}"]
         cells += [_number(auto.get("magnitude"), 2)]
         cells += [_number((row.get(mode) or {}).get("leakage"), 4) for mode in modes]
         cells += [_number(auto.get("identity")), _number(auto.get("dlib"))]
         lines.append([*cells, str(len(report["auto_holds"][name]))])
     headings = (
-        *("attribute", "safe steps", "flipped", "step, auto"),
+        *("attribute", "faces", "safe steps", "flipped", "step, auto"),
         *(f"leak, {mode}" for mode in modes),
     )
     words = [
-        f"{report['facts']['faces']} faces followed along every attribute. Leakage is the mean "
-        "absolute change of the other attributes' probabilities at the step where half of the "
-        "faces flip (or as many as flip without locks). Locks: nothing; InterFaceGAN's projection "
-        "on the one and the two most similar boundaries; the measured auto locks; everything.",
+        "Leakage is the mean absolute change of the other attributes' probabilities at the step "
+        "where half of the faces flip (or as many as flip without locks). Locks: nothing; "
+        "InterFaceGAN's projection on the one and the two most similar boundaries; the measured "
+        "auto locks; everything.",
         *(
             f"Auto locks leak {share:.0%} less than {drawings.MODE_NAMES[against]}, averaged over "
             "attributes."

@@ -6,9 +6,11 @@ import pytest
 import torch
 from torch import nn
 
+from latentedit import devices
 from latentedit.devices import (
     autocast,
     computes_bfloat16,
+    device_name,
     keep_memory,
     pick_device,
     pick_precision,
@@ -45,13 +47,24 @@ def test_place_keeps_values_and_changes_the_memory_order() -> None:
     assert network.weight.is_contiguous(memory_format=torch.channels_last)
 
 
-def test_autocast_computes_in_bf16_only_when_wanted() -> None:
+@pytest.mark.parametrize("computes", [True, False])
+def test_autocast_computes_in_bf16_only_when_wanted_and_worthwhile(
+    computes: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     network, images = nn.Conv2d(3, 4, 3), torch.rand(1, 3, 8, 8)
     cpu = torch.device("cpu")
+    monkeypatch.setattr(devices, "computes_bfloat16", lambda device: computes)
     with autocast(cpu):
-        assert network(images).dtype == torch.bfloat16
+        assert network(images).dtype == (torch.bfloat16 if computes else torch.float32)
     with autocast(cpu, enabled=False):
         assert network(images).dtype == torch.float32
+
+
+def test_names_for_cards(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert device_name(torch.device("cpu")) == f"cpu, {torch.get_num_threads()} threads"
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: f"the GPU {device.index}")
+    assert device_name(torch.device("cuda:1")) == "the GPU 1"
+    assert device_name(torch.device("mps")) == "mps"
 
 
 def test_precision() -> None:

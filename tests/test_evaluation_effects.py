@@ -185,7 +185,8 @@ def test_effects_are_joined_by_attribute(effects: Effects, tmp_path: Path) -> No
         np.testing.assert_array_equal(
             both.curves["none"]["b"].leakage, effects.curves["none"]["b"].leakage
         )
-    other = again("c", faces=100)
+    assert again("c", faces=100).joined(effects).faces == {"a": 200, "b": 200, "c": 100}
+    other = again("c", first_seed=100)
     assert other.joined(effects) is other
 
 

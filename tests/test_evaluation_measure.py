@@ -173,8 +173,13 @@ def test_the_command_keeps_other_attributes(
     before = Effects.load(file)
     other = ["Male" if word == "Young" else word for word in command]
     more = [12 if word == 8 else word for word in other]
-    assert call(*more) == 2
-    assert "measured of Young with another faces (8, now 12)" in capsys.readouterr().err
+    card = file.with_suffix(".json")
+    text = card.read_text()
+    entries = json.loads(text)
+    card.write_text(json.dumps(entries | {"facts": entries["facts"] | {"first_seed": 1}}))
+    assert call(*other) == 2
+    assert "measured of Young with another first_seed (1, now" in capsys.readouterr().err
+    card.write_text(text)
 
     def meanwhile(*arguments: object, **options: object) -> object:
         done = measure(*arguments, **options)  # type: ignore[arg-type]
@@ -197,6 +202,8 @@ def test_the_command_keeps_other_attributes(
     assert len(json.loads(file.with_suffix(".json").read_text())["commands"]) == 2
     flipped = [found.curves["auto"]["Young"].flipped for found in (before, after)]
     np.testing.assert_array_equal(*flipped)
+    assert call(*more) == 0
+    assert Effects.load(file).faces == {"Young": 8, "Male": 12}
 
 
 def test_the_report_is_one_page(

@@ -150,7 +150,7 @@ def matched_leakage(curves: Mapping[str, Curve]) -> tuple[float, dict[str, float
     }
 
 
-_OF_LOCKS = ("model", "lock_faces", "surrogate_r2")
+_OF_LOCKS = ("model", "lock_faces", "surrogate_r2", "faces")
 """Facts in which effects that go together may differ."""
 
 _MEANS = ("probability", "absolute", "logit", "spread")
@@ -214,12 +214,20 @@ class Effects:
             rows[name] = row
         return rows
 
+    @property
+    def faces(self) -> dict[str, int]:
+        """How many faces were followed along each attribute."""
+        counts = self.facts["faces"]
+        if isinstance(counts, int):
+            return dict.fromkeys(self.attributes, counts)
+        return {name: int(counts[name]) for name in self.attributes}
+
     def joined(self, before: Effects) -> Effects:
         """These effects, and of further attributes those that were measured before.
 
         Args:
             before: left out where it was measured on something else: other ``facts`` than how locks
-                were chosen, other modes or steps.
+                were chosen and how many faces were followed, other modes or steps.
         """
         if not self._goes_with(before):
             return self
@@ -237,6 +245,7 @@ class Effects:
         return replace(
             self,
             attributes=names,
+            facts={**self.facts, "faces": {**before.faces, **self.faces}},
             means=both(self.means, before.means),
             single=both(self.single, before.single),
             curves={

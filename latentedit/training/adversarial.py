@@ -384,9 +384,7 @@ def _start_from(
         found = with_prefix(weights, name)
         copied = copy_or_widen(found, network)
         if name in generators and not 0 < len(found) == copied:
-            raise LatentEditError(
-                f"{folder} has a larger resolution: give no smaller --resolution"
-            )
+            raise LatentEditError(f"{folder} has a larger resolution: give no smaller --resolution")
     return origin
 
 

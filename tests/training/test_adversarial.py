@@ -26,7 +26,9 @@ from latentedit.training.data import FaceData, open_face_data
 from latentedit.training.losses import Look, NonSaturatingR1, Projected, WassersteinGP
 from latentedit.training.options import OBJECTIVES, GeneratorOptions
 from latentedit.training.runs import Run, read_generator_options
+from latentedit.training.schedule import Phase
 from latentedit.training.state import write_state
+from latentedit.training.workers import Workers
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -633,6 +635,43 @@ def test_averages_that_a_run_did_not_keep_begin_as_its_first(
     assert torch.equal(after[f"average_1000.{key}"], before[f"average_1000.{key}"])
     assert torch.equal(after[f"average_3000.{key}"], before[f"average_1.{key}"])
     assert not torch.equal(before[f"average_1.{key}"], before[f"average_1000.{key}"])
+
+
+def test_a_run_stops_in_time_and_goes_on(data: FaceData, tmp_path: Path) -> None:
+    """At every step the time is over, so it takes as many starts as there are steps."""
+    whole = train(data, tmp_path / "whole", replace(TINY, total_kimg=0.024))
+    for start in range(3):
+        seen: list[Report] = []
+        network = train(
+            data,
+            tmp_path / "run",
+            replace(TINY, total_kimg=0.024),
+            resume=start > 0,
+            minutes=0,
+            on_step=seen.append,
+        )
+        assert [report.images for report in seen] == [8 * (start + 1)]
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, network.state_dict()[name])
+    assert load_generator_run(tmp_path / "run")[1]["images"] == 24
+
+
+def test_faces_are_the_same_from_a_copy_in_memory(data: FaceData) -> None:
+    faces = adversarial._Faces(data, Workers("cpu"))
+    batches = []
+    for copy in (None, torch.from_numpy(np.array(data.images))):
+        faces._copy = copy
+        torch.manual_seed(3)
+        batches.append(faces.batch(6, Phase(8, 0.5)))
+    assert batches[0].shape == (6, 3, 8, 8)
+    assert torch.equal(*batches)
+
+
+def test_losses_that_are_no_longer_finite_end_the_run(data: FaceData, tmp_path: Path) -> None:
+    broken = replace(TINY, learning_rate=1e30, discriminator_learning_rate=1e30)
+    said = refused(data, tmp_path / "run", broken)
+    assert "no longer finite after" in said
+    assert not (tmp_path / "run" / "state.safetensors").exists()
 
 
 # --- the defaults -----------------------------------------------------------------------------

@@ -124,3 +124,12 @@ def test_two_processes_do_not_train_in_one_folder(tmp_path: Path) -> None:
         other.kill()
     begin(run)
     begin(run)  # in one process, one after the other
+
+
+def test_a_run_lists_what_computed_it(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    begin(run, device="cpu, 2 threads")
+    run.state.touch()
+    for device in ("a GPU", "cpu, 2 threads", "a GPU"):
+        begin(run, resume=True, device=device)
+    assert run.origin()["devices"] == ["cpu, 2 threads", "a GPU"]
