@@ -7,7 +7,7 @@ from pathlib import Path
 from latentedit.errors import LatentEditError
 from latentedit.files import atomic_path, make_folder, write_json
 from latentedit.training.runs import Run, choose_average
-from latentedit.training.state import average_name, factor, read_state, write_state
+from latentedit.training.state import average_name, factor, is_average, read_state, write_state
 
 
 def pack_run(
@@ -15,9 +15,10 @@ def pack_run(
 ) -> tuple[float, int]:
     """Write a smaller copy of a run, from which training goes on, though not to the last bit.
 
-    Networks become float16, one average is kept, and first moments are left out: with Adam's beta1
-    of 0 the next gradient replaces them. Of the second moments, which a few hundred steps replace,
-    the means of rows and columns are kept (Shazeer & Stern 2018, Adafactor).
+    Networks become float16. Of the generator one average is kept, as which it begins again. First
+    moments are left out: with Adam's beta1 of 0 the next gradient replaces them. Of the second
+    moments, which a few hundred steps replace, the means of rows and columns are kept (Shazeer &
+    Stern 2018, Adafactor).
 
     Args:
         run_folder: a generator's run.
@@ -46,7 +47,7 @@ def pack_run(
         elif name.endswith("optimizer"):
             if not slot.endswith(".exp_avg"):
                 tensors[key] = value
-        elif not name.startswith("average") or name == average_name(ema_kimg):
+        elif name == average_name(ema_kimg) or not (name == "generator" or is_average(name)):
             tensors[key] = value.half() if value.is_floating_point() else value
     entries = run.read_options()
     entries["options"]["ema_kimg"] = [ema_kimg]

@@ -100,7 +100,11 @@ def load_state(
     if cuda_state is not None and torch.cuda.is_available():
         torch.cuda.set_rng_state(cuda_state)
     for name, network in networks.items():
-        _load(network, with_prefix(tensors, name), path)
+        found = with_prefix(tensors, name)
+        if name == "generator" and not found:  # packed: it begins as its average
+            average = next((key.partition(".")[0] for key in tensors if is_average(key)), name)
+            found = with_prefix(tensors, average)
+        _load(network, found, path)
     for name, optimizer in optimizers.items():
         weights = [weight for group in optimizer.param_groups for weight in group["params"]]
         slots: dict[int, dict[str, Tensor]] = {}
@@ -153,6 +157,11 @@ def load_network(path: str | Path, name: str, network: nn.Module) -> dict[str, A
 def average_name(ema_kimg: float) -> str:
     """Name of an average among a state's networks; it must hold no dot."""
     return f"average_{round(ema_kimg * 1000)}"
+
+
+def is_average(name: str) -> bool:
+    """Whether a network, or a tensor of one, is an average."""
+    return name.startswith("average_")
 
 
 def _load(network: nn.Module, weights: Mapping[str, Tensor], path: str | Path) -> None:
