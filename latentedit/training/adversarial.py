@@ -78,6 +78,7 @@ def build_objective(
     classifier: AttributeClassifier | None,
     feature_resolution: int | None = None,
     device: torch.device | None = None,
+    people: AttributeClassifier | None = None,
 ) -> Objective:
     """Build the discriminators of a run.
 
@@ -86,6 +87,7 @@ def build_objective(
         classifier: frozen features of the projected objective.
         feature_resolution: of the faces that these look at, if they are others.
         device: of the features learned on ImageNet; the CPU by default.
+        people: frozen features of tightly cropped faces, for another projected discriminator.
 
     Raises:
         LatentEditError: unknown objective, a projected one without a classifier, or patches to be
@@ -128,14 +130,29 @@ def build_objective(
         augment=options.augments,
         patches=PatchDiscriminator() if options.patch_weight else None,
         patch_weight=options.patch_weight,
-        imagenet=_through_imagenet(options, device) if options.imagenet_weight else None,
+        further=_further_critics(options, people, device),
     )
 
 
-def _through_imagenet(options: GeneratorOptions, device: torch.device | None) -> Critic:
-    network = place(load_efficientnet(), device or torch.device("cpu"))
-    heads = ProjectedDiscriminator(network.widths)
-    return Critic(network, heads, options.imagenet_weight, times=2, nears=True)
+def _further_critics(
+    options: GeneratorOptions, people: AttributeClassifier | None, device: torch.device | None
+) -> dict[str, Critic]:
+    """Projected discriminators beside that on the classifier's features."""
+    critics = {}
+    if options.imagenet_weight:
+        network = place(load_efficientnet(), device or torch.device("cpu"))
+        heads = ProjectedDiscriminator(network.widths)
+        critics["imagenet"] = Critic(network, heads, options.imagenet_weight, times=2, nears=True)
+    if people is not None:
+        widths = people.config.widths
+        critics["people"] = Critic(
+            people.eval().requires_grad_(False),
+            ProjectedDiscriminator(widths),
+            options.people_weight,
+            tight=True,
+            sliced=SlicedFeatures(widths) if options.sliced_weight else None,
+        )
+    return critics
 
 
 def train_generator(
@@ -146,6 +163,7 @@ def train_generator(
     feature_data: FaceData | None = None,
     validation: int = defaults.VALIDATION,
     classifier: AttributeClassifier | None = None,
+    people: AttributeClassifier | None = None,
     init: Sequence[str | Path] = (),
     command: str = "",
     resume: bool = False,
@@ -161,6 +179,7 @@ def train_generator(
             only the few that are sharp enough; they may be smaller.
         validation: hold out the last so many faces of each, for measuring the result.
         classifier: frozen features of the projected objective.
+        people: further ones, of tightly cropped faces (see `utkface.as_questions`).
         init: runs or bundles to start from, of this resolution or smaller ones; what several of
             them hold comes from the last.
         command: the command line, for the model's card.
@@ -176,7 +195,7 @@ def train_generator(
         LatentEditError: options that do not fit the data or the state.
     """
     until = time.monotonic() + 60 * minutes
-    _check(data, feature_data, options)
+    _check(data, feature_data, people, options)
     source = f"{data.source}; the last {validation} held out"
     feature_resolution = feature_data.resolution if feature_data else None
     data, held_out = data.split(validation)
@@ -193,23 +212,29 @@ def train_generator(
     torch.backends.cudnn.benchmark = True  # shapes stay the same for a whole phase
     torch.manual_seed(options.seed)
     generator = Generator(options.generator).to(device)
-    if classifier is not None:
-        classifier = place(classifier, device)
-    objective = build_objective(options, classifier, feature_resolution, device)
+    looked_through = {"classifier": classifier, "people": people}
+    for network in looked_through.values():
+        if network is not None:
+            place(network, device)
+    objective = build_objective(options, classifier, feature_resolution, device, people)
     adversaries = Adversaries(options, generator, objective, workers)
     parts = adversaries.parts
-    features_hash = weights_hash(classifier) if classifier is not None else None
+    hashes = {
+        name: None if network is None else weights_hash(network)
+        for name, network in looked_through.items()
+    }
     before, seen, step, history = 0, 0, 0, None
     for folder in init if not resume else ():
-        history = _start_from(Path(folder), parts["networks"], features_hash)
+        history = _start_from(Path(folder), parts["networks"], hashes)
         before = history["images_seen"]
     if resume:
         progress = load_state(run.state, **parts)
         before, seen, step = progress.get("images_before", 0), progress["images"], progress["step"]
-        if progress["classifier"] != features_hash:
-            raise LatentEditError(
-                "this run looked through another classifier: give --classifier the same weights"
-            )
+        for name, found in hashes.items():
+            if progress.get(name) != found:
+                raise LatentEditError(
+                    f"this run looked through another {name}: give --{name} the same weights"
+                )
         if workers.leads:
             run.rewind_log("images", seen)
     workers.wait()
@@ -278,7 +303,7 @@ def train_generator(
                     "images_before": before,
                     "images": seen,
                     "step": step,
-                    "classifier": features_hash,
+                    **hashes,
                 },
             )
         on_step(Report(seen, total, meter.speed, phase, meter.figures))
@@ -287,7 +312,12 @@ def train_generator(
     return adversaries.shown
 
 
-def _check(data: FaceData, feature_data: FaceData | None, options: GeneratorOptions) -> None:
+def _check(
+    data: FaceData,
+    feature_data: FaceData | None,
+    people: AttributeClassifier | None,
+    options: GeneratorOptions,
+) -> None:
     """Refuse options that do not fit the faces."""
     if data.resolution < options.resolution:
         raise LatentEditError(
@@ -313,6 +343,7 @@ def _check(data: FaceData, feature_data: FaceData | None, options: GeneratorOpti
         for name, given in (
             ("--feature-data", feature_data is not None),
             ("--imagenet-weight", options.imagenet_weight > 0),
+            ("--people", people is not None),
         ):
             if given:
                 raise LatentEditError(
@@ -344,11 +375,11 @@ class _Meter:
 
 
 def _start_from(
-    folder: Path, networks: Mapping[str, nn.Module], features_hash: str | None
+    folder: Path, networks: Mapping[str, nn.Module], hashes: Mapping[str, str | None]
 ) -> dict[str, Any]:
     """Copy the networks of a run, or the generator of a bundle; return where they come from.
 
-    Heads that looked through another classifier are left to learn anew, narrower networks are
+    Heads that looked through another network are left to learn anew, narrower networks are
     widened, and averages that a run did not keep begin as its first.
 
     Raises:
@@ -370,12 +401,10 @@ def _start_from(
             raise LatentEditError(f"{folder} is not a generator's run: give another one to --init")
         images = progress.get("images_before", 0) + progress["images"]
         origin = {**run.origin(), "images_seen": images, "hours": run.hours()}
-        if progress["classifier"] != features_hash:
-            weights = {
-                key: value
-                for key, value in weights.items()
-                if not key.startswith("objective.projected.")
-            }
+        for name, heads in (("classifier", "projected"), ("people", "people")):
+            if progress.get(name) != hashes[name]:
+                other = f"objective.{heads}."
+                weights = {k: value for k, value in weights.items() if not k.startswith(other)}
         first = with_prefix(weights, average_name(choose_average(run, None)))
         for name in generators:
             if not with_prefix(weights, name):

@@ -22,6 +22,9 @@ from latentedit.training.workers import Workers
 _BETAS = (0.0, 0.99)
 """Adam's (Karras et al. 2018, app. A.1)."""
 
+_ON_FEATURES = ("projected", "imagenet", "people")
+"""Discriminators on frozen features, which have a rate of their own."""
+
 
 class Adversaries:
     """A generator and what it is trained against.
@@ -59,7 +62,7 @@ class Adversaries:
                 {
                     "params": weights,
                     "lr": options.projected_learning_rate
-                    if name in ("projected", "imagenet")
+                    if name in _ON_FEATURES
                     else options.discriminator_learning_rate,
                 }
                 for name, weights in self._trained.items()

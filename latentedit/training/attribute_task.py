@@ -30,6 +30,7 @@ from latentedit.training.supervised import (
     start_from,
 )
 from latentedit.training.teaching import Teaching, taught
+from latentedit.training.utkface import LABELS, as_questions
 from latentedit.training.workers import Workers
 
 CALIBRATION = "calibration.json"
@@ -79,6 +80,7 @@ def train_classifier(
     """Train the classifier on all but the last `validation` faces, then calibrate it on those.
 
     Args:
+        data: labelled faces; of UTKFace's it learns `utkface.QUESTIONS`.
         start: a classifier to go on from, or another network of the same shape whose stages are
             copied.
         teaching: teachers, and further faces without labels.
@@ -91,6 +93,8 @@ def train_classifier(
     """
     if not data.label_names or not (data.labels >= 0).any():
         raise LatentEditError("these faces have no labels: prepare them with 'prepare celeba'")
+    if data.label_names == LABELS:
+        data = as_questions(data)
     train, held_out = data.split(validation)
     workers = Workers(options.device)
     torch.manual_seed(options.seed)

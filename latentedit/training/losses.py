@@ -7,6 +7,7 @@ discriminator's loss uses it detached, so one generated batch and one feature pa
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -14,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from latentedit.age import tight_view
 from latentedit.classifier import AttributeClassifier
 from latentedit.layers import downsample, resize
 from latentedit.training.augment import cutout, translate
@@ -33,13 +35,13 @@ class Look:
     Attributes:
         images: the pictures.
         features: mixed features, for each projected discriminator.
-        described: rows of features, for the sliced distance.
+        described: rows of features, for each one's sliced distance; empty where it has none.
         sharp: the pictures at full size, where `images` are smaller ones.
     """
 
     images: Tensor
     features: tuple[tuple[Tensor, ...], ...] = ()
-    described: tuple[Tensor, ...] = ()
+    described: tuple[tuple[Tensor, ...], ...] = ()
     sharp: Tensor | None = None
 
     def detach(self) -> Look:
@@ -47,7 +49,7 @@ class Look:
         return Look(
             self.images.detach(),
             tuple(tuple(map.detach() for map in maps) for maps in self.features),
-            tuple(means.detach() for means in self.described),
+            tuple(tuple(means.detach() for means in rows) for rows in self.described),
             None if self.sharp is None else self.sharp.detach(),
         )
 
@@ -192,6 +194,8 @@ class Critic:
         weight: of the losses.
         times: the network looks at pictures so many times as large as the classifier does.
         nears: of every other picture it sees the face alone.
+        tight: of all pictures it sees what UTKFace's chips show.
+        sliced: queues of its features, whose distance is added to the generator's loss.
     """
 
     network: FrozenNetwork
@@ -199,6 +203,8 @@ class Critic:
     weight: float
     times: int = 1
     nears: bool = False
+    tight: bool = False
+    sliced: SlicedFeatures | None = None
 
 
 class Projected:
@@ -214,12 +220,12 @@ class Projected:
         pixel: the objective of the pixel discriminator.
         weight: of the projected losses.
         sliced: adds the sliced Wasserstein distance between features to the generator's loss.
-        sliced_weight: of that distance.
+        sliced_weight: of all such distances.
         augment: let the features see moved pictures.
         patches: judges what is finer than the pixel discriminator's largest pictures, which then
             are those that the features look at.
         patch_weight: of its losses.
-        imagenet: another projected discriminator, that sees the same pictures.
+        further: other projected discriminators by name, that see the same pictures.
     """
 
     def __init__(
@@ -234,20 +240,20 @@ class Projected:
         augment: bool = True,
         patches: PatchDiscriminator | None = None,
         patch_weight: float = 1.0,
-        imagenet: Critic | None = None,
+        further: Mapping[str, Critic] | None = None,
     ) -> None:
-        self.networks = nn.ModuleDict({"pixel": pixel.discriminator, "projected": projected})
         self.classifier = classifier.eval().requires_grad_(False)
-        self.critics = {"projected": Critic(self.classifier, projected, weight)}
-        if imagenet is not None:
-            self.networks["imagenet"] = imagenet.heads
-            self.critics["imagenet"] = imagenet
+        own = Critic(self.classifier, projected, weight, sliced=sliced)
+        self.critics = {"projected": own, **(further or {})}
+        self.networks = nn.ModuleDict({"pixel": pixel.discriminator})
+        for name, critic in self.critics.items():
+            self.networks[name] = critic.heads
         if patches is not None:
             self.networks["patches"] = patches
-        if sliced is not None:
-            self.networks["sliced"] = sliced
+        for name, critic in self.critics.items():
+            if critic.sliced is not None:
+                self.networks["sliced" if critic is own else f"sliced_{name}"] = critic.sliced
         self.pixel = pixel
-        self.sliced = sliced
         self.sliced_weight = sliced_weight
         self.augment = augment
         self.patches = patches
@@ -264,14 +270,14 @@ class Projected:
         seen = downsample(seen, max(1, seen.shape[-1] // size))
         moved = translate(seen) if self.augment else seen
         mixed: list[tuple[Tensor, ...]] = []
-        described: tuple[Tensor, ...] = ()
-        for name, critic in self.critics.items():
+        described: list[tuple[Tensor, ...]] = []
+        for critic in self.critics.values():
             shown = near_every_other(moved, seen) if critic.nears else moved
+            shown = tight_view(shown) if critic.tight else shown
             stages = critic.network.features(shown, critic.times * size)
             mixed.append(critic.heads.mix(stages))
-            if self.sliced and name == "projected":
-                described = self.sliced.describe(stages)
-        return Look(images, tuple(mixed), described, sharp)
+            described.append(critic.sliced.describe(stages) if critic.sliced else ())
+        return Look(images, tuple(mixed), tuple(described), sharp)
 
     def discriminator_loss(
         self, real: Look, fake: Look, alpha: float, step: int
@@ -283,8 +289,8 @@ class Projected:
             on_real, on_fake = self.patches(real.sharp).float(), self.patches(fake.sharp).float()
             loss = loss + self.patch_weight * _hinge(on_real, on_fake)
             figures |= {f"patches_{name}": v for name, v in _figures(on_real, on_fake).items()}
-        if self.sliced:
-            self.sliced.remember(real.described)
+        for sliced, rows in self._described(real):
+            sliced.remember(rows)
         looks = zip(self.critics.items(), real.features, fake.features, strict=True)
         for (name, critic), of_real, of_fake in looks:
             for on_real, on_fake in zip(critic.heads(of_real), critic.heads(of_fake), strict=True):
@@ -298,8 +304,9 @@ class Projected:
         return self.pixel.penalises(step)
 
     def prepare(self, step: int) -> None:
-        if self.sliced:
-            self.sliced.prepare(step)
+        for critic in self.critics.values():
+            if critic.sliced:
+                critic.sliced.prepare(step)
 
     def generator_loss(self, fake: Look, alpha: float) -> Tensor:
         loss = self.pixel.generator_loss(fake, alpha if fake.sharp is None else 1.0)
@@ -308,9 +315,15 @@ class Projected:
         for critic, features in zip(self.critics.values(), fake.features, strict=True):
             for scores in critic.heads(features):
                 loss = loss - critic.weight * scores.float().mean()
-        if self.sliced:
-            loss = loss + self.sliced_weight * self.sliced.distance(fake.described)
+        for sliced, rows in self._described(fake):
+            loss = loss + self.sliced_weight * sliced.distance(rows)
         return loss
+
+    def _described(self, look: Look) -> Iterator[tuple[SlicedFeatures, tuple[Tensor, ...]]]:
+        """Queues and the rows that are theirs."""
+        for critic, rows in zip(self.critics.values(), look.described, strict=False):
+            if critic.sliced:
+                yield critic.sliced, rows
 
 
 def near_every_other(pictures: Tensor, faces: Tensor) -> Tensor:

@@ -38,7 +38,9 @@ class GeneratorOptions:
         projected_weight: of the projected discriminator's losses beside the pixel one's.
         imagenet_weight: of another projected discriminator's, that looks through features learned
             on ImageNet; 0 for none.
-        sliced_weight: of the sliced Wasserstein distance between features, for the generator.
+        people_weight: of one that looks through a network of tightly cropped faces, where one is
+            given.
+        sliced_weight: of the sliced Wasserstein distances between features, for the generator.
         patch_weight: of a discriminator of small patches beside the projected one. It judges what
             is finer than the faces the frozen features look at; above 0, the pixel discriminator
             looks at these too.
@@ -76,6 +78,7 @@ class GeneratorOptions:
     projected_learning_rate: float = 1e-3
     projected_weight: float = 0.15
     imagenet_weight: float = 0
+    people_weight: float = 0.15
     sliced_weight: float = 10
     patch_weight: float = 0
     r1_gamma: float = 0.03

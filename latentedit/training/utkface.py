@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +13,14 @@ from PIL import Image
 from latentedit.age import CHIP_TO_FRAME, EYES_IN_CHIP, EYES_IN_FRAME
 from latentedit.errors import LatentEditError
 from latentedit.images import open_image
+from latentedit.training.data import FaceData
 from latentedit.training.labelled import PrepareReport, Progress, write_labelled
 
 LABELS = ("Age", "Gender", "Race")
 """Columns of the training file: years 0 to 116, 0 male and 1 female, 0 to 4 as UTKFace has them."""
+
+QUESTIONS = ("Female", "White", "Black", "Asian", "Indian")
+"""What `as_questions` makes of genders and races."""
 
 OLDEST = 116
 RESOLUTION = 64
@@ -101,6 +105,23 @@ def open_utkface(folder: str | Path) -> UTKFace:
         )
     names, rows = zip(*found, strict=True)
     return UTKFace(folder, names, np.array(rows, dtype=np.int8), tuple(bad))
+
+
+def as_questions(data: FaceData) -> FaceData:
+    """Genders and races as yes-or-no labels, for a classifier whose features know them.
+
+    A generator that looks through CelebA's attributes alone draws few faces of the origins that
+    those do not tell apart. Such a classifier is for that, not for judging people.
+
+    Args:
+        data: with `LABELS`.
+
+    Returns:
+        The same faces with `QUESTIONS`.
+    """
+    _, gender, race = data.labels.T
+    columns = [gender, *(np.where(race < 0, -1, race == place) for place in range(4))]
+    return replace(data, labels=np.stack(columns, 1).astype(np.int8), label_names=QUESTIONS)
 
 
 def _labels(name: str) -> list[int] | str:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from latentedit.classifier import AttributeClassifier
 from latentedit.errors import LatentEditError
+from latentedit.hashing import weights_hash
 from latentedit.pretrained import load_generator, save_part
 from latentedit.training import adversarial
 from latentedit.training.adversarial import (
@@ -611,6 +613,37 @@ def test_heads_that_looked_through_another_classifier_learn_anew(
     assert not torch.equal(first[key], changed[key])
 
 
+def test_another_networks_features_of_people(
+    data: FaceData, tmp_path: Path, tiny_classifier: AttributeClassifier
+) -> None:
+    people = copy.deepcopy(tiny_classifier)
+    options = replace(
+        TINY, objective="projected", total_kimg=0.032, save_kimg=0.016, people_weight=0.5
+    )
+    parts = {"classifier": tiny_classifier, "people": people}
+    train(data, tmp_path / "run", options, **parts)
+    tensors, progress = contents(tmp_path / "run")
+    assert any(key.startswith("objective.people.heads.") for key in tensors)
+    assert any(key.startswith("objective.sliced_people.") for key in tensors)
+    assert progress["people"] == weights_hash(people)
+    longer = replace(options, total_kimg=0.048)
+    train(data, tmp_path / "run", longer, resume=True, **parts)
+    parts["people"] = copy.deepcopy(people)
+    with torch.no_grad():
+        parts["people"].head.bias.add_(1)
+    said = refused(data, tmp_path / "run", longer, resume=True, **parts)
+    assert "looked through another people: give --people the same weights" in said
+    still = replace(options, total_kimg=0.008, projected_learning_rate=0.0, seed=1)
+    key = "objective.people.mix_channels.0.weight"
+    train(data, tmp_path / "other", still, init=[tmp_path / "run"], **parts)
+    assert not torch.equal(contents(tmp_path / "other")[0][key], tensors[key])
+    parts["people"] = people
+    train(data, tmp_path / "same", still, init=[tmp_path / "run"], **parts)
+    assert torch.equal(contents(tmp_path / "same")[0][key], tensors[key])
+    said = refused(data, tmp_path / "r1", TINY, people=people)
+    assert "leave out --people" in said
+
+
 def test_a_start_that_does_not_fit_is_refused(data: FaceData, tmp_path: Path) -> None:
     train(data, tmp_path / "run", replace(TINY, total_kimg=0.008))
     narrower = replace(TINY, fmap_max=4)
@@ -659,8 +692,8 @@ def test_a_run_stops_in_time_and_goes_on(data: FaceData, tmp_path: Path) -> None
 def test_faces_are_the_same_from_a_copy_in_memory(data: FaceData) -> None:
     faces = adversarial._Faces(data, Workers("cpu"))
     batches = []
-    for copy in (None, torch.from_numpy(np.array(data.images))):
-        faces._copy = copy
+    for pixels in (None, torch.from_numpy(np.array(data.images))):
+        faces._copy = pixels
         torch.manual_seed(3)
         batches.append(faces.batch(6, Phase(8, 0.5)))
     assert batches[0].shape == (6, 3, 8, 8)

@@ -25,12 +25,13 @@ from latentedit.training.attribute_task import (
     train_classifier,
 )
 from latentedit.training.calibration import calibration
-from latentedit.training.data import open_face_data
+from latentedit.training.data import create_face_data, open_face_data
 from latentedit.training.options import SupervisedOptions
 from latentedit.training.runs import Run
 from latentedit.training.state import load_network
 from latentedit.training.supervised import predict
 from latentedit.training.teaching import Teaching
+from latentedit.training.utkface import LABELS, QUESTIONS
 from latentedit.training.workers import Workers
 
 OPTIONS = SupervisedOptions(epochs=3, batch_size=20, device="cpu", bf16=False)
@@ -94,6 +95,16 @@ def test_it_learns_what_the_labels_say(face_file: Path, tmp_path: Path) -> None:
     assert log[-1]["score"] > max(0.75, guess)
     assert network.config.attributes == ATTRIBUTES
     assert not network.training
+
+
+def test_of_utkface_it_learns_questions(tmp_path: Path) -> None:
+    labels = [(30, 0, 1), (4, 1, 2)] * 20
+    with create_face_data(tmp_path / "f", resolution=16, label_names=LABELS, source="x") as writer:
+        for row, label in enumerate(labels):
+            writer.append(np.full((16, 16, 3), 5 * row, np.uint8), label, str(row))
+    data = open_face_data(tmp_path / "f")
+    network = train_classifier(data, tmp_path / "run", OPTIONS, validation=20)
+    assert network.config.attributes == QUESTIONS
 
 
 def test_normalisation_is_that_of_the_training_faces(face_file: Path, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from latentedit.age import tight_view
 from latentedit.classifier import AttributeClassifier
 from latentedit.generator import Generator, GeneratorConfig
 from latentedit.training.discriminator import Discriminator
@@ -308,7 +309,7 @@ def test_another_critic_sees_the_same_pictures_twice_as_large_and_adds_its_losse
         pixel,
         weight=0,
         augment=False,
-        imagenet=Critic(network, Scores(), 0.5, times=2),
+        further={"imagenet": Critic(network, Scores(), 0.5, times=2)},
     )
     assert set(objective.networks) == {"pixel", "projected", "imagenet"}
     looks = objective.look(real.images), objective.look(fake.images)
@@ -323,6 +324,42 @@ def test_another_critic_sees_the_same_pictures_twice_as_large_and_adds_its_losse
     assert figures["imagenet_fake"] == pytest.approx(on_fake.mean().item())
     generator_loss = objective.generator_loss(looks[1], 1.0) - pixel.generator_loss(looks[1], 1.0)
     assert generator_loss.item() == pytest.approx(-0.5 * on_fake.mean().item(), rel=1e-4)
+
+
+def test_a_critic_of_tight_crops_sees_them_and_has_a_distance_of_its_own(
+    tiny_classifier: AttributeClassifier, linear: Linear
+) -> None:
+    class Network(nn.Module):
+        def features(self, images: Tensor, size: int) -> list[Tensor]:
+            self.seen = images
+            return [images.mean((2, 3), keepdim=True) * torch.ones(1, 1, 4, 4)] * 2
+
+    torch.manual_seed(0)
+    network, queues = Network(), SlicedFeatures((3, 3), reals=8, fakes=8, directions=4, refresh=1)
+    objective = Projected(
+        tiny_classifier,
+        Scores(),
+        NonSaturatingR1(linear, gamma=0),
+        weight=0,
+        augment=False,
+        sliced_weight=2.0,
+        further={"people": Critic(network, Scores(), 0, tight=True, sliced=queues)},
+    )
+    assert set(objective.networks) == {"pixel", "projected", "people", "sliced_people"}
+    faces = torch.randn(4, 3, 16, 16)
+    for step in range(4):
+        objective.prepare(step)
+        look = objective.look(faces)
+        torch.testing.assert_close(network.seen, tight_view(faces))
+        assert [len(rows) for rows in look.described] == [0, 4]
+        objective.discriminator_loss(look, look.detach(), 1.0, step)
+        before, seed = copy.deepcopy(queues), torch.get_rng_state()
+        loss = objective.generator_loss(look, 1.0)
+    torch.set_rng_state(seed)
+    distance = before.distance(look.described[1])
+    assert distance > 0
+    alone = objective.pixel.generator_loss(look, 1.0)
+    torch.testing.assert_close(loss - alone, 2 * distance)
 
 
 def test_every_other_picture_shows_the_face_alone() -> None:
@@ -387,7 +424,7 @@ def test_the_sliced_distance_is_added_to_the_generators_loss(
         seed = torch.get_rng_state()
         loss = added.generator_loss(looks[1], 1.0)
     torch.set_rng_state(seed)
-    distance = before.distance(looks[1].described)
+    distance = before.distance(looks[1].described[0])
     assert distance > 0
     difference = float((loss - plain.generator_loss(looks[1], 1.0)).detach())
     assert difference == pytest.approx(1e4 * float(distance), rel=1e-3)

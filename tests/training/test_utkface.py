@@ -12,6 +12,7 @@ from latentedit.age import CHIP_TO_FRAME, EYES_IN_CHIP, EYES_IN_FRAME
 from latentedit.errors import LatentEditError
 from latentedit.training.data import open_face_data
 from latentedit.training.utkface import (
+    as_questions,
     open_utkface,
     prepare_utkface,
     to_shared_frame,
@@ -40,6 +41,19 @@ def test_ages_genders_and_races_are_read_from_the_names(folder: Path, tmp_path: 
         age, gender, race = map(int, name.split("_")[:3])
         assert labels.tolist() == [age, gender, race]
         assert abs(int(image[8, 8, 0]) - 20 * age) < 4
+
+
+def test_genders_and_races_become_questions(folder: Path, tmp_path: Path) -> None:
+    (folder / f"50_1_9{ENDING}").write_bytes((folder / f"2_0_2{ENDING}").read_bytes())
+    prepare_utkface(folder, tmp_path / "faces", resolution=16)
+    data = open_face_data(tmp_path / "faces")
+    asked = as_questions(data)
+    assert asked.label_names == ("Female", "White", "Black", "Asian", "Indian")
+    assert asked.ids == data.ids
+    for name, answers in zip(asked.ids, asked.labels.tolist(), strict=True):
+        _, gender, race = map(int, name.split("_")[:3])
+        unknown = race == 9
+        assert answers == [gender, *(-1 if unknown else int(race == place) for place in range(4))]
 
 
 def test_the_order_is_fixed_and_does_not_follow_age(folder: Path) -> None:

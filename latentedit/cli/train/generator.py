@@ -89,6 +89,16 @@ def generator(
         float,
         typer.Option(min=0, help="Weight of the same through features learned on ImageNet."),
     ] = GENERATOR.imagenet_weight,
+    people: Annotated[
+        Path | None,
+        typer.Option(
+            help="Classifier's run on UTKFace: another projected discriminator and sliced "
+            "distance look through it, at the face alone."
+        ),
+    ] = None,
+    people_weight: Annotated[
+        float, typer.Option(min=0, help="Weight of that discriminator's losses.")
+    ] = GENERATOR.people_weight,
     sliced_weight: Annotated[
         float,
         typer.Option(min=0, help="Weight of the sliced Wasserstein distance between features."),
@@ -165,6 +175,7 @@ def generator(
         discriminator_learning_rate=discriminator_learning_rate,
         projected_weight=projected_weight,
         imagenet_weight=imagenet_weight,
+        people_weight=people_weight,
         sliced_weight=sliced_weight,
         patch_weight=patch_weight,
         r1_gamma=r1_gamma,
@@ -201,6 +212,7 @@ def generator(
             feature_data=open_face_data(feature_data) if feature_data else None,
             validation=validation,
             classifier=load_classifier(classifier) if classifier else None,
+            people=load_classifier(people) if people else None,
             init=init or (),
             command=command_line(),
             resume=resume,
