@@ -327,7 +327,7 @@ def test_another_critic_sees_the_same_pictures_twice_as_large_and_adds_its_losse
 
 
 def test_a_critic_of_tight_crops_sees_them_and_has_a_distance_of_its_own(
-    tiny_classifier: AttributeClassifier, linear: Linear
+    tiny_classifier: AttributeClassifier,
 ) -> None:
     class Network(nn.Module):
         def features(self, images: Tensor, size: int) -> list[Tensor]:
@@ -339,7 +339,7 @@ def test_a_critic_of_tight_crops_sees_them_and_has_a_distance_of_its_own(
     objective = Projected(
         tiny_classifier,
         Scores(),
-        NonSaturatingR1(linear, gamma=0),
+        NonSaturatingR1(Quadratic(), gamma=0),
         weight=0,
         augment=False,
         sliced_weight=2.0,
