@@ -352,13 +352,14 @@ def test_a_critic_of_tight_crops_sees_them_and_has_a_distance_of_its_own(
         look = objective.look(faces)
         torch.testing.assert_close(network.seen, tight_view(faces))
         assert [len(rows) for rows in look.described] == [0, 4]
-        objective.discriminator_loss(look, look.detach(), 1.0, step)
+        fake = objective.look(faces + 1)
+        objective.discriminator_loss(look, fake.detach(), 1.0, step)
         before, seed = copy.deepcopy(queues), torch.get_rng_state()
-        loss = objective.generator_loss(look, 1.0)
+        loss = objective.generator_loss(fake, 1.0)
     torch.set_rng_state(seed)
-    distance = before.distance(look.described[1])
+    distance = before.distance(fake.described[1])
     assert distance > 0
-    alone = objective.pixel.generator_loss(look, 1.0)
+    alone = objective.pixel.generator_loss(fake, 1.0)
     torch.testing.assert_close(loss - alone, 2 * distance)
 
 
