@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,18 +26,9 @@ from latentedit.pretrained import load_generator
 from latentedit.training.adversaries import Adversaries
 from latentedit.training.augment import flip
 from latentedit.training.data import FaceData
-from latentedit.training.discriminator import Discriminator
-from latentedit.training.imagenet import load_efficientnet
-from latentedit.training.losses import (
-    Critic,
-    NonSaturatingR1,
-    Objective,
-    Projected,
-    WassersteinGP,
-)
-from latentedit.training.options import OBJECTIVES, PIXEL_OBJECTIVES, GeneratorOptions
-from latentedit.training.patches import PatchDiscriminator
-from latentedit.training.projected import ProjectedDiscriminator
+from latentedit.training.losses import Objective
+from latentedit.training.objectives import build_objective
+from latentedit.training.options import GeneratorOptions
 from latentedit.training.runs import (
     Run,
     choose_average,
@@ -45,7 +36,6 @@ from latentedit.training.runs import (
     select_origin,
 )
 from latentedit.training.schedule import Phase
-from latentedit.training.sliced import SlicedFeatures
 from latentedit.training.snapshots import save_snapshot
 from latentedit.training.state import (
     average_name,
@@ -71,88 +61,6 @@ class Report:
     images_per_second: float
     phase: Phase
     figures: Mapping[str, float]
-
-
-def build_objective(
-    options: GeneratorOptions,
-    classifier: AttributeClassifier | None,
-    feature_resolution: int | None = None,
-    device: torch.device | None = None,
-    people: AttributeClassifier | None = None,
-) -> Objective:
-    """Build the discriminators of a run.
-
-    Args:
-        options: of the run.
-        classifier: frozen features of the projected objective.
-        feature_resolution: of the faces that these look at, if they are others.
-        device: of the features learned on ImageNet; the CPU by default.
-        people: frozen features of tightly cropped faces, for another projected discriminator.
-
-    Raises:
-        LatentEditError: unknown objective, a projected one without a classifier, or patches to be
-            judged without faces for all that is coarser.
-    """
-    config = options.discriminator
-    if options.patch_weight:
-        if feature_resolution is None or feature_resolution >= options.resolution:
-            raise LatentEditError(
-                "--patch-weight is for detail beyond the faces of --feature-data: give smaller ones"
-            )
-        config = replace(config, resolution=feature_resolution)
-    pixel = Discriminator(config)
-    if options.objective == "wgan-gp":
-        return WassersteinGP(pixel, augment=options.augments)
-    if options.objective == "r1":
-        return NonSaturatingR1(pixel, options.r1_gamma, augment=options.augments)
-    if options.objective != "projected":
-        raise LatentEditError(
-            f"unknown objective {options.objective!r}: choose from {', '.join(OBJECTIVES)}"
-        )
-    if classifier is None:
-        raise LatentEditError(
-            "the projected objective needs frozen features: give --classifier, "
-            "or choose --objective r1"
-        )
-    if options.pixel_objective not in PIXEL_OBJECTIVES:
-        raise LatentEditError(
-            f"unknown pixel objective {options.pixel_objective!r}: choose from "
-            f"{', '.join(PIXEL_OBJECTIVES)}"
-        )
-    wasserstein = options.pixel_objective == "wgan-gp"
-    return Projected(
-        classifier,
-        ProjectedDiscriminator(classifier.config.widths),
-        WassersteinGP(pixel) if wasserstein else NonSaturatingR1(pixel, options.r1_gamma),
-        weight=options.projected_weight,
-        sliced=SlicedFeatures(classifier.config.widths) if options.sliced_weight else None,
-        sliced_weight=options.sliced_weight,
-        augment=options.augments,
-        patches=PatchDiscriminator() if options.patch_weight else None,
-        patch_weight=options.patch_weight,
-        further=_further_critics(options, people, device),
-    )
-
-
-def _further_critics(
-    options: GeneratorOptions, people: AttributeClassifier | None, device: torch.device | None
-) -> dict[str, Critic]:
-    """Projected discriminators beside that on the classifier's features."""
-    critics = {}
-    if options.imagenet_weight:
-        network = place(load_efficientnet(), device or torch.device("cpu"))
-        heads = ProjectedDiscriminator(network.widths)
-        critics["imagenet"] = Critic(network, heads, options.imagenet_weight, times=2, nears=True)
-    if people is not None:
-        widths = people.config.widths
-        critics["people"] = Critic(
-            people.eval().requires_grad_(False),
-            ProjectedDiscriminator(widths),
-            options.people_weight,
-            tight=True,
-            sliced=SlicedFeatures(widths) if options.sliced_weight else None,
-        )
-    return critics
 
 
 def train_generator(

@@ -10,9 +10,10 @@ from generator_runs import TINY, contents, train
 
 from latentedit.generator import Generator
 from latentedit.pretrained import find_bundle, load_classifier
-from latentedit.training.adversarial import build_objective, load_generator_run
+from latentedit.training.adversarial import load_generator_run
 from latentedit.training.adversaries import Adversaries
 from latentedit.training.data import FaceData, open_face_data
+from latentedit.training.objectives import build_objective
 from latentedit.training.runs import Run, read_generator_options
 from latentedit.training.state import load_state
 from latentedit.training.workers import Workers
