@@ -57,7 +57,7 @@ def device_name(device: torch.device) -> str:
 def computes_bfloat16(device: torch.device) -> bool:
     """Whether a device has instructions for bfloat16."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported()
+        return torch.cuda.is_bf16_supported(including_emulation=False)
     return (
         device.type == "cpu"
         and torch.backends.mkldnn.is_available()
@@ -86,7 +86,8 @@ def keep_memory() -> None:
 def autocast(device: torch.device, enabled: bool = True) -> torch.autocast:
     """bfloat16 autocast: convolutions and products in bf16, weights and losses in fp32.
 
-    Where a device only imitates bfloat16, which can take a hundred times as long, all stays fp32.
+    Where a device only imitates bfloat16, which can take a hundred times as long, or is not known
+    to compute it (MPS), all stays fp32.
     """
     enabled = enabled and computes_bfloat16(device)
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=enabled)

@@ -54,7 +54,7 @@ _IN_MEMORY = 150_000
 _CHUNK = 8192
 
 _AT_ONCE = 4
-"""Attributes fitted side by side; each may hold `MAX_CLASS` latents of two classes."""
+"""Attributes fitted side by side; each may hold `MAX_CLASS` latents of two classes twice."""
 
 Take = Callable[[NDArray[np.int64]], NDArray[np.float32]]
 """Reads training latents by their row numbers."""
@@ -260,7 +260,7 @@ class _Trial:
 
 def _fit_all(z: Latents, scores: NDArray[np.float32]) -> list[list[_Trial]]:
     """Every attribute's SVMs, as many attributes at once as there are cores, up to `_AT_ONCE`."""
-    workers = min(_AT_ONCE, os.cpu_count() or 1)
+    workers = min(_AT_ONCE, _cores())
     readers = _readers(z, scores)
     trials: list[list[_Trial]] = []
 
@@ -272,7 +272,15 @@ def _fit_all(z: Latents, scores: NDArray[np.float32]) -> list[list[_Trial]]:
     with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(workers) as pool:
         while some := list(islice(readers, workers)):  # no more in memory
             trials += pool.map(fit, some)
+            some.clear()
     return trials
+
+
+def _cores() -> int:
+    """Those that this process may use, where the system says."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _fit_selections(take: Take, scores: NDArray[np.float32]) -> list[_Trial]:

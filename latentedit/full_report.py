@@ -205,10 +205,12 @@ def _show_effects(folder: Path) -> Section:
     report: dict[str, Any] = read_json(folder / "effects.json")
     modes = ("none", "one", "two", "auto", "all")
     lines = []
+    # what an earlier version wrote has one number for all
+    faces = report.get("faces") or dict.fromkeys(report["at_half"], report["facts"]["faces"])
     for name, row in report["at_half"].items():
         low, high = report["safe_ranges"][name]
         auto = row.get("auto") or {}
-        cells = [display_name(name), str(report["faces"][name])]
+        cells = [display_name(name), str(faces[name])]
         cells += [f"{low:+.1f} to {high:+.1f}", f"{row['share']:.0%}"]
         cells += [_number(auto.get("magnitude"), 2)]
         cells += [_number((row.get(mode) or {}).get("leakage"), 4) for mode in modes]

@@ -150,7 +150,7 @@ def matched_leakage(curves: Mapping[str, Curve]) -> tuple[float, dict[str, float
     }
 
 
-_OF_LOCKS = ("model", "lock_faces", "surrogate_r2", "faces")
+_MAY_DIFFER = ("model", "lock_faces", "surrogate_r2", "faces")
 """Facts in which effects that go together may differ."""
 
 _MEANS = ("probability", "absolute", "logit", "spread")
@@ -256,7 +256,7 @@ class Effects:
 
     def _goes_with(self, before: Effects) -> bool:
         def settings(effects: Effects) -> tuple[Any, ...]:
-            facts = {key: effects.facts[key] for key in effects.facts if key not in _OF_LOCKS}
+            facts = {key: effects.facts[key] for key in effects.facts if key not in _MAY_DIFFER}
             return facts, effects.scored, effects.modes, effects.steps.tolist()
 
         return settings(self) == settings(before)

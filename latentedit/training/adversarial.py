@@ -41,10 +41,12 @@ from latentedit.training.state import (
     average_name,
     load_network,
     load_state,
+    read_progress,
     read_state,
     save_state,
     with_prefix,
 )
+from latentedit.training.utkface import QUESTIONS
 from latentedit.training.widening import copy_or_widen
 from latentedit.training.workers import Workers
 
@@ -136,13 +138,9 @@ def train_generator(
         history = _start_from(Path(folder), parts["networks"], hashes)
         before = history["images_seen"]
     if resume:
+        _check_features(run, hashes)
         progress = load_state(run.state, **parts)
         before, seen, step = progress.get("images_before", 0), progress["images"], progress["step"]
-        for name, found in hashes.items():
-            if progress.get(name) != found:
-                raise LatentEditError(
-                    f"this run looked through another {name}: give --{name} the same weights"
-                )
         if workers.leads:
             run.rewind_log("images", seen)
     workers.wait()
@@ -240,6 +238,11 @@ def _check(
     for name, value in asdict(options).items():
         if isinstance(value, float) and not math.isfinite(value):
             raise LatentEditError(f"--{name.replace('_', '-')} must be a finite number")
+    if people is not None and people.config.attributes != QUESTIONS:
+        raise LatentEditError(
+            "--people is for a classifier of UTKFace's genders and races: train one with "
+            "'latentedit train classifier' on a file from 'prepare utkface'"
+        )
     halves = options.ema_kimg
     if not (halves and all(0 < kimg < math.inf for kimg in halves)) or (
         len({average_name(kimg) for kimg in halves}) < len(halves)
@@ -257,6 +260,21 @@ def _check(
                 raise LatentEditError(
                     f"--objective {options.objective} looks at no frozen features: leave out {name}"
                 )
+
+
+def _check_features(run: Run, hashes: Mapping[str, str | None]) -> None:
+    """Refuse to resume through other frozen networks than the run began with."""
+    progress = read_progress(run.state)
+    for name, given in hashes.items():
+        if given is not None and progress.get(name) is None:
+            raise LatentEditError(
+                f"this run did not look through such a network: leave out --{name}, or start "
+                f"another run from this one with --init {run.folder}"
+            )
+        if progress.get(name) != given:
+            raise LatentEditError(
+                f"this run looked through another {name}: give --{name} the same weights"
+            )
 
 
 class _Meter:
@@ -287,7 +305,7 @@ def _start_from(
 ) -> dict[str, Any]:
     """Copy the networks of a run, or the generator of a bundle; return where they come from.
 
-    Heads that looked through another network are left to learn anew, narrower networks are
+    Heads and queues of another network's features are left to begin anew, narrower networks are
     widened, and averages that a run did not keep begin as its first.
 
     Raises:
@@ -309,10 +327,12 @@ def _start_from(
             raise LatentEditError(f"{folder} is not a generator's run: give another one to --init")
         images = progress.get("images_before", 0) + progress["images"]
         origin = {**run.origin(), "images_seen": images, "hours": run.hours()}
-        for name, heads in (("classifier", "projected"), ("people", "people")):
+        for name, theirs in (
+            ("classifier", ("objective.projected.", "objective.sliced.")),
+            ("people", ("objective.people.", "objective.sliced_people.")),
+        ):
             if progress.get(name) != hashes[name]:
-                other = f"objective.{heads}."
-                weights = {k: value for k, value in weights.items() if not k.startswith(other)}
+                weights = {k: value for k, value in weights.items() if not k.startswith(theirs)}
         first = with_prefix(weights, average_name(choose_average(run, None)))
         for name in generators:
             if not with_prefix(weights, name):

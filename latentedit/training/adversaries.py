@@ -135,6 +135,9 @@ class Adversaries:
         if self._recorder is not None and phase.alpha == 1:
             sort = (phase.resolution, rests, self.objective.penalises(number))
             figures = self._recorder(sort, learn, z, real, seen_by_features)
+        elif self._recorder is not None:  # a resolution fades in: the last one's are not wanted
+            self._recorder.forget()
+            figures = learn(z, real, seen_by_features)
         else:
             figures = learn(z, real, seen_by_features)
         if not rests:

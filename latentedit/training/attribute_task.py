@@ -1,4 +1,4 @@
-"""Training the attribute classifier on CelebA's labels."""
+"""Training the classifier on CelebA's attributes, or on UTKFace's genders and races."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ CALIBRATION = "calibration.json"
 
 @dataclass(frozen=True)
 class AttributeTask:
-    """Forty independent yes-or-no questions: smoothed binary cross-entropy, mean accuracy.
+    """Independent yes-or-no questions: smoothed binary cross-entropy, mean accuracy.
 
     Targets are 1 yes, 0 no, -1 not known, or a probability between.
 

@@ -40,7 +40,8 @@ class GeneratorOptions:
             on ImageNet; 0 for none.
         people_weight: of one that looks through a network of tightly cropped faces, where one is
             given.
-        sliced_weight: of the sliced Wasserstein distances between features, for the generator.
+        sliced_weight: of the sliced Wasserstein distances between features of either network, for
+            the generator.
         patch_weight: of a discriminator of small patches beside the projected one. It judges what
             is finer than the faces the frozen features look at; above 0, the pixel discriminator
             looks at these too.
@@ -57,7 +58,8 @@ class GeneratorOptions:
         seed: of weights, order and noise.
         device: auto, cpu, cuda, mps.
         bf16: bfloat16 autocast.
-        cuda_graphs: on a single GPU, record steps as CUDA graphs once growth is over.
+        cuda_graphs: on a single GPU, record steps as CUDA graphs, except while a resolution fades
+            in.
     """
 
     objective: str = "projected"

@@ -37,6 +37,11 @@ class Recorder:
         self._calls: dict[Hashable, int] = {}
         self._recordings: dict[Hashable, _Recording] = {}
 
+    def forget(self) -> None:
+        """Drop all recordings, and the memory they keep."""
+        self._calls.clear()
+        self._recordings.clear()
+
     def __call__(self, sort: Hashable, step: Step, *inputs: Tensor | None) -> dict[str, Tensor]:
         """Do a step.
 

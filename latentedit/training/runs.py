@@ -75,7 +75,7 @@ class Run:
             begun = self.read_options()
             before, commands = begun.get("before"), begun["commands"]
             commands = commands if command in commands else [*commands, command]
-            devices = begun.get("devices", [])
+            devices = begun.get("devices", ["not noted"])
         else:
             commands, devices = [command], []
         entries = {"commands": commands, "data": data, "options": dict(options)}

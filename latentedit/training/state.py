@@ -99,6 +99,7 @@ def load_state(
     cuda_state = tensors.pop("rng.cuda", None)
     if cuda_state is not None and torch.cuda.is_available():
         torch.cuda.set_rng_state(cuda_state)
+    tensors.pop("objective.sliced._step", None)  # runs begun earlier counted what queues hold
     for name, network in networks.items():
         found = with_prefix(tensors, name)
         if name == "generator" and not found:  # packed: it begins as its average

@@ -171,11 +171,13 @@ def normalise(network: Normalised, images: NDArray[np.uint8]) -> None:
 def start_from(source: Backbone, target: Backbone) -> None:
     """Copy a network of the same kind whole, or only the stages of another kind.
 
+    A classifier of other attributes is of another kind.
+
     Raises:
         LatentEditError: the two have different shapes.
     """
     weights = source.state_dict()
-    if type(source) is not type(target):
+    if _kind(source) != _kind(target):
         own = ("head.", "mean", "std")
         weights = {name: value for name, value in weights.items() if not name.startswith(own)}
     try:
@@ -184,6 +186,11 @@ def start_from(source: Backbone, target: Backbone) -> None:
         raise LatentEditError(
             "the network to start from has another shape: leave out --init"
         ) from None
+
+
+def _kind(network: Backbone) -> tuple[type[Backbone], tuple[str, ...]]:
+    """What a head answers."""
+    return type(network), getattr(network.config, "attributes", ())
 
 
 def load_averaged(

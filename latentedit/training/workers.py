@@ -36,6 +36,8 @@ class Workers:
         if self.count == 1:
             self.rank = 0
             self.device = pick_device(device)
+            if self.device.index is not None:  # streams are the current GPU's
+                torch.cuda.set_device(self.device)
             return
         try:
             from accelerate import Accelerator

@@ -30,6 +30,7 @@ from latentedit.training.options import OBJECTIVES, GeneratorOptions
 from latentedit.training.runs import Run, read_generator_options
 from latentedit.training.schedule import Phase
 from latentedit.training.state import write_state
+from latentedit.training.utkface import QUESTIONS
 from latentedit.training.workers import Workers
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -487,7 +488,7 @@ def test_a_resume_that_does_not_fit_changes_nothing(
         data, run, wider, classifier=tiny_classifier, resume=True
     )
     fewer = replace(short, objective="r1")
-    assert "of more networks" in refused(data, run, fewer, resume=True)
+    assert "of more networks" in refused(data, run, fewer, classifier=tiny_classifier, resume=True)
     with torch.no_grad():
         tiny_classifier.head.bias.add_(1)
     assert "looked through another classifier" in refused(
@@ -616,7 +617,7 @@ def test_heads_that_looked_through_another_classifier_learn_anew(
 def test_another_networks_features_of_people(
     data: FaceData, tmp_path: Path, tiny_classifier: AttributeClassifier
 ) -> None:
-    people = copy.deepcopy(tiny_classifier)
+    people = AttributeClassifier(replace(tiny_classifier.config, attributes=QUESTIONS)).eval()
     options = replace(
         TINY, objective="projected", total_kimg=0.032, save_kimg=0.016, people_weight=0.5
     )
@@ -633,15 +634,28 @@ def test_another_networks_features_of_people(
         parts["people"].head.bias.add_(1)
     said = refused(data, tmp_path / "run", longer, resume=True, **parts)
     assert "looked through another people: give --people the same weights" in said
+    said = refused(data, tmp_path / "run", longer, resume=True, classifier=tiny_classifier)
+    assert "looked through another people: give --people the same weights" in said
+    without = replace(options, total_kimg=0.008)
+    train(data, tmp_path / "without", without, classifier=tiny_classifier)
+    said = refused(data, tmp_path / "without", options, resume=True, **parts)
+    assert "leave out --people, or start another run from this one with --init" in said
     still = replace(options, total_kimg=0.008, projected_learning_rate=0.0, seed=1)
     key = "objective.people.mix_channels.0.weight"
     train(data, tmp_path / "other", still, init=[tmp_path / "run"], **parts)
-    assert not torch.equal(contents(tmp_path / "other")[0][key], tensors[key])
+    other = contents(tmp_path / "other")[0]
+    assert not torch.equal(other[key], tensors[key])
+    # eight rows of one step; the queue of the other network's features is not taken over
+    assert int(other["objective.sliced_people.real_0"].any(1).sum()) == 8
     parts["people"] = people
     train(data, tmp_path / "same", still, init=[tmp_path / "run"], **parts)
     assert torch.equal(contents(tmp_path / "same")[0][key], tensors[key])
+    assert int(contents(tmp_path / "same")[0]["objective.sliced_people.real_0"].any(1).sum()) > 8
     said = refused(data, tmp_path / "r1", TINY, people=people)
     assert "leave out --people" in said
+    attributes = {"classifier": tiny_classifier, "people": tiny_classifier}
+    said = refused(data, tmp_path / "run", longer, resume=True, **attributes)
+    assert "--people is for a classifier of UTKFace's genders and races" in said
 
 
 def test_a_start_that_does_not_fit_is_refused(data: FaceData, tmp_path: Path) -> None:
@@ -687,6 +701,19 @@ def test_a_run_stops_in_time_and_goes_on(data: FaceData, tmp_path: Path) -> None
     for name, value in whole.state_dict().items():
         assert torch.equal(value, network.state_dict()[name])
     assert load_generator_run(tmp_path / "run")[1]["images"] == 24
+
+
+def test_runs_from_before_queues_shifted_go_on(
+    data: FaceData, tmp_path: Path, tiny_classifier: AttributeClassifier
+) -> None:
+    options = replace(TINY, objective="projected", total_kimg=0.008)
+    train(data, tmp_path / "run", options, classifier=tiny_classifier)
+    tensors, progress = contents(tmp_path / "run")
+    tensors["objective.sliced._step"] = torch.tensor([1, 1])
+    write_state(tmp_path / "run" / "state.safetensors", tensors, progress)
+    longer = replace(options, total_kimg=0.016)
+    train(data, tmp_path / "run", longer, classifier=tiny_classifier, resume=True)
+    assert load_generator_run(tmp_path / "run")[1]["images"] == 16
 
 
 def test_faces_are_the_same_from_a_copy_in_memory(data: FaceData) -> None:

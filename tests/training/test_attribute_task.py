@@ -103,8 +103,12 @@ def test_of_utkface_it_learns_questions(tmp_path: Path) -> None:
         for row, label in enumerate(labels):
             writer.append(np.full((16, 16, 3), 5 * row, np.uint8), label, str(row))
     data = open_face_data(tmp_path / "f")
-    network = train_classifier(data, tmp_path / "run", OPTIONS, validation=20)
+    start = AttributeClassifier(TINY_CLASSIFIER)  # of forty attributes
+    still = dataclasses.replace(OPTIONS, learning_rate=0.0)
+    network = train_classifier(data, tmp_path / "run", still, validation=20, start=start)
     assert network.config.attributes == QUESTIONS
+    key = "stem.0.weight"
+    torch.testing.assert_close(network.state_dict()[key], start.state_dict()[key])
 
 
 def test_normalisation_is_that_of_the_training_faces(face_file: Path, tmp_path: Path) -> None:

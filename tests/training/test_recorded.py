@@ -2,14 +2,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
+from generator_runs import TINY
 from torch import Tensor
 
+from latentedit.classifier import AttributeClassifier
+from latentedit.generator import Generator
 from latentedit.training import recorded
+from latentedit.training.adversaries import Adversaries
+from latentedit.training.objectives import build_objective
 from latentedit.training.recorded import WARM, Recorder
+from latentedit.training.schedule import Phase
+from latentedit.training.workers import Workers
 
 
 class Graph:
@@ -94,6 +102,17 @@ def test_each_sort_has_a_recording_of_its_own() -> None:
     assert [step.python for step in steps.values()] == [WARM + 1, WARM + 1]
 
 
+@pytest.mark.usefixtures("without_gpu")
+def test_what_is_forgotten_is_recorded_anew() -> None:
+    record, step = Recorder(), Sums()
+    for _ in range(2):
+        for _ in range(WARM + 2):
+            record("one", step, torch.ones(1), None)
+        record.forget()
+    assert step.python == 2 * (WARM + 1)
+    assert float(step.total) == 2 * (WARM + 2)
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_a_gpu_replays_a_step() -> None:
     weight = torch.ones(4, device="cuda", requires_grad=True)
@@ -110,3 +129,46 @@ def test_a_gpu_replays_a_step() -> None:
     losses = [float(record(0, step, torch.ones(4, device="cuda"))["loss"]) for _ in range(20)]
     assert losses == sorted(losses, reverse=True)
     assert losses[-1] < 0.5 * losses[0]
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_recorded_steps_learn_what_others_do(
+    device: str, tiny_classifier: AttributeClassifier
+) -> None:
+    """Through rest, penalised steps and changing rates, whatever is replayed."""
+    if device == "cuda" and not torch.cuda.is_available():
+        pytest.skip("needs a GPU")
+    ends = []
+    for records in (False, True):
+        options = replace(
+            TINY,
+            objective="projected",
+            start=16,
+            device=device,
+            augment=False,  # random numbers are others in a recording
+            sliced_weight=0,
+            cuda_graphs=records,
+        )
+        workers = Workers(device)
+        torch.manual_seed(0)
+        generator = Generator(options.generator).to(workers.device)
+        classifier = tiny_classifier.to(workers.device)
+        adversaries = Adversaries(options, generator, build_objective(options, classifier), workers)
+        for number in range(90):
+            torch.manual_seed(number)
+            z, real = torch.randn(8, 512), torch.rand(8, 3, 16, 16) * 2 - 1
+            adversaries.set_rate(1 - number / 100)
+            adversaries.step(
+                z.to(workers.device),
+                real.to(workers.device),
+                None,
+                Phase(16, 1.0),
+                number,
+                images=8 * (number + 1),
+                rests=number < 10,
+            )
+        networks = adversaries.parts["networks"]
+        ends.append({name: dict(network.state_dict()) for name, network in networks.items()})
+    for name, weights in ends[0].items():
+        for key, value in weights.items():
+            torch.testing.assert_close(ends[1][name][key], value, rtol=1e-2, atol=1e-2)

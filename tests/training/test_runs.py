@@ -133,3 +133,11 @@ def test_a_run_lists_what_computed_it(tmp_path: Path) -> None:
     for device in ("a GPU", "cpu, 2 threads", "a GPU"):
         begin(run, resume=True, device=device)
     assert run.origin()["devices"] == ["cpu, 2 threads", "a GPU"]
+
+
+def test_a_run_from_before_devices_were_noted_says_so(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    begin(run)
+    run.state.touch()
+    begin(run, resume=True, device="a GPU")
+    assert run.origin()["devices"] == ["not noted", "a GPU"]

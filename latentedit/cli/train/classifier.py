@@ -52,10 +52,14 @@ def classifier(
     resume: ResumeOption = False,
     dry_run: DryRunOption = False,
 ) -> None:
-    """Train the 40-attribute classifier."""
+    """Train the 40-attribute classifier on CelebA.
+
+    Or, on UTKFace, one of genders and races for 'train generator --people'.
+    """
     from latentedit.training.attribute_task import train_classifier
     from latentedit.training.data import open_face_data
     from latentedit.training.teaching import Teaching
+    from latentedit.training.utkface import LABELS
 
     if unlabelled and not teacher:
         raise LatentEditError("--unlabelled needs a --teacher to label its faces")
@@ -90,4 +94,5 @@ def classifier(
             on_step=on_step,
         )
     plot_epochs(output, "validation accuracy, mean of the attributes", 1.0)
-    print(f"classifier trained in {output}; next: latentedit bundle --classifier {output}")
+    use = "train generator --people" if faces.label_names == LABELS else "bundle --classifier"
+    print(f"classifier trained in {output}; next: latentedit {use} {output}")

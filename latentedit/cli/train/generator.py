@@ -97,11 +97,15 @@ def generator(
         ),
     ] = None,
     people_weight: Annotated[
-        float, typer.Option(min=0, help="Weight of that discriminator's losses.")
+        float,
+        typer.Option(min=0, help="Weight of that discriminator's losses, where --people is given."),
     ] = GENERATOR.people_weight,
     sliced_weight: Annotated[
         float,
-        typer.Option(min=0, help="Weight of the sliced Wasserstein distance between features."),
+        typer.Option(
+            min=0,
+            help="Weight of the sliced Wasserstein distance between features, --people's too.",
+        ),
     ] = GENERATOR.sliced_weight,
     patch_weight: Annotated[
         float,
@@ -195,11 +199,13 @@ def generator(
             "thousand images: raise --total-kimg, or shorten --stable-kimg and --fade-kimg",
             file=sys.stderr,
         )
+    last: Report | None = None
     with progress_bar() as bar:
         task = bar.add_task("Training", total=None, note="")
 
         def on_step(report: Report) -> None:
-            phase = report.phase
+            nonlocal last
+            last, phase = report, report.phase
             fade = f" fading {phase.alpha:.2f}" if phase.alpha < 1 else ""
             size = f"{phase.resolution}x{phase.resolution}{fade}"
             note = f"{size}  {report.images_per_second:.0f} images/s"
@@ -219,7 +225,10 @@ def generator(
             minutes=math.inf if minutes is None else minutes,
             on_step=on_step,
         )
-    print(f"generator trained in {output}; next: latentedit bundle --generator {output}")
+    if last is not None and last.images < last.total:
+        print(f"stopped in time at {last.images} of {last.total} images; to go on, add --resume")
+    else:
+        print(f"generator trained in {output}; next: latentedit bundle --generator {output}")
 
 
 def pack(
