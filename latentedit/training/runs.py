@@ -76,6 +76,9 @@ class Run:
             before, commands = begun.get("before"), begun["commands"]
             commands = commands if command in commands else [*commands, command]
             devices = begun.get("devices", ["not noted"])
+            # cards name all that a run learned from
+            known = begun["data"]
+            data = known if data in known else f"{known}; then {data}"
         else:
             commands, devices = [command], []
         entries = {"commands": commands, "data": data, "options": dict(options)}

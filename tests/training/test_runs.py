@@ -135,6 +135,15 @@ def test_a_run_lists_what_computed_it(tmp_path: Path) -> None:
     assert run.origin()["devices"] == ["cpu, 2 threads", "a GPU"]
 
 
+def test_a_run_names_all_data_that_it_learned_from(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    begin(run, data="one")
+    run.state.touch()
+    for data in ("one", "two", "one", "two"):
+        begin(run, resume=True, data=data)
+    assert run.origin()["data"] == "one; then two"
+
+
 def test_a_run_from_before_devices_were_noted_says_so(tmp_path: Path) -> None:
     run = Run(tmp_path)
     begin(run)
