@@ -252,7 +252,7 @@ def _check_stored(path: Path, facts: Mapping[str, Any], chosen: list[str]) -> No
     if stored.facts.get("boundaries") != facts["boundaries"] or not lost:
         return  # of boundaries that are no more, or measured again
     for name, value in facts.items():
-        if name != "faces" and stored.facts.get(name) != value:
+        if stored.facts.get(name) != value:
             raise LatentEditError(
                 f"{path} also holds what was measured of {', '.join(sorted(lost)[:3])} with "
                 f"another {name} ({stored.facts.get(name)}, now {value}): measure all attributes, "

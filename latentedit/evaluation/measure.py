@@ -277,6 +277,7 @@ def measure(
         facts={
             "model": traces.editor.name,
             **describe_plan(traces.editor, boundaries, plan),
+            "faces": plan.faces,
             "lock_faces": plan.lock_faces if choose else None,
             "surrogate_r2": explained,
         },
@@ -315,7 +316,6 @@ def describe_plan(editor: FaceEditor, boundaries: Boundaries, plan: Plan) -> dic
         "classifier_hash": editor.classifier_hash,
         "boundaries": boundaries.normals_hash,
         "age_hash": editor.age_hash,
-        "faces": plan.faces,
         "first_seed": plan.seeds[0],
     }
 

@@ -75,12 +75,18 @@ def read_progress(path: str | Path) -> dict[str, Any]:
 def read_state(path: str | Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Return a state file's progress and all its tensors, named as in `save_state`.
 
+    A packed state's generator is the average that it keeps.
+
     Raises:
         LatentEditError: missing or not a state file.
     """
     progress = read_progress(path)
     with safe_open(str(path), framework="pt") as file:
-        return progress, {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    if not any(key.startswith("generator.") for key in tensors):
+        kept = {key: value for key, value in tensors.items() if is_average(key)}
+        tensors |= {f"generator.{key.split('.', 1)[1]}": value for key, value in kept.items()}
+    return progress, tensors
 
 
 def load_state(
@@ -101,11 +107,7 @@ def load_state(
         torch.cuda.set_rng_state(cuda_state)
     tensors.pop("objective.sliced._step", None)  # runs begun earlier counted what queues hold
     for name, network in networks.items():
-        found = with_prefix(tensors, name)
-        if name == "generator" and not found:  # packed: it begins as its average
-            average = next((key.partition(".")[0] for key in tensors if is_average(key)), name)
-            found = with_prefix(tensors, average)
-        _load(network, found, path)
+        _load(network, with_prefix(tensors, name), path)
     for name, optimizer in optimizers.items():
         weights = [weight for group in optimizer.param_groups for weight in group["params"]]
         slots: dict[int, dict[str, Tensor]] = {}
