@@ -60,6 +60,24 @@ def test_autocast_computes_in_bf16_only_when_wanted_and_worthwhile(
         assert network(images).dtype == torch.float32
 
 
+@pytest.mark.parametrize(
+    ("has", "computes"),
+    [
+        ({"architecture": "x86_64", "avx512_f": True}, False),
+        ({"architecture": "x86_64", "avx512_bf16": True, "amx_bf16": False}, True),
+        ({"architecture": "x86_64", "avx512_bf16": False, "amx_bf16": True}, True),
+        ({"architecture": "aarch64"}, True),
+    ],
+)
+def test_bf16_that_is_only_imitated_does_not_count(
+    has: dict[str, object], computes: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: has)
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: True)
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: True)
+    assert computes_bfloat16(torch.device("cpu")) == computes
+
+
 def test_names_for_cards(monkeypatch: pytest.MonkeyPatch) -> None:
     assert device_name(torch.device("cpu")) == f"cpu, {torch.get_num_threads()} threads"
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: f"the GPU {device.index}")
