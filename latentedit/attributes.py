@@ -22,6 +22,10 @@ ATTRIBUTES: tuple[str, ...] = (
 _DISPLAY = {"5_o_Clock_Shadow": "5 o'clock shadow", "No_Beard": "No beard"}
 
 
+AGE_ATTRIBUTE = "Young"
+"""What faces are moved along to age them."""
+
+
 def display_name(name: str) -> str:
     """Return an attribute in plain words: ``Wearing_Hat`` -> ``Wearing hat``."""
     return _DISPLAY.get(name, name.replace("_", " ").capitalize())

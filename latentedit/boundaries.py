@@ -6,7 +6,8 @@ Neither torch nor scikit-learn is imported here; `latentedit.finder` finds them.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Mapping, Sequence
+import json
+from collections.abc import Collection, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -169,6 +170,21 @@ class Boundaries:
         """16 hex digits that name these normals: what was measured with others is not of these."""
         return hashlib.sha256(np.ascontiguousarray(self.normals).tobytes()).hexdigest()[:16]
 
+    @property
+    def hash(self) -> str:
+        """16 hex digits that name these boundaries and all that was measured of them."""
+        measured = (
+            self.names,
+            self.biases.tolist(),
+            {name: dict(holds) for name, holds in self.auto.items()},
+            {name: dict(values) for name, values in self.figures.items()},
+            dict(self.safe_ranges),
+            {name: found.as_dict() for name, found in self.calibrations.items()},
+            self.rare,
+        )
+        text = self.normals_hash + json.dumps(measured, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
     def index(self, name: str) -> int:
         """Row of an attribute, forgiving its spelling.
 
@@ -202,7 +218,8 @@ class Boundaries:
     def merged(self, other: Boundaries) -> Boundaries:
         """These boundaries and others of the same generator; of a name in both, the other's.
 
-        A new attribute that was fitted by itself, and not measured since, gets the holds of
+        What was measured of attributes that hold a replaced one goes: their directions are others
+        now. A new attribute that was fitted by itself, and not measured since, gets the holds of
         `entangled_holds` among all: only here is known what it leans towards.
 
         Raises:
@@ -216,9 +233,13 @@ class Boundaries:
         kept = [row for row, name in enumerate(self.names) if name not in other.names]
         names = {self.names[row] for row in kept}
 
-        def both(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, Any]:
-            return {name: ours[name] for name in ours if name in names} | dict(theirs)
+        def both(
+            ours: Mapping[str, Any], theirs: Mapping[str, Any], stay: Set[str] = names
+        ) -> dict[str, Any]:
+            return {name: ours[name] for name in ours if name in stay} | dict(theirs)
 
+        replaced = {*self.names} - names
+        still = {name for name in names if not replaced & {*self.auto.get(name, {})}}
         everyone = (*(self.names[row] for row in kept), *other.names)
         normals = np.concatenate((self.normals[kept], other.normals))
         auto = both(self.auto, other.auto)
@@ -235,8 +256,8 @@ class Boundaries:
             space=self.space,
             figures=both(self.figures, other.figures),
             auto=auto,
-            safe_ranges=both(self.safe_ranges, other.safe_ranges),
-            calibrations=both(self.calibrations, other.calibrations),
+            safe_ranges=both(self.safe_ranges, other.safe_ranges, still),
+            calibrations=both(self.calibrations, other.calibrations, still),
             rare=(*(name for name in self.rare if name in names), *other.rare),
         )
 
@@ -358,7 +379,8 @@ def entangled_holds(
     """For each attribute the others whose boundaries lean most towards or against it.
 
     A first choice of ``auto`` holds from geometry alone: up to `most` attributes with an absolute
-    cosine of at least `least`, each at the discount that grows with how entangled it is.
+    cosine of at least `least`, each at one minus that cosine: what leans most towards an attribute
+    is held least, for little would be left of a direction held against it in full.
     """
     cosines = np.abs(normals @ normals.T)
     holds: dict[str, dict[str, float]] = {}

@@ -417,7 +417,8 @@ def _best_threshold(truth: NDArray[np.bool_], distances: NDArray[np.floating[Any
     precision, recall, thresholds = precision_recall_curve(truth, distances)
     precision, recall = precision[:-1], recall[:-1]
     hits = recall * truth.sum()
-    alarms = hits / np.maximum(precision, 1e-12) - hits
+    found = len(truth) - np.searchsorted(np.sort(distances), thresholds, "left")
+    alarms = found - hits
     accuracy = (hits + (~truth).sum() - alarms) / len(truth)
     f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-12)
     return float(thresholds[np.argmax(accuracy + f1)])

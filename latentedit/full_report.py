@@ -7,7 +7,7 @@ is put together from what lies there.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,9 @@ from latentedit.editor import FaceEditor
 from latentedit.errors import LatentEditError
 from latentedit.evaluation import drawings
 from latentedit.evaluation.aging import Ways, evaluate_age, installed_ways
-from latentedit.evaluation.effects import FILE, Effects, frontier
+from latentedit.evaluation.effects import FILE, OF_MOST, Effects, frontier
 from latentedit.evaluation.html import Section, Table, bad, good, page
-from latentedit.evaluation.measure import Plan, measure, open_traces, reduction
+from latentedit.evaluation.measure import Plan, Reduction, measure, open_traces, reduction
 from latentedit.evaluation.slides import boundary_rows
 from latentedit.evaluation.traces import Track, no_bar
 from latentedit.files import atomic_path, make_folder, read_json, write_json
@@ -33,7 +33,7 @@ STRIPS = ("Young", "Male", "Smiling", "Eyeglasses", "Blond_Hair", "Bangs")
 
 PAGE = "index.html"
 ORIGINS = "origins.json"
-"""Says of which generator, by its hash, each part in the folder is."""
+"""Says of what each part in the folder was made, see `_origin`."""
 
 
 @dataclass(frozen=True)
@@ -92,29 +92,45 @@ def build_report(
         check_no_card(folder / f"{name}.json")  # of a bundle
     path, origins = folder / PAGE, folder / ORIGINS
     found = read_json(origins) if origins.is_file() else {}
-    made_of: dict[str, str] = found if isinstance(found, dict) else {}
+    made_of: dict[str, Any] = found if isinstance(found, dict) else {}
     for name in parts or PARTS:
+        made_of[name] = None  # half of a part is nobody's
+        write_json(origins, made_of)
         PARTS[name].make(editor, folder, settings, track)
-        made_of[name] = editor.generator_hash
+        made_of[name] = _origin(editor, name)
         write_json(origins, made_of)
         _write_page(path, editor, made_of)  # so that there is one, should the next part fail
     return path
 
 
-def _write_page(path: Path, editor: FaceEditor, made_of: Mapping[str, str]) -> None:
-    """Put together what lies beside the page and is of the editor's generator."""
-    folder, ours = path.parent, editor.generator_hash
-    made = [
-        PARTS[name].show(folder)
-        for name in PARTS
-        if (folder / f"{name}.json").is_file() and made_of.get(name, ours) == ours
-    ]
-    words = [
-        f"Model {editor.name}, generator {editor.generator_hash}. Every face here is generated.",
-        "Each part's figures lie beside this page as JSON.",
-    ]
-    with atomic_path(path) as temporary:
+def _origin(editor: FaceEditor, part: str) -> list[str]:
+    """Hashes of what a part is made of: of networks, and of boundaries with what was measured."""
+    networks = [editor.generator_hash, editor.classifier_hash]
+    if part == "directions":
+        return networks
+    return [*networks, *([editor.age_hash or ""] if part == "age" else []), editor.boundaries.hash]
+
+
+def _write_page(path: Path, editor: FaceEditor, made_of: Mapping[str, Any]) -> None:
+    """Put together what lies beside the page and is of this editor."""
+    folder = path.parent
+    try:
+        made = [
+            PARTS[name].show(folder)
+            for name in PARTS
+            if (folder / f"{name}.json").is_file() and made_of.get(name) == _origin(editor, name)
+        ]
+        words = [
+            f"Model {editor.name}, generator {editor.generator_hash}. Every face here is "
+            "generated.",
+            "Each part's figures lie beside this page as JSON.",
+        ]
         html = page(f"latentedit: {editor.name}", words, made)
+    except OSError as error:  # a picture
+        raise LatentEditError(
+            f"cannot read {error.filename}, a picture of the page: make its part again"
+        ) from error
+    with atomic_path(path) as temporary:
         temporary.write_text(html, encoding="utf-8")
 
 
@@ -194,7 +210,9 @@ def _make_effects(editor: FaceEditor, folder: Path, settings: Settings, track: T
                 name: dict(boundaries.auto.get(name, {})) for name in effects.attributes
             },
             "reduction": {
-                against: reduction(effects, "auto", against) for against in ("none", "one", "two")
+                against: asdict(less)
+                for against in ("none", "one", "two")
+                if (less := reduction(effects, "auto", against))
             },
             "frontier": frontier(effects),
         },
@@ -222,14 +240,12 @@ def _show_effects(folder: Path) -> Section:
     )
     words = [
         "Leakage is the mean absolute change of the other attributes' probabilities at the step "
-        "where half of the faces flip (or as many as flip without locks). Locks: nothing; "
-        "InterFaceGAN's projection on the one and the two most similar boundaries; the measured "
-        "auto locks; everything.",
+        f"where half of the faces flip, or {OF_MOST:.0%} of the most that flip without locks. "
+        "Locks: nothing; InterFaceGAN's projection on the one and the two most similar boundaries; "
+        "the measured auto locks; everything.",
         *(
-            f"Auto locks leak {share:.0%} less than {drawings.MODE_NAMES[against]}, averaged over "
-            "attributes."
-            for against, share in report["reduction"].items()
-            if share is not None
+            f"The {Reduction(**found).in_words(drawings.MODE_NAMES[against])}."
+            for against, found in report["reduction"].items()
         ),
     ]
     return Section(
@@ -265,7 +281,8 @@ def _make_strips(editor: FaceEditor, folder: Path, settings: Settings, track: Tr
 def _show_strips(folder: Path) -> Section:
     names = list(read_json(folder / "strips.json"))
     pictures = [(folder / f"strip-{name}.png", display_name(name)) for name in names]
-    return Section("Film strips", ("One face to the end of each safe range.",), (), pictures)
+    words = "One face to the end of each safe range, or of the default where none was measured."
+    return Section("Film strips", (words,), (), pictures)
 
 
 def _make_directions(editor: FaceEditor, folder: Path, settings: Settings, track: Track) -> None:
@@ -317,7 +334,11 @@ def _show_age(folder: Path) -> Section:
         low, high = row["interval"]
         label = f"years, {name.replace('_', '-')} estimator"
         rows.append([label, f"{row['mean']:.1f} ({low:.1f} to {high:.1f})", f"{slides['years']}"])
+        rows.append(["the same, with their sign", f"{row['signed']:.1f}", ""])
     rows += [[f"identity, {name}", f"{v:.3f}", ""] for name, v in report["identity"].items()]
+    for name, pair in report.get("person", {}).items():
+        for whose, value in pair.items():
+            rows.append([f"dlib, {name.replace('_', ' ')}, {whose}", f"{value:.3f}", ""])
     rows += [[f"{display_name(name)} kept", f"{v:.1%}", ""] for name, v in report["kept"].items()]
     steps = report["steps"]
     examples = sorted((folder / "age").glob("*.png"))[:6]

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from latentedit import defaults
+from latentedit.attributes import AGE_ATTRIBUTE
 from latentedit.editing import Hold
 from latentedit.editor import FaceEditor
 from latentedit.errors import LatentEditError
@@ -18,8 +19,6 @@ from latentedit.latents import check_latents
 Float64Array = NDArray[np.float64]
 Measure = Callable[[UInt8Array], ArrayLike]
 """Images uint8 [N, H, W, 3] -> a number for each, [N]."""
-
-AGE_ATTRIBUTE = "Young"
 
 _GRID = 13
 _HALVINGS = 7

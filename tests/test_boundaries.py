@@ -286,6 +286,32 @@ def test_an_attribute_fitted_alone_gets_its_holds_among_the_others() -> None:
     assert "wink" not in known.merged(direction).auto
 
 
+def test_what_was_measured_with_a_replaced_boundary_goes() -> None:
+    known = make_boundaries()
+    first, second, third = known.names[:3]
+    measured = Calibration((-1.0, 0.0, 1.0), (0.1, 0.5, 0.9))
+    known = replace(
+        known,
+        auto={first: {second: 1.0}, third: {}},
+        safe_ranges=dict.fromkeys((first, second, third), (-2.0, 2.0)),
+        calibrations=dict.fromkeys((first, second, third), measured),
+    )
+    normal = known.normals[2:3]
+    anew = Boundaries((second,), normal, np.zeros(1), known.generator_hash)
+    merged = known.merged(anew)
+    assert {*merged.safe_ranges} == {*merged.calibrations} == {third}
+    assert merged.auto[first] == {second: 1.0}
+
+
+def test_the_hash_names_boundaries_and_what_was_measured() -> None:
+    known = make_boundaries()
+    assert known.hash == replace(known).hash
+    measured = replace(known, safe_ranges={known.names[0]: (-2.0, 2.5)})
+    moved = replace(known, biases=known.biases + 1)
+    assert len({known.hash, measured.hash, moved.hash}) == 3
+    assert measured.normals_hash == known.normals_hash
+
+
 def test_weights_of_another_kind_are_not_replaced(path: Path) -> None:
     change_card(path, kind="generator")
     before = path.read_bytes()

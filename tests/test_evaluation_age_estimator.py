@@ -107,12 +107,16 @@ def test_label_says_the_age(
     assert "Estimated age" in capsys.readouterr().out
 
 
-def test_faces_without_ages(
+def test_faces_without_labels(
     make_celeba: Callable[..., Path],
-    tiny_bundle: Path,
+    aged_bundle: Path,
+    chips: Path,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     command = ["evaluate", "age-estimator", "--json", str(tmp_path / "r.json")]
     run([*command, "--data", str(make_celeba(tmp_path / "celeba"))], code=2)
     assert "has no ages: give UTKFace's folder" in capsys.readouterr().err
+    data = ["--data", str(chips), "--celeba", str(chips)]
+    run([*command, *data, "--model", str(aged_bundle)], code=2)
+    assert "has no labels of Young: give CelebA's" in capsys.readouterr().err

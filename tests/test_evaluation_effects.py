@@ -94,6 +94,12 @@ def test_a_trace_away_from_each_side_gives_the_same_curve() -> None:
     assert effects.curves["two"]["a"].magnitude() == expected.magnitude()
 
 
+def test_a_curve_has_magnitudes_that_were_measured_on_both_sides() -> None:
+    trace = make_trace(np.array([1.0, 0.5, 0.0]))
+    assert curve(trace.at((-3, -1, 0, 1)), 0).magnitudes.tolist() == [0, 1]
+    assert curve(trace.at((-1, 0, 1, 2)), 0).magnitudes.tolist() == [0, 1]
+
+
 def test_what_never_flips_has_no_magnitude() -> None:
     still = curve(make_trace(np.array([0.0, 1.0, 1.0])), 0)
     assert (still.magnitude(), still.leakage_at()) == (None, None)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +19,15 @@ from latentedit.cli import main
 from latentedit.editor import FaceEditor
 from latentedit.errors import LatentEditError
 from latentedit.evaluation.effects import Effects
-from latentedit.evaluation.measure import Plan, locks_in_words, measure, open_traces, reduction
+from latentedit.evaluation.measure import (
+    Plan,
+    Reduction,
+    locks_in_words,
+    measure,
+    measured_attributes,
+    open_traces,
+    reduction,
+)
 from latentedit.full_report import Settings, build_report
 from latentedit.generator import Generator
 from latentedit.hashing import weights_hash
@@ -156,10 +166,51 @@ def test_the_command_updates_the_bundle(
     assert Boundaries.load(bundle / "boundaries.safetensors").calibration("young") is not None
     effects = Effects.load(bundle / "effects.safetensors")
     assert effects.facts["faces"] == 8
-    assert reduction(effects) is None or reduction(effects) > -1  # type: ignore[operator]
     assert FaceEditor.load(bundle).boundaries.safe_range("Young") == tuple(
         card["safe_ranges"]["Young"]
     )
+
+
+def test_less_leakage_is_averaged_over_what_can_be_compared() -> None:
+    def row(none: float | None, auto: float | None) -> dict[str, Any]:
+        found = {"none": none, "auto": auto}
+        return {mode: None if leak is None else {"leakage": leak} for mode, leak in found.items()}
+
+    rows = {"Young": row(0.2, 0.1), "Male": row(0.4, 0.3), "Bald": row(0.1, None)}
+    rows["Bangs"] = row(None, 0.1)
+    stand_in: Any = SimpleNamespace(at_half=lambda: rows)
+    found = reduction(stand_in)
+    assert found == Reduction(pytest.approx(0.375), 2, 4, ("Bald",))
+    words = found.in_words("no locks")
+    assert "leak 38% less than no locks, averaged over the 2 of 4 attributes" in words
+    assert words.endswith("too few faces flip of: Bald")
+    rows |= {"Bald": row(None, None)}
+    assert "too few" not in reduction(stand_in).in_words("no locks")
+    rows |= {"Young": row(0.2, None), "Male": row(None, 0.2)}
+    assert reduction(stand_in) is None
+
+
+def test_an_attribute_given_twice_is_measured_once(tiny_bundle: Path) -> None:
+    editor = FaceEditor.load(tiny_bundle)
+    spelt = ["Young", "young", "Male", "YOUNG"]
+    chosen = measured_attributes(editor.boundaries, editor.attributes, spelt)
+    assert chosen == ["Young", "Male"]
+
+
+def test_effects_of_boundaries_that_are_no_more_do_not_go_silently(
+    measured: tuple[Path, tuple[object, ...]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle, command = measured
+    assert call(*command, "--keep-locks") == 0
+    path = bundle / "boundaries.safetensors"
+    known = Boundaries.load(path)
+    Boundaries.save(replace(known, normals=known.normals[::-1].copy()), path)
+    other = ["Male" if word == "Young" else word for word in command]
+    other[other.index("w")] = "w2"
+    capsys.readouterr()
+    assert call(*other, "--keep-locks") == 0
+    assert "the effects of 1 other attributes were measured" in capsys.readouterr().err
+    assert Effects.load(bundle / "effects.safetensors").attributes == ("Male",)
 
 
 def test_the_command_keeps_other_attributes(
@@ -262,6 +313,31 @@ def test_a_page_shows_one_generator(tiny_bundle: Path, tmp_path: Path) -> None:
     assert "<h2>Boundaries</h2>" not in page.read_text()
     build_report(other, tmp_path / "rep", settings, parts=["boundaries"])
     assert page.read_text().count("<h2>") == 2
+
+
+def test_a_page_shows_what_is_of_these_boundaries(tiny_bundle: Path, tmp_path: Path) -> None:
+    settings, first = Settings(tmp_path / "w"), FaceEditor.load(tiny_bundle)
+    build_report(first, tmp_path / "rep", settings, parts=["strips", "directions"])
+    measured = replace(first.boundaries, safe_ranges={"Young": (-1.0, 1.0)})
+    other = FaceEditor(first.generator, first.classifier, boundaries=measured)
+    page = build_report(other, tmp_path / "rep", settings, parts=["boundaries"])
+    assert "<h2>Film strips</h2>" not in page.read_text()  # of other ranges
+    assert "<h2>Directions without labels</h2>" in page.read_text()
+    (tmp_path / "rep" / "sefa.png").unlink()
+    with pytest.raises(LatentEditError, match=r"sefa\.png, a picture of the page: make its part"):
+        build_report(other, tmp_path / "rep", settings, parts=["boundaries"])
+
+
+def test_half_of_a_part_is_not_shown(
+    tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings, editor = Settings(tmp_path / "w"), FaceEditor.load(tiny_bundle)
+    build_report(editor, tmp_path / "rep", settings, parts=["strips", "boundaries"])
+    monkeypatch.setattr("latentedit.full_report.edit_strip", None)
+    with pytest.raises(TypeError):
+        build_report(editor, tmp_path / "rep", settings, parts=["strips"])
+    page = build_report(editor, tmp_path / "rep", settings, parts=["boundaries"])
+    assert "<h2>Film strips</h2>" not in page.read_text()
 
 
 def test_no_report_takes_the_place_of_a_card(

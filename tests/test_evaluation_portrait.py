@@ -89,6 +89,12 @@ def test_better_means_better_in_every_figure() -> None:
         *("0.900/0.800", "0.010/0.800", "0.9735"),
     )
     assert rows[2][2] == "0.900/-"
+    one_kind = {"blur": {**good, "roc_auc": None}}  # portraits that are all good, or all poor
+    assert (
+        compare_with_baselines(one_kind, {"blur": {**good, "f1": 0.8}})["blur"]["better"] is False
+    )
+    worse = {"blur": {**dict.fromkeys(good, 0.8), "roc_auc": 0.99}}
+    assert compare_with_baselines(one_kind, worse)["blur"]["better"] is True
 
 
 PORTRAITS = np.stack([draw_portrait((96, 96), (48.0, 48.0), 21.0 + i) for i in range(3)])

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
 from sklearn.svm import SVC
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from latentedit.boundaries import Boundaries
 from latentedit.errors import LatentEditError
-from latentedit.finder import MIN_POOL, BoundaryFinder, fit_boundaries
+from latentedit.finder import MIN_POOL, BoundaryFinder, _best_threshold, fit_boundaries
 
 DIM = 32
 
@@ -193,3 +193,18 @@ def test_the_smallest_pool_is_enough() -> None:
     z, scores, normals = make_pool(MIN_POOL)
     boundaries = fit_boundaries(z, scores, NAMES, "tiny")
     assert boundaries.normals[0] @ normals[0] > 0.9
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_the_threshold_is_the_best_of_all(seed: int) -> None:
+    random = np.random.RandomState(seed)
+    truth = random.uniform(size=60) < 0.1
+    truth[0] = True
+    distances = random.standard_normal(60) + 0.3 * truth  # hard: often nothing is found at the top
+
+    def worth(threshold: float) -> float:
+        found = distances >= threshold
+        return float(accuracy_score(truth, found) + f1_score(truth, found, zero_division=0.0))
+
+    best = max(worth(threshold) for threshold in distances)
+    assert worth(_best_threshold(truth, distances)) == pytest.approx(best)

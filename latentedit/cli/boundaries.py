@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -55,7 +56,7 @@ def fit(
     from latentedit.cli.invocation import command_line
     from latentedit.cli.progress import progress_bar
     from latentedit.evaluation.slides import boundary_rows
-    from latentedit.files import check_writable, write_json
+    from latentedit.files import alone_with, check_writable, write_json
     from latentedit.finder import fit_boundaries
     from latentedit.pretrained import TERMS
 
@@ -75,10 +76,11 @@ def fit(
             on_attribute=lambda name, _: bar.update(task, advance=1, note=name),
         )
     card = {"terms": TERMS, "data": samples.data, "commands": [command_line()]}
-    if scores and output.exists():
-        Boundaries.load(output).merged(found).save_over(output, command_line())
-    else:
-        found.save(output, card)
+    with alone_with(output.parent):
+        if scores and output.exists():
+            Boundaries.load(output).merged(found).save_over(output, command_line())
+        else:
+            found.save(output, card)
     rows = boundary_rows(found)
     if as_json:
         write_json(as_json, {"data": samples.data, "attributes": rows})
@@ -191,8 +193,8 @@ def measure(
 
     For each attribute, faces are followed along it under several locks. The auto locks of least
     leakage, the safe range of steps and the calibration are stored with the bundle's boundaries,
-    the re-scoring matrix beside them in effects.safetensors; what is stored of other attributes
-    stays. Run again to go on after a break.
+    the re-scoring matrix beside them in effects.safetensors; what is stored there of other
+    attributes stays, if it was measured with the same boundaries. Run again to go on after a break.
     """
     from latentedit.boundaries import Boundaries
     from latentedit.cli.invocation import command_line
@@ -202,7 +204,7 @@ def measure(
     from latentedit.evaluation import measure as measuring
     from latentedit.evaluation.effects import FILE
     from latentedit.evaluation.report import check_plot
-    from latentedit.files import check_writable
+    from latentedit.files import alone_with, check_writable
     from latentedit.pool import Pool
     from latentedit.pretrained import TERMS, find_bundle
 
@@ -228,10 +230,11 @@ def measure(
         track=track,
     )
     if not dry_run:
-        stored = Boundaries.load(folder / BOUNDARIES_FILE)  # perhaps measured further meanwhile
-        measured = stored.with_measured(boundaries, effects.attributes)
-        measured.save_over(folder / BOUNDARIES_FILE, command_line())
-        effects.save_beside(folder / FILE, command_line(), {"terms": TERMS})
+        with alone_with(folder):
+            stored = Boundaries.load(folder / BOUNDARIES_FILE)  # perhaps measured further meanwhile
+            measured = stored.with_measured(boundaries, effects.attributes)
+            measured.save_over(folder / BOUNDARIES_FILE, command_line())
+            effects.save_beside(folder / FILE, command_line(), {"terms": TERMS})
     if plot:
         drawings.plot_effects(plot, effects)
     for name in effects.attributes:
@@ -241,7 +244,10 @@ def measure(
 
 
 def _check_stored(path: Path, facts: Mapping[str, Any], chosen: list[str]) -> None:
-    """Refuse what would take the place of other attributes' stored effects."""
+    """Refuse what would take the place of other attributes' stored effects, or say so.
+
+    Those of boundaries that are no more cannot stay: locks hold others.
+    """
     from latentedit.errors import LatentEditError
     from latentedit.evaluation.effects import Effects
 
@@ -249,8 +255,15 @@ def _check_stored(path: Path, facts: Mapping[str, Any], chosen: list[str]) -> No
         return
     stored = Effects.load(path)
     lost = set(stored.attributes) - set(chosen)
-    if stored.facts.get("boundaries") != facts["boundaries"] or not lost:
-        return  # of boundaries that are no more, or measured again
+    if not lost:
+        return
+    if stored.facts.get("boundaries") != facts["boundaries"]:
+        print(
+            f"note: the boundaries were fitted anew since the effects of {len(lost)} other "
+            "attributes were measured, so these are dropped: measure all to have them again",
+            file=sys.stderr,
+        )
+        return
     for name, value in facts.items():
         if stored.facts.get(name) != value:
             raise LatentEditError(
@@ -267,6 +280,5 @@ def _print_locks(effects: Effects) -> None:
     for name, row in effects.at_half().items():
         print(locks_in_words(name, row))
     for against, words in (("none", "no locks"), ("two", "holding the two most similar")):
-        share = reduction(effects, "auto", against)
-        if share is not None:
-            print(f"auto locks leak {share:.0%} less than {words}, averaged over attributes")
+        if found := reduction(effects, "auto", against):
+            print(found.in_words(words))

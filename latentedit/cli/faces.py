@@ -213,7 +213,8 @@ def _aged(
     frames: int,
 ) -> tuple[EditRecipe, list[str]]:
     """Search each face's step to an age; say what was reached."""
-    from latentedit.search import AGE_ATTRIBUTE, search_age
+    from latentedit.attributes import AGE_ATTRIBUTE
+    from latentedit.search import search_age
 
     low, high = editor.boundaries.safe_range(AGE_ATTRIBUTE) if editor.estimates_age else (0, 0)
     limits = (2 * low, 2 * high) if force else (low, high)

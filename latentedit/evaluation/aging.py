@@ -18,6 +18,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from latentedit import defaults
+from latentedit.attributes import AGE_ATTRIBUTE
 from latentedit.editing import Hold, resolve_holds
 from latentedit.errors import LatentEditError
 from latentedit.evaluation import descriptors
@@ -31,7 +32,6 @@ from latentedit.pool import for_many
 if TYPE_CHECKING:
     from latentedit.editor import FaceEditor
 
-ATTRIBUTE = "Young"
 KEPT = ("Male", "Smiling", "Eyeglasses")
 """Attributes that ageing should leave alone."""
 
@@ -48,7 +48,11 @@ SHARES = (0.25, 0.4, 0.55, 0.7, 0.85, 1.0)
 CHUNK = 100
 """Faces between two files of a measurement."""
 
+MOST_FACES = 500_000
+"""Faces of one seed; those after them are the frontier's."""
+
 EXAMPLES = 12
+_CARD = "measurement.json"
 _CENTRE_FACES = 200
 _BOOTSTRAPS = 2000
 
@@ -89,11 +93,11 @@ def evaluate_age(
     Args:
         editor: with boundaries and a classifier.
         work: folder of what was measured; run again to go on.
-        n: faces.
+        n: faces, at most `MOST_FACES`.
         seed: which faces.
         step: length of both moves; by default the shortest that reaches all of `WANTED` or, where
             none does, the knee of the frontier of years against identity, measured within Young's
-            safe range on up to 500 of the faces.
+            safe range on up to 500 other faces.
         hold: what must not change.
         ways: how to measure.
         images: folder for pictures of example pairs.
@@ -101,27 +105,33 @@ def evaluate_age(
 
     Returns:
         Plain data: ``years`` by estimator (mean absolute difference, 95 % bootstrap interval,
-        quantiles, how many faces), ``identity``, ``kept`` and, with a chosen step, ``frontier``.
+        quantiles, how many faces; ``signed``, the mean by which the old end is older),
+        ``identity`` (mean cosines), ``person`` (what dlib's cosine is worth, see `_person`),
+        ``kept`` and, with a chosen step, ``frontier``.
 
     Raises:
         LatentEditError: no age estimator of any kind, an extra is missing, or the folder holds
             another measurement.
     """
     ways, editor = ways or Ways(), for_many(editor)
+    if n > MOST_FACES:
+        raise LatentEditError(f"{n} faces are more than a seed has: give {MOST_FACES} at most")
     if not editor.estimates_age and not ways.independent:
         raise LatentEditError(
             f"model {editor.name} has no age estimator: measure with the independent one"
         )
     first = defaults.AGE_FIRST_SEED + seed * 1_000_000
-    holds = resolve_holds(editor.boundaries, ATTRIBUTE, [ATTRIBUTE], hold)
-    low, high = editor.boundaries.safe_range(ATTRIBUTE)
+    holds = resolve_holds(editor.boundaries, AGE_ATTRIBUTE, [AGE_ATTRIBUTE], hold)
+    low, high = editor.boundaries.safe_range(AGE_ATTRIBUTE)
     folder = _open(editor, work, holds, ways, first)
     frontier = None
     ends = (-float(step), float(step)) if step else (low, high)
     if step is None:
-        count = min(n, defaults.AGE_FRONTIER_FACES)
+        others, count = first + MOST_FACES, min(n, defaults.AGE_FRONTIER_FACES)
         frontier = [
-            _figures(_measure(editor, folder, first, count, share, (low, high), holds, ways, track))
+            _figures(
+                _measure(editor, folder, others, count, share, (low, high), holds, ways, track)
+            )
             | {"share": share}
             for share in SHARES
         ]
@@ -147,12 +157,15 @@ def evaluate_age(
 
 
 def missed(figures: Mapping[str, Any]) -> list[str]:
-    """Names of what is measured and below `WANTED`, such as ``years built_in``."""
+    """Names of what is measured and below `WANTED`, such as ``years built_in``.
+
+    Years count with their sign here: ages that only scatter are no ageing.
+    """
     names = []
     for kind, least in WANTED.items():
         for name, value in least.items():
             found = figures[kind].get(name)
-            reached = found["mean"] if isinstance(found, Mapping) else found
+            reached = found["signed"] if isinstance(found, Mapping) else found
             if reached is not None and reached < value:
                 names.append(f"{kind} {name}")
     return names
@@ -170,7 +183,7 @@ def knee(frontier: Sequence[Mapping[str, Any]]) -> int:
     In years against identity (dlib's where measured), each scaled to its own range; the last point
     where the frontier is straight or turns the other way.
     """
-    years = np.array([_main(point["years"])["mean"] for point in frontier])
+    years = np.array([_main(point["years"])["signed"] for point in frontier])
     identity = np.array([_main(point["identity"]) for point in frontier])
     spans = np.array([np.ptp(years), np.ptp(identity)])
     if not (spans > 0).all():
@@ -205,8 +218,13 @@ def _figures(seen: Seen, *, details: bool = False) -> dict[str, Any]:
     for name in ("built_in", "independent"):
         if name not in seen:
             continue
-        change = np.abs(seen[name][:, 1] - seen[name][:, 0])
-        years[name] = {"mean": float(change.mean()), "n": len(change)}
+        older = seen[name][:, 1] - seen[name][:, 0]
+        change = np.abs(older)
+        years[name] = {
+            "mean": float(change.mean()),
+            "signed": float(older.mean()),
+            "n": len(change),
+        }
         if details:
             edges = np.arange(0, 101, 5)
             years[name] |= {
@@ -218,13 +236,50 @@ def _figures(seen: Seen, *, details: bool = False) -> dict[str, Any]:
                     "edges": edges.tolist(),
                     "counts": np.histogram(change, edges)[0].tolist(),
                 },
-                "older_at_old_end": float((seen[name][:, 1] > seen[name][:, 0]).mean()),
+                "older_at_old_end": float((older > 0).mean()),
             }
-    for name in ("classifier", "dlib"):
-        if name in seen:
-            identity[name] = float(seen[name].mean())
-    kept = {name: float(seen[f"kept_{name}"].mean()) for name in KEPT if f"kept_{name}" in seen}
-    return {"years": years, "identity": identity, "kept": kept}
+    figures: dict[str, Any] = {"years": years, "identity": identity}
+    identity["classifier"] = float(seen["classifier"].mean())
+    if "dlib_young" in seen:
+        figures["person"] = _person(seen["dlib_young"], seen["dlib_old"])
+        identity["dlib"] = figures["person"]["cosine"]["same"]
+    figures["kept"] = {
+        name: float(seen[f"kept_{name}"].mean()) for name in KEPT if f"kept_{name}" in seen
+    }
+    return figures
+
+
+def _person(young: NDArray[np.float32], old: NDArray[np.float32]) -> dict[str, dict[str, float]]:
+    """What dlib's descriptors say of both ends of a face, beside both ends of two faces.
+
+    All faces' descriptors point much the same way, so that even strangers' cosines are high; around
+    their mean they are not.
+
+    Args:
+        young: descriptors [N, 128] of the young ends.
+        old: of the old ends.
+
+    Returns:
+        Mean ``cosine``, ``centred_cosine`` and ``distance``, and share ``within`` the distance
+        `descriptors.ONE_PERSON`: of the ``same`` face's ends, and of ``strangers``, one face's
+        young end and another's old one, where there are two faces.
+    """
+    centre = np.concatenate((young, old)).mean(0)
+    found: dict[str, dict[str, float]] = {}
+    others = {"same": old}
+    if len(old) > 1:
+        others["strangers"] = np.roll(old, 1, axis=0)
+    for whose, other in others.items():
+        apart = np.linalg.norm(young - other, axis=1)
+        row = {
+            "cosine": descriptors.cosine(young, other),
+            "centred_cosine": descriptors.cosine(young - centre, other - centre),
+            "distance": apart,
+            "within": apart < descriptors.ONE_PERSON,
+        }
+        for name, values in row.items():
+            found.setdefault(name, {})[whose] = float(values.mean())
+    return found
 
 
 def _measure(
@@ -281,7 +336,7 @@ def _look(
     ways: Ways,
     centre: NDArray[np.float32],
 ) -> Seen:
-    """Ages [N, 2] (young, old), cosines and whether attributes were kept [N]."""
+    """Ages [N, 2] (young, old), cosines [N], descriptors [N, 128], what was kept [N]."""
     old, young = _pictures(editor, seeds, steps, holds)
     before = look(editor, editor.render(editor.sample(seeds)))
     ends = [look(editor, pictures, describe=ways.dlib) for pictures in (young, old)]
@@ -293,7 +348,7 @@ def _look(
     if ways.independent:
         seen["independent"] = np.stack([independent_ages(young), independent_ages(old)], axis=1)
     if ways.dlib:
-        seen["dlib"] = descriptors.cosine(ends[0].descriptors, ends[1].descriptors)
+        seen["dlib_young"], seen["dlib_old"] = (end.descriptors for end in ends)
     for name in KEPT:
         if name in editor.attributes:
             column = editor.attributes.index(name)
@@ -307,7 +362,7 @@ def _pictures(
     editor: FaceEditor, seeds: range, steps: tuple[float, float], holds: Mapping[str, float]
 ) -> list[UInt8Array]:
     z = editor.sample(seeds)
-    return [editor.render(editor.edit(z, {ATTRIBUTE: step}, dict(holds))) for step in steps]
+    return [editor.render(editor.edit(z, {AGE_ATTRIBUTE: step}, dict(holds))) for step in steps]
 
 
 def _save_examples(
@@ -345,13 +400,13 @@ def _open(
         "age_hash": editor.age_hash,
         "boundaries": editor.boundaries.normals_hash,
         "holds": dict(sorted(holds.items())),
-        "ways": [ways.independent, ways.dlib, ways.faces],
+        "ways": [ways.independent, "descriptors" if ways.dlib else None, ways.faces],
         "first": first,
     }
-    path = folder / "age.json"
-    if not path.exists():
+    path = folder / _CARD
+    if not path.exists() and not any(folder.glob("*.safetensors")):
         write_json(path, card)
-    if read_json(path) != card:
+    if not path.exists() or read_json(path) != card:
         raise LatentEditError(f"{folder} holds another measurement: choose another folder")
     return folder
 

@@ -11,12 +11,11 @@ from latentedit.errors import LatentEditError
 from latentedit.evaluation import pictures
 from latentedit.evaluation.generator import (
     RealFaces,
-    Track,
     compare_spaces,
     look_at,
-    no_bar,
     shrink,
 )
+from latentedit.evaluation.traces import Track, no_bar
 from latentedit.files import read_json, write_json
 from latentedit.hashing import weights_hash
 from latentedit.images import UInt8Array

@@ -24,6 +24,10 @@ CHIP_BOX = (0.1066, 0.2732, 0.8933, 1.0599)
 shares of its edge: where dlib puts it for `faces.FRAME_LANDMARKS`, whose eyes are level."""
 
 
+ONE_PERSON = 0.6
+"""Two descriptors of one person are nearer to each other than this (King 2017)."""
+
+
 def describe(
     images: UInt8Array, *, device: str = "auto", batch_size: int = 32
 ) -> NDArray[np.float32]:
@@ -37,7 +41,7 @@ def describe(
         device: auto, cpu, cuda, mps.
 
     Returns:
-        float32 [N, 128]; two descriptors of one person are about 0.6 apart at most.
+        float32 [N, 128]; see `ONE_PERSON`.
 
     Raises:
         LatentEditError: the extra ``evaluate`` is not installed, or its weight file is damaged.

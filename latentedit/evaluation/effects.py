@@ -107,7 +107,7 @@ def curve(trace: Trace, column: int, weights: NDArray[np.float32] | None = None)
         column: of the attribute among the classifier's outputs.
         weights: of the outputs in the leakage, [K]; all alike by default.
     """
-    both = {abs(s) for s in trace.steps} & {-s for s in trace.steps if s <= 0}
+    both = {s for s in trace.steps if s >= 0} & {-s for s in trace.steps if s <= 0}
     magnitudes = trace.steps.tolist() if trace.is_away else sorted(both)
     before = sigmoid(trace.logits[:, trace.start])  # [N, K]
     side = np.where(before[:, column] > 0.5, -1.0, 1.0)  # away from where the face is

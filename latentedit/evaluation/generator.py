@@ -10,7 +10,7 @@ Four sets of faces, all at one resolution:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -25,6 +25,7 @@ from latentedit.classifier import AttributeClassifier
 from latentedit.devices import place
 from latentedit.errors import LatentEditError
 from latentedit.evaluation import descriptors, distribution, pictures
+from latentedit.evaluation.traces import Track, no_bar
 from latentedit.hashing import weights_hash
 from latentedit.images import UInt8Array, to_tensor
 from latentedit.portrait import PortraitAssessor
@@ -52,14 +53,6 @@ SOURCES = {
     "clean_portraits": "the portrait network's six qualities, none of them poor",
     "attributes": "the bundle's classifier; thresholds matched to the held-out faces' labels",
 }
-
-Track = Callable[[Iterable[int], int, str], Iterator[int]]
-"""Wraps an iterator of a known length under a title: a progress bar."""
-
-
-def no_bar(items: Iterable[int], total: int, title: str) -> Iterator[int]:
-    """Iterate without a progress bar."""
-    return iter(items)
 
 
 @dataclass(frozen=True)
@@ -221,7 +214,7 @@ def evaluate_generator(
             "samples": n,
             "real": n,
             "reference": len(real.reference.images),
-            "halves": [halves // 2, halves - halves // 2],
+            "halves": [halves - halves // 2, halves // 2],
         },
         "seeds": {"first": first_seed, "last": first_seed + n - 1, "random": seed},
         "decides": "dlib",

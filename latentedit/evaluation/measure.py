@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from latentedit import defaults
+from latentedit.attributes import display_name
 from latentedit.boundaries import Boundaries
 from latentedit.errors import LatentEditError
 from latentedit.evaluation.effects import MODES, Effects, mode_holds, summarize
@@ -300,7 +301,9 @@ def measured_attributes(
         LatentEditError: unknown attributes, or some that the classifier does not score.
     """
     if attributes:
-        chosen = [boundaries.names[boundaries.index(name)] for name in attributes]
+        # each once, however often and however spelt it was given
+        found = [boundaries.names[boundaries.index(name)] for name in attributes]
+        chosen = list(dict.fromkeys(found))
     else:
         chosen = [name for name in boundaries.names if name in scored] or [boundaries.names[0]]
     for name in chosen:
@@ -359,14 +362,45 @@ def locks_in_words(name: str, row: Mapping[str, Any]) -> str:
     return text if two is None else f"{text}, {two['leakage']:.4f} holding the two most similar"
 
 
-def reduction(effects: Effects, mode: str = "auto", against: str = "none") -> float | None:
-    """How much less one kind of locks leaks than another, averaged over attributes; 0.3 is 30 %.
+@dataclass(frozen=True)
+class Reduction:
+    """How much less one kind of locks leaks than another.
 
-    Over the attributes where both can be compared; None where there are none.
+    Attributes:
+        share: averaged over the attributes where both can be compared; 0.3 is 30 %.
+        compared: how many these are.
+        attributes: how many were measured.
+        unreached: where the other kind flips enough faces to be compared, and this one does not.
     """
-    shares = [
-        1 - row[mode]["leakage"] / row[against]["leakage"]
-        for row in effects.at_half().values()
-        if row.get(mode) and row.get(against) and row[against]["leakage"]
-    ]
-    return sum(shares) / len(shares) if shares else None
+
+    share: float
+    compared: int
+    attributes: int
+    unreached: tuple[str, ...]
+
+    def in_words(self, against: str) -> str:
+        """One sentence, of auto locks.
+
+        Args:
+            against: the other kind in words, such as ``no locks``.
+        """
+        text = (
+            f"auto locks leak {self.share:.0%} less than {against}, averaged over the "
+            f"{self.compared} of {self.attributes} attributes that can be compared"
+        )
+        if not self.unreached:
+            return text
+        names = ", ".join(display_name(name) for name in self.unreached)
+        return f"{text}; with auto locks too few faces flip of: {names}"
+
+
+def reduction(effects: Effects, mode: str = "auto", against: str = "none") -> Reduction | None:
+    """Compare two kinds of locks; None where no attribute can be compared."""
+    rows = effects.at_half()
+    other = {name for name, row in rows.items() if row.get(against) and row[against]["leakage"]}
+    both = [name for name in rows if name in other and rows[name].get(mode)]
+    if not both:
+        return None
+    shares = [1 - rows[name][mode]["leakage"] / rows[name][against]["leakage"] for name in both]
+    unreached = tuple(name for name in rows if name in other and name not in both)
+    return Reduction(sum(shares) / len(shares), len(both), len(rows), unreached)

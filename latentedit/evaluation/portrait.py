@@ -106,15 +106,17 @@ def compare_with_baselines(
             "ours": row,
             "baseline": baselines.get(name),
             "slides_accuracy": SLIDES[name],
-            "better": None
-            if name not in baselines
-            else all(
-                row[figure] > baselines[name][figure]
-                for figure in ("accuracy", "balanced_accuracy", "f1", "roc_auc")
-            ),
+            "better": _is_better(row, baselines[name]) if name in baselines else None,
         }
         for name, row in ours.items()
     }
+
+
+def _is_better(row: Mapping[str, Any], baseline: Mapping[str, Any]) -> bool:
+    """Whether all figures are above a baseline's that both have."""
+    figures = ("accuracy", "balanced_accuracy", "f1", "roc_auc")
+    pairs = [(row[figure], baseline[figure]) for figure in figures]
+    return all(ours > theirs for ours, theirs in pairs if None not in (ours, theirs))
 
 
 def order_under_degradation(

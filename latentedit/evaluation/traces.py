@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -121,9 +121,11 @@ class Typical:
 
     Attributes:
         features: the classifier's, float32 [R, F].
+        descriptor: dlib's mean, float32 [128], or zeros where none were asked for.
     """
 
     features: FloatArray
+    descriptor: FloatArray = field(default_factory=lambda: np.zeros(WIDTH, np.float32))
 
     @property
     def centre(self) -> FloatArray:
@@ -160,7 +162,8 @@ class Trace:
         logits: the classifier's, float32 [N, S, K].
         years: estimated ages, float32 [N, S]; NaN without an age estimator.
         identity: cosine of the classifier's centred features to the unedited face's, [N, S].
-        dlib: cosine of dlib's descriptor to the unedited face's, [N, S]; NaN where not computed.
+        dlib: cosine of dlib's centred descriptor to the unedited face's, [N, S]; NaN where not
+            computed.
         strangeness: distance to the 5th nearest unedited face in the classifier's features, [N, S].
     """
 
@@ -236,7 +239,8 @@ class Traces:
         self.boundaries = boundaries or editor.boundaries
         self.folder = make_folder(folder)
         self._open(list(typical_seeds))
-        self.typical = Typical(self.keep("typical", lambda: self._typical(typical_seeds))["f"])
+        kept = self.keep("typical", lambda: self._typical(typical_seeds))
+        self.typical = Typical(kept["f"], *([kept["d"].mean(0)] if describe else []))
 
     def trace(
         self,
@@ -321,12 +325,12 @@ class Traces:
         return {name: np.stack([column[name] for column in seen], axis=1) for name in _ARRAYS}
 
     def _seen(self, after: Looks, before: Looks) -> dict[str, FloatArray]:
-        centre = self.typical.centre
+        centre, middle = self.typical.centre, self.typical.descriptor
         return {
             "logits": after.logits,
             "years": after.years,
             "identity": descriptors.cosine(after.features - centre, before.features - centre),
-            "dlib": descriptors.cosine(after.descriptors, before.descriptors),
+            "dlib": descriptors.cosine(after.descriptors - middle, before.descriptors - middle),
             "strangeness": self.typical.strangeness(after.features),
         }
 
@@ -335,8 +339,10 @@ class Traces:
 
     def _typical(self, seeds: Sequence[int]) -> dict[str, FloatArray]:
         z = self.editor.sample(seeds)
-        looks = look_at_latents(self.editor, z, track=self._track, title="Unedited faces")
-        return {"f": looks.features}
+        looks = look_at_latents(
+            self.editor, z, describe=self.describe, track=self._track, title="Unedited faces"
+        )
+        return {"f": looks.features} | ({"d": looks.descriptors} if self.describe else {})
 
     def keep(
         self, name: str, make: Callable[[], Mapping[str, FloatArray]]
@@ -360,7 +366,7 @@ class Traces:
             "boundaries": self.boundaries.normals_hash,
             "attributes": list(self.boundaries.names),
             "age": self.editor.age_hash,
-            "descriptors": self.describe,
+            "descriptors": "centred" if self.describe else False,
             "typical_seeds": [typical_seeds[0], typical_seeds[-1]],
         }
         path = self.folder / CARD

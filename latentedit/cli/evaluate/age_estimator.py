@@ -23,13 +23,14 @@ from latentedit.cli.faces import ModelOption
 from latentedit.errors import LatentEditError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
 
     from latentedit.editor import FaceEditor
     from latentedit.images import UInt8Array
+    from latentedit.training.labelled import LabelledFolder
 
 
 def age_estimator(
@@ -68,6 +69,9 @@ def age_estimator(
     faces, names = labelled(data)
     if "Age" not in names:
         raise LatentEditError(f"{data} has no ages: give UTKFace's folder or file")
+    others = labelled(celeba) if celeba else None
+    if others and "Young" not in others[1]:
+        raise LatentEditError(f"{celeba} has no labels of Young: give CelebA's folder or file")
     editor = FaceEditor.load(model)
     found = predict_folder(
         lambda chips: np.stack(
@@ -86,8 +90,8 @@ def age_estimator(
         **figures,
         "shared_frame": {key: wide[key] for key in ("mae", "cs5", "bias")},
     }
-    if celeba:
-        report |= _on_celeba(editor, celeba, independent=generated > 0)
+    if others:
+        report |= _on_celeba(editor, *others, independent=generated > 0)
     if generated:
         first = defaults.EVALUATION_FIRST_SEED
         samples = editor.render(editor.sample(range(first, first + generated)))
@@ -99,7 +103,9 @@ def age_estimator(
     _print_ages(report)
 
 
-def _on_celeba(editor: FaceEditor, celeba: Path, *, independent: bool) -> dict[str, Any]:
+def _on_celeba(
+    editor: FaceEditor, faces: LabelledFolder, names: Sequence[str], *, independent: bool
+) -> dict[str, Any]:
     """Young from the others in CelebA's last faces; and agreement there, as on generated ones."""
     import numpy as np
 
@@ -108,7 +114,6 @@ def _on_celeba(editor: FaceEditor, celeba: Path, *, independent: bool) -> dict[s
     from latentedit.evaluation.labels import predict_folder
     from latentedit.training.utkface import RESOLUTION
 
-    faces, names = labelled(celeba)
     estimators: list[Callable[[UInt8Array], NDArray[np.float32]]] = [editor.age]
     if independent:
         estimators.append(independent_ages)

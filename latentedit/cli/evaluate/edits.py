@@ -72,6 +72,12 @@ def age(
     _print_age(report)
 
 
+def _in_words(pair: dict[str, float]) -> str:
+    """One figure of two ends of a face, and of the ends of two faces."""
+    others = f", of strangers {pair['strangers']:.3f}" if "strangers" in pair else ""
+    return f"{pair['same']:.3f}{others}"
+
+
 def _length(step: str) -> float | None:
     if step.strip().lower() == "auto":
         return None
@@ -92,10 +98,12 @@ def _print_age(report: dict[str, Any]) -> None:
         print(
             f"years by the {name.replace('_', '-')} estimator: {row['mean']:.1f} "
             f"on {row['n']:,} faces (95 %: {low:.1f} to {high:.1f}; the slides: {slides['years']} "
-            f"on {slides['n']:,})"
+            f"on {slides['n']:,}), {row['signed']:.1f} with their sign"
         )
     for name, value in report["identity"].items():
         print(f"identity, cosine in {name}: {value:.3f}")
+    for name, pair in report.get("person", {}).items():
+        print(f"dlib's descriptors, {name.replace('_', ' ')}: {_in_words(pair)}")
     for name, value in report["kept"].items():
         print(f"{name} kept in {value:.1%}")
     if below := report["wanted"]["missed"]:

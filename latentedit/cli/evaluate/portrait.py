@@ -9,6 +9,7 @@ import typer
 
 from latentedit import defaults
 from latentedit.cli.evaluate.shared import CardOption, check_outputs, finish
+from latentedit.errors import LatentEditError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -61,6 +62,10 @@ def portrait(
         epochs[name] = trained
     plain = held_out.rows(as_taken(held_out))
     good = np.flatnonzero((plain.labels[:, : len(QUALITIES)] != 1)[:, _SPOILT].all(1))[:order]
+    if not len(good):
+        raise LatentEditError(
+            f"none of the held-out faces of {data} is good enough to be spoilt: give more faces"
+        )
     ordered = evaluation.order_under_degradation(
         assessor.scores,
         plain.images[good],
