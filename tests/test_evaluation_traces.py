@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 import torch
 from conftest import TINY_CLASSIFIER, TINY_GENERATOR
+from hypothesis import given
+from hypothesis import strategies as st
 
 from latentedit.boundaries import Boundaries
 from latentedit.classifier import AttributeClassifier
 from latentedit.editor import FaceEditor
 from latentedit.errors import LatentEditError
-from latentedit.evaluation.traces import Traces, Typical, look, sigmoid
+from latentedit.evaluation.traces import Traces, Typical, crossing, look, sigmoid
 from latentedit.generator import Generator
 
 STEPS = (-1.0, 0.0, 2.0)
@@ -99,3 +101,39 @@ def test_strangeness_is_the_distance_to_the_fifth_neighbour() -> None:
 def test_sigmoid_has_no_overflow() -> None:
     with np.errstate(all="raise"):
         np.testing.assert_allclose(sigmoid([-80, 0, 80]), [0, 0.5, 1], atol=1e-12)
+
+
+@given(
+    steps=st.lists(st.floats(0.1, 3), min_size=1, max_size=8),
+    values=st.lists(st.floats(0, 1), min_size=9, max_size=9),
+    level=st.floats(0.01, 1),
+)
+def test_a_crossing_is_where_a_line_reaches_the_level(
+    steps: list[float], values: list[float], level: float
+) -> None:
+    places = np.concatenate(([0.0], np.cumsum(steps)))
+    heights = np.array(values[: len(places)])
+    found = crossing(places, heights, level)
+    if found is None:
+        assert heights.max() < level
+    elif found > 0:
+        assert np.interp(found, places, heights) == pytest.approx(level, abs=1e-6)
+        assert (heights[places < found - 1e-9] < level).all()
+    else:
+        assert heights[0] >= level
+
+
+def test_dlib_cosines_are_taken_around_the_unedited_faces(
+    editor: FaceEditor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def describe(images: np.ndarray, *, device: str) -> np.ndarray:
+        pixels = images.reshape(len(images), -1)[:, :128]
+        return 1000 + pixels.astype(np.float32)  # all point the same way
+
+    monkeypatch.setattr("latentedit.evaluation.descriptors.describe", describe)
+    traces = Traces(editor, tmp_path / "w", range(40), describe=True)
+    trace = traces.trace("Young", {}, STEPS, SEEDS)
+    assert trace.dlib[:, 1] == pytest.approx(1, abs=1e-5)
+    assert trace.dlib[:, 2].max() < 0.999
+    with pytest.raises(LatentEditError, match="descriptors"):
+        Traces(editor, tmp_path / "w", range(40))

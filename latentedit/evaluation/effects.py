@@ -15,7 +15,7 @@ from safetensors.numpy import load_file, save_file
 from latentedit.boundaries import Boundaries
 from latentedit.cards import load_card, save_with_card
 from latentedit.errors import LatentEditError
-from latentedit.evaluation.traces import Trace, sigmoid
+from latentedit.evaluation.traces import Trace, crossing, sigmoid
 
 Float64Array = NDArray[np.float64]
 Arrays = Mapping[str, NDArray[np.float32]]
@@ -76,18 +76,7 @@ class Curve:
 
     def magnitude(self, share: float = HALF) -> float | None:
         """The magnitude at which this share is flipped, between measured ones; None if never."""
-        reached = np.flatnonzero(self.flipped >= share)
-        if not len(reached):
-            return None
-        after = int(reached[0])
-        if after == 0:
-            return 0.0
-        low, high = self.flipped[after - 1], self.flipped[after]
-        part = (share - low) / (high - low)
-        return float(
-            self.magnitudes[after - 1]
-            + part * (self.magnitudes[after] - self.magnitudes[after - 1])
-        )
+        return crossing(self.magnitudes, self.flipped, share)
 
     def leakage_at(self, share: float = HALF) -> float | None:
         """Leakage at that magnitude, or None if it is never reached."""

@@ -27,7 +27,7 @@ from latentedit.evaluation.effects import (
 )
 from latentedit.evaluation.ranges import MOST_STRANGE, strange_shares
 from latentedit.evaluation.surrogate import Surrogate
-from latentedit.evaluation.traces import Trace, Traces
+from latentedit.evaluation.traces import Trace, Traces, crossing
 from latentedit.projection import discounted_direction
 
 FloatArray = NDArray[np.float32]
@@ -169,14 +169,11 @@ class Search:
         flipped[0] = 0.0
         if share is None:
             share = compared_share(float(flipped.max()))
-        if flipped.max() < share:
-            place = int(np.flatnonzero(flipped >= flipped.max() - 0.01)[0])
-            return float(flipped[place]), float(_GRID[place])
-        after = int(np.flatnonzero(flipped >= share)[0])
-        if after == 0:
-            return share, 0.0
-        part = (share - flipped[after - 1]) / (flipped[after] - flipped[after - 1])
-        return share, float(_GRID[after - 1] + part * (_GRID[after] - _GRID[after - 1]))
+        step = crossing(_GRID, flipped, share)
+        if step is not None:
+            return share, step
+        place = int(np.flatnonzero(flipped >= flipped.max() - 0.01)[0])
+        return float(flipped[place]), float(_GRID[place])
 
     def _soft_share(self, own: int, step: float) -> float:
         """The soft share of flipped faces after a step without locks."""

@@ -27,9 +27,6 @@ SLIDES: Mapping[str, float] = {
 }
 """Accuracies of the Photo-aid slides, on WFLW's flags: other pictures and other questions."""
 
-SLIDES_OWN_PHOTOS = 0.85
-"""What the slides' networks reached on 20 photos of their makers."""
-
 STRENGTHS = (0.2, 0.4, 0.6, 0.8, 1.0)
 
 

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from sklearn.isotonic import IsotonicRegression
 
 from latentedit.boundaries import Calibration
-from latentedit.evaluation.traces import Trace, Typical
+from latentedit.evaluation.traces import Trace, Typical, crossing
 
 TYPICAL_SHARE = 0.95
 """Unedited faces that count as typical."""
@@ -48,22 +48,10 @@ def safe_range(trace: Trace, typical: Typical, column: int) -> tuple[float, floa
         side = side[np.argsort(np.abs(trace.steps[side]))]
         moved, magnitudes = sign * means[side], np.abs(trace.steps[side])
         farthest = float(magnitudes[np.flatnonzero(moved >= moved.max() - BACKSLIDE)[-1]])
-        end = min(_first_crossing(magnitudes, shares[side]), farthest)
+        strange = crossing(magnitudes, shares[side], MOST_STRANGE)
+        end = farthest if strange is None else min(strange, farthest)
         ends.append(sign * max(LEAST_SAFE, np.floor(end * 10) / 10))
     return float(ends[0]), float(ends[1])
-
-
-def _first_crossing(magnitudes: NDArray[np.float64], shares: NDArray[np.float64]) -> float:
-    beyond = np.flatnonzero(shares > MOST_STRANGE)
-    if not len(beyond):
-        end = float(magnitudes[-1])
-    elif beyond[0] == 0:
-        end = 0.0
-    else:
-        after = beyond[0]
-        part = (MOST_STRANGE - shares[after - 1]) / (shares[after] - shares[after - 1])
-        end = float(magnitudes[after - 1] + part * (magnitudes[after] - magnitudes[after - 1]))
-    return end
 
 
 def calibrate(trace: Trace, column: int) -> Calibration:

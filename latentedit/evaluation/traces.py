@@ -201,6 +201,20 @@ class Trace:
 _ARRAYS = ("logits", "years", "identity", "dlib", "strangeness")
 
 
+def crossing(
+    places: NDArray[np.float64], values: NDArray[np.floating[Any]], level: float
+) -> float | None:
+    """Where values first reach a level, linearly between increasing places; None if nowhere."""
+    reached = np.flatnonzero(values >= level)
+    if not len(reached):
+        return None
+    after = int(reached[0])
+    if after == 0:
+        return float(places[0])
+    part = (level - values[after - 1]) / (values[after] - values[after - 1])
+    return float(places[after - 1] + part * (places[after] - places[after - 1]))
+
+
 def sigmoid(logits: ArrayLike) -> NDArray[np.float64]:
     """Logits -> probabilities, float64."""
     return np.asarray(1 / (1 + np.exp(-np.asarray(logits, np.float64))))
