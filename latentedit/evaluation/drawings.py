@@ -141,22 +141,25 @@ def plot_aging(path: str | Path, report: Mapping[str, Any]) -> None:
     for name, row in report["years"].items():
         histogram = row["histogram"]
         shares = [count / row["n"] for count in histogram["counts"]]
-        left.stairs(shares, histogram["edges"], label=name.replace("_", "-"))
-        left.axvline(row["mean"], ls=":", lw=1)
+        drawn = left.stairs(shares, histogram["edges"], label=name.replace("_", "-"))
+        left.axvline(row["mean"], color=drawn.get_edgecolor(), ls=":", lw=1)
     left.set_xlabel("years between the young and the old face")
     left.set_ylabel("share of faces")
     left.legend(fontsize=8)
-    for kind in report["identity"]:
-        for name in report["years"]:
-            points = [
-                (point["years"][name]["mean"], point["identity"][kind])
-                for point in report["frontier"] or []
-            ]
-            if points:
-                label = f"{kind}, {name.replace('_', '-')} years"
-                right.plot(*zip(*points, strict=True), "o-", ms=3, label=label)
-    right.set_xlabel("mean years")
-    right.set_ylabel("mean cosine, old to young")
+    frontier = report["frontier"] or []
+    costs = {
+        f"cosine, {kind}": [point["identity"][kind] for point in frontier]
+        for kind in report["identity"]
+    }
+    if "person" in report:
+        within = [point["person"]["within"]["same"] for point in frontier]
+        costs["share within one person's distance, dlib"] = within
+    name = list(report["years"])[-1]  # the independent estimator where it is installed
+    years = [point["years"][name]["mean"] for point in frontier]
+    for label, values in costs.items() if years else ():
+        right.plot(years, values, "o-", ms=3, label=label)
+    right.set_xlabel(f"mean years, {name.replace('_', '-')} estimator")
+    right.set_ylabel("old to young face")
     right.grid(alpha=0.3)
     if right.lines:
         right.legend(fontsize=7)

@@ -111,6 +111,8 @@ def _print_age(report: dict[str, Any]) -> None:
     for point in report["frontier"] or ():
         figures = [f"{row['mean']:.1f} years ({name})" for name, row in point["years"].items()]
         figures += [f"{value:.3f} in {name}" for name, value in point["identity"].items()]
+        if "person" in point:
+            figures.append(f"one person by dlib {point['person']['within']['same']:.0%}")
         figures += [f"{name} {value:.0%}" for name, value in point["kept"].items()]
         print(f"at {point['share']:.0%} of the safe range: {', '.join(figures)}")
 
