@@ -77,12 +77,14 @@ def card_path(weights: Path) -> Path:
 
 
 def check_no_card(path: str | Path) -> None:
-    """Refuse a report whose file would take the place of a card.
+    """Refuse a report whose file would take the place of a card, or of something else.
 
     Raises:
-        LatentEditError: weights of the same name lie beside `path`.
+        LatentEditError: `path` does not end in .json, or weights of the same name lie beside it.
     """
     path = Path(path)
+    if path.suffix != ".json":
+        raise LatentEditError(f"a report is JSON: end the name of {path} in .json")
     for weights in (path.with_suffix(suffix) for suffix in (".safetensors", ".onnx")):
-        if path.suffix == ".json" and weights.is_file():
+        if weights.is_file():
             raise LatentEditError(f"{path} is the card of {weights}: choose another name or folder")

@@ -82,6 +82,9 @@ def _to_rgb(image: Image.Image) -> UInt8Array:
     return np.array(image.convert("RGB"))
 
 
+_MOST_JPEG = 65_500  # libjpeg's
+
+
 def save_image(
     path: str | Path, image: UInt8Array, *, metadata: Mapping[str, str] | None = None
 ) -> None:
@@ -108,6 +111,10 @@ def save_image(
         raise LatentEditError(f"cannot keep the recipe in {path}: save as .png")
     if format_name == "JPEG":
         options["quality"] = 95
+        if max(image.shape[:2]) > _MOST_JPEG:
+            raise LatentEditError(
+                f"cannot save {path}: a JPEG has at most {_MOST_JPEG} pixels a side, save as .png"
+            )
     with atomic_path(path) as temporary:
         try:
             Image.fromarray(image).save(temporary, format=format_name, **options)

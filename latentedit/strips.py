@@ -175,7 +175,7 @@ def direction_sheet(
 
     Args:
         directions: K of them, without locks.
-        labels: for each direction a few words, drawn under its first frames.
+        labels: for each direction a few words, drawn under the middle of its strip.
         seed: of the face.
         frames: odd, so that the middle one is the face itself.
         reach: step of the last frame; minus that of the first.
@@ -189,10 +189,8 @@ def direction_sheet(
     for name, normal, words in zip(directions.names, directions.normals, labels, strict=True):
         rows.append(editor.render((z + steps[:, None] * normal).astype(np.float32)))
         texts = [f"{step:+.1f}" for step in steps]
-        texts[0], texts[frames // 2] = f"{name} {steps[0]:+.1f}", "original"
-        places = [place for place in range(1, frames) if place != frames // 2]
-        for place, word in zip(places, words, strict=False):
-            texts[place] = word
+        texts[0] = f"{name} {steps[0]:+.1f}"
+        texts[frames // 2] = f"original\n{', '.join(words)}"
         captions.append(texts)
     return film_strip(
         rows, captions=captions, title=f"{editor.name}, seed {seed}", marked=frames // 2

@@ -86,6 +86,8 @@ def test_a_stylegan2_in_w(run, tmp_path):
     assert run(*importing, "--space", "w")[0] == 0
     assert Boundaries.load(output).space == "w"
     assert run("models", "check", bundle)[0] == 0
+    (bundle / "effects.safetensors").write_text("junk")
+    assert run("models", "check", bundle)[0] == 2
 
 
 def test_a_pool_and_boundaries_in_w_of_a_model_in_z(run, tmp_path):

@@ -24,7 +24,7 @@ from latentedit.boundaries import Boundaries
 from latentedit.cli import main, progress
 from latentedit.editor import FaceEditor
 from latentedit.errors import LatentEditError
-from latentedit.images import open_image, read_metadata
+from latentedit.images import open_image, read_metadata, save_image
 from latentedit.latents import load_latents
 from latentedit.strips import edit_strip, read_recipe
 
@@ -692,3 +692,86 @@ def test_a_reader_that_leaves_early_is_no_error() -> None:
         assert child.stderr is not None
         child.stdout.close()
         assert "Traceback" not in child.stderr.read()
+
+
+def process(
+    *words: object, shell: str = "", **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Run the command line in a process of its own, with redirections of the shell's."""
+    line = " ".join((sys.executable, "-m", "latentedit", *map(str, words), shell))
+    return subprocess.run(
+        ["bash", "-c", line],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, **environment},
+    )
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_an_output_that_is_full_is_one_line() -> None:
+    full = process("models", "list", shell="> /dev/full")
+    assert full.returncode == 2
+    assert full.stderr.startswith("latentedit: cannot write the output: No space left")
+    assert full.stderr.count("\n") == 1
+
+
+@pytest.mark.skipif(os.name != "posix", reason="redirections of POSIX")
+def test_a_closed_output_is_no_fault() -> None:
+    closed = process("models", "list", shell=">&-")
+    assert (closed.returncode, closed.stderr) == (0, "")
+
+
+def test_names_that_the_terminal_cannot_show(tiny_bundle: Path, tmp_path: Path) -> None:
+    path = tmp_path / "é日.png"
+    words = ("sample", "--seeds", 0, "--model", tiny_bundle, "-o", path)
+    result = process(*words, PYTHONIOENCODING="ascii")
+    assert result.returncode == 0, result.stderr
+    assert "\\u65e5.png" in result.stdout
+    assert path.is_file()
+
+
+def test_a_file_that_may_not_be_read_is_one_line(
+    run: Run, tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(path: Path) -> str:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("latentedit.cards.sha256", refused)  # root may read everything
+    result = run("sample", "--seeds", 0, "--model", tiny_bundle)
+    assert result.code == 2
+    assert "cannot use" in result.err
+    assert "Permission denied: choose another folder" in result.err
+    assert result.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", ["b.safetensors", "labels.csv", "report"])
+def test_a_report_takes_no_other_file_s_place(run: Run, name: str) -> None:
+    Path(name).write_text("mine")
+    words = ("boundaries", "fit", "--pool", "p", "-o", "b.safetensors", "--json", name)
+    result = run(*words)
+    assert result.code == 2
+    assert "end the name of" in result.err
+    assert Path(name).read_text() == "mine"
+
+
+def test_faces_and_their_sheet_are_two_files(run: Run, make_celeba: Callable[..., Path]) -> None:
+    folder = make_celeba(Path("celeba"))
+    result = run("prepare", "faces", folder, "-o", "e.png", "--contact-sheet", "./e.png")
+    assert (result.code, "give two names" in result.err) == (2, True)
+
+
+@pytest.mark.parametrize("kind", ["classifier", "age"])
+def test_a_dry_run_refuses_what_the_run_would(
+    run: Run, make_celeba: Callable[..., Path], kind: str
+) -> None:
+    run("prepare", "celeba", make_celeba(Path("celeba")), "-o", "f.faces", "--resolution", 16)
+    result = run("train", kind, "--data", "f.faces", "-o", "r", "--dry-run")
+    assert (result.code, "lower --validation" in result.err) == (2, True)
+
+
+def test_a_jpeg_too_wide_is_refused_before_it_is_encoded(tmp_path: Path) -> None:
+    wide = np.zeros((1, 65_501, 3), np.uint8)
+    with pytest.raises(LatentEditError, match=r"at most 65500 pixels a side, save as \.png"):
+        save_image(tmp_path / "wide.jpg", wide)
+    assert not (tmp_path / "wide.jpg").exists()

@@ -177,6 +177,12 @@ def test_requests_are_answered_one_at_a_time_and_in_turn(
     assert answered == came == list(range(8))
 
 
+@pytest.mark.parametrize("host", ["203.0.113.7", "no such host"])
+def test_an_address_of_others_is_refused_at_once(editor: FaceEditor, host: str) -> None:
+    with pytest.raises(LatentEditError, match="give an address of this machine as --host"):
+        serve(editor, host=host, wait=False)
+
+
 def test_a_taken_port_is_an_error_of_ours(running: Any, editor: FaceEditor) -> None:
     with pytest.raises(LatentEditError, match="--port"):
         serve(editor, port=running.server_port, wait=False)

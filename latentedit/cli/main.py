@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from typing import Annotated, Any, NoReturn
@@ -77,18 +78,35 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     Args:
         arguments: the words after ``latentedit``; by default those of this process.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a name that the terminal cannot show
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         sys.exit(_run(arguments))
     except BrokenPipeError:  # the reader of a pipe had enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         sys.exit(1)
+
+
+def _drop_output() -> None:
+    """Let nothing more be written to a standard output that takes nothing."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _run(arguments: list[str] | None) -> int:
     command = typer.main.get_command(app)
     try:
         code = command.main(arguments, prog_name="latentedit", standalone_mode=False) or 0
-        sys.stdout.flush()
+        if sys.stdout:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:  # a file that may not be read, an output that is full
+        from latentedit.files import reason
+
+        if not error.filename:
+            _drop_output()
+        place = f"cannot use {error.filename}" if error.filename else "cannot write the output"
+        return _fail(f"{place}: {reason(error)}")
     except LatentEditError as error:
         return _fail(str(error))
     except (KeyboardInterrupt, typer.Abort):

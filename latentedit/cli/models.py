@@ -58,12 +58,15 @@ def check(model: ModelArgument = None) -> None:
 
     from latentedit.editor import FaceEditor
     from latentedit.errors import LatentEditError
+    from latentedit.evaluation.effects import FILE, Effects
     from latentedit.pretrained import find_bundle
 
     folder = find_bundle(model)
     cards = _cards(folder)
     try:
         editor = FaceEditor.load(folder, device="cpu")
+        if (folder / FILE).is_file():
+            Effects.load(folder / FILE)
     except LatentEditError as error:
         raise LatentEditError(f"{folder} is not whole: {error}") from None
     found, stored = editor.generator_hash, cards["generator"].get("weights_hash")

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from latentedit import defaults
+from latentedit.errors import LatentEditError
 
 app = typer.Typer(
     help="Turn a data set into one memory-mapped training file.", no_args_is_help=True
@@ -121,6 +122,8 @@ def faces(
     from latentedit.cli.progress import track
     from latentedit.training.photos import prepare_faces
 
+    if contact_sheet and contact_sheet.resolve() == output.resolve():
+        raise LatentEditError(f"{output} cannot be both faces and sheet: give two names")
     report = prepare_faces(
         folders,
         output,

@@ -19,7 +19,7 @@ from latentedit.errors import LatentEditError
 from latentedit.images import read_metadata
 from latentedit.strips import RECIPE_KEY
 
-MAX_UPLOAD_BYTES = 4_000_000
+MAX_UPLOAD_BYTES = 16_000_000
 MAX_UPLOAD_PIXELS = 16_000_000
 
 _PNG = b"\x89PNG\r\n\x1a\n"

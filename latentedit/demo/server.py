@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
+import socket
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial, wraps
@@ -25,6 +27,7 @@ from latentedit.demo.session import Session
 from latentedit.demo.studio import Reply, Studio
 from latentedit.editor import FaceEditor
 from latentedit.errors import LatentEditError
+from latentedit.files import reason
 from latentedit.portrait import PortraitAssessor
 
 MAX_BODY = MAX_PHOTO_BYTES + 1_000_000
@@ -255,6 +258,26 @@ def _reach_directly(host: str) -> None:
     os.environ["no_proxy"] = ",".join(filter(None, dict.fromkeys(names)))
 
 
+def _check_address(host: str, port: int | None) -> None:
+    """Refuse what cannot be listened on before Gradio tries one port after another.
+
+    Raises:
+        LatentEditError: no address of this machine, or the port is taken.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port or 0, type=socket.SOCK_STREAM
+        )[0]
+        with socket.socket(family, kind, protocol) as trial:
+            if os.name == "posix":  # as the server does: a port that was just left is free
+                trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            trial.bind(address)
+    except OSError as error:
+        taken = error.errno == errno.EADDRINUSE
+        advice = "give another --port" if taken else "give an address of this machine as --host"
+        raise LatentEditError(f"cannot listen on {host}: {reason(error)}; {advice}") from None
+
+
 def serve(
     editor: FaceEditor,
     *,
@@ -281,6 +304,7 @@ def serve(
     os.environ["GRADIO_ANALYTICS_CACHE_FREQUENCY"] = "1000000000"  # else a table is made at each
     os.environ["GRADIO_ANALYTICS_MAX_EVENTS"] = "1"  # request, of all requests so far
     _reach_directly(host)
+    _check_address(host, port)
     blocks = build(Studio(editor))
     try:
         blocks.launch(

@@ -49,7 +49,7 @@ def effects_figure(effects: Effects, modes: Sequence[str]) -> Figure:
 
     shown = [mode for mode in modes if mode in effects.modes]
     rows, columns = len(effects.attributes), len(effects.scored)
-    width, height = 2.2 + 0.155 * columns, 1.9 + 0.155 * rows
+    width, height = 2.2 + 0.155 * columns, max(3.4, 1.9 + 0.155 * rows)  # the bar has words
     figure = Figure(figsize=(width * len(shown) + 0.6, height), layout="constrained")
     axes = figure.subplots(1, len(shown), squeeze=False, sharey=True)[0]
     for axis, mode in zip(axes, shown, strict=True):

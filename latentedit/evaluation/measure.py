@@ -41,6 +41,9 @@ _LEAST_PROBABILITY = 1e-6
 """Pools keep probabilities; nearer to 0 or 1 than this, logits say nothing."""
 
 
+_LEAST_POOL = 100
+
+
 @dataclass(frozen=True)
 class Plan:
     """How much is measured.
@@ -158,6 +161,11 @@ def _pooled_latents(traces: Traces, pool: Pool) -> tuple[FloatArray, FloatArray]
                 f"pool {pool.folder} is of another model (other {part}): build one of this model, "
                 "or leave --pool out"
             )
+    if len(pool.latents) < _LEAST_POOL:
+        raise LatentEditError(
+            f"locks cannot be searched with {len(pool.latents)} latents: give a pool of at least "
+            f"{_LEAST_POOL}, or leave --pool out"
+        )
     rows = slice(0, defaults.SEARCH_MOST)
     limited = np.clip(pool.scores()[rows], _LEAST_PROBABILITY, 1 - _LEAST_PROBABILITY)
     return pool.latents[rows], np.log(limited / (1 - limited))

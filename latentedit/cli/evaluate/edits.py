@@ -31,7 +31,8 @@ def age(
     slow: Annotated[
         int,
         typer.Option(
-            min=1, help="Of the faces, how many the independent estimator and dlib look at."
+            min=1,
+            help="Of the faces, how many the independent estimator and dlib look at, in hundreds.",
         ),
     ] = defaults.AGE_SLOW_FACES,
     images: Annotated[Path | None, typer.Option(help="Folder for example pairs.")] = None,
