@@ -67,9 +67,10 @@ def test_the_same_pictures(resolution: int, bias_per_pixel: bool, packed: bool) 
     expected = generator(z(3))
     images = prepared(z(3))
     assert (images.dtype, images.shape) == (torch.float32, expected.shape)
-    torch.testing.assert_close(images, expected, rtol=0, atol=2e-5)
+    # sums are rounded as the CPU adds them up; one step of a colour is 8e-3
+    torch.testing.assert_close(images, expected, rtol=0, atol=5e-5)
     assert difference(images, expected) <= 1
-    torch.testing.assert_close(prepared(z(3) * 7), images, rtol=0, atol=2e-5)
+    torch.testing.assert_close(prepared(z(3) * 7), images, rtol=0, atol=5e-5)
 
 
 @pytest.mark.skipif(not can_pack(CPU, torch.float32), reason="this torch has no oneDNN")
