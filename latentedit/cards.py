@@ -76,7 +76,7 @@ def card_path(weights: Path) -> Path:
     return weights.with_suffix(".json")
 
 
-def check_no_card(path: str | Path) -> None:
+def check_report(path: str | Path) -> None:
     """Refuse a report whose file would take the place of a card, or of something else.
 
     Raises:

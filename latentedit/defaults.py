@@ -45,6 +45,9 @@ EFFECTS_FACES = 500
 SEARCH_LATENTS = 10_000
 """Latents that are scored to search locks with, where no pool is given."""
 
+SEARCH_LEAST = 100
+"""Fewer say nothing, scored or of a pool."""
+
 SEARCH_MOST = 100_000
 """Latents of a pool that are used, at most."""
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from latentedit import defaults
 from latentedit.attributes import display_name
-from latentedit.cards import check_no_card
+from latentedit.cards import check_report
 from latentedit.editor import FaceEditor
 from latentedit.errors import LatentEditError
 from latentedit.evaluation import drawings
@@ -89,7 +89,7 @@ def build_report(
     for name in parts or PARTS:
         if name not in PARTS:
             raise LatentEditError(f"no part {name!r}: choose from {', '.join(PARTS)}")
-        check_no_card(folder / f"{name}.json")  # of a bundle
+        check_report(folder / f"{name}.json")  # of a bundle
     path, origins = folder / PAGE, folder / ORIGINS
     found = read_json(origins) if origins.is_file() else {}
     made_of: dict[str, Any] = found if isinstance(found, dict) else {}
@@ -114,16 +114,15 @@ def _origin(editor: FaceEditor, part: str) -> list[str]:
 def _write_page(path: Path, editor: FaceEditor, made_of: Mapping[str, Any]) -> None:
     """Put together what lies beside the page and is of this editor."""
     folder = path.parent
+    words = [
+        f"Model {editor.name}, generator {editor.generator_hash}. Every face here is generated.",
+        "Each part's figures lie beside this page as JSON.",
+    ]
     try:
         made = [
             PARTS[name].show(folder)
             for name in PARTS
             if (folder / f"{name}.json").is_file() and made_of.get(name) == _origin(editor, name)
-        ]
-        words = [
-            f"Model {editor.name}, generator {editor.generator_hash}. Every face here is "
-            "generated.",
-            "Each part's figures lie beside this page as JSON.",
         ]
         html = page(f"latentedit: {editor.name}", words, made)
     except OSError as error:  # a picture

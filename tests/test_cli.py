@@ -6,8 +6,6 @@ import io
 import json
 import os
 import re
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +22,7 @@ from latentedit.boundaries import Boundaries
 from latentedit.cli import main, progress
 from latentedit.editor import FaceEditor
 from latentedit.errors import LatentEditError
-from latentedit.images import open_image, read_metadata, save_image
+from latentedit.images import open_image, read_metadata
 from latentedit.latents import load_latents
 from latentedit.strips import edit_strip, read_recipe
 
@@ -655,82 +653,6 @@ def test_a_crash_in_the_middle_leaves_the_older_file(
     assert Path("edit.png").read_text() == "kept"
 
 
-# ---- as a process
-
-
-def test_help_loads_nothing_heavy() -> None:
-    heavy = ("torch", "numpy", "scipy", "sklearn", "PIL", "safetensors", "rich")
-    code = (
-        "import sys; from latentedit.cli import main\n"
-        "try: main(['--help'])\n"
-        f"finally: print([name for name in {heavy} if name in sys.modules], file=sys.stderr)"
-    )
-    result = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120
-    )
-    assert result.returncode == 0
-    assert "Commands:" in result.stdout
-    assert result.stderr == "[]\n"
-
-
-def test_the_installed_command() -> None:
-    script = Path(sys.executable).with_name("latentedit")
-    result = subprocess.run([script, "edti"], capture_output=True, text=True, timeout=120)
-    assert result.returncode == 2
-    assert result.stdout == ""
-    assert re.fullmatch(
-        r"latentedit: No such command 'edti'\..* See 'latentedit --help'\n", result.stderr
-    )
-
-
-def test_a_reader_that_leaves_early_is_no_error() -> None:
-    script = Path(sys.executable).with_name("latentedit")
-    with subprocess.Popen(
-        [script, "--help"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as child:
-        assert child.stdout is not None
-        assert child.stderr is not None
-        child.stdout.close()
-        assert "Traceback" not in child.stderr.read()
-
-
-def process(
-    *words: object, shell: str = "", **environment: str
-) -> subprocess.CompletedProcess[str]:
-    """Run the command line in a process of its own, with redirections of the shell's."""
-    line = " ".join((sys.executable, "-m", "latentedit", *map(str, words), shell))
-    return subprocess.run(
-        ["bash", "-c", line],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        env={**os.environ, **environment},
-    )
-
-
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
-def test_an_output_that_is_full_is_one_line() -> None:
-    full = process("models", "list", shell="> /dev/full")
-    assert full.returncode == 2
-    assert full.stderr.startswith("latentedit: cannot write the output: No space left")
-    assert full.stderr.count("\n") == 1
-
-
-@pytest.mark.skipif(os.name != "posix", reason="redirections of POSIX")
-def test_a_closed_output_is_no_fault() -> None:
-    closed = process("models", "list", shell=">&-")
-    assert (closed.returncode, closed.stderr) == (0, "")
-
-
-def test_names_that_the_terminal_cannot_show(tiny_bundle: Path, tmp_path: Path) -> None:
-    path = tmp_path / "é日.png"
-    words = ("sample", "--seeds", 0, "--model", tiny_bundle, "-o", path)
-    result = process(*words, PYTHONIOENCODING="ascii")
-    assert result.returncode == 0, result.stderr
-    assert "\\u65e5.png" in result.stdout
-    assert path.is_file()
-
-
 def test_a_file_that_may_not_be_read_is_one_line(
     run: Run, tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -768,10 +690,3 @@ def test_a_dry_run_refuses_what_the_run_would(
     run("prepare", "celeba", make_celeba(Path("celeba")), "-o", "f.faces", "--resolution", 16)
     result = run("train", kind, "--data", "f.faces", "-o", "r", "--dry-run")
     assert (result.code, "lower --validation" in result.err) == (2, True)
-
-
-def test_a_jpeg_too_wide_is_refused_before_it_is_encoded(tmp_path: Path) -> None:
-    wide = np.zeros((1, 65_501, 3), np.uint8)
-    with pytest.raises(LatentEditError, match=r"at most 65500 pixels a side, save as \.png"):
-        save_image(tmp_path / "wide.jpg", wide)
-    assert not (tmp_path / "wide.jpg").exists()

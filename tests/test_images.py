@@ -442,3 +442,10 @@ def test_what_is_in_a_file_opens_like_the_file(tmp_path: Path) -> None:
         images.open_image(data[: len(data) // 2])
     with pytest.raises(LatentEditError, match="this file is not an image"):
         images.open_image(b"nothing")
+
+
+def test_a_jpeg_too_wide_is_refused_before_it_is_encoded(tmp_path: Path) -> None:
+    wide = np.zeros((1, 65_501, 3), np.uint8)
+    with pytest.raises(LatentEditError, match=r"at most 65500 pixels a side, save as \.png"):
+        images.save_image(tmp_path / "wide.jpg", wide)
+    assert not (tmp_path / "wide.jpg").exists()

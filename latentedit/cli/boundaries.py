@@ -52,7 +52,7 @@ def fit(
     accuracy, F1, ROC AUC, average precision and the share of faces that have the attribute.
     """
     from latentedit.boundaries import Boundaries, check_path
-    from latentedit.cards import check_no_card
+    from latentedit.cards import check_report
     from latentedit.cli.invocation import command_line
     from latentedit.cli.progress import progress_bar
     from latentedit.evaluation.slides import boundary_rows
@@ -63,7 +63,7 @@ def fit(
     check_writable(check_path(output))
     if as_json:
         check_writable(as_json)
-        check_no_card(as_json)
+        check_report(as_json)
     samples = _own_samples(scores, pool, name, model) if scores else _pool_samples(pool)
     with progress_bar() as bar:
         task = bar.add_task("Fitting", total=len(samples.names), note="")
@@ -170,7 +170,10 @@ def measure(
         ),
     ] = None,
     search_latents: Annotated[
-        int, typer.Option(min=100, help="Without a pool: latents scored to search locks with.")
+        int,
+        typer.Option(
+            min=defaults.SEARCH_LEAST, help="Without a pool: latents scored to search locks with."
+        ),
     ] = defaults.SEARCH_LATENTS,
     typical: Annotated[
         int, typer.Option(min=50, help="Unedited faces that say what is typical.")

@@ -85,6 +85,13 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     except BrokenPipeError:  # the reader of a pipe had enough
         _drop_output()
         sys.exit(1)
+    except OSError as error:  # a file that may not be read, an output that is full
+        from latentedit.files import reason
+
+        if not error.filename:
+            _drop_output()
+        place = f"cannot use {error.filename}" if error.filename else "cannot write the output"
+        sys.exit(_fail(f"{place}: {reason(error)}"))
 
 
 def _drop_output() -> None:
@@ -98,15 +105,6 @@ def _run(arguments: list[str] | None) -> int:
         code = command.main(arguments, prog_name="latentedit", standalone_mode=False) or 0
         if sys.stdout:
             sys.stdout.flush()
-    except BrokenPipeError:
-        raise
-    except OSError as error:  # a file that may not be read, an output that is full
-        from latentedit.files import reason
-
-        if not error.filename:
-            _drop_output()
-        place = f"cannot use {error.filename}" if error.filename else "cannot write the output"
-        return _fail(f"{place}: {reason(error)}")
     except LatentEditError as error:
         return _fail(str(error))
     except (KeyboardInterrupt, typer.Abort):

@@ -41,9 +41,6 @@ _LEAST_PROBABILITY = 1e-6
 """Pools keep probabilities; nearer to 0 or 1 than this, logits say nothing."""
 
 
-_LEAST_POOL = 100
-
-
 @dataclass(frozen=True)
 class Plan:
     """How much is measured.
@@ -161,10 +158,10 @@ def _pooled_latents(traces: Traces, pool: Pool) -> tuple[FloatArray, FloatArray]
                 f"pool {pool.folder} is of another model (other {part}): build one of this model, "
                 "or leave --pool out"
             )
-    if len(pool.latents) < _LEAST_POOL:
+    if len(pool.latents) < defaults.SEARCH_LEAST:
         raise LatentEditError(
             f"locks cannot be searched with {len(pool.latents)} latents: give a pool of at least "
-            f"{_LEAST_POOL}, or leave --pool out"
+            f"{defaults.SEARCH_LEAST}, or leave --pool out"
         )
     rows = slice(0, defaults.SEARCH_MOST)
     limited = np.clip(pool.scores()[rows], _LEAST_PROBABILITY, 1 - _LEAST_PROBABILITY)

@@ -50,12 +50,12 @@ def looking(rows: Iterator[int], total: int) -> Iterator[int]:
 
 def check_outputs(output: Path, plot: Path | None) -> None:
     """Refuse early what could not be written at the end."""
-    from latentedit.cards import check_no_card
+    from latentedit.cards import check_report
     from latentedit.evaluation.report import check_plot
     from latentedit.files import check_writable
 
     check_writable(output)
-    check_no_card(output)
+    check_report(output)
     if plot:
         check_writable(plot)
         check_plot(plot)

@@ -75,8 +75,7 @@ def age(
         teaching = AgeTeaching(load_age_estimator(teacher), more)
     start = load_backbone(init, load_age_estimator, load_classifier) if init else None
     if dry_run:
-        faces.split(validation)
-        say_plan(options, len(faces), validation, output)
+        say_plan(options, faces, validation, output)
         return
     with score_bar("mean error in years", -1.0) as on_step:
         train_age_estimator(

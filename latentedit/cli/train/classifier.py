@@ -79,8 +79,7 @@ def classifier(
         device=device,
     )
     if dry_run:
-        faces.split(validation)
-        say_plan(options, len(faces), validation, output)
+        say_plan(options, faces, validation, output)
         return
     with score_bar("accuracy", 1.0) as on_step:
         train_classifier(

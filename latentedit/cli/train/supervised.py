@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from latentedit.training.options import SupervisedOptions
+
+if TYPE_CHECKING:
+    from latentedit.training.data import FaceData
 
 
 @contextmanager
@@ -24,10 +28,11 @@ def score_bar(name: str, sign: float) -> Iterator[Callable[[int, int, dict[str, 
         yield on_step
 
 
-def say_plan(options: SupervisedOptions, faces: int, validation: int, output: Path) -> None:
-    steps = max(0, faces - validation) // options.batch_size
+def say_plan(options: SupervisedOptions, faces: FaceData, validation: int, output: Path) -> None:
+    training, _ = faces.split(validation)
+    steps = len(training) // options.batch_size
     print(
-        f"would train on {faces - validation} faces for {options.epochs} epochs of {steps} steps, "
+        f"would train on {len(training)} faces for {options.epochs} epochs of {steps} steps, "
         f"hold out {validation}, and write to {output}; with {options}"
     )
 
