@@ -154,6 +154,8 @@ def reason(error: OSError) -> str:
 
 def _check_place(path: Path) -> None:
     parent = path.parent
+    if os.path.isfile(path) and not os.access(path, os.W_OK):
+        raise LatentEditError(f"cannot write {path}: it is read-only, give another name")
     if os.path.isdir(path):
         raise LatentEditError(f"cannot write {path}: it is a folder, give a file name")
     if parent.exists() and not parent.is_dir():

@@ -34,8 +34,10 @@ def sample(seeds: Iterable[int], dim: int = LATENT_DIM) -> FloatArray:
         float32 [N, dim].
 
     Raises:
-        LatentEditError: a seed outside 0 to 2**32 - 1.
+        LatentEditError: a seed outside 0 to 2**32 - 1, or one number instead of several.
     """
+    if not isinstance(seeds, Iterable):
+        raise LatentEditError(f"seeds cannot be {seeds!r}: give several, or [{seeds!r}] for one")
     rows = []
     for seed in seeds:
         if not 0 <= int(seed) <= MAX_SEED:

@@ -200,6 +200,14 @@ def test_edits_stop_where_faces_break_unless_forced(run: Run, tiny_bundle: Path)
     assert "for 2 of 2 faces" in far.err
 
 
+def test_what_moves_is_not_held_and_that_is_said(run: Run, tiny_bundle: Path) -> None:
+    options = ("--attr", "Young", "--step", 1, "--frames", 2, "--model", tiny_bundle)
+    assert run("edit", *options, "--hold", "young=0.5,Male").err == (
+        "note: Young moves, so it is not held\n"
+    )
+    assert run("edit", *options, "--hold", "all").err == ""
+
+
 def test_latents_from_a_file_are_the_faces_of_their_seeds(run: Run, tiny_bundle: Path) -> None:
     options = ("--attr", "Young", "--step", -3, "--json", "--frames", 2, "--model", tiny_bundle)
     run("sample", "--seeds", "3-4", "--save-latents", "z.safetensors", "--model", tiny_bundle)
@@ -543,6 +551,8 @@ def test_pools_and_boundaries_that_cannot_be(run: Run, tiny_bundle: Path, face: 
     assert "damaged: delete it" in words(*fit, "p", "-o", "b.safetensors")
     Path("p/shard-00000.safetensors").unlink()
     assert "unfinished" in words(*fit, "p", "-o", "b.safetensors")
+    named = words(*fit, "p", "-o", "b.safetensors", "--name", "Hats")
+    assert "--name is for the columns of a .npy" in named
 
 
 def test_folders_that_are_not_celeba_and_runs_that_are_none(run: Run, tiny_bundle: Path) -> None:

@@ -132,8 +132,16 @@ def test_nothing_to_judge_is_an_error(
     empty.mkdir()
     assert run("assess", empty, "--model", model) == 2
     lines = capsys.readouterr().err.splitlines()
-    assert lines[0].startswith(f"latentedit: no photo in {empty}")
-    assert lines[1].startswith("latentedit: nothing could be assessed")
+    assert lines == [f"latentedit: no photo in {empty}: give a folder with .jpg or .png files"]
+
+
+def test_what_cannot_be_judged_is_named_before_the_error(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("assess", tmp_path / "a.png", tmp_path / "b.png", "--model", model) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert ["a.png" in lines[0], "b.png" in lines[1]] == [True, True]
+    assert lines[2:] == ["latentedit: nothing could be assessed: give photos as PNG or JPEG"]
 
 
 def test_bad_options_are_refused_before_any_work(

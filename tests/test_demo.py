@@ -162,6 +162,8 @@ def test_another_face_keeps_locks_and_if_asked_sliders() -> None:
     for seed in (-1, 2**32, 1.5, math.nan, "3", None, True):
         with pytest.raises(LatentEditError, match="seed"):
             with_seed(view, seed, keep=False)
+    with pytest.raises(LatentEditError, match="a number from 0 to 4294967295"):
+        with_seed(view, 2**32, keep=False)
 
 
 def test_steps_beyond_the_range_are_taken_up_to_a_limit() -> None:

@@ -174,6 +174,21 @@ def test_a_read_only_folder_is_refused(tmp_path: Path) -> None:
         tmp_path.chmod(0o700)
 
 
+def test_a_read_only_file_is_not_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "kept.json"
+    write_json(path, 1)
+    allowed = os.access
+
+    def access(asked: str | Path, mode: int) -> bool:  # root may write what is read-only
+        return asked != path and allowed(asked, mode)
+
+    monkeypatch.setattr(os, "access", access)
+    for write in (check_writable, lambda path: write_json(path, 2)):
+        with pytest.raises(LatentEditError, match="it is read-only, give another name"):
+            write(path)
+    assert read_json(path) == 1
+
+
 @posix
 def test_one_at_a_time(tmp_path: Path) -> None:
     order, begun = [], threading.Event()

@@ -48,6 +48,11 @@ def test_seeds_out_of_range_are_refused(seed: int) -> None:
         latents.sample([0, seed])
 
 
+def test_one_number_is_not_taken_for_a_count() -> None:
+    with pytest.raises(LatentEditError, match=r"seeds cannot be 3: give several, or \[3\] for one"):
+        latents.sample(3)  # type: ignore[arg-type]
+
+
 @given(st.integers(1, 5), st.floats(1e-3, 1e3), st.data())
 def test_normalize_keeps_directions(count: int, scale: float, data: st.DataObject) -> None:
     z = latents.sample(data.draw(st.lists(seeds, min_size=count, max_size=count)), 8)

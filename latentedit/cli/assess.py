@@ -50,16 +50,20 @@ def assess(
             refused.append((path, str(error)))
     best = best_shot([assessment for _, assessment in done])
     name = None if best is None or len(done) < 2 else done[best][0]
-    for _, message in (*missing, *refused):
+    unseen = [*missing, *refused]
+    alone = not done and len(unseen) == 1  # the error below says it
+    for _, message in () if alone else unseen:
         print(f"latentedit: {' '.join(message.split())}", file=sys.stderr)
     if report is not None:
-        write_report(report, done, [*missing, *refused], best=name)
+        write_report(report, done, unseen, best=name)
     if as_json:
-        print(json.dumps(_entries(done, [*missing, *refused], name)))
+        print(json.dumps(_entries(done, unseen, name)))
     else:
         _print_verdicts(done, name)
         if report is not None:
             print(f"report in {report}")
+    if alone:
+        raise LatentEditError(unseen[0][1])
     if not done:
         raise LatentEditError("nothing could be assessed: give photos as PNG or JPEG")
 

@@ -11,6 +11,7 @@ import typer
 
 from latentedit import defaults
 from latentedit.cli.faces import ModelOption
+from latentedit.errors import LatentEditError
 
 if TYPE_CHECKING:
     from latentedit.evaluation.effects import Effects
@@ -64,6 +65,8 @@ def fit(
     if as_json:
         check_writable(as_json)
         check_report(as_json)
+    if name and (scores is None or scores.suffix.lower() != ".npy"):
+        raise LatentEditError("--name is for the columns of a .npy: give one as --scores")
     samples = _own_samples(scores, pool, name, model) if scores else _pool_samples(pool)
     with progress_bar() as bar:
         task = bar.add_task("Fitting", total=len(samples.names), note="")
@@ -89,7 +92,6 @@ def fit(
 
 
 def _pool_samples(folder: Path | None) -> Samples:
-    from latentedit.errors import LatentEditError
     from latentedit.pool import Pool
     from latentedit.samples import Samples
 
@@ -110,7 +112,6 @@ def _own_samples(
     scores: Path, pool: Path | None, names: list[str] | None, model: str | None
 ) -> Samples:
     from latentedit.editor import FaceEditor
-    from latentedit.errors import LatentEditError
     from latentedit.pool import Pool
     from latentedit.samples import samples_of_csv, samples_of_npy
 
@@ -251,7 +252,6 @@ def _check_stored(path: Path, facts: Mapping[str, Any], chosen: list[str]) -> No
 
     Those of boundaries that are no more cannot stay: locks hold others.
     """
-    from latentedit.errors import LatentEditError
     from latentedit.evaluation.effects import Effects
 
     if not path.is_file():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -139,6 +139,7 @@ def edit(
     else:
         recipe = editor.recipe(steps, holds, to=goals, seeds=numbers, frames=frames)
         recipe, notes = (recipe, []) if force else _within_safe_ranges(editor, z, recipe)
+    notes += _released(recipe, holds, editor.boundaries.names)
     strip = edit_strip(editor, z, recipe)
     if not save_strip(output, strip):
         notes.append(f"{output.suffix} keeps no recipe; a .png does")
@@ -229,6 +230,14 @@ def _aged(
         end = "" if near else f", {goal:.0f} is out of reach within {limits[0]:g} to {limits[1]:g}"
         notes.append(f"{face}: {before:.0f} -> {reached:.0f} years at step {step:+.2f}{end}")
     return recipe, notes
+
+
+def _released(recipe: EditRecipe, hold: Hold, known: Sequence[str]) -> list[str]:
+    """Say which attributes were to be held and are not, as they move."""
+    from latentedit.attributes import find_attribute
+
+    asked = {find_attribute(name, known) for name in hold} if isinstance(hold, Mapping) else set()
+    return [f"{name} moves, so it is not held" for name in recipe.edited if name in asked]
 
 
 def _within_safe_ranges(

@@ -152,4 +152,4 @@ def _number(value: Any, low: float, high: float, what: str) -> float:
     number: Any = value if isinstance(value, Real) and not isinstance(value, bool) else math.nan
     if low <= number <= high:
         return float(number)
-    raise LatentEditError(f"{what} must be a number from {low:.4g} to {high:.4g}")
+    raise LatentEditError(f"{what} must be a number from {low:.10g} to {high:.10g}")

@@ -185,10 +185,11 @@ class _Source:
             try:
                 if self.celeba:
                     edges.append(float(len(self.celeba.read(self._rows[path]))))
-                else:
-                    edges += [face.frame_edge for face in find_faces(open_image(path))[:1]]
+                    continue
+                image = open_image(path)
             except LatentEditError:
                 continue
+            edges += [face.frame_edge for face in find_faces(image)[:1]]
         return edges
 
     @property

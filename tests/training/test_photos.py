@@ -195,6 +195,18 @@ def test_photos_without_a_face(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [tmp_path / "photos"]
 
 
+def test_a_missing_detector_is_not_taken_for_missing_faces(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing() -> None:
+        raise LatentEditError("finding faces needs more: pip install 'latentedit[faces]'")
+
+    monkeypatch.setattr("latentedit.faces._dlib", missing)
+    save(tmp_path / "photos" / "grey.png", np.full((90, 90, 3), 128, np.uint8))
+    with pytest.raises(LatentEditError, match="pip install"):
+        prepare_faces([tmp_path / "photos"], tmp_path / "out.faces")
+
+
 def test_outputs_are_checked_first(people: Path, tmp_path: Path) -> None:
     missing = tmp_path / "missing" / "file"
     with pytest.raises(LatentEditError, match="does not exist"):
