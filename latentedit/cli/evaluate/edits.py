@@ -16,6 +16,9 @@ WorkOption = Annotated[
     Path, typer.Option("--work", help="Folder of what was measured; the same one goes on.")
 ]
 
+_REPORT_WORK = Path("runs/evaluate")
+"""The report's; what `age` measured lies in it where the report looks for it."""
+
 
 def age(
     output: Annotated[Path, typer.Option("--json", help="The report to write.")],
@@ -39,7 +42,7 @@ def age(
     plot: Annotated[
         Path | None, typer.Option(help="Draw years and the frontier (.png, .svg, .pdf).")
     ] = None,
-    work: WorkOption = Path("runs/aging"),
+    work: WorkOption = _REPORT_WORK / "age",
     model: ModelOption = None,
 ) -> None:
     """Move faces to young and to old: years between them, identity, what was kept.
@@ -134,7 +137,7 @@ def everything(
     age_faces: Annotated[int, typer.Option(min=2, help="Faces that are aged.")] = (
         defaults.AGE_FACES
     ),
-    work: WorkOption = Path("runs/evaluate"),
+    work: WorkOption = _REPORT_WORK,
     model: ModelOption = None,
 ) -> None:
     """Write the whole evaluation as one HTML page, with JSON beside every figure.
