@@ -10,6 +10,9 @@ from torch import Tensor, nn
 
 from latentedit.layers import resize
 
+MAP_EDGE = 16
+"""Most places along an edge of `Backbone.pooled_and_map`: parts of a face still tell apart."""
+
 
 @dataclass(frozen=True)
 class BackboneConfig:
@@ -95,7 +98,13 @@ class Backbone(nn.Module):
 
     def pooled(self, images: Tensor) -> Tensor:
         """Return the last stage averaged over its pixels, [N, widths[-1]]."""
-        return self.features(images)[-1].mean((2, 3))
+        return self.pooled_and_map(images)[0]
+
+    def pooled_and_map(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Return `pooled`, and the first stage of at most 16x16 places, [N, C, h, w]."""
+        maps = self.features(images)
+        early = next((each for each in maps if each.shape[-1] <= MAP_EDGE), maps[-1])
+        return maps[-1].mean((2, 3)), early
 
     def logits(self, images: Tensor) -> Tensor:
         """Return the head's outputs, [N, outputs]."""

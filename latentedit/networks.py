@@ -196,8 +196,11 @@ class FaceNetworks:
     @torch.inference_mode()
     def logits_and_features(
         self, images: UInt8Array
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return what `score` comes from: logits [N, 40] and the classifier's features [N, F].
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+        """Return what `score` comes from.
+
+        Logits [N, 40], the classifier's features [N, F], and those of an early stage before they
+        are averaged over P places, [N, P, C] (`Backbone.pooled_and_map`); all float32.
 
         Args:
             images: uint8 [N, H, W, 3] faces.
@@ -207,12 +210,19 @@ class FaceNetworks:
         """
         network = cast(AttributeClassifier, self._fast_classifier)
 
-        def both(images: Tensor) -> Tensor:
-            features = network.pooled(images)
-            return torch.cat((network.head(features), features), dim=1)
+        shape: tuple[int, ...] = ()
 
-        seen = self._look(both, images)
-        return seen[:, : len(self.attributes)], seen[:, len(self.attributes) :]
+        def everything(images: Tensor) -> Tensor:
+            nonlocal shape
+            features, early = network.pooled_and_map(images)
+            places = early.flatten(2).transpose(1, 2)
+            shape = places.shape[1:]
+            return torch.cat((network.head(features), features, places.flatten(1)), dim=1)
+
+        seen = self._look(everything, images)
+        count, width = len(self.attributes), network.head.in_features
+        logits, features, places = np.split(seen, (count, count + width), axis=1)
+        return logits, features, places.reshape(len(seen), *shape)
 
     @torch.inference_mode()
     def age(self, images: UInt8Array, *, tight: bool = False) -> NDArray[np.float32]:

@@ -21,7 +21,14 @@ from latentedit.evaluation.effects import (
     similar_holds,
     summarize,
 )
-from latentedit.evaluation.ranges import calibrate, safe_range, strange_shares
+from latentedit.evaluation.ranges import (
+    MOST_STRANGE,
+    allowed_share,
+    calibrate,
+    safe_range,
+    strange_shares,
+)
+from latentedit.evaluation.strangeness import Places
 from latentedit.evaluation.traces import Trace, Typical, sigmoid
 
 STEPS = (-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0)
@@ -216,9 +223,19 @@ def test_effects_survive_saving(effects: Effects, tmp_path: Path) -> None:
 # ---- ranges and calibrations
 
 
+def make_typical(faces: int = 400) -> Typical:
+    """Faces of evenly spread strangeness: every other one has ``a``, the strangest tenth ``b``."""
+    strangeness = np.linspace(0, 1, faces).astype(np.float32)
+    signs = (np.where(np.arange(faces) % 2, 1, -1), np.where(strangeness > 0.9, 1, -1))
+    logits = np.stack(signs, axis=1).astype(np.float32)
+    places = Places(np.zeros((1, 1), np.float32), np.ones((1, 1, 1), np.float32))
+    nothing = np.zeros(1, np.float32)
+    return Typical(nothing, places, strangeness, logits, nothing)
+
+
 def test_the_safe_range_ends_where_faces_get_strange() -> None:
-    typical = Typical(np.random.RandomState(0).uniform(0, 1, (400, 2)).astype(np.float32))
-    limit = typical.limit(0.95)
+    typical = make_typical()
+    limit = typical.limit
     shares = np.array([0.9, 0.05, 0.05, 0.05, 0.05, 0.25, 0.9])
     ranks = np.linspace(0, 1, 100, endpoint=False)[:, None]
     strange = np.where(ranks < shares, 2 * limit, 0.0)
@@ -231,12 +248,32 @@ def test_the_safe_range_ends_where_faces_get_strange() -> None:
     assert safe_range(broken, typical, 0) == (-0.5, 0.5)
 
 
+def test_an_edit_may_get_to_where_half_of_the_faces_flip() -> None:
+    typical = make_typical()
+    ranks = np.linspace(0, 1, 100, endpoint=False)[:, None]
+    half = curve(slow := make_trace(np.full(3, 0.35), faces=100), 0).magnitude()
+    assert half is not None
+    for share, end in ((0.25, half), (0.6, 5 / 11)):  # 30 % are strange at 5/11 of the first step
+        shares = np.array([share, share, share, 0.05, share, share, share])
+        strange = np.where(ranks < shares, 2 * typical.limit, 0.0)
+        trace = make_trace(np.full(3, 0.35), faces=100, strangeness=strange)
+        low, high = safe_range(trace, typical, 0)
+        assert high == -low == max(0.5, np.floor(end * 10) / 10)
+    assert safe_range(slow, typical, 0) == (-3, 3)
+
+
+def test_what_is_strange_by_nature_may_be() -> None:
+    typical = make_typical()
+    assert allowed_share(typical, 1, 1) == pytest.approx(0.5)
+    assert allowed_share(typical, 1, -1) == MOST_STRANGE
+    assert allowed_share(make_typical(100), 1, 1) == MOST_STRANGE  # of ten faces nothing is said
+
+
 def test_the_safe_range_ends_where_the_attribute_comes_back() -> None:
     trace = make_trace(np.array([1.0, 0.0, 0.0]), faces=100)
     trace.logits[:, -1, 0] = trace.logits[:, 4, 0]  # step 3 does what step 1 did
     trace.logits[:, 0, 0] = trace.logits[:, 1, 0] + 0.01  # step -3 hardly more than step -2
-    typical = Typical(np.random.RandomState(0).uniform(0, 1, (400, 2)).astype(np.float32))
-    assert safe_range(trace, typical, 0) == (-3, 2)
+    assert safe_range(trace, make_typical(), 0) == (-3, 2)
 
 
 def test_calibrations_rise() -> None:

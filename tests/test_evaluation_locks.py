@@ -20,7 +20,7 @@ from latentedit.evaluation.locks import (
     find_candidates,
 )
 from latentedit.evaluation.surrogate import Surrogate
-from latentedit.evaluation.traces import Trace, Traces, Typical
+from latentedit.evaluation.traces import Trace, Traces
 from latentedit.projection import discounted_direction
 
 COUNT = 12
@@ -145,7 +145,7 @@ class Followed:
     def __init__(self, leaks: Mapping[str, float], strange: Sequence[str] = ()) -> None:
         self.leaks, self.strange = leaks, strange
         self.editor = SimpleNamespace(attributes=("a", "b", "c"))
-        self.typical = Typical(np.random.RandomState(0).uniform(0, 1, (400, 2)).astype(np.float32))
+        self.typical = SimpleNamespace(limit=1.0)  # all of `Typical` that is asked for
 
     def away(
         self, attribute: str, holds: Mapping[str, float], magnitudes: Sequence[float], seeds: range

@@ -15,7 +15,7 @@ from latentedit.boundaries import Boundaries
 from latentedit.classifier import AttributeClassifier
 from latentedit.editor import FaceEditor
 from latentedit.errors import LatentEditError
-from latentedit.evaluation.traces import Traces, Typical, crossing, look, sigmoid
+from latentedit.evaluation.traces import Traces, crossing, look, sigmoid
 from latentedit.generator import Generator
 
 STEPS = (-1.0, 0.0, 2.0)
@@ -90,12 +90,15 @@ def test_a_damaged_trace_is_named(editor: FaceEditor, tmp_path: Path) -> None:
         open_traces(editor, tmp_path / "t").trace("Young", {}, STEPS, SEEDS)
 
 
-def test_strangeness_is_the_distance_to_the_fifth_neighbour() -> None:
-    features = np.arange(10, dtype=np.float32)[:, None]
-    typical = Typical(features)
-    np.testing.assert_allclose(typical.strangeness(np.array([[0], [100]], np.float32)), [4, 95])
-    np.testing.assert_allclose(typical.strangeness(features, own=True)[[0, 9]], [5, 5])
-    assert typical.limit(1.0) == 5
+def test_few_unedited_faces_are_beyond_the_limit(editor: FaceEditor, tmp_path: Path) -> None:
+    traces = Traces(editor, tmp_path / "t", range(100, 500))
+    trace = traces.trace("Young", {}, STEPS, range(500, 700))
+    shares = (trace.strangeness > traces.typical.limit).mean(0)
+    assert shares[trace.start] < 0.15
+    noise = np.random.RandomState(0).randint(0, 256, (8, 16, 16, 3)).astype(np.uint8)
+    seen = look(editor, noise, measure=traces.typical.places.strangeness)
+    assert (seen.strangeness > traces.typical.limit).all()
+    assert np.isnan(look(editor, noise).strangeness).all()
 
 
 def test_sigmoid_has_no_overflow() -> None:

@@ -25,7 +25,7 @@ from latentedit.evaluation.effects import (
     curve,
     matched_leakage,
 )
-from latentedit.evaluation.ranges import MOST_STRANGE, strange_shares
+from latentedit.evaluation.ranges import STRANGE_AT_FLIP, strange_shares
 from latentedit.evaluation.surrogate import Surrogate
 from latentedit.evaluation.traces import Trace, Traces, crossing
 from latentedit.projection import discounted_direction
@@ -43,10 +43,6 @@ leakages count all alike."""
 
 MOST_HOLDS = 8
 """Holds that are kept: the largest parts of the direction. More gained nothing."""
-
-STRANGE_AT_FLIP = 2 * MOST_STRANGE
-"""More strange faces than this where half of them flip, and more than without locks, rule a
-candidate out. Edits stop at the safe range anyway; so few faces make the share a rough one."""
 
 FARTHEST = 6.0
 """Longest step that is searched or rendered."""
@@ -293,7 +289,7 @@ def choose_holds(
 ) -> Choice:
     """Render the candidates for an attribute's locks and keep the one that leaks least.
 
-    One that makes too many faces strange, see `STRANGE_AT_FLIP`, is left out.
+    One that makes more faces strange than `STRANGE_AT_FLIP`, and than no locks, is left out.
 
     Args:
         traces: follows faces.

@@ -10,12 +10,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike, NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
@@ -24,6 +23,7 @@ from latentedit.boundaries import Boundaries
 from latentedit.errors import LatentEditError
 from latentedit.evaluation import descriptors
 from latentedit.evaluation.dlib_network import WIDTH
+from latentedit.evaluation.strangeness import Places, PlacesFit
 from latentedit.files import atomic_path, make_folder, read_json, write_json
 from latentedit.images import UInt8Array
 from latentedit.pool import for_many
@@ -38,8 +38,12 @@ Track = Callable[[Iterable[int], int, str], Iterator[int]]
 """Wraps an iterator of a known length under a title: a progress bar."""
 
 CARD = "traces.json"
-NEIGHBOUR = 5
-"""Strangeness is the distance to the neighbour of this rank."""
+
+TYPICAL_SHARE = 0.95
+"""Unedited faces that count as typical."""
+
+_FITTED = 0.75
+"""Unedited faces that distributions are fitted to; the others say what is typical."""
 
 _CHUNK = 64
 """Faces looked at together, the most pictures in memory."""
@@ -59,16 +63,27 @@ class Looks:
         features: its last stage averaged over pixels, float32 [N, F].
         years: estimated ages, float32 [N]; NaN without an age estimator.
         descriptors: dlib's, float32 [N, 128], or NaN [N, 128] where they were not asked for.
+        strangeness: distance from unedited faces, float32 [N], or NaN; see `strangeness.Places`.
     """
 
     logits: FloatArray
     features: FloatArray
     years: FloatArray
     descriptors: FloatArray
+    strangeness: FloatArray
+
+
+Measure = Callable[[FloatArray], FloatArray]
+"""Feature maps [N, P, C] -> strangeness [N]."""
 
 
 def look(
-    editor: FaceEditor, images: UInt8Array, *, describe: bool = False, estimate: bool = True
+    editor: FaceEditor,
+    images: UInt8Array,
+    *,
+    describe: bool = False,
+    estimate: bool = True,
+    measure: Measure | None = None,
 ) -> Looks:
     """Look at uint8 [N, H, W, 3] faces with every network there is.
 
@@ -76,11 +91,12 @@ def look(
         editor: with a classifier.
         describe: compute dlib's descriptors too (extra ``evaluate``).
         estimate: estimate ages, where the editor has an estimator.
+        measure: of strangeness.
 
     Raises:
         LatentEditError: no classifier, or the extra is missing.
     """
-    logits, features = editor.logits_and_features(images)
+    logits, features, maps = editor.logits_and_features(images)
     nothing = np.full(len(images), np.nan, np.float32)
     return Looks(
         logits,
@@ -89,6 +105,7 @@ def look(
         descriptors.describe(images, device=str(editor.device))
         if describe
         else np.repeat(nothing[:, None], WIDTH, axis=1),
+        measure(maps) if measure else nothing,
     )
 
 
@@ -98,6 +115,7 @@ def look_at_latents(
     *,
     describe: bool = False,
     estimate: bool = True,
+    measure: Measure | None = None,
     track: Track = no_bar,
     title: str = "Faces",
 ) -> Looks:
@@ -106,7 +124,7 @@ def look_at_latents(
     parts = []
     for start in track(range(0, len(z), _CHUNK), -(-len(z) // _CHUNK), title):
         images = editor.render(z[start : start + _CHUNK])
-        parts.append(look(editor, images, describe=describe, estimate=estimate))
+        parts.append(look(editor, images, describe=describe, estimate=estimate, measure=measure))
     return Looks(
         *(
             np.concatenate([getattr(part, name) for part in parts])
@@ -120,34 +138,23 @@ class Typical:
     """Unedited faces, to say how far from them another one is.
 
     Attributes:
-        features: the classifier's, float32 [R, F].
-        descriptor: dlib's mean, float32 [128], or zeros where none were asked for.
+        centre: the classifier's mean features, float32 [F].
+        places: distributions of its early features.
+        strangeness: of R faces that these were not fitted to, float32 [R].
+        logits: the classifier's of the same, float32 [R, K].
+        descriptor: dlib's mean, float32 [128]; NaN where it was not asked for.
     """
 
-    features: FloatArray
-    descriptor: FloatArray = field(default_factory=lambda: np.zeros(WIDTH, np.float32))
+    centre: FloatArray
+    places: Places
+    strangeness: FloatArray
+    logits: FloatArray
+    descriptor: FloatArray
 
     @property
-    def centre(self) -> FloatArray:
-        """Mean feature [F]."""
-        return np.asarray(self.features.mean(0))
-
-    def strangeness(self, features: FloatArray, *, own: bool = False) -> FloatArray:
-        """Distance of [N, F] features to their 5th nearest unedited face, float32 [N].
-
-        Args:
-            own: the features are the unedited faces themselves; a face is no neighbour of itself.
-        """
-        rank = min(NEIGHBOUR + own, len(self.features))
-        known = torch.from_numpy(self.features)
-        distances = []
-        for part in torch.from_numpy(features).split(1024):
-            distances.append(torch.cdist(part, known).kthvalue(rank, dim=1).values)
-        return torch.cat(distances).numpy()
-
-    def limit(self, share: float) -> float:
-        """The strangeness that this share of unedited faces stay below."""
-        return float(np.quantile(self.strangeness(self.features, own=True), share))
+    def limit(self) -> float:
+        """The strangeness that 95 % of unedited faces stay below."""
+        return float(np.quantile(self.strangeness, TYPICAL_SHARE))
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,7 +171,7 @@ class Trace:
         identity: cosine of the classifier's centred features to the unedited face's, [N, S].
         dlib: cosine of dlib's centred descriptor to the unedited face's, [N, S]; NaN where not
             computed.
-        strangeness: distance to the 5th nearest unedited face in the classifier's features, [N, S].
+        strangeness: distance from unedited faces, [N, S]; see `strangeness.Places`.
     """
 
     attribute: str
@@ -254,7 +261,13 @@ class Traces:
         self.folder = make_folder(folder)
         self._open(list(typical_seeds))
         kept = self.keep("typical", lambda: self._typical(typical_seeds))
-        self.typical = Typical(kept["f"], *([kept["d"].mean(0)] if describe else []))
+        self.typical = Typical(
+            kept["centre"],
+            Places(kept["mean"], kept["whitening"]),
+            kept["strangeness"],
+            kept["logits"],
+            kept["descriptor"],
+        )
 
     def trace(
         self,
@@ -345,18 +358,41 @@ class Traces:
             "years": after.years,
             "identity": descriptors.cosine(after.features - centre, before.features - centre),
             "dlib": descriptors.cosine(after.descriptors - middle, before.descriptors - middle),
-            "strangeness": self.typical.strangeness(after.features),
+            "strangeness": after.strangeness,
         }
 
     def _look(self, z: FloatArray, *, estimate: bool = True) -> Looks:
-        return look_at_latents(self.editor, z, describe=self.describe, estimate=estimate)
+        measure = self.typical.places.strangeness
+        return look_at_latents(
+            self.editor, z, describe=self.describe, estimate=estimate, measure=measure
+        )
 
     def _typical(self, seeds: Sequence[int]) -> dict[str, FloatArray]:
         z = self.editor.sample(seeds)
-        looks = look_at_latents(
-            self.editor, z, describe=self.describe, track=self._track, title="Unedited faces"
-        )
-        return {"f": looks.features} | ({"d": looks.descriptors} if self.describe else {})
+        fitted, fit = round(_FITTED * len(z)), PlacesFit()
+
+        def see(z: FloatArray, measure: Measure, title: str) -> Looks:
+            return look_at_latents(
+                self.editor,
+                z,
+                describe=self.describe,
+                estimate=False,
+                measure=measure,
+                track=self._track,
+                title=title,
+            )
+
+        first = see(z[:fitted], fit.add, "Unedited faces")
+        places = fit.fit()
+        others = see(z[fitted:], places.strangeness, "More unedited faces")
+        return {
+            "centre": np.concatenate((first.features, others.features)).mean(0),
+            "descriptor": np.concatenate((first.descriptors, others.descriptors)).mean(0),
+            "mean": places.mean,
+            "whitening": places.whitening,
+            "strangeness": others.strangeness,
+            "logits": others.logits,
+        }
 
     def keep(
         self, name: str, make: Callable[[], Mapping[str, FloatArray]]
@@ -381,6 +417,7 @@ class Traces:
             "attributes": list(self.boundaries.names),
             "age": self.editor.age_hash,
             "descriptors": "centred" if self.describe else False,
+            "strangeness": "by place",
             "typical_seeds": [typical_seeds[0], typical_seeds[-1]],
         }
         path = self.folder / CARD

@@ -1,0 +1,75 @@
+"""How far a face is from unedited ones, place by place.
+
+What breaks in an edited face is a part of it: a mouth that melts, an eye that is gone. Averaged
+over the picture, a classifier's features hardly see that. So features are compared where they are:
+at each place of an early stage a normal distribution is fitted to those of unedited faces, and the
+distance is Mahalanobis' (PaDiM, Defard et al. 2021, without its random choice of features).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+FloatArray = NDArray[np.float32]
+
+STRANGEST = 0.1
+"""Share of the places, the strangest ones, whose mean distance is the face's."""
+
+_RIDGE = 0.01
+"""Of a place's mean variance, added to each variance: PaDiM's regularisation, relative to scale."""
+
+
+@dataclass(frozen=True, eq=False)
+class Places:
+    """Normal distributions of features at P places, C features each.
+
+    Attributes:
+        mean: float32 [P, C].
+        whitening: float32 [P, C, C]; deviations times it have unit covariance.
+    """
+
+    mean: FloatArray
+    whitening: FloatArray
+
+    def distances(self, maps: FloatArray) -> FloatArray:
+        """Mahalanobis distance of maps [N, P, C] at each place, float32 [N, P]."""
+        deviations = torch.from_numpy(maps - self.mean).transpose(0, 1)
+        white = torch.bmm(deviations, torch.from_numpy(self.whitening))
+        return white.norm(dim=2).T.numpy()
+
+    def strangeness(self, maps: FloatArray) -> FloatArray:
+        """Mean distance of the strangest tenth of the places of maps [N, P, C], float32 [N]."""
+        distances = np.sort(self.distances(maps), axis=1)
+        count = max(1, round(STRANGEST * distances.shape[1]))
+        return np.asarray(distances[:, -count:].mean(1))
+
+
+class PlacesFit:
+    """Fits `Places` to maps that come a few at a time."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._sum: Tensor = torch.zeros(())
+        self._squares: Tensor = torch.zeros(())
+
+    def add(self, maps: FloatArray) -> FloatArray:
+        """Take maps [N, P, C] of unedited faces in; their distance is not known yet: NaN [N]."""
+        places = torch.from_numpy(maps).double().transpose(0, 1)
+        self._count += len(maps)
+        self._sum = self._sum + places.sum(1)
+        self._squares = self._squares + places.transpose(1, 2) @ places
+        return np.full(len(maps), np.nan, np.float32)
+
+    def fit(self) -> Places:
+        """The distributions of all that was taken in."""
+        mean = self._sum / self._count
+        covariance = self._squares / self._count - mean[:, :, None] * mean[:, None]
+        scale = covariance.diagonal(dim1=1, dim2=2).mean(1).clamp(min=1e-12)
+        ridge = _RIDGE * scale[:, None, None] * torch.eye(mean.shape[1], dtype=torch.float64)
+        lower = torch.linalg.cholesky(torch.linalg.inv(covariance + ridge))
+        return Places(mean.float().numpy(), lower.float().numpy())
