@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from copy import copy
 from functools import cached_property
 from typing import Any, Protocol, Self, cast
@@ -194,7 +194,7 @@ class FaceNetworks:
         return self._look(lambda batch: torch.sigmoid(network(batch).float()), images)
 
     @torch.inference_mode()
-    def logits_and_features(
+    def logits_features_and_maps(
         self, images: UInt8Array
     ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
         """Return what `score` comes from.
@@ -210,19 +210,12 @@ class FaceNetworks:
         """
         network = cast(AttributeClassifier, self._fast_classifier)
 
-        shape: tuple[int, ...] = ()
-
-        def everything(images: Tensor) -> Tensor:
-            nonlocal shape
+        def everything(images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
             features, early = network.pooled_and_map(images)
-            places = early.flatten(2).transpose(1, 2)
-            shape = places.shape[1:]
-            return torch.cat((network.head(features), features, places.flatten(1)), dim=1)
+            return network.head(features), features, early.flatten(2).transpose(1, 2)
 
-        seen = self._look(everything, images)
-        count, width = len(self.attributes), network.head.in_features
-        logits, features, places = np.split(seen, (count, count + width), axis=1)
-        return logits, features, places.reshape(len(seen), *shape)
+        logits, features, maps = self._look_at_all(everything, images)
+        return logits, features, maps
 
     @torch.inference_mode()
     def age(self, images: UInt8Array, *, tight: bool = False) -> NDArray[np.float32]:
@@ -254,11 +247,18 @@ class FaceNetworks:
         return prepare(estimator) if isinstance(estimator, nn.Module) else estimator
 
     def _look(self, network: Look, images: UInt8Array) -> NDArray[np.float32]:
-        outputs = []
+        (seen,) = self._look_at_all(lambda batch: (network(batch),), images)
+        return seen
+
+    def _look_at_all(
+        self, network: Callable[[Tensor], Sequence[Tensor]], images: UInt8Array
+    ) -> list[NDArray[np.float32]]:
+        """Each of a network's outputs, for all images."""
+        parts = []
         for rows, count in self._batches(np.atleast_1d(images)):
-            seen = network(to_tensor(rows, self.device))[:count]
-            outputs.append(seen.float().cpu().numpy())
-        return np.concatenate(outputs)
+            seen = network(to_tensor(rows, self.device))
+            parts.append([each[:count].float().cpu().numpy() for each in seen])
+        return [np.concatenate(column) for column in zip(*parts, strict=True)]
 
     def _batches(self, rows: NDArray[Any]) -> Iterator[tuple[NDArray[Any], int]]:
         """Batches of exactly `batch_size` rows, and how many of them count."""

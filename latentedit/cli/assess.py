@@ -62,10 +62,9 @@ def assess(
         _print_verdicts(done, name)
         if report is not None:
             print(f"report in {report}")
-    if alone:
-        raise LatentEditError(unseen[0][1])
     if not done:
-        raise LatentEditError("nothing could be assessed: give photos as PNG or JPEG")
+        nothing = "nothing could be assessed: give photos as PNG or JPEG"
+        raise LatentEditError(unseen[0][1] if alone else nothing)
 
 
 def _photos(given: Sequence[Path]) -> tuple[list[Path], list[tuple[Path, str]]]:

@@ -11,6 +11,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -96,7 +97,7 @@ def look(
     Raises:
         LatentEditError: no classifier, or the extra is missing.
     """
-    logits, features, maps = editor.logits_and_features(images)
+    logits, features, maps = editor.logits_features_and_maps(images)
     nothing = np.full(len(images), np.nan, np.float32)
     return Looks(
         logits,
@@ -371,20 +372,16 @@ class Traces:
         z = self.editor.sample(seeds)
         fitted, fit = round(_FITTED * len(z)), PlacesFit()
 
-        def see(z: FloatArray, measure: Measure, title: str) -> Looks:
-            return look_at_latents(
-                self.editor,
-                z,
-                describe=self.describe,
-                estimate=False,
-                measure=measure,
-                track=self._track,
-                title=title,
-            )
-
-        first = see(z[:fitted], fit.add, "Unedited faces")
+        see = partial(
+            look_at_latents,
+            self.editor,
+            describe=self.describe,
+            estimate=False,
+            track=self._track,
+        )
+        first = see(z[:fitted], measure=fit.add, title="Unedited faces")
         places = fit.fit()
-        others = see(z[fitted:], places.strangeness, "More unedited faces")
+        others = see(z[fitted:], measure=places.strangeness, title="More unedited faces")
         return {
             "centre": np.concatenate((first.features, others.features)).mean(0),
             "descriptor": np.concatenate((first.descriptors, others.descriptors)).mean(0),
