@@ -1,4 +1,4 @@
-"""Ageing measured with an estimator that is known: years, intervals, the knee, going on."""
+"""Ageing measured with an estimator that is known: years, intervals, the best step, going on."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from latentedit.evaluation.aging import (
     best,
     bootstrap_interval,
     evaluate_age,
-    knee,
     missed,
+    shortfall,
 )
 from latentedit.pretrained import load_classifier, load_generator
 
@@ -65,7 +65,7 @@ def test_years_are_those_between_both_ends(editor: FaceEditor, tmp_path: Path) -
     assert json.loads(json.dumps(report)) == json.loads(json.dumps(report))
 
 
-def test_auto_takes_the_knee_within_the_safe_range(editor: FaceEditor, tmp_path: Path) -> None:
+def test_auto_takes_the_best_step_within_the_safe_range(editor: FaceEditor, tmp_path: Path) -> None:
     report = evaluate_age(editor, tmp_path / "w", 5, ways=PLAIN)
     assert [point["share"] for point in report["frontier"]] == list(SHARES)
     share = SHARES[best(report["frontier"])]
@@ -82,15 +82,6 @@ def test_a_second_run_renders_nothing(
         evaluate_age(editor, tmp_path / "w", 5, step=1.0, hold="none", ways=PLAIN)
 
 
-def test_the_knee_is_where_identity_starts_to_fall() -> None:
-    def frontier(values: list[tuple[float, float]]) -> list[dict[str, object]]:
-        return [{"years": {"x": {"signed": y}}, "identity": {"x": i}} for y, i in values]
-
-    assert knee(frontier([(0, 1), (10, 0.98), (20, 0.95), (22, 0.5), (24, 0.2)])) == 2
-    assert knee(frontier([(0, 1), (10, 0.5), (20, 0.0)])) == 2  # straight: as far as is safe
-    assert knee(frontier([(5, 1), (5, 1)])) == 1
-
-
 def test_the_shortest_step_that_reaches_all_is_taken() -> None:
     def point(years: float, identity: float, male: float) -> dict[str, object]:
         kept = {"Male": male, "Smiling": 0.1, "Eyeglasses": 0.95}
@@ -103,8 +94,19 @@ def test_the_shortest_step_that_reaches_all_is_taken() -> None:
     ]
     points = [point(10, 0.95, 0.95), point(20, 0.85, 0.93), point(22, 0.81, 0.92)]
     assert best(points) == 1
-    points[1:] = [point(20, 0.75, 0.93), point(22, 0.6, 0.92)]
-    assert best(points) == knee(points)
+
+
+def test_else_the_step_that_is_least_short_of_it() -> None:
+    def frontier(*rows: tuple[float, float]) -> list[dict[str, object]]:
+        return [
+            {"years": {"built_in": {"signed": years}}, "identity": {}, "kept": {"Male": male}}
+            for years, male in rows
+        ]
+
+    assert shortfall(frontier((11, 0.9))[0]) == pytest.approx(0.5)
+    assert shortfall(frontier((33, 0.45))[0]) == pytest.approx(0.5)  # more than all is no credit
+    assert best(frontier((11, 0.9), (20, 0.8), (24, 0.6))) == 1
+    assert best(frontier((5, 0.9), (15, 0.8), (25, 0.75))) == 2
 
 
 def test_the_slow_judges_look_at_fewer_faces(

@@ -54,6 +54,15 @@ def test_one_broken_place_is_seen(places: Places) -> None:
     assert averaged.mean() < 1.5  # which an average over places hardly shows
 
 
+def test_a_little_everywhere_is_seen(places: Places) -> None:
+    maps = draw(500, seed=3)
+    centre, spread = maps.mean(0), maps.std(0)
+    limit = np.quantile(places.strangeness(maps), 0.95)
+    faded = maps + spread * np.sign(maps - centre) / 2
+    assert (np.abs(faded - centre) > 3 * spread).mean() < 0.03  # no place stands out
+    assert (places.strangeness(faded) > limit).mean() > 0.9
+
+
 def test_features_that_never_vary_are_no_trouble() -> None:
     fit = PlacesFit()
     fit.add(np.zeros((10, 4, 2), np.float32))

@@ -6,7 +6,7 @@ by dlib's descriptor and by the classifier's features, of the old face to the yo
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -95,9 +95,8 @@ def evaluate_age(
         work: folder of what was measured; run again to go on.
         n: faces, at most `MOST_FACES`.
         seed: which faces.
-        step: length of both moves; by default the shortest that reaches all of `WANTED` or, where
-            none does, the knee of the frontier of years against identity, measured within Young's
-            safe range on up to 500 other faces.
+        step: length of both moves; by default the one within Young's safe range that is least short
+            of `WANTED` on up to 500 other faces, see `best`.
         hold: what must not change.
         ways: how to measure.
         images: folder for pictures of example pairs.
@@ -157,45 +156,35 @@ def evaluate_age(
 
 
 def missed(figures: Mapping[str, Any]) -> list[str]:
-    """Names of what is measured and below `WANTED`, such as ``years built_in``.
+    """Names of what is measured and below `WANTED`, such as ``years built_in``."""
+    return [name for name, share in _reached(figures) if share < 1]
+
+
+def shortfall(figures: Mapping[str, Any]) -> float:
+    """How much is missing of `WANTED`: the shares of each that are not reached, summed."""
+    return sum(max(0.0, 1 - share) for _, share in _reached(figures))
+
+
+def _reached(figures: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+    """What is measured of `WANTED`, by name, and the share of each that is reached.
 
     Years count with their sign here: ages that only scatter are no ageing.
     """
-    names = []
     for kind, least in WANTED.items():
         for name, value in least.items():
             found = figures[kind].get(name)
-            reached = found["signed"] if isinstance(found, Mapping) else found
-            if reached is not None and reached < value:
-                names.append(f"{kind} {name}")
-    return names
+            if found is not None:
+                reached = found["signed"] if isinstance(found, Mapping) else found
+                yield f"{kind} {name}", reached / value
 
 
 def best(frontier: Sequence[Mapping[str, Any]]) -> int:
-    """Index of the first point that misses nothing of `WANTED`, else of the knee."""
-    whole = [place for place, point in enumerate(frontier) if not missed(point)]
-    return whole[0] if whole else knee(frontier)
+    """Index of the point that is least short of `WANTED`, the first of equal ones.
 
-
-def knee(frontier: Sequence[Mapping[str, Any]]) -> int:
-    """Index of the point farthest from the chord between a frontier's ends.
-
-    In years against identity (dlib's where measured), each scaled to its own range; the last point
-    where the frontier is straight or turns the other way.
+    That is the shortest step with all of it, where there is one; else the frontier's knee: before
+    it years are missing, after it more of what should stay is lost than years are won.
     """
-    years = np.array([_main(point["years"])["signed"] for point in frontier])
-    identity = np.array([_main(point["identity"]) for point in frontier])
-    spans = np.array([np.ptp(years), np.ptp(identity)])
-    if not (spans > 0).all():
-        return len(frontier) - 1
-    x, y = (years - years[0]) / spans[0], (identity - identity[-1]) / spans[1]
-    above = y - (y[0] + x / max(x[-1], 1e-9) * (y[-1] - y[0]))
-    return int(np.argmax(above)) if above.max() > 0.02 else len(frontier) - 1
-
-
-def _main(values: Mapping[str, Any]) -> Any:
-    """The independent or dlib figure where there is one, else the built-in one."""
-    return list(values.values())[-1]
+    return int(np.argmin([shortfall(point) for point in frontier]))
 
 
 def bootstrap_interval(

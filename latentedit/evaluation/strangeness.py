@@ -3,7 +3,8 @@
 What breaks in an edited face is a part of it: a mouth that melts, an eye that is gone. Averaged
 over the picture, a classifier's features hardly see that. So features are compared where they are:
 at each place of an early stage a normal distribution is fitted to those of unedited faces, and the
-distance is Mahalanobis' (PaDiM, Defard et al. 2021, without its random choice of features).
+distance is Mahalanobis' (PaDiM, Defard et al. 2021, without its random choice of features). The
+distances are averaged, not the features: a face that fades is a little strange everywhere.
 """
 
 from __future__ import annotations
@@ -16,9 +17,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 FloatArray = NDArray[np.float32]
-
-STRANGEST = 0.1
-"""Share of the places, the strangest ones, whose mean distance is the face's."""
 
 _RIDGE = 0.01
 """Of a place's mean variance, added to each variance: PaDiM's regularisation, relative to scale."""
@@ -43,10 +41,8 @@ class Places:
         return white.norm(dim=2).T.numpy()
 
     def strangeness(self, maps: FloatArray) -> FloatArray:
-        """Mean distance of the strangest tenth of the places of maps [N, P, C], float32 [N]."""
-        distances = np.sort(self.distances(maps), axis=1)
-        count = max(1, round(STRANGEST * distances.shape[1]))
-        return np.asarray(distances[:, -count:].mean(1))
+        """Mean distance over all places of maps [N, P, C], float32 [N]."""
+        return np.asarray(self.distances(maps).mean(1))
 
 
 class PlacesFit:

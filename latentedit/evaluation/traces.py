@@ -414,7 +414,7 @@ class Traces:
             "attributes": list(self.boundaries.names),
             "age": self.editor.age_hash,
             "descriptors": "centred" if self.describe else False,
-            "strangeness": "by place",
+            "strangeness": "mean over places",
             "typical_seeds": [typical_seeds[0], typical_seeds[-1]],
         }
         path = self.folder / CARD

@@ -28,7 +28,7 @@ def age(
     seed: Annotated[int, typer.Option(min=0, max=4000, help="Which faces.")] = 0,
     step: Annotated[
         str,
-        typer.Option(help="Length of both moves, or auto: what is wanted, or the frontier's knee."),
+        typer.Option(help="Length of both moves, or auto: what is least short of what is wanted."),
     ] = "auto",
     hold: Annotated[str, typer.Option(help="What must not change, as in 'edit'.")] = defaults.HOLD,
     slow: Annotated[
