@@ -119,7 +119,7 @@ def mean_of_snapshots(
             final resolution had faded in.
     """
     known = snapshot_files(run_folder)
-    chosen = [images for images in known if 1000 * first <= images <= 1000 * last]
+    chosen = [n for n in known if round(1000 * first) <= n <= round(1000 * last)]
     if not chosen:
         raise LatentEditError(
             f"{run_folder} has no snapshot between {first:g} and {last:g} thousand images: choose "

@@ -55,9 +55,11 @@ def test_the_mean_of_snapshots(run: tuple[Path, torch.nn.Module]) -> None:
     assert taken == [120]
     last = load_snapshot(folder, 120).generator.state_dict()
     assert all(torch.equal(value, last[name]) for name, value in mean.state_dict().items())
+    snapshot_files(folder)[120].rename(folder / "snapshots" / "000520032.safetensors")
+    assert mean_of_snapshots(folder, 520.032, 520.032)[1] == [520032]  # times 1000 it is a bit more
     with pytest.raises(LatentEditError, match=r"had not grown up at 0\.04 thousand images"):
-        mean_of_snapshots(folder, 0.01, 0.12)
-    with pytest.raises(LatentEditError, match=r"between 1 and 2 .* from 0\.04 to 0\.12"):
+        mean_of_snapshots(folder, 0.01, 600)
+    with pytest.raises(LatentEditError, match=r"between 1 and 2 .* from 0\.04 to 520\.03"):
         mean_of_snapshots(folder, 1, 2)
 
 
