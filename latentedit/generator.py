@@ -7,7 +7,9 @@ import math
 from dataclasses import dataclass
 from itertools import pairwise
 
+import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from latentedit.errors import LatentEditError
@@ -69,6 +71,10 @@ class GeneratorConfig:
 
 MOST_PSI = 2
 """Beyond, faces no longer change much: normalisation takes the scale out again."""
+
+
+MOST_STRETCH = 3
+"""Far beyond what brings faces nearer to real ones."""
 
 
 class FirstBlock(nn.Module):
@@ -155,8 +161,30 @@ class Generator(nn.Module):
         if not 0 <= psi <= MOST_PSI:
             raise LatentEditError(f"truncation {psi} cannot be: give 0 to {MOST_PSI}")
         generator = copy.deepcopy(self)
-        first = generator.blocks[0]
-        assert isinstance(first, FirstBlock)
-        with torch.no_grad():
-            first.dense.weight.mul_(psi)
+        generator._first_weight.mul_(psi)
         return generator
+
+    def stretched(self, directions: ArrayLike, factor: float) -> Generator:
+        """Return a copy to which z seems longer along some directions, before the first layer.
+
+        Args:
+            directions: orthonormal columns [latent_dim, K].
+            factor: from 1, no change, to `MOST_STRETCH`.
+
+        Raises:
+            LatentEditError: `factor` out of range.
+        """
+        if not 1 <= factor <= MOST_STRETCH:
+            raise LatentEditError(f"a stretch of {factor} cannot be: give 1 to {MOST_STRETCH}")
+        generator = copy.deepcopy(self)
+        weight = generator._first_weight
+        axes = torch.as_tensor(np.asarray(directions), dtype=weight.dtype, device=weight.device)
+        weight.add_(weight @ axes @ axes.T, alpha=factor - 1)
+        return generator
+
+    @property
+    def _first_weight(self) -> Tensor:
+        """Of the layer that takes z, float [C * 16, latent_dim], to be changed in place."""
+        first = self.blocks[0]
+        assert isinstance(first, FirstBlock)
+        return first.dense.weight.detach()

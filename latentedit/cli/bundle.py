@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from latentedit.cli.invocation import parse_numbers
+from latentedit.cli.train.networks import load_classifier
 from latentedit.errors import LatentEditError
 
 
@@ -32,6 +33,18 @@ def bundle(
         float,
         typer.Option(help="Scale of the first layer around its mean; see 'evaluate truncation'."),
     ] = 1.0,
+    people: Annotated[
+        Path | None,
+        typer.Option(
+            help="A classifier's run or bundle, of UTKFace's genders and races, for --stretch."
+        ),
+    ] = None,
+    stretch: Annotated[
+        float,
+        typer.Option(
+            help="Scale of the generator's latents along the directions that its races follow."
+        ),
+    ] = 1.0,
 ) -> None:
     """Write the networks of finished runs, with a card each, into one folder."""
     from latentedit.training.bundles import (
@@ -46,7 +59,15 @@ def bundle(
             "nothing to bundle: give --generator, --classifier, --age or --portrait"
         )
     if generator is not None:
-        bundle_generator(generator, output, ema_kimg=ema_kimg, snapshots=_ends(snapshots), psi=psi)
+        bundle_generator(
+            generator,
+            output,
+            ema_kimg=ema_kimg,
+            snapshots=_ends(snapshots),
+            psi=psi,
+            people=load_classifier(people) if people else None,
+            stretch=stretch,
+        )
     if classifier is not None:
         bundle_classifier(classifier, output)
     if age is not None:

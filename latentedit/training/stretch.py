@@ -1,0 +1,54 @@
+"""Directions of latent space along which generated people should differ more than they do.
+
+A generator gives up rare kinds of faces first. What a classifier of UTKFace's races answers follows
+latents in part linearly; along those directions latents can be stretched (`Generator.stretched`),
+as psi does along all.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.linear_model import Ridge
+
+from latentedit import defaults, latents
+from latentedit.age import tight_view
+from latentedit.classifier import AttributeClassifier
+from latentedit.generator import Generator
+from latentedit.inference import prepare_backbone, prepare_generator
+from latentedit.training.utkface import RACES, check_people
+
+FACES = 4000
+"""Samples that the directions are fitted to."""
+
+_RIDGE = 200.0
+_BATCH = 64
+
+
+@torch.inference_mode()
+def race_directions(
+    generator: Generator, people: AttributeClassifier, *, faces: int = FACES
+) -> NDArray[np.float64]:
+    """Find directions that what a classifier of races says follows linearly.
+
+    Args:
+        generator: any.
+        people: of `utkface.QUESTIONS`.
+        faces: samples.
+
+    Returns:
+        Orthonormal columns, float64 [latent_dim, 4], the one that moves the answers most first.
+
+    Raises:
+        LatentEditError: a classifier of something else.
+    """
+    check_people(people)
+    render, answer = prepare_generator(generator), prepare_backbone(people)
+    first = defaults.STRETCH_FIRST_SEED
+    z = latents.sample(range(first, first + faces), generator.config.latent_dim)
+    logits = [answer(tight_view(render(part))) for part in torch.from_numpy(z).split(_BATCH)]
+    columns = [people.config.attributes.index(name) for name in RACES]
+    answers = torch.cat(logits).double().numpy()[:, columns]
+    follow = Ridge(alpha=_RIDGE).fit(z.astype(np.float64), answers)
+    return np.asarray(np.linalg.svd(follow.coef_, full_matrices=False)[2].T)
