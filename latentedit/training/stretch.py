@@ -7,6 +7,8 @@ as psi does along all.
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -15,6 +17,7 @@ from sklearn.linear_model import Ridge
 from latentedit import defaults, latents
 from latentedit.age import tight_view
 from latentedit.classifier import AttributeClassifier
+from latentedit.devices import pick_device
 from latentedit.generator import Generator
 from latentedit.inference import prepare_backbone, prepare_generator
 from latentedit.training.utkface import RACES, check_people
@@ -44,11 +47,14 @@ def race_directions(
         LatentEditError: a classifier of something else.
     """
     check_people(people)
-    render, answer = prepare_generator(generator), prepare_backbone(people)
+    device = pick_device("auto")
+    networks = copy.deepcopy(generator).to(device), copy.deepcopy(people).to(device)
+    render, answer = prepare_generator(networks[0]), prepare_backbone(networks[1])
     first = defaults.STRETCH_FIRST_SEED
     z = latents.sample(range(first, first + faces), generator.config.latent_dim)
-    logits = [answer(tight_view(render(part))) for part in torch.from_numpy(z).split(_BATCH)]
+    parts = torch.from_numpy(z).to(device).split(_BATCH)
+    logits = torch.cat([answer(tight_view(render(part))) for part in parts])
     columns = [people.config.attributes.index(name) for name in RACES]
-    answers = torch.cat(logits).double().numpy()[:, columns]
+    answers = logits[:, columns].cpu().double().numpy()
     follow = Ridge(alpha=_RIDGE).fit(z.astype(np.float64), answers)
     return np.asarray(np.linalg.svd(follow.coef_, full_matrices=False)[2].T)
