@@ -36,8 +36,10 @@ EVALUATION_FIRST_SEED = 10_000_000
 TYPICAL_FIRST_SEED = 11_000_000
 LOCKS_FIRST_SEED = 12_000_000
 EFFECTS_FIRST_SEED = 13_000_000
-STRETCH_FIRST_SEED = 14_000_000
 """Unedited faces, the faces that locks are chosen on, and those that effects are reported on."""
+
+STRETCH_FIRST_SEED = 14_000_000
+"""Faces that directions to stretch latents along are fitted to."""
 
 TYPICAL_FACES = 4000
 LOCKS_FACES = 100

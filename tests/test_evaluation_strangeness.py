@@ -51,7 +51,7 @@ def test_one_broken_place_is_seen(places: Places) -> None:
     limit = np.quantile(places.strangeness(maps), 0.95)
     assert (places.strangeness(broken) > limit).mean() > 0.9
     averaged = np.abs(broken.mean(1) - maps.mean(1)) / maps.mean(1).std(0)
-    assert averaged.mean() < 1.5  # which an average over places hardly shows
+    assert averaged.mean() < 1.5  # which features averaged over places hardly show
 
 
 def test_a_little_everywhere_is_seen(places: Places) -> None:

@@ -58,7 +58,19 @@ def bundle(
         raise LatentEditError(
             "nothing to bundle: give --generator, --classifier, --age or --portrait"
         )
-    if generator is not None:
+    if generator is None:
+        for name, given in (
+            ("--ema-kimg", ema_kimg is not None),
+            ("--snapshots", snapshots is not None),
+            ("--psi", psi != 1),
+            ("--people", people is not None),
+            ("--stretch", stretch != 1),
+        ):
+            if given:
+                raise LatentEditError(
+                    f"{name} is for a generator: give --generator, or leave it out"
+                )
+    else:
         bundle_generator(
             generator,
             output,

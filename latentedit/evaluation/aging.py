@@ -127,13 +127,12 @@ def evaluate_age(
     ends = (-float(step), float(step)) if step else (low, high)
     if step is None:
         others, count = first + MOST_FACES, min(n, defaults.AGE_FRONTIER_FACES)
-        frontier = [
-            _figures(
+        frontier = []
+        for share in SHARES:
+            point = _figures(
                 _measure(editor, folder, others, count, share, (low, high), holds, ways, track)
             )
-            | {"share": share}
-            for share in SHARES
-        ]
+            frontier.append(point | {"share": share, "shortfall": shortfall(point)})
         share = SHARES[best(frontier)]
         ends = (low * share, high * share)
     seen = _measure(editor, folder, first, n, 1.0, ends, holds, ways, track)
@@ -181,8 +180,8 @@ def _reached(figures: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
 def best(frontier: Sequence[Mapping[str, Any]]) -> int:
     """Index of the point that is least short of `WANTED`, the first of equal ones.
 
-    That is the shortest step with all of it, where there is one; else the frontier's knee: before
-    it years are missing, after it more of what should stay is lost than years are won.
+    Where one reaches all, that is the shortest step that does. More than is wanted earns nothing.
+    With both age estimators years weigh twice.
     """
     return int(np.argmin([shortfall(point) for point in frontier]))
 

@@ -425,8 +425,8 @@ class Traces:
             known = found if isinstance(found, dict) else {}
             other = next((key for key in card if known.get(key) != card[key]), "entries")
             raise LatentEditError(
-                f"{self.folder} holds measurements of another model (other {other}): choose "
-                "another folder"
+                f"{self.folder} holds measurements of another model or version (other {other}): "
+                "choose another folder"
             )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from latentedit.classifier import AttributeClassifier
 from latentedit.errors import LatentEditError
+from latentedit.generator import check_stretch
 from latentedit.hashing import weights_hash
 from latentedit.pretrained import save_part
 from latentedit.training.adversarial import load_generator_run
@@ -16,7 +17,6 @@ from latentedit.training.portrait_task import load_portrait_run
 from latentedit.training.runs import Run
 from latentedit.training.snapshots import mean_of_snapshots
 from latentedit.training.state import read_progress
-from latentedit.training.stretch import race_directions
 
 
 def bundle_generator(
@@ -50,6 +50,7 @@ def bundle_generator(
     """
     if ema_kimg is not None and snapshots is not None:
         raise LatentEditError("an average has a half-life or snapshots: give one of the two")
+    check_stretch(stretch)
     if (people is None) != (stretch == 1):
         raise LatentEditError(
             "latents are stretched with a classifier of people: give --people and a --stretch "
@@ -69,6 +70,8 @@ def bundle_generator(
     if psi != 1:
         network, taken["psi"] = network.truncated(psi), psi
     if people is not None:
+        from latentedit.training.stretch import race_directions  # scikit-learn: a second
+
         network = network.stretched(race_directions(network, people), stretch)
         taken["stretch"] = {"factor": stretch, "people": weights_hash(people)}
     network = network.half().float()

@@ -119,18 +119,19 @@ def mean_of_snapshots(
             final resolution had faded in.
     """
     known = snapshot_files(run_folder)
-    chosen = [n for n in known if round(1000 * first) <= n <= round(1000 * last)]
+    # half an image of room: a thousand times a number may not be the number of images
+    chosen = [n for n in known if 1000 * first - 0.5 <= n <= 1000 * last + 0.5]
     if not chosen:
         raise LatentEditError(
             f"{run_folder} has no snapshot between {first:g} and {last:g} thousand images: choose "
-            f"from {min(known) / 1000:g} to {max(known) / 1000:g}"
+            f"from {min(known) / 1000:.10g} to {max(known) / 1000:.10g}"
         )
     snapshots = [load_snapshot(run_folder, images) for images in chosen]
     generator = snapshots[0].generator
     early = snapshots[0].phase
     if early.alpha < 1 or early.resolution < generator.config.resolution:
         raise LatentEditError(
-            f"{run_folder} had not grown up at {chosen[0] / 1000:g} thousand images: start later"
+            f"{run_folder} had not grown up at {chosen[0] / 1000:.10g} thousand images: start later"
         )
     states = [snapshot.generator.state_dict() for snapshot in snapshots]
     generator.load_state_dict(

@@ -168,6 +168,9 @@ def test_people_may_be_bundled_to_differ_more(
     network = load_generator_run(generator_run)[0].truncated(1.2)
     expected = network.stretched(race_directions(network, people), 1.5).half().float()
     assert weights_hash(stretched) == weights_hash(expected)
+    for stretch in (0.9, 4, float("nan")):
+        with pytest.raises(LatentEditError, match="give 1 to 3"):
+            bundle_generator(generator_run, tmp_path / "none", people=people, stretch=stretch)
     for wrong in ({"stretch": 1.5}, {"people": people}):
         with pytest.raises(LatentEditError, match="give --people and a --stretch above 1, or"):
             bundle_generator(generator_run, tmp_path / "none", **wrong)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -55,12 +56,13 @@ def test_the_mean_of_snapshots(run: tuple[Path, torch.nn.Module]) -> None:
     assert taken == [120]
     last = load_snapshot(folder, 120).generator.state_dict()
     assert all(torch.equal(value, last[name]) for name, value in mean.state_dict().items())
-    snapshot_files(folder)[120].rename(folder / "snapshots" / "000520032.safetensors")
-    assert mean_of_snapshots(folder, 520.032, 520.032)[1] == [520032]  # times 1000 it is a bit more
+    snapshot_files(folder)[120].rename(folder / "snapshots" / "001520032.safetensors")
+    assert mean_of_snapshots(folder, 1520.032, 1520.032)[1] == [1520032]  # not so times 1000
     with pytest.raises(LatentEditError, match=r"had not grown up at 0\.04 thousand images"):
-        mean_of_snapshots(folder, 0.01, 600)
-    with pytest.raises(LatentEditError, match=r"between 1 and 2 .* from 0\.04 to 520\.03"):
-        mean_of_snapshots(folder, 1, 2)
+        mean_of_snapshots(folder, 0.01, math.inf)
+    for first, last in ((1, 2), (math.nan, 1600), (2000, math.inf)):
+        with pytest.raises(LatentEditError, match=r"no snapshot .* from 0\.04 to 1520\.032$"):
+            mean_of_snapshots(folder, first, last)
 
 
 def test_the_mean_is_of_weights(face_file: Path, tmp_path: Path, one_thread: None) -> None:

@@ -31,7 +31,7 @@ def test_people_differ_more_along_the_directions(
         with torch.inference_mode():
             return people(tight_view(generator(z))).std(0)[1:]
 
-    directions = race_directions(tiny_generator, people, faces=600)
+    directions = race_directions(tiny_generator, people, faces=600, device="cpu")
     assert directions.shape == (64, 4)
     np.testing.assert_allclose(directions.T @ directions, np.eye(4), atol=1e-12)
     others = np.linalg.qr(np.random.RandomState(0).standard_normal((64, 4)))[0]
@@ -46,7 +46,7 @@ def test_people_differ_more_along_the_directions(
 def test_they_do_not_change_from_call_to_call(
     tiny_generator: Generator, people: AttributeClassifier
 ) -> None:
-    found = [race_directions(tiny_generator, people, faces=130) for _ in range(2)]
+    found = [race_directions(tiny_generator, people, faces=130, device="cpu") for _ in range(2)]
     np.testing.assert_array_equal(*found)
 
 

@@ -118,6 +118,7 @@ def _print_age(report: dict[str, Any]) -> None:
         if "person" in point:
             figures.append(f"one person by dlib {point['person']['within']['same']:.0%}")
         figures += [f"{name} {value:.0%}" for name, value in point["kept"].items()]
+        figures.append(f"{point['shortfall']:.2f} short of what is wanted")
         print(f"at {point['share']:.0%} of the safe range: {', '.join(figures)}")
 
 
