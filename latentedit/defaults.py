@@ -38,9 +38,6 @@ LOCKS_FIRST_SEED = 12_000_000
 EFFECTS_FIRST_SEED = 13_000_000
 """Unedited faces, the faces that locks are chosen on, and those that effects are reported on."""
 
-STRETCH_FIRST_SEED = 14_000_000
-"""Faces that directions to stretch latents along are fitted to."""
-
 TYPICAL_FACES = 4000
 LOCKS_FACES = 100
 EFFECTS_FACES = 500

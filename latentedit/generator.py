@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 
-import numpy as np
 import torch
-from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from latentedit.errors import LatentEditError
@@ -72,20 +69,6 @@ class GeneratorConfig:
 
 MOST_PSI = 2
 """Beyond, faces no longer change much: normalisation takes the scale out again."""
-
-
-MOST_STRETCH = 3
-"""Faces of the bundled generator were nearest to real ones at 1.4 to 1.8."""
-
-
-def check_stretch(factor: float) -> None:
-    """Refuse a stretch outside 1, no change, to `MOST_STRETCH`.
-
-    Raises:
-        LatentEditError: it is.
-    """
-    if not 1 <= factor <= MOST_STRETCH:
-        raise LatentEditError(f"a stretch of {factor} cannot be: give 1 to {MOST_STRETCH}")
 
 
 class FirstBlock(nn.Module):
@@ -171,31 +154,9 @@ class Generator(nn.Module):
         """
         if not 0 <= psi <= MOST_PSI:
             raise LatentEditError(f"truncation {psi} cannot be: give 0 to {MOST_PSI}")
-        return self._with_first_weight(lambda weight: psi * weight)
-
-    def stretched(self, directions: ArrayLike, factor: float) -> Generator:
-        """Return a copy to which normalised z are longer along some directions.
-
-        Args:
-            directions: orthonormal columns [latent_dim, K].
-            factor: see `check_stretch`.
-
-        Raises:
-            LatentEditError: `factor` out of range.
-        """
-        check_stretch(factor)
-
-        def stretch(weight: Tensor) -> Tensor:
-            axes = torch.as_tensor(np.asarray(directions), dtype=weight.dtype, device=weight.device)
-            return weight + (factor - 1) * weight @ axes @ axes.T
-
-        return self._with_first_weight(stretch)
-
-    def _with_first_weight(self, change: Callable[[Tensor], Tensor]) -> Generator:
-        """A copy with another weight [C * 16, latent_dim] in the layer that takes z."""
         generator = copy.deepcopy(self)
         first = generator.blocks[0]
         assert isinstance(first, FirstBlock)
         with torch.no_grad():
-            first.dense.weight.copy_(change(first.dense.weight))
+            first.dense.weight.mul_(psi)
         return generator

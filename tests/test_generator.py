@@ -3,7 +3,6 @@ from __future__ import annotations
 import math
 from itertools import pairwise
 
-import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -182,19 +181,6 @@ def test_a_fresh_network_renders_pictures_of_ordinary_contrast() -> None:
     with torch.inference_mode():
         images = Generator(GeneratorConfig(resolution=32, fmap_max=64))(torch.randn(8, 512))
     assert 0.3 < images.std() < 3
-
-
-def test_latents_may_be_stretched_along_some_directions(network: Generator, z: Tensor) -> None:
-    columns = np.linalg.qr(np.random.RandomState(0).standard_normal((z.shape[1], 2)))[0]
-    along = torch.from_numpy(columns).to(z.dtype)
-    first = network.blocks[0]
-    with torch.inference_mode():
-        longer = network.stretched(columns, 2.5).blocks[0].dense(z)
-        torch.testing.assert_close(longer, first.dense(z + 1.5 * z @ along @ along.T))
-        assert torch.equal(network.stretched(columns, 1)(z), network(z))
-    for factor in (0.9, 3.1, float("nan")):
-        with pytest.raises(LatentEditError, match="give 1 to 3"):
-            network.stretched(columns, factor)
 
 
 def test_truncation_leads_to_one_face(network: Generator, z: Tensor) -> None:

@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from latentedit.cli.invocation import parse_numbers
-from latentedit.cli.train.networks import load_classifier
 from latentedit.errors import LatentEditError
 
 
@@ -33,18 +32,6 @@ def bundle(
         float,
         typer.Option(help="Scale of the first layer around its mean; see 'evaluate truncation'."),
     ] = 1.0,
-    people: Annotated[
-        Path | None,
-        typer.Option(
-            help="A classifier's run or bundle, of UTKFace's genders and races, for --stretch."
-        ),
-    ] = None,
-    stretch: Annotated[
-        float,
-        typer.Option(
-            help="Scale of the generator's latents along the directions that its races follow."
-        ),
-    ] = 1.0,
 ) -> None:
     """Write the networks of finished runs, with a card each, into one folder."""
     from latentedit.training.bundles import (
@@ -58,27 +45,12 @@ def bundle(
         raise LatentEditError(
             "nothing to bundle: give --generator, --classifier, --age or --portrait"
         )
-    if generator is None:
-        for name, given in (
-            ("--ema-kimg", ema_kimg is not None),
-            ("--snapshots", snapshots is not None),
-            ("--psi", psi != 1),
-            ("--people", people is not None),
-            ("--stretch", stretch != 1),
-        ):
-            if given:
-                raise LatentEditError(
-                    f"{name} is for a generator: give --generator, or leave it out"
-                )
-    else:
-        bundle_generator(
-            generator,
-            output,
-            ema_kimg=ema_kimg,
-            snapshots=_ends(snapshots),
-            psi=psi,
-            people=load_classifier(people) if people else None,
-            stretch=stretch,
+    if generator is not None:
+        bundle_generator(generator, output, ema_kimg=ema_kimg, snapshots=_ends(snapshots), psi=psi)
+    elif (ema_kimg, snapshots, psi) != (None, None, 1):
+        raise LatentEditError(
+            "--ema-kimg, --snapshots and --psi are for a generator: give --generator, or leave "
+            "them out"
         )
     if classifier is not None:
         bundle_classifier(classifier, output)

@@ -46,7 +46,7 @@ from latentedit.training.state import (
     save_state,
     with_prefix,
 )
-from latentedit.training.utkface import check_people
+from latentedit.training.utkface import QUESTIONS
 from latentedit.training.widening import copy_or_widen
 from latentedit.training.workers import Workers
 
@@ -238,8 +238,11 @@ def _check(
     for name, value in asdict(options).items():
         if isinstance(value, float) and not math.isfinite(value):
             raise LatentEditError(f"--{name.replace('_', '-')} must be a finite number")
-    if people is not None:
-        check_people(people)
+    if people is not None and people.config.attributes != QUESTIONS:
+        raise LatentEditError(
+            "--people is for a classifier of UTKFace's genders and races: train one with "
+            "'latentedit train classifier' on a file from 'prepare utkface'"
+        )
     halves = options.ema_kimg
     if not (halves and all(0 < kimg < math.inf for kimg in halves)) or (
         len({average_name(kimg) for kimg in halves}) < len(halves)

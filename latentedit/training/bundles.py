@@ -5,10 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from latentedit.classifier import AttributeClassifier
 from latentedit.errors import LatentEditError
-from latentedit.generator import check_stretch
-from latentedit.hashing import weights_hash
 from latentedit.pretrained import save_part
 from latentedit.training.adversarial import load_generator_run
 from latentedit.training.age_task import load_age_run
@@ -26,8 +23,6 @@ def bundle_generator(
     ema_kimg: float | None = None,
     snapshots: tuple[float, float] | None = None,
     psi: float = 1.0,
-    people: AttributeClassifier | None = None,
-    stretch: float = 1.0,
 ) -> None:
     """Write a run's averaged generator and its card.
 
@@ -40,22 +35,13 @@ def bundle_generator(
         snapshots: take the mean of the snapshots between these thousands of images instead; the
             card then tells of the run until the last of them.
         psi: see `Generator.truncated`; averaged weights may need more than 1.
-        people: a classifier of UTKFace's genders and races, to stretch latents with.
-        stretch: see `Generator.stretched`; along `race_directions`.
 
     Raises:
-        LatentEditError: not a generator's run, `psi` or `stretch` out of range, a stretch without
-            `people` or the other way round, half-life and snapshots both, or the folder cannot be
-            written; see `mean_of_snapshots` too.
+        LatentEditError: not a generator's run, `psi` out of range, half-life and snapshots both,
+            or the folder cannot be written; see `mean_of_snapshots` too.
     """
     if ema_kimg is not None and snapshots is not None:
         raise LatentEditError("an average has a half-life or snapshots: give one of the two")
-    check_stretch(stretch)
-    if (people is None) != (stretch == 1):
-        raise LatentEditError(
-            "latents are stretched with a classifier of people: give --people and a --stretch "
-            "above 1, or neither"
-        )
     run, until = Run(run_folder), float("inf")
     taken: dict[str, Any] = {}
     if snapshots is not None:
@@ -69,11 +55,6 @@ def bundle_generator(
         taken["ema_kimg"] = ema_kimg
     if psi != 1:
         network, taken["psi"] = network.truncated(psi), psi
-    if people is not None:
-        from latentedit.training.stretch import race_directions  # scikit-learn: a second
-
-        network = network.stretched(race_directions(network, people), stretch)
-        taken["stretch"] = {"factor": stretch, "people": weights_hash(people)}
     network = network.half().float()
     log = [record for record in run.read_log() if record["images"] <= until]
     card = {

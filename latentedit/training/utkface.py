@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,14 +16,10 @@ from latentedit.images import open_image
 from latentedit.training.data import FaceData
 from latentedit.training.labelled import PrepareReport, Progress, write_labelled
 
-if TYPE_CHECKING:
-    from latentedit.classifier import AttributeClassifier
-
 LABELS = ("Age", "Gender", "Race")
 """Columns of the training file: years 0 to 116, 0 male and 1 female, 0 to 4 as UTKFace has them."""
 
-RACES = ("White", "Black", "Asian", "Indian")
-QUESTIONS = ("Female", *RACES)
+QUESTIONS = ("Female", "White", "Black", "Asian", "Indian")
 """What `as_questions` makes of genders and races."""
 
 OLDEST = 116
@@ -127,19 +122,6 @@ def as_questions(data: FaceData) -> FaceData:
     _, gender, race = data.labels.T
     columns = [gender, *(np.where(race < 0, -1, race == place) for place in range(4))]
     return replace(data, labels=np.stack(columns, 1).astype(np.int8), label_names=QUESTIONS)
-
-
-def check_people(network: AttributeClassifier) -> None:
-    """Refuse a classifier that does not answer `QUESTIONS`.
-
-    Raises:
-        LatentEditError: it does not.
-    """
-    if network.config.attributes != QUESTIONS:
-        raise LatentEditError(
-            "--people is for a classifier of UTKFace's genders and races: train one with "
-            "'latentedit train classifier' on a file from 'prepare utkface'"
-        )
 
 
 def _labels(name: str) -> list[int] | str:

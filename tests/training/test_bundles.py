@@ -11,7 +11,7 @@ from conftest import TINY_CLASSIFIER
 from generator_runs import TINY, train
 from safetensors.torch import load_file
 
-from latentedit.classifier import AttributeClassifier, ClassifierConfig
+from latentedit.classifier import ClassifierConfig
 from latentedit.errors import LatentEditError
 from latentedit.files import sha256
 from latentedit.hashing import weights_hash
@@ -23,8 +23,6 @@ from latentedit.training.data import open_face_data
 from latentedit.training.options import SupervisedOptions
 from latentedit.training.runs import Run
 from latentedit.training.snapshots import save_snapshot
-from latentedit.training.stretch import race_directions
-from latentedit.training.utkface import QUESTIONS
 
 
 @pytest.fixture
@@ -156,24 +154,6 @@ def test_a_generator_may_be_bundled_wider(generator_run: Path, tmp_path: Path) -
     with pytest.raises(LatentEditError, match="give 0 to 2"):
         bundle_generator(generator_run, tmp_path / "none", psi=3)
     assert not (tmp_path / "none").exists()
-
-
-def test_people_may_be_bundled_to_differ_more(
-    generator_run: Path, tmp_path: Path, tiny_classifier: AttributeClassifier
-) -> None:
-    people = AttributeClassifier(replace(tiny_classifier.config, attributes=QUESTIONS)).eval()
-    bundle_generator(generator_run, tmp_path / "wide", psi=1.2, people=people, stretch=1.5)
-    stretched, card = load_generator(tmp_path / "wide")
-    assert card["stretch"] == {"factor": 1.5, "people": weights_hash(people)}
-    network = load_generator_run(generator_run)[0].truncated(1.2)
-    expected = network.stretched(race_directions(network, people), 1.5).half().float()
-    assert weights_hash(stretched) == weights_hash(expected)
-    for stretch in (0.9, 4, float("nan")):
-        with pytest.raises(LatentEditError, match="give 1 to 3"):
-            bundle_generator(generator_run, tmp_path / "none", people=people, stretch=stretch)
-    for wrong in ({"stretch": 1.5}, {"people": people}):
-        with pytest.raises(LatentEditError, match="give --people and a --stretch above 1, or"):
-            bundle_generator(generator_run, tmp_path / "none", **wrong)
 
 
 def test_a_classifiers_card_says_what_its_calibration_is_worth(
