@@ -56,12 +56,12 @@ def test_the_mean_of_snapshots(run: tuple[Path, torch.nn.Module]) -> None:
     assert taken == [120]
     last = load_snapshot(folder, 120).generator.state_dict()
     assert all(torch.equal(value, last[name]) for name, value in mean.state_dict().items())
-    snapshot_files(folder)[120].rename(folder / "snapshots" / "001520032.safetensors")
-    assert mean_of_snapshots(folder, 1520.032, 1520.032)[1] == [1520032]  # not so times 1000
+    snapshot_files(folder)[120].rename(folder / "snapshots" / "001024005.safetensors")
+    assert mean_of_snapshots(folder, 1024.005, 1024.005)[1] == [1024005]  # times 1000 a bit more
     with pytest.raises(LatentEditError, match=r"had not grown up at 0\.04 thousand images"):
         mean_of_snapshots(folder, 0.01, math.inf)
     for first, last in ((1, 2), (math.nan, 1600), (2000, math.inf)):
-        with pytest.raises(LatentEditError, match=r"no snapshot .* from 0\.04 to 1520\.032$"):
+        with pytest.raises(LatentEditError, match=r"no snapshot .* from 0\.04 to 1024\.005$"):
             mean_of_snapshots(folder, first, last)
 
 
