@@ -11,6 +11,9 @@ MAX_SEED = 2**32 - 1
 FRAMES = 7
 """Frames of a film strip."""
 
+PRECISION = "float32"
+"""That the generator computes in."""
+
 HOLD = "auto"
 """What must not change: the holds stored with the boundaries."""
 

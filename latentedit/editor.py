@@ -69,7 +69,7 @@ class FaceEditor(FaceNetworks):
         name: str = "unnamed",
         device: str = "auto",
         batch_size: int | None = None,
-        precision: str = "float32",
+        precision: str = defaults.PRECISION,
     ) -> None:
         super().__init__(
             generator,
@@ -93,7 +93,7 @@ class FaceEditor(FaceNetworks):
         *,
         boundaries: str | Path | None = None,
         device: str = "auto",
-        precision: str = "float32",
+        precision: str = defaults.PRECISION,
         space: Literal["z", "w"] | None = None,
     ) -> FaceEditor:
         """Load a bundle: the default, a shipped one by name, or a folder.

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
-from latentedit import latents
+from latentedit import defaults, latents
 from latentedit.adapters import (
     AdaptedGenerator,
     LatentGenerator,
@@ -52,7 +52,7 @@ class FaceNetworks:
         name: str = "unnamed",
         device: str = "auto",
         batch_size: int | None = None,
-        precision: str = "float32",
+        precision: str = defaults.PRECISION,
     ) -> None:
         self.name = name
         self.device = pick_device(device)
@@ -77,6 +77,11 @@ class FaceNetworks:
         other = copy(self)
         other.batch_size = _checked_batch_size(batch_size)
         return other
+
+    @property
+    def precision_name(self) -> str:
+        """``float32`` or ``bfloat16``."""
+        return str(self.precision).removeprefix("torch.")
 
     @property
     def latent_dim(self) -> int:

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 CARD = "pool.json"
 SHARD_SIZE = 2000
-FIRST_SPACE = "z"
-"""The space of pools whose cards are older than the entry."""
+BEFORE = {"space": "z", "precision": defaults.PRECISION}
+"""Of pools whose cards are older than these entries."""
 BATCH = 64
 """Faces between two reports of progress, the most pictures in memory."""
 
@@ -67,7 +67,7 @@ class Pool:
         self.classifier_hash: str = card["classifier_hash"]
         self.attributes: tuple[str, ...] = tuple(card["attributes"])
         self.latent_dim: int = card["latent_dim"]
-        self.space: str = card.get("space", FIRST_SPACE)
+        self.space: str = card.get("space", BEFORE["space"])
         self.size: int = card["size"]
         self.first_seed: int = card["first_seed"]
         self._shard_size: int = card["shard_size"]
@@ -188,7 +188,7 @@ def _is_card(card: Any) -> bool:
         isinstance(card, dict)
         and all(isinstance(card.get(name), str) for name in texts)
         and all(isinstance(card.get(name), int) and card[name] > 0 for name in counts)
-        and isinstance(card.get("space", FIRST_SPACE), str)
+        and isinstance(card.get("space", BEFORE["space"]), str)
         and isinstance(card.get("first_seed"), int)
         and card["first_seed"] >= 0
         and isinstance(card.get("attributes"), list)
@@ -236,6 +236,7 @@ def build_pool(
         "attributes": list(editor.attributes),
         "latent_dim": editor.latent_dim,
         "space": editor.space,
+        "precision": editor.precision_name,
         "size": size,
         "first_seed": first_seed,
         "shard_size": shard_size,
@@ -280,7 +281,7 @@ def _open_or_start(folder: Path, card: dict[str, Any]) -> Pool:
     path = folder / CARD
     if path.exists():
         found = read_json(path)
-        known = {"space": FIRST_SPACE, **found} if isinstance(found, dict) else {}
+        known = {**BEFORE, **found} if isinstance(found, dict) else {}
         if known != card:
             other = next((key for key in card if known.get(key) != card[key]), "more entries")
             raise LatentEditError(

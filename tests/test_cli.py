@@ -539,6 +539,7 @@ def test_pools_and_boundaries_that_cannot_be(run: Run, tiny_bundle: Path, face: 
     model = ("--model", tiny_bundle)
     assert "'--n'" in words("pool", "build", "-o", "p", "-n", 0, *model)
     assert "Missing option" in words("pool", "build", *model)
+    assert "no precision 'half'" in words("pool", "build", "-o", "p", "--precision", "half", *model)
     assert "cannot create folder" in words("pool", "build", "-o", "edit.png", "-n", 2, *model)
     fit = ("boundaries", "fit", "--pool")
     assert "is not a pool" in words(*fit, ".", "-o", "b.safetensors")

@@ -227,9 +227,10 @@ def test_the_command_keeps_other_attributes(
     card = file.with_suffix(".json")
     text = card.read_text()
     entries = json.loads(text)
-    card.write_text(json.dumps(entries | {"facts": entries["facts"] | {"first_seed": 1}}))
-    assert call(*other) == 2
-    assert "measured of Young with another first_seed (1, now" in capsys.readouterr().err
+    for fact, value in (("first_seed", 1), ("precision", "bfloat16")):
+        card.write_text(json.dumps(entries | {"facts": entries["facts"] | {fact: value}}))
+        assert call(*other) == 2
+        assert f"measured of Young with another {fact} ({value}, now" in capsys.readouterr().err
     card.write_text(text)
 
     def meanwhile(*arguments: object, **options: object) -> object:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -79,6 +80,20 @@ def test_another_models_folder_is_refused(editor: FaceEditor, tmp_path: Path) ->
         Traces(editor, tmp_path / "t", range(100, 130), boundaries=other)
     (tmp_path / "t" / "traces.json").write_text("[]")
     with pytest.raises(LatentEditError, match="another model"):
+        open_traces(editor, tmp_path / "t")
+
+
+def test_traces_of_faces_in_another_precision_are_refused(
+    editor: FaceEditor, tmp_path: Path
+) -> None:
+    open_traces(editor, tmp_path / "t")
+    path = tmp_path / "t" / "traces.json"
+    card = json.loads(path.read_text())
+    assert card.pop("precision") == "float32"
+    path.write_text(json.dumps(card))  # as it was before there was a choice
+    open_traces(editor, tmp_path / "t")
+    path.write_text(json.dumps({**card, "precision": "bfloat16"}))
+    with pytest.raises(LatentEditError, match=r"\(other precision\)"):
         open_traces(editor, tmp_path / "t")
 
 

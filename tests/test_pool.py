@@ -177,6 +177,17 @@ def test_a_folder_with_another_pool(
     assert contents(folder) == before
 
 
+def test_faces_rendered_in_another_precision(editor: FaceEditor, folder: Path) -> None:
+    build(editor, folder)
+    card = json.loads((folder / "pool.json").read_text())
+    assert card.pop("precision") == "float32"
+    (folder / "pool.json").write_text(json.dumps(card))  # as it was before there was a choice
+    build(editor, folder)
+    (folder / "pool.json").write_text(json.dumps({**card, "precision": "bfloat16"}))
+    with pytest.raises(LatentEditError, match=r"precision 'bfloat16', not 'float32'"):
+        build(editor, folder)
+
+
 def test_another_models_folder(editor: FaceEditor, tiny_bundle: Path, folder: Path) -> None:
     build(editor, folder)
     torch.manual_seed(7)

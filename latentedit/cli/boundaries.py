@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from latentedit import defaults
-from latentedit.cli.faces import ModelOption
+from latentedit.cli.faces import ModelOption, PrecisionOption
 from latentedit.errors import LatentEditError
 
 if TYPE_CHECKING:
@@ -191,6 +191,7 @@ def measure(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print what was found and change no file.")
     ] = False,
+    precision: PrecisionOption = defaults.PRECISION,
     model: ModelOption = None,
 ) -> None:
     """Measure what edits do: locks, side effects, safe ranges, calibrations.
@@ -218,7 +219,7 @@ def measure(
     if plot:
         check_writable(plot)
         check_plot(plot)
-    editor = FaceEditor.load(model)
+    editor = FaceEditor.load(model, precision=precision)
     plan = measuring.Plan(faces=faces, lock_faces=lock_faces, search_latents=search_latents)
     if not dry_run:
         chosen = measuring.measured_attributes(editor.boundaries, editor.attributes, attr)

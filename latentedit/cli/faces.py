@@ -28,6 +28,14 @@ ModelOption = Annotated[
     str | None, typer.Option("--model", help="A bundle's name or folder [default: the shipped one]")
 ]
 
+PrecisionOption = Annotated[
+    str,
+    typer.Option(
+        help="That faces are rendered in: float32, or bfloat16, which is faster on machines that "
+        "compute in it."
+    ),
+]
+
 BoundariesOption = Annotated[
     Path | None,
     typer.Option("--boundaries", help="Other boundaries or directions of the model [default: its]"),

@@ -9,7 +9,7 @@ import typer
 
 from latentedit import defaults
 from latentedit.cli.convert import Space
-from latentedit.cli.faces import ModelOption
+from latentedit.cli.faces import ModelOption, PrecisionOption
 
 app = typer.Typer(help="Sample and label latents in bulk.", no_args_is_help=True)
 
@@ -32,6 +32,7 @@ def build(
         Space | None,
         typer.Option(help="Of a StyleGAN2: the space to sample in [default: the model's]."),
     ] = None,
+    precision: PrecisionOption = defaults.PRECISION,
     model: ModelOption = None,
 ) -> None:
     """Render seeds and keep their 40 probabilities; run again to go on after a break."""
@@ -39,7 +40,7 @@ def build(
     from latentedit.editor import FaceEditor
     from latentedit.pool import build_pool
 
-    editor = FaceEditor.load(model, space=space.value if space else None)
+    editor = FaceEditor.load(model, precision=precision, space=space.value if space else None)
     with progress_bar() as bar:
         task = bar.add_task("Sampling", total=n, note="")
         build_pool(

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
+from latentedit import defaults
 from latentedit.boundaries import Boundaries
 from latentedit.cards import load_card, save_with_card
 from latentedit.errors import LatentEditError
@@ -333,7 +334,7 @@ class Effects:
                 {name: tensors[f"mean.{name}"] for name in _MEANS},
                 {name: tensors[f"single.{name}"] for name in _SINGLE},
                 curves,
-                dict(card["facts"]),
+                {"precision": defaults.PRECISION, **card["facts"]},
             )
         except (SafetensorError, KeyError, TypeError, ValueError, IndexError):
             raise LatentEditError(f"{path} is damaged: measure the effects again") from None

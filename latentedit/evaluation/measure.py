@@ -324,6 +324,7 @@ def describe_plan(editor: FaceEditor, boundaries: Boundaries, plan: Plan) -> dic
         "classifier_hash": editor.classifier_hash,
         "boundaries": boundaries.normals_hash,
         "age_hash": editor.age_hash,
+        "precision": editor.precision_name,
         "first_seed": plan.seeds[0],
     }
 

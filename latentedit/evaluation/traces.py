@@ -20,6 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
+from latentedit import defaults
 from latentedit.boundaries import Boundaries
 from latentedit.errors import LatentEditError
 from latentedit.evaluation import descriptors
@@ -413,6 +414,7 @@ class Traces:
             "boundaries": self.boundaries.normals_hash,
             "attributes": list(self.boundaries.names),
             "age": self.editor.age_hash,
+            "precision": self.editor.precision_name,
             "descriptors": "centred" if self.describe else False,
             "strangeness": "mean over places",
             "typical_seeds": [typical_seeds[0], typical_seeds[-1]],
@@ -421,8 +423,8 @@ class Traces:
         if not path.exists():
             write_json(path, card)
         found = read_json(path)
-        if found != card:
-            known = found if isinstance(found, dict) else {}
+        known = {"precision": defaults.PRECISION, **found} if isinstance(found, dict) else {}
+        if known != card:
             other = next((key for key in card if known.get(key) != card[key]), "entries")
             raise LatentEditError(
                 f"{self.folder} holds measurements of another model or version (other {other}): "
