@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from latentedit import defaults, latents
 from latentedit.classifier import AttributeClassifier
-from latentedit.devices import device_name, keep_memory, place
+from latentedit.devices import device_name, place
 from latentedit.errors import LatentEditError
 from latentedit.files import make_folder
 from latentedit.generator import Generator
@@ -120,7 +120,6 @@ def train_generator(
     workers.check_batch(options.batch_size)
     schedule, device = options.schedule, workers.device
     torch.backends.cudnn.benchmark = True  # shapes stay the same for a whole phase
-    keep_memory()
     torch.manual_seed(options.seed)
     generator = Generator(options.generator).to(device)
     looked_through = {"classifier": classifier, "people": people}

@@ -14,7 +14,6 @@ from torch import Tensor
 
 from latentedit import defaults
 from latentedit.degradations import POOR_FROM
-from latentedit.devices import keep_memory
 from latentedit.errors import LatentEditError
 from latentedit.files import read_json, write_json
 from latentedit.portrait_network import QUALITIES, PortraitConfig, PortraitNetwork
@@ -123,7 +122,6 @@ def train_portrait(
     else:
         network.load_state_dict(start.state_dict())
         network.forget_calibration()
-    keep_memory()
     targets, workers = targets_of(middle.labels), Workers(options.device)
     result = fit(
         network,

@@ -15,14 +15,14 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 
-from latentedit.devices import pick_device
+from latentedit.devices import keep_memory, pick_device
 from latentedit.errors import LatentEditError
 
 Rows = TypeVar("Rows")
 
 
 class Workers:
-    """This process among all that train together.
+    """This process among all that train together; from now on it keeps freed memory.
 
     Args:
         device: auto, cpu, cuda, mps; several processes choose their own GPU under ``auto``.
@@ -32,6 +32,7 @@ class Workers:
     """
 
     def __init__(self, device: str = "auto") -> None:
+        keep_memory()
         self.count = int(os.environ.get("WORLD_SIZE", "1"))
         if self.count == 1:
             self.rank = 0
