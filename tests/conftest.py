@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,7 @@ from latentedit.files import temporary_beside
 from latentedit.generator import Generator, GeneratorConfig
 from latentedit.hashing import weights_hash
 from latentedit.pretrained import save_part
-from latentedit.training.data import create_face_data
+from latentedit.training.data import FaceData, create_face_data, open_face_data
 
 settings.register_profile("steady", derandomize=True, deadline=None, max_examples=50)
 settings.load_profile("steady")
@@ -57,6 +58,35 @@ def run(arguments: list[str], code: int = 0) -> None:
     with pytest.raises(SystemExit) as ended:
         main(arguments)
     assert ended.value.code == code
+
+
+@dataclass(frozen=True)
+class Result:
+    code: int
+    out: str
+    err: str
+
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture(name="run")
+def _run(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> Run:
+    """Run the command line in this process, inside an empty folder."""
+    folder = tmp_path / "here"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+
+    def call(*words: object) -> Result:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as stopped:
+            main([str(word) for word in words])
+        captured = capsys.readouterr()
+        return Result(int(stopped.value.code or 0), captured.out, captured.err)
+
+    return call
 
 
 @pytest.fixture
@@ -131,6 +161,13 @@ def draw_face(index: int, size: tuple[int, int] = (178, 218)) -> Image.Image:
 
 
 @pytest.fixture
+def face(tmp_path: Path) -> Path:
+    path = tmp_path / "face.jpg"
+    draw_face(1).save(path)
+    return path
+
+
+@pytest.fixture
 def make_celeba() -> Callable[..., Path]:
     """Draw a folder in CelebA's layout: make_celeba(folder, count=6, size=(89, 109))."""
 
@@ -178,3 +215,8 @@ def face_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for index, (image, label) in enumerate(zip(images, labels, strict=True)):
             writer.append(image, label.tolist(), f"{index:06d}.jpg")
     return path
+
+
+@pytest.fixture
+def data(face_file: Path) -> FaceData:
+    return open_face_data(face_file)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
 from safetensors import safe_open
 from torch import Tensor
 
+from latentedit.errors import LatentEditError
 from latentedit.generator import Generator
 from latentedit.training.adversarial import train_generator
 from latentedit.training.data import FaceData
@@ -37,6 +39,14 @@ def train(
     data: FaceData, folder: Path, options: GeneratorOptions = TINY, **changes: object
 ) -> Generator:
     return train_generator(data, folder, options, **{"validation": 40, **changes})
+
+
+def refused(*arguments: object, **changes: object) -> str:
+    """The one line in which a run is refused."""
+    with pytest.raises(LatentEditError) as caught:
+        train(*arguments, **changes)
+    assert len(str(caught.value).splitlines()) == 1
+    return str(caught.value)
 
 
 def contents(run: Path) -> tuple[dict[str, Tensor], dict[str, object]]:

@@ -31,11 +31,6 @@ def extras() -> None:
 
 
 @pytest.fixture
-def data(face_file: Path) -> FaceData:
-    return open_face_data(face_file)
-
-
-@pytest.fixture
 def real(data: FaceData, tiny_classifier: AttributeClassifier) -> RealFaces:
     return look_at_real(data, tiny_classifier, N, validation=HELD_OUT)
 

@@ -32,7 +32,7 @@ from latentedit.evaluation.generator import (
 from latentedit.evaluation.report import generator_rows, neighbours_panel, plot_frequencies
 from latentedit.generator import Generator
 from latentedit.images import open_image
-from latentedit.training.data import FaceData, open_face_data
+from latentedit.training.data import FaceData
 
 N, HELD_OUT = 12, 10
 
@@ -41,11 +41,6 @@ N, HELD_OUT = 12, 10
 def extras() -> None:
     for name in ("torchmetrics", "prdc", "dlib", "face_recognition_models"):
         pytest.importorskip(name, reason=f"{name} is missing: pip install 'latentedit[evaluate]'")
-
-
-@pytest.fixture
-def data(face_file: Path) -> FaceData:
-    return open_face_data(face_file)
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
+"""A generator's run: what it leaves, its rates and averages, and what it refuses."""
+
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
@@ -9,36 +10,26 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from generator_runs import TINY, contents, train
+from generator_runs import TINY, contents, refused, train
 from PIL import Image
 from torch import Tensor
 
 from latentedit.classifier import AttributeClassifier
 from latentedit.errors import LatentEditError
-from latentedit.hashing import weights_hash
-from latentedit.pretrained import load_generator, save_part
 from latentedit.training import adversarial
 from latentedit.training.adversarial import (
     Report,
     build_objective,
     load_generator_run,
 )
-from latentedit.training.bundles import bundle_generator
-from latentedit.training.data import FaceData, open_face_data
-from latentedit.training.losses import Look, NonSaturatingR1, Projected, WassersteinGP
+from latentedit.training.data import FaceData
+from latentedit.training.losses import Look, NonSaturatingR1
 from latentedit.training.options import OBJECTIVES, GeneratorOptions
 from latentedit.training.runs import Run, read_generator_options
 from latentedit.training.schedule import Phase
-from latentedit.training.state import write_state
-from latentedit.training.utkface import QUESTIONS
 from latentedit.training.workers import Workers
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-@pytest.fixture
-def data(face_file: Path) -> FaceData:
-    return open_face_data(face_file)
 
 
 def stop_after(images: int) -> Callable[[Report], None]:
@@ -165,14 +156,6 @@ def test_every_weight_that_is_shown_learns(
             assert torch.equal(value, after[key]), key
 
 
-def test_without_weight_there_is_no_sliced_distance_to_compute(
-    tiny_classifier: AttributeClassifier,
-) -> None:
-    for weight, there in ((0.0, False), (1.0, True)):
-        options = replace(TINY, objective="projected", sliced_weight=weight)
-        assert ("sliced" in build_objective(options, tiny_classifier).networks) is there
-
-
 class Steps:
     """Replaces Adam's step: weights become the number of the step; keeps the rates."""
 
@@ -278,146 +261,6 @@ def test_larger_faces_are_reduced(tmp_path: Path, data: FaceData) -> None:
         torch.testing.assert_close(value, reduced[key], rtol=1e-3, atol=1e-5)
 
 
-def test_features_may_look_at_other_smaller_faces(
-    data: FaceData,
-    tmp_path: Path,
-    tiny_classifier: AttributeClassifier,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    looked: list[tuple[Tensor, Tensor | None]] = []
-    look = Projected.look
-
-    def watched(self: Projected, images: Tensor, seen: Tensor | None = None) -> Look:
-        looked.append((images.detach(), seen))
-        return look(self, images, seen)
-
-    monkeypatch.setattr(Projected, "look", watched)
-    black = np.zeros((60, 8, 8, 3), np.uint8)
-    black[-40:] = 255  # held out
-    few = FaceData(black, np.zeros((60, 0), np.int8), ("",) * 60, (), "black squares")
-    train(
-        data,
-        tmp_path / "run",
-        replace(TINY, objective="projected", total_kimg=0.08),
-        classifier=tiny_classifier,
-        feature_data=few,
-    )
-    assert len(looked) == 20
-    for (real, seen), (fake, unseen) in zip(looked[::2], looked[1::2], strict=True):
-        assert unseen is None
-        assert real.shape == fake.shape
-        assert real.amax() > -1
-        assert seen is not None
-        assert seen.shape == (8, 3, 8, 8)
-        assert (seen == -1).all()
-    source = Run(tmp_path / "run").read_options()["data"]
-    assert source == (
-        "drawn discs; the last 40 held out; for frozen features black squares; the last 40 held out"
-    )
-
-
-def test_patches_let_smaller_faces_teach_all_but_the_finest_detail(
-    tmp_path: Path,
-    data: FaceData,
-    tiny_classifier: AttributeClassifier,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    looked: list[Look] = []
-    look = Projected.look
-
-    def watched(self: Projected, images: Tensor, seen: Tensor | None = None) -> Look:
-        looked.append(look(self, images, seen))
-        return looked[-1]
-
-    monkeypatch.setattr(Projected, "look", watched)
-    black = np.zeros((60, 8, 8, 3), np.uint8)
-    few = FaceData(black, np.zeros((60, 0), np.int8), ("",) * 60, (), "black squares")
-    options = replace(TINY, objective="projected", patch_weight=0.5)
-    parts = {"classifier": tiny_classifier, "feature_data": few}
-    train(data, tmp_path / "whole", options, **parts)
-    reals = looked[::2]
-    assert all(look.images.shape[-1] == 8 for look in looked)
-    assert all((look.images == -1).all() for look in reals)
-    assert [look.sharp is None for look in reals] == [True] * 5 + [False] * 15
-    assert all(look.sharp.shape[-1] == 16 for look in reals[5:] if look.sharp is not None)
-    assert contents(tmp_path / "whole")[1]["images"] == 160
-    train(data, tmp_path / "cut", replace(options, total_kimg=0.08, decay_kimg=0), **parts)
-    train(data, tmp_path / "cut", options, resume=True, **parts)
-    assert contents(tmp_path / "cut")[1]["images"] == 160
-
-
-def test_features_learned_on_imagenet_have_heads_of_their_own(
-    tmp_path: Path, data: FaceData, tiny_classifier: AttributeClassifier
-) -> None:
-    options = replace(
-        TINY, objective="projected", imagenet_weight=0.5, total_kimg=0.032, save_kimg=0.016
-    )
-    train(data, tmp_path / "run", options, classifier=tiny_classifier)
-    heads = {
-        name: value
-        for name, value in contents(tmp_path / "run")[0].items()
-        if name.startswith("objective.imagenet.heads.")
-    }
-    train(
-        data,
-        tmp_path / "run",
-        replace(options, total_kimg=0.048),
-        resume=True,
-        classifier=tiny_classifier,
-    )
-    later = contents(tmp_path / "run")[0]
-    assert heads
-    assert any(not torch.equal(later[name], value) for name, value in heads.items())
-    assert not any("efficientnet" in name or ".stages." in name for name in later)
-
-
-def test_the_pixel_discriminator_beside_projected_ones_has_an_objective_of_its_own(
-    tiny_classifier: AttributeClassifier,
-) -> None:
-    options = replace(TINY, objective="projected")
-    by_default = build_objective(options, tiny_classifier)
-    wasserstein = build_objective(replace(options, pixel_objective="wgan-gp"), tiny_classifier)
-    assert isinstance(by_default, Projected)
-    assert isinstance(wasserstein, Projected)
-    assert isinstance(by_default.pixel, NonSaturatingR1)
-    assert isinstance(wasserstein.pixel, WassersteinGP)
-    with pytest.raises(LatentEditError, match="unknown pixel objective 'x': choose from r1, wgan"):
-        build_objective(replace(options, pixel_objective="x"), tiny_classifier)
-
-
-def test_a_run_with_wgan_gp_beside_projected_heads_and_patches(
-    tmp_path: Path, data: FaceData, tiny_classifier: AttributeClassifier
-) -> None:
-    options = replace(
-        TINY,
-        objective="projected",
-        pixel_objective="wgan-gp",
-        patch_weight=0.5,
-        start=16,
-        total_kimg=0.032,
-    )
-    few = FaceData(
-        np.zeros((60, 8, 8, 3), np.uint8), np.zeros((60, 0), np.int8), ("",) * 60, (), ""
-    )
-    train(data, tmp_path / "run", options, classifier=tiny_classifier, feature_data=few)
-    tensors, progress = contents(tmp_path / "run")
-    assert progress["images"] == 32
-    assert all(value.isfinite().all() for value in tensors.values() if value.is_floating_point())
-
-
-@pytest.mark.parametrize("edge", [None, 16])
-def test_patches_need_smaller_faces_for_the_rest(
-    tmp_path: Path, data: FaceData, tiny_classifier: AttributeClassifier, edge: int | None
-) -> None:
-    options = replace(TINY, objective="projected", patch_weight=0.5)
-    few = None
-    if edge:
-        images = np.zeros((60, edge, edge, 3), np.uint8)
-        few = FaceData(images, np.zeros((60, 0), np.int8), ("",) * 60, (), "black squares")
-    with pytest.raises(LatentEditError, match="give smaller ones"):
-        train(data, tmp_path / "run", options, classifier=tiny_classifier, feature_data=few)
-
-
 def test_the_held_out_faces_are_never_shown(tmp_path: Path, data: FaceData) -> None:
     changed = np.array(data.images)
     changed[-40:] = 255 - changed[-40:]
@@ -429,13 +272,6 @@ def test_the_held_out_faces_are_never_shown(tmp_path: Path, data: FaceData) -> N
 
 
 # --- bad input --------------------------------------------------------------------------------
-
-
-def refused(*arguments: object, **changes: object) -> str:
-    with pytest.raises(LatentEditError) as caught:
-        train(*arguments, **changes)
-    assert len(str(caught.value).splitlines()) == 1
-    return str(caught.value)
 
 
 def test_options_that_cannot_work_are_refused_before_a_folder_is_made(
@@ -461,13 +297,6 @@ def test_options_that_cannot_work_are_refused_before_a_folder_is_made(
         assert "--ema-kimg must be thousands" in refused(data, run, replace(TINY, ema_kimg=halves))
     assert "nothing to resume" in refused(data, run, resume=True)
     assert not run.exists()
-
-
-def test_features_need_an_objective_that_looks_at_them(data: FaceData, tmp_path: Path) -> None:
-    with pytest.raises(LatentEditError, match="leave out --imagenet-weight"):
-        train(data, tmp_path / "run", replace(TINY, imagenet_weight=0.3))
-    assert "leave out --feature-data" in refused(data, tmp_path / "run", feature_data=data)
-    assert not (tmp_path / "run").exists()
 
 
 def test_a_run_is_not_begun_twice(data: FaceData, tmp_path: Path) -> None:
@@ -525,151 +354,6 @@ def test_the_log_sets_held_out_faces_beside_training_faces(data: FaceData, tmp_p
     assert first["on_training"] != second["on_training"]
 
 
-# --- starting from what was trained before ----------------------------------------------------
-
-
-def test_a_run_starts_from_a_smaller_one_whole(data: FaceData, tmp_path: Path) -> None:
-    small = replace(TINY, resolution=8, total_kimg=0.04)
-    train(data, tmp_path / "small", small)
-    rested = replace(TINY, start=16, total_kimg=0.008, frozen_kimg=1)
-    train(data, tmp_path / "large", rested, init=[tmp_path / "small"])
-    (before, _), (after, _) = (contents(tmp_path / name) for name in ("small", "large"))
-    for name in ("generator.", "average_50."):
-        taken = [key for key in before if key.startswith(name)]
-        assert taken
-        assert all(torch.equal(before[key], after[key]) for key in taken)
-    key = "objective.pixel.blocks.0.dense1.weight"
-    assert not torch.equal(before[key], after[key])  # it learns while the generator rests
-    torch.testing.assert_close(before[key], after[key], rtol=0, atol=0.01)
-    assert after["generator.blocks.2.conv0.weight"].shape[0] == 8
-
-
-def test_a_run_remembers_where_it_started_from(data: FaceData, tmp_path: Path) -> None:
-    first = replace(TINY, resolution=8, total_kimg=0.04)
-    train(data, tmp_path / "first", first, command="the first command")
-    Run(tmp_path / "first").write_log({"images": 3600, "images_per_second": 1.0})
-    second = replace(TINY, start=16, total_kimg=0.04)
-    train(data, tmp_path / "second", second, init=[tmp_path / "first"], command="the second")
-    train(data, tmp_path / "second", replace(second, total_kimg=0.08), resume=True)
-    before = Run(tmp_path / "second").read_options()["before"]
-    assert before["commands"] == ["the first command"]
-    assert before["data"] == "drawn discs; the last 40 held out"
-    assert (before["images_seen"], before["hours"]) == (40, 1.0)
-    assert before["options"]["resolution"] == 8
-    Run(tmp_path / "second").write_log({"images": 3600, "images_per_second": 2.0})
-    bundle_generator(tmp_path / "second", tmp_path / "bundle")
-    _, card = load_generator(tmp_path / "bundle")
-    assert (card["images_seen"], card["hours"], card["before"]) == (120, 1.5, before)
-
-    train(data, tmp_path / "third", second, init=[tmp_path / "bundle"])
-    third = Run(tmp_path / "third").read_options()["before"]
-    assert (third["images_seen"], third["hours"], third["before"]) == (120, 1.5, before)
-
-
-def test_a_run_starts_from_a_bundles_generator(data: FaceData, tmp_path: Path) -> None:
-    small = replace(TINY, resolution=8, total_kimg=0.04)
-    network = train(data, tmp_path / "small", small)
-    save_part(tmp_path / "bundle", "generator", network, network.config, {})
-    rested = replace(TINY, start=16, total_kimg=0.008, frozen_kimg=1)
-    train(data, tmp_path / "large", rested, init=[tmp_path / "bundle"])
-    after, _ = contents(tmp_path / "large")
-    for key, value in network.state_dict().items():
-        assert torch.equal(after[f"generator.{key}"], value)
-        assert torch.equal(after[f"average_50.{key}"], value)
-
-
-def test_discriminators_of_a_run_and_the_generator_of_a_bundle(
-    data: FaceData, tmp_path: Path
-) -> None:
-    first = replace(TINY, start=16, total_kimg=0.04)
-    train(data, tmp_path / "run", first)
-    network = train(data, tmp_path / "other", replace(first, seed=1))
-    save_part(tmp_path / "bundle", "generator", network, network.config, {"images_seen": 7000})
-    still = replace(first, total_kimg=0.008, frozen_kimg=1, discriminator_learning_rate=0)
-    train(data, tmp_path / "both", still, init=[tmp_path / "run", tmp_path / "bundle"])
-    (before, _), (after, progress) = (contents(tmp_path / name) for name in ("run", "both"))
-    for key, value in network.state_dict().items():
-        assert torch.equal(after[f"generator.{key}"], value)
-    judges = [key for key in before if key.startswith("objective.pixel.")]
-    assert judges
-    assert all(torch.equal(before[key], after[key]) for key in judges)
-    assert progress["images_before"] == 7000
-
-
-def test_heads_that_looked_through_another_classifier_learn_anew(
-    data: FaceData, tmp_path: Path, tiny_classifier: AttributeClassifier
-) -> None:
-    options = replace(TINY, objective="projected", total_kimg=0.04, projected_learning_rate=0.0)
-    train(data, tmp_path / "first", options, classifier=tiny_classifier)
-    first, _ = contents(tmp_path / "first")
-    key = "objective.projected.mix_channels.0.weight"
-    for name, change in (("same", 0.0), ("other", 1.0)):
-        with torch.no_grad():
-            tiny_classifier.head.bias.add_(change)
-        other = replace(options, seed=1)
-        train(data, tmp_path / name, other, classifier=tiny_classifier, init=[tmp_path / "first"])
-    same, _ = contents(tmp_path / "same")
-    changed, _ = contents(tmp_path / "other")
-    assert torch.equal(first[key], same[key])
-    assert not torch.equal(first[key], changed[key])
-
-
-def test_another_networks_features_of_people(
-    data: FaceData, tmp_path: Path, tiny_classifier: AttributeClassifier
-) -> None:
-    people = AttributeClassifier(replace(tiny_classifier.config, attributes=QUESTIONS)).eval()
-    options = replace(
-        TINY, objective="projected", total_kimg=0.032, save_kimg=0.016, people_weight=0.5
-    )
-    parts = {"classifier": tiny_classifier, "people": people}
-    train(data, tmp_path / "run", options, **parts)
-    tensors, progress = contents(tmp_path / "run")
-    assert any(key.startswith("objective.people.heads.") for key in tensors)
-    assert any(key.startswith("objective.sliced_people.") for key in tensors)
-    assert progress["people"] == weights_hash(people)
-    longer = replace(options, total_kimg=0.048)
-    train(data, tmp_path / "run", longer, resume=True, **parts)
-    parts["people"] = copy.deepcopy(people)
-    with torch.no_grad():
-        parts["people"].head.bias.add_(1)
-    said = refused(data, tmp_path / "run", longer, resume=True, **parts)
-    assert "looked through another people: give --people the same weights" in said
-    said = refused(data, tmp_path / "run", longer, resume=True, classifier=tiny_classifier)
-    assert "looked through another people: give --people the same weights" in said
-    without = replace(options, total_kimg=0.008)
-    train(data, tmp_path / "without", without, classifier=tiny_classifier)
-    said = refused(data, tmp_path / "without", options, resume=True, **parts)
-    assert "leave out --people, or start another run from this one with --init" in said
-    still = replace(options, total_kimg=0.008, projected_learning_rate=0.0, seed=1)
-    key = "objective.people.mix_channels.0.weight"
-    train(data, tmp_path / "other", still, init=[tmp_path / "run"], **parts)
-    other = contents(tmp_path / "other")[0]
-    assert not torch.equal(other[key], tensors[key])
-    # eight rows of one step; the queue of the other network's features is not taken over
-    assert int(other["objective.sliced_people.real_0"].any(1).sum()) == 8
-    parts["people"] = people
-    train(data, tmp_path / "same", still, init=[tmp_path / "run"], **parts)
-    assert torch.equal(contents(tmp_path / "same")[0][key], tensors[key])
-    assert int(contents(tmp_path / "same")[0]["objective.sliced_people.real_0"].any(1).sum()) > 8
-    said = refused(data, tmp_path / "r1", TINY, people=people)
-    assert "leave out --people" in said
-    attributes = {"classifier": tiny_classifier, "people": tiny_classifier}
-    said = refused(data, tmp_path / "run", longer, resume=True, **attributes)
-    assert "--people is for a classifier of UTKFace's genders and races" in said
-
-
-def test_a_start_that_does_not_fit_is_refused(data: FaceData, tmp_path: Path) -> None:
-    train(data, tmp_path / "run", replace(TINY, total_kimg=0.008))
-    narrower = replace(TINY, fmap_max=4)
-    assert "do not fit" in refused(data, tmp_path / "b", narrower, init=[tmp_path / "run"])
-    smaller = replace(TINY, resolution=8)
-    said = refused(data, tmp_path / "b", smaller, init=[tmp_path / "run"])
-    assert "has a larger resolution" in said
-    assert "is not a training state" in refused(data, tmp_path / "b", init=[tmp_path])
-    write_state(tmp_path / "state.safetensors", {"a": torch.zeros(1)}, {"epoch": 1})
-    assert "is not a generator's run" in refused(data, tmp_path / "b", init=[tmp_path])
-
-
 def test_averages_that_a_run_did_not_keep_begin_as_its_first(
     data: FaceData, tmp_path: Path
 ) -> None:
@@ -701,19 +385,6 @@ def test_a_run_stops_in_time_and_goes_on(data: FaceData, tmp_path: Path) -> None
     for name, value in whole.state_dict().items():
         assert torch.equal(value, network.state_dict()[name])
     assert load_generator_run(tmp_path / "run")[1]["images"] == 24
-
-
-def test_runs_from_before_queues_shifted_go_on(
-    data: FaceData, tmp_path: Path, tiny_classifier: AttributeClassifier
-) -> None:
-    options = replace(TINY, objective="projected", total_kimg=0.008)
-    train(data, tmp_path / "run", options, classifier=tiny_classifier)
-    tensors, progress = contents(tmp_path / "run")
-    tensors["objective.sliced._step"] = torch.tensor([1, 1])
-    write_state(tmp_path / "run" / "state.safetensors", tensors, progress)
-    longer = replace(options, total_kimg=0.016)
-    train(data, tmp_path / "run", longer, classifier=tiny_classifier, resume=True)
-    assert load_generator_run(tmp_path / "run")[1]["images"] == 16
 
 
 def test_faces_are_the_same_from_a_copy_in_memory(data: FaceData) -> None:

@@ -12,7 +12,7 @@ from latentedit.generator import Generator
 from latentedit.pretrained import find_bundle, load_classifier
 from latentedit.training.adversarial import load_generator_run
 from latentedit.training.adversaries import Adversaries
-from latentedit.training.data import FaceData, open_face_data
+from latentedit.training.data import FaceData
 from latentedit.training.objectives import build_objective
 from latentedit.training.runs import Run, read_generator_options
 from latentedit.training.state import load_state
@@ -21,11 +21,6 @@ from latentedit.training.workers import Workers
 PUBLISHED = Path(__file__).parents[2] / "training-state" / "faces128"
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-@pytest.fixture
-def data(face_file: Path) -> FaceData:
-    return open_face_data(face_file)
 
 
 def test_a_packed_run_is_smaller_and_trains_on(data: FaceData, tmp_path: Path) -> None:
