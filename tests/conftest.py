@@ -53,11 +53,16 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
+def exit_code(*words: object) -> int:
+    """Run the command line in this process."""
+    with pytest.raises(SystemExit) as stopped:
+        main([str(word) for word in words])
+    return int(stopped.value.code or 0)
+
+
 def run(arguments: list[str], code: int = 0) -> None:
     """Run the command line in this process and check its exit code."""
-    with pytest.raises(SystemExit) as ended:
-        main(arguments)
-    assert ended.value.code == code
+    assert exit_code(*arguments) == code
 
 
 @dataclass(frozen=True)
@@ -81,10 +86,9 @@ def _run(
 
     def call(*words: object) -> Result:
         capsys.readouterr()
-        with pytest.raises(SystemExit) as stopped:
-            main([str(word) for word in words])
+        code = exit_code(*words)
         captured = capsys.readouterr()
-        return Result(int(stopped.value.code or 0), captured.out, captured.err)
+        return Result(code, captured.out, captured.err)
 
     return call
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from conftest import exit_code as run
 from PIL import Image
 from portraits import draw_portrait
 
-from latentedit.cli import main
 from latentedit.portrait_network import QUALITIES, PortraitConfig, PortraitNetwork
 from latentedit.pretrained import save_part
 
@@ -28,12 +28,6 @@ def model(tmp_path: Path) -> Path:
     network.shift.copy_(torch.tensor([2.0 if name == "pose" else -3.0 for name in QUALITIES]))
     save_part(tmp_path / "model", "portrait", network, config, {})
     return tmp_path / "model"
-
-
-def run(*words: object) -> int:
-    with pytest.raises(SystemExit) as stop:
-        main([str(word) for word in words])
-    return int(stop.value.code or 0)
 
 
 @pytest.fixture

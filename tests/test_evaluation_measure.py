@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 import torch
 from conftest import TINY_CLASSIFIER, TINY_GENERATOR
+from conftest import exit_code as call
 
 from latentedit.boundaries import Boundaries
 from latentedit.classifier import AttributeClassifier
-from latentedit.cli import main
 from latentedit.editor import FaceEditor
 from latentedit.errors import LatentEditError
 from latentedit.evaluation.effects import Effects
@@ -33,12 +33,6 @@ from latentedit.generator import Generator
 from latentedit.hashing import weights_hash
 
 PLAN = Plan(faces=10, lock_faces=10, modes=("none", "two", "auto", "all"), search_latents=200)
-
-
-def call(*words: object) -> int:
-    with pytest.raises(SystemExit) as stopped:
-        main([str(word) for word in words])
-    return int(stopped.value.code or 0)
 
 
 def test_measuring_fills_in_what_was_not_known(tiny_bundle: Path, tmp_path: Path) -> None:

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from conftest import exit_code as run
 from portraits import draw_portrait
 
-from latentedit.cli import main
 from latentedit.errors import LatentEditError
 from latentedit.evaluation.portrait import (
     SLIDES,
@@ -123,12 +123,6 @@ def test_a_constant_score_has_no_order() -> None:
     report = order_under_degradation(lambda x: np.full((len(x), 6), 0.5, np.float32), PORTRAITS[:2])
     assert report["blur"]["all"]["by_portrait"] == 0
     assert report["blur"]["all"]["spearman"] == 0
-
-
-def run(*words: object) -> int:
-    with pytest.raises(SystemExit) as stop:
-        main([str(word) for word in words])
-    return int(stop.value.code or 0)
 
 
 def test_commands_from_portraits_to_a_report(

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from conftest import exit_code
 from numpy.typing import NDArray
 from torch import Tensor
 
 from latentedit.age import AgeConfig, AgeEstimator
 from latentedit.boundaries import Boundaries
-from latentedit.cli import main
 from latentedit.editor import BOUNDARIES_FILE, FaceEditor
 from latentedit.errors import LatentEditError
 from latentedit.generator import Generator
@@ -108,9 +108,7 @@ def test_edit_by_age_says_what_it_reached(
     monkeypatch.chdir(tmp_path)
 
     def call(*words: str) -> int:
-        with pytest.raises(SystemExit) as stopped:
-            main(["edit", *words, "--model", str(tiny_bundle)])
-        return int(stopped.value.code or 0)
+        return exit_code("edit", *words, "--model", tiny_bundle)
 
     assert call("--age", "+20") == 2
     assert "has no age estimator" in capsys.readouterr().err

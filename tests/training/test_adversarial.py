@@ -17,11 +17,7 @@ from torch import Tensor
 from latentedit.classifier import AttributeClassifier
 from latentedit.errors import LatentEditError
 from latentedit.training import adversarial
-from latentedit.training.adversarial import (
-    Report,
-    build_objective,
-    load_generator_run,
-)
+from latentedit.training.adversarial import Report, build_objective, load_generator_run
 from latentedit.training.data import FaceData
 from latentedit.training.losses import Look, NonSaturatingR1
 from latentedit.training.options import OBJECTIVES, GeneratorOptions

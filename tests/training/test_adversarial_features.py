@@ -13,10 +13,7 @@ from torch import Tensor
 
 from latentedit.classifier import AttributeClassifier
 from latentedit.errors import LatentEditError
-from latentedit.training.adversarial import (
-    build_objective,
-    load_generator_run,
-)
+from latentedit.training.adversarial import build_objective, load_generator_run
 from latentedit.training.data import FaceData
 from latentedit.training.losses import Look, NonSaturatingR1, Projected, WassersteinGP
 from latentedit.training.runs import Run
