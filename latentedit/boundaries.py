@@ -305,8 +305,16 @@ class Boundaries:
             "attributes": list(self.names),
             **(card or {}),
             "auto_holds": {name: dict(holds) for name, holds in self.auto.items()},
-            "safe_ranges": {name: list(ends) for name, ends in self.safe_ranges.items()},
-            "calibrations": {name: knots.as_dict() for name, knots in self.calibrations.items()},
+            "safe_ranges": {
+                name: list(self.safe_ranges[name])
+                for name in self.names
+                if name in self.safe_ranges
+            },
+            "calibrations": {
+                name: self.calibrations[name].as_dict()
+                for name in self.names
+                if name in self.calibrations
+            },
             "rare": list(self.rare),
             "figures": {name: dict(values) for name, values in self.figures.items()},
         }

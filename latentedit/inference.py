@@ -35,7 +35,7 @@ WINOGRAD_CHANNELS = 64
 WINOGRAD_WORK = 8192
 """Channels, and channels times resolution, from which fewer products are worth more additions, in
 the second convolution of a block. Measured, like the next two, at 8 to 1024 pixels with the
-published widths, and with those of the shipped bundle."""
+published widths, and with half of those of the shipped bundle."""
 
 TILE_CHANNELS = 256
 """Channels from which they are saved in both directions."""

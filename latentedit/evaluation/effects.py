@@ -140,7 +140,7 @@ def matched_leakage(curves: Mapping[str, Curve]) -> tuple[float, dict[str, float
     }
 
 
-_MAY_DIFFER = ("model", "lock_faces", "surrogate_r2", "faces")
+_MAY_DIFFER = ("model", "lock_faces", "surrogate_r2", "faces", "device")
 """Facts in which effects that go together may differ."""
 
 _MEANS = ("probability", "absolute", "logit", "spread")

@@ -12,6 +12,7 @@ import numpy as np
 from latentedit import defaults
 from latentedit.attributes import display_name
 from latentedit.boundaries import Boundaries
+from latentedit.devices import device_name
 from latentedit.errors import LatentEditError
 from latentedit.evaluation.effects import MODES, Effects, mode_holds, summarize
 from latentedit.evaluation.locks import (
@@ -283,6 +284,7 @@ def measure(
         facts={
             "model": traces.editor.name,
             **describe_plan(traces.editor, boundaries, plan),
+            "device": device_name(traces.editor.device),
             "faces": plan.faces,
             "lock_faces": plan.lock_faces if choose else None,
             "surrogate_r2": explained,

@@ -38,7 +38,9 @@ from latentedit.training.runs import (
 from latentedit.training.schedule import Phase
 from latentedit.training.snapshots import save_snapshot
 from latentedit.training.state import (
+    ALONE,
     average_name,
+    check_whole,
     load_network,
     load_state,
     read_progress,
@@ -49,6 +51,9 @@ from latentedit.training.state import (
 from latentedit.training.utkface import QUESTIONS
 from latentedit.training.widening import copy_or_widen
 from latentedit.training.workers import Workers
+
+BUNDLED = "generator.json"
+"""Of a bundle's files the one that tells it from a run."""
 
 SHARE_FOR_FACES = 0.25
 """Of a GPU's free memory, that training files may take."""
@@ -115,6 +120,10 @@ def train_generator(
         feature_data, others = feature_data.split(validation)
         if options.patch_weight:
             judged, held_out = feature_data, others
+    if options.imagenet_weight > 0:
+        source += "; seen through features learned on ImageNet"
+    if people is not None:
+        source += "; seen through features learned on UTKFace"
     run, workers = Run(run_folder), Workers(options.device)
     run.check(resume)
     workers.check_batch(options.batch_size)
@@ -134,11 +143,13 @@ def train_generator(
         for name, network in looked_through.items()
     }
     before, seen, step, history = 0, 0, 0, None
+    if init and not resume:
+        _check_last(Path(init[-1]))
     for folder in init if not resume else ():
         history = _start_from(Path(folder), parts["networks"], hashes)
         before = history["images_seen"]
     if resume:
-        _check_features(run, hashes)
+        _check_resumed(run, hashes)
         progress = load_state(run.state, **parts)
         before, seen, step = progress.get("images_before", 0), progress["images"], progress["step"]
         if workers.leads:
@@ -262,9 +273,10 @@ def _check(
                 )
 
 
-def _check_features(run: Run, hashes: Mapping[str, str | None]) -> None:
-    """Refuse to resume through other frozen networks than the run began with."""
+def _check_resumed(run: Run, hashes: Mapping[str, str | None]) -> None:
+    """Refuse to resume without a generator, or through other networks than the run began with."""
     progress = read_progress(run.state)
+    check_whole(progress, run.folder)
     for name, given in hashes.items():
         if given is not None and progress.get(name) is None:
             raise LatentEditError(
@@ -300,6 +312,12 @@ class _Meter:
         self._values.clear()
 
 
+def _check_last(folder: Path) -> None:
+    """Check that the last of those that a run starts from has a generator, if it is a run."""
+    if not (folder / BUNDLED).is_file():
+        check_whole(read_progress(Run(folder).state), folder)
+
+
 def _start_from(
     folder: Path, networks: Mapping[str, nn.Module], hashes: Mapping[str, str | None]
 ) -> dict[str, Any]:
@@ -312,7 +330,7 @@ def _start_from(
         LatentEditError: neither a run nor a bundle, or one of other widths.
     """
     generators = [name for name in networks if not name.startswith("objective.")]
-    if (folder / "generator.json").is_file():
+    if (folder / BUNDLED).is_file():
         bundled, card = load_generator(folder)
         origin = {"images_seen": 0, **select_origin(card)}
         weights = {
@@ -325,6 +343,8 @@ def _start_from(
         progress, weights = read_state(run.state)
         if "images" not in progress:
             raise LatentEditError(f"{folder} is not a generator's run: give another one to --init")
+        if progress.get(ALONE):
+            generators = []
         images = progress.get("images_before", 0) + progress["images"]
         origin = {**run.origin(), "images_seen": images, "hours": run.hours()}
         for name, theirs in (
@@ -361,6 +381,7 @@ def load_generator_run(
     options = read_generator_options(run)
     generator = Generator(options.generator)
     average = average_name(choose_average(run, ema_kimg))
+    check_whole(read_progress(run.state), run.folder)
     progress = load_network(run.state, average, generator)
     return generator.eval(), progress
 

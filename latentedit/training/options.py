@@ -16,7 +16,7 @@ PIXEL_OBJECTIVES = OBJECTIVES[1:]
 
 @dataclass(frozen=True)
 class GeneratorOptions:
-    """Options of a generator run; defaults are those of the shipped model before it grew to 128.
+    """Options of a generator run; defaults are those of the shipped model's first run.
 
     Attributes:
         objective: one of `OBJECTIVES`.

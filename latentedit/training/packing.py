@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+
+from torch import Tensor
 
 from latentedit.errors import LatentEditError
 from latentedit.files import atomic_path, make_folder, write_json
-from latentedit.training.runs import Run, choose_average
-from latentedit.training.state import average_name, factor, is_average, read_state, write_state
+from latentedit.training.runs import Run, choose_average, read_generator_options
+from latentedit.training.state import (
+    ALONE,
+    average_name,
+    check_whole,
+    factor,
+    is_average,
+    read_state,
+    write_state,
+)
+
+_QUEUES = ("objective.sliced.", "objective.sliced_people.")
+"""Beginnings of the names of what only remembers features of the last few hundred faces."""
 
 
 def pack_run(
@@ -32,13 +47,9 @@ def pack_run(
         LatentEditError: not a generator's run, no state in it yet, no such average, or `output`
             holds a run or cannot be written.
     """
-    run, kept = Run(run_folder), Run(output)
+    run, kept, progress, whole = _open(run_folder, output)
+    check_whole(progress, run.folder)
     ema_kimg = choose_average(run, ema_kimg)
-    if not run.state.exists():
-        raise LatentEditError(f"{run_folder} has saved no state yet: train it first")
-    if kept.state.exists():
-        raise LatentEditError(f"{output} holds a run already: choose another folder")
-    progress, whole = read_state(run.state)
     tensors = {}
     for key, value in whole.items():
         name, _, slot = key.partition(".")
@@ -48,12 +59,65 @@ def pack_run(
             if not slot.endswith(".exp_avg"):
                 tensors[key] = value
         elif name == average_name(ema_kimg) or not (name == "generator" or is_average(name)):
-            tensors[key] = value.half() if value.is_floating_point() else value
+            tensors[key] = _halved(value)
+    return ema_kimg, _write(run, kept, tensors, progress, {"ema_kimg": [ema_kimg]})
+
+
+def pack_discriminators(run_folder: str | Path, output: str | Path) -> int:
+    """Write a run's discriminators, for another run to start from them and a bundle's generator.
+
+    They become float16. What they remember of the last few hundred faces is left out.
+
+    Args:
+        run_folder: a generator's run.
+        output: the folder to write: state, options and log.
+
+    Returns:
+        the state's size in bytes.
+
+    Raises:
+        LatentEditError: not a generator's run, no state in it yet, or `output` holds a run or
+            cannot be written.
+    """
+    run, kept, progress, whole = _open(run_folder, output)
+    tensors = {
+        key: _halved(value)
+        for key, value in whole.items()
+        if key.startswith("objective.") and not key.startswith(_QUEUES)
+    }
+    return _write(run, kept, tensors, {**progress, ALONE: True}, {})
+
+
+def _open(
+    run_folder: str | Path, output: str | Path
+) -> tuple[Run, Run, dict[str, Any], dict[str, Tensor]]:
+    """The run, the one to write, and the first one's progress and tensors."""
+    run, kept = Run(run_folder), Run(output)
+    read_generator_options(run)
+    if not run.state.exists():
+        raise LatentEditError(f"{run_folder} has saved no state yet: train it first")
+    if kept.state.exists():
+        raise LatentEditError(f"{output} holds a run already: choose another folder")
+    return run, kept, *read_state(run.state)
+
+
+def _halved(value: Tensor) -> Tensor:
+    return value.half() if value.is_floating_point() else value
+
+
+def _write(
+    run: Run,
+    kept: Run,
+    tensors: Mapping[str, Tensor],
+    progress: Mapping[str, Any],
+    changes: Mapping[str, Any],
+) -> int:
+    """Write a copy, `changes` made to its options; return the size of its state."""
     entries = run.read_options()
-    entries["options"]["ema_kimg"] = [ema_kimg]
+    entries["options"] |= changes
     make_folder(kept.folder)
     write_state(kept.state, tensors, progress)
     write_json(kept.options, entries)
     with atomic_path(kept.log) as temporary:
         temporary.write_bytes(run.log.read_bytes() if run.log.exists() else b"")
-    return ema_kimg, kept.state.stat().st_size
+    return kept.state.stat().st_size

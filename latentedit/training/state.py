@@ -20,6 +20,9 @@ from torch.optim import Optimizer
 from latentedit.errors import LatentEditError
 from latentedit.files import atomic_path
 
+ALONE = "discriminators_alone"
+"""Entry in the progress of a state from which the generator was left out."""
+
 
 def save_state(
     path: str | Path,
@@ -140,6 +143,19 @@ def factor(moments: Tensor) -> tuple[Tensor, Tensor]:
     """Rows [O] and columns [I ...] whose outer product has the means of `moments` [O, I, ...]."""
     flat = moments.flatten(1)
     return flat.mean(1), flat.mean(0) / flat.mean().clamp_min(1e-30)
+
+
+def check_whole(progress: Mapping[str, Any], folder: str | Path) -> None:
+    """Check that a generator run's state has the generator.
+
+    Raises:
+        LatentEditError: it holds discriminators alone, see `packing.pack_discriminators`.
+    """
+    if progress.get(ALONE):
+        raise LatentEditError(
+            f"{folder} holds discriminators alone: start another run from these and their "
+            f"generator, with --init {folder} --init BUNDLE"
+        )
 
 
 def load_network(path: str | Path, name: str, network: nn.Module) -> dict[str, Any]:

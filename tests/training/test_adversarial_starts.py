@@ -121,6 +121,11 @@ def test_another_networks_features_of_people(
     assert any(key.startswith("objective.people.heads.") for key in tensors)
     assert any(key.startswith("objective.sliced_people.") for key in tensors)
     assert progress["people"] == weights_hash(people)
+    assert (
+        Run(tmp_path / "run")
+        .read_options()["data"]
+        .endswith("; seen through features learned on UTKFace")
+    )
     longer = replace(options, total_kimg=0.048)
     train(data, tmp_path / "run", longer, resume=True, **parts)
     parts["people"] = copy.deepcopy(people)

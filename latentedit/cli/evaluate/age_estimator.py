@@ -95,7 +95,10 @@ def age_estimator(
     if generated:
         first = defaults.EVALUATION_FIRST_SEED
         samples = editor.render(editor.sample(range(first, first + generated)))
-        report["generated"] = agreement(editor.age(samples), independent_ages(samples, looking))
+        report["generated"] = {
+            **agreement(editor.age(samples), independent_ages(samples, looking)),
+            "generator_hash": editor.generator_hash,
+        }
     finish(report, output, model, "age" if card else None)
     if plot:
         drawing.plot_ages(plot, found.outputs[:, 0], ages, figures)

@@ -19,6 +19,7 @@ from latentedit.cli.train.options import (
     RunOption,
     ValidationOption,
 )
+from latentedit.errors import LatentEditError
 from latentedit.training.options import OBJECTIVES, PIXEL_OBJECTIVES, GeneratorOptions
 
 GENERATOR = GeneratorOptions()
@@ -238,14 +239,27 @@ def pack(
         float | None,
         typer.Option(help="Half-life of the average to keep [default: the run's first]."),
     ] = None,
+    generator: Annotated[
+        bool,
+        typer.Option(help="Keep the generator too, or discriminators alone, beside its bundle."),
+    ] = True,
 ) -> None:
     """Keep a smaller copy of a run, from which training can go on."""
-    from latentedit.training.packing import pack_run
+    from latentedit.training.packing import pack_discriminators, pack_run
 
-    kept, size = pack_run(run_folder, output, ema_kimg)
+    if generator:
+        kept, size = pack_run(run_folder, output, ema_kimg)
+        begin = f"-o {output} --resume --ema-kimg {kept:g}"
+    elif ema_kimg is not None:
+        raise LatentEditError(
+            "--ema-kimg chooses an average of the generator: leave it or --no-generator out"
+        )
+    else:
+        size = pack_discriminators(run_folder, output)
+        begin = f"--init {output} --init BUNDLE, the bundle that has its generator"
     print(
-        f"{size / 1e6:.1f} MB in {output}; to train on, give -o {output} --resume "
-        f"--ema-kimg {kept:g}, and the rest of the last command in its options.json"
+        f"{size / 1e6:.1f} MB in {output}; to train on, give {begin}, and the rest of the last "
+        "command in its options.json"
     )
 
 
