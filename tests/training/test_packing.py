@@ -3,20 +3,17 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from conftest import run as run_cli
-from generator_runs import TINY, contents, train
+from generator_runs import TINY, contents, refused, train
 
-from latentedit.generator import Generator
-from latentedit.pretrained import find_bundle, load_classifier
+from latentedit.classifier import AttributeClassifier
+from latentedit.pretrained import find_bundle, load_classifier, load_generator, save_part
 from latentedit.training.adversarial import load_generator_run
-from latentedit.training.adversaries import Adversaries
 from latentedit.training.data import FaceData
-from latentedit.training.objectives import build_objective
 from latentedit.training.runs import Run, read_generator_options
-from latentedit.training.state import load_state
-from latentedit.training.workers import Workers
 
 PUBLISHED = Path(__file__).parents[2] / "training-state" / "faces128"
 
@@ -75,15 +72,90 @@ def test_factored_moments_keep_the_means_of_rows_and_columns(
         torch.testing.assert_close(product.mean(0), flat.mean(0), rtol=1e-4, atol=1e-12)
 
 
-def test_training_goes_on_from_the_published_state() -> None:
-    run = Run(PUBLISHED)
-    options = read_generator_options(run)
-    classifier, _ = load_classifier(find_bundle())
-    objective = build_objective(options, classifier, feature_resolution=64)
-    adversaries = Adversaries(options, Generator(options.generator), objective, Workers("cpu"))
-    progress = load_state(run.state, **adversaries.parts)
-    assert progress["images"] > 100_000
+def test_discriminators_alone_are_for_another_run_and_a_bundle(
+    data: FaceData,
+    tmp_path: Path,
+    tiny_classifier: AttributeClassifier,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    options = replace(TINY, objective="projected", start=16, total_kimg=0.04)
+    looking = {"classifier": tiny_classifier}
+    network = train(data, tmp_path / "run", options, **looking)
+    packed = tmp_path / "packed"
+    pack = ["train", "pack", str(tmp_path / "run"), "--no-generator", "-o", str(packed)]
+    run_cli([*pack, "--ema-kimg", "0.05"], code=2)
+    assert "leave it or --no-generator out" in " ".join(capsys.readouterr().err.split())
+    run_cli(pack)
+    assert f"--init {packed} --init BUNDLE" in capsys.readouterr().out
+    kept, _ = contents(packed)
+    assert {key.split(".")[1] for key in kept} == {"pixel", "projected"}
+    save_part(tmp_path / "bundle", "generator", network, network.config, {"images_seen": 7000})
+    still = replace(
+        options,
+        total_kimg=0.008,
+        frozen_kimg=1,
+        discriminator_learning_rate=0,
+        projected_learning_rate=0.0,
+    )
+    train(data, tmp_path / "next", still, init=[packed, tmp_path / "bundle"], **looking)
+    after, progress = contents(tmp_path / "next")
+    assert progress["images_before"] == 7000
+    learned = {key for key in kept if not key.endswith(("_u", "_v"))}  # power iterations go on
+    for key in learned:
+        torch.testing.assert_close(after[key], kept[key].float())
+    # eight rows of one step: what was remembered is not there
+    assert int(after["objective.sliced.real_0"].any(1).sum()) == 8
+
+
+def test_discriminators_alone_do_not_go_on_by_themselves(
+    data: FaceData, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train(data, tmp_path / "run", replace(TINY, total_kimg=0.04))
+    packed = tmp_path / "packed"
+    run_cli(["train", "pack", str(tmp_path / "run"), "--no-generator", "-o", str(packed)])
+    advice = f"{packed} holds discriminators alone: start another run"
+    assert advice in refused(data, tmp_path / "alone", init=[packed])
+    assert advice in refused(data, packed, resume=True)
+    other = str(tmp_path / "other")
+    for words in (["bundle", "--generator", str(packed)], ["train", "pack", str(packed)]):
+        capsys.readouterr()
+        run_cli([*words, "-o", other], code=2)
+        assert advice in " ".join(capsys.readouterr().err.split())
+
+
+def test_training_goes_on_from_the_published_discriminators(tmp_path: Path) -> None:
+    run, bundle = Run(PUBLISHED), find_bundle()
     assert run.state.stat().st_size < 40e6
-    optimizer = adversaries.parts["optimizers"]["generator_optimizer"]
-    learning = set(adversaries.generator.blocks.parameters())
-    assert learning < set(optimizer.state)
+    options = replace(
+        read_generator_options(run),
+        batch_size=2,
+        total_kimg=0.002,
+        frozen_kimg=1.0,
+        discriminator_learning_rate=0.0,
+        projected_learning_rate=0.0,
+        bf16=False,
+        snapshot_kimg=0.0,
+    )
+    pixels = np.random.default_rng(0).integers(0, 256, (44, 128, 128, 3), np.uint8)
+    faces = FaceData(pixels, np.zeros((44, 0), np.int8), ("",) * 44, (), "noise")
+    train(
+        faces,
+        tmp_path / "next",
+        options,
+        feature_data=replace(faces, images=pixels[:, ::2, ::2].copy()),
+        classifier=load_classifier(bundle)[0],
+        init=[PUBLISHED, bundle],
+    )
+    published, before = contents(PUBLISHED)
+    after, progress = contents(tmp_path / "next")
+    assert before["images"] > 700_000
+    assert progress["images_before"] == load_generator(bundle)[1]["images_seen"]
+    for part in ("pixel", "projected", "imagenet", "patches"):
+        learned = [
+            key
+            for key in published
+            if key.startswith(f"objective.{part}.") and not key.endswith(("_u", "_v"))
+        ]
+        assert learned
+        for key in learned:
+            torch.testing.assert_close(after[key], published[key].float())
