@@ -19,6 +19,9 @@ ATTRIBUTES: tuple[str, ...] = (
 )  # fmt: skip
 """CelebA's names in CelebA's order; index i is column i of every score array."""
 
+_OTHERWISE = {"age": "Young", "beard": "No_Beard", "glasses": "Eyeglasses", "gender": "Male"}
+"""What people call attributes whose names are nothing like it."""
+
 _DISPLAY = {"5_o_Clock_Shadow": "5 o'clock shadow", "No_Beard": "No beard"}
 
 
@@ -53,6 +56,8 @@ def find_attribute(name: str, names: Iterable[str] = ATTRIBUTES) -> str:
     key = spelling_key(name)
     if key in by_key:
         return by_key[key]
-    close = difflib.get_close_matches(key, by_key, n=1, cutoff=0.5)
-    hint = f"did you mean {by_key[close[0]]!r}?" if close else f"choose from: {', '.join(names)}"
+    close = [by_key[near] for near in difflib.get_close_matches(key, by_key, n=1, cutoff=0.5)]
+    if _OTHERWISE.get(key) in names:
+        close = [_OTHERWISE[key]]
+    hint = f"did you mean {close[0]!r}?" if close else f"choose from: {', '.join(names)}"
     raise LatentEditError(f"unknown attribute {name!r}: {hint}")

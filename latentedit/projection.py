@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +15,10 @@ MIN_RESIDUAL = 1e-3
 
 _SAME_SPAN = 1e-12
 """Relative singular value below which a held normal adds nothing to the others' span."""
+
+
+FIGHTING = 0.6
+"""Share of a move that holds leave, below which they are said to fight it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,6 +126,36 @@ def discounted_direction(
         )
     vector = free / residual
     return Direction(vector, residual, float(vector @ normal))
+
+
+def find_hindrance(
+    boundaries: Boundaries, attribute: str, holds: Mapping[str, float], among: Collection[str]
+) -> tuple[float, str] | None:
+    """Say what holds leave of a move, where that is less than `FIGHTING`.
+
+    Args:
+        boundaries: normals by name.
+        attribute: what moves.
+        holds: discounts in [0, 1] by name.
+        among: those of the holds that may be named, as the user chose them.
+
+    Returns:
+        The share of the move that is left (`Direction.gain`), and of the holds named the one that
+        takes most; None where the holds hinder less, or none of them may be named.
+
+    Raises:
+        LatentEditError: see `discounted_direction`.
+    """
+    normal = boundaries.normals[boundaries.index(attribute)]
+    taken = {
+        name: discount * abs(float(boundaries.normals[boundaries.index(name)] @ normal))
+        for name, discount in holds.items()
+        if name in among
+    }
+    gain = discounted_direction(boundaries, attribute, holds).gain
+    if gain >= FIGHTING or not taken:
+        return None
+    return gain, max(taken, key=lambda name: taken[name])
 
 
 def _culprits(normal: Float64Array, held: Float64Array, discounts: Float64Array) -> list[int]:

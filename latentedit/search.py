@@ -50,6 +50,7 @@ def search_steps(
     *,
     hold: Hold = defaults.HOLD,
     limits: tuple[float, float] | None = None,
+    rising: int = 0,
 ) -> Search:
     """Find for each face the smallest step at which a measure of its picture meets a goal.
 
@@ -64,6 +65,8 @@ def search_steps(
         goals: [N], or one for all.
         hold: what must not change.
         limits: lowest and highest step; by default the attribute's safe range.
+        rising: 1 or -1, the sign of the steps that are to raise the measure, so that no face moves
+            the other way where that happens to bring it nearer; 0 allows both.
 
     Raises:
         LatentEditError: see `FaceEditor.edit`.
@@ -83,6 +86,9 @@ def search_steps(
         [before if step == 0 else measured(np.full(len(z), step)) for step in grid], axis=1
     )
     missing -= wanted[:, None]  # [N, G]: how far each grid step is from the goal
+    if rising:
+        astray = rising * np.sign(grid) * -np.sign(missing[:, :1]) < 0
+        missing = np.where(astray, missing[:, :1], missing)  # no better than standing still
     near, far = _brackets(grid, missing, [len(side) for side in sides])
     found = np.isfinite(far)
     nearest = grid[np.argmin(np.abs(missing), axis=1)]
@@ -129,6 +135,8 @@ def search_age(
 ) -> Search:
     """Find for each face the step along Young at which its estimated age is as asked.
 
+    Older is towards lower steps and younger towards higher ones, for all faces.
+
     Args:
         editor: with an age estimator.
         z: float [N, D].
@@ -154,4 +162,6 @@ def search_age(
         goals = to
     else:
         raise LatentEditError("give years to add, or an age to reach")
-    return search_steps(editor, z, AGE_ATTRIBUTE, editor.age, goals, hold=hold, limits=limits)
+    return search_steps(
+        editor, z, AGE_ATTRIBUTE, editor.age, goals, hold=hold, limits=limits, rising=-1
+    )

@@ -45,6 +45,14 @@ def test_a_missing_letter_suggests_the_name(name: str) -> None:
             find_attribute(name[:place] + name[place + 1 :])
 
 
+@pytest.mark.parametrize(("typed", "name"), [("age", "Young"), ("Glasses", "Eyeglasses")])
+def test_other_words_suggest_the_name(typed: str, name: str) -> None:
+    with pytest.raises(LatentEditError, match=f"did you mean '{name}'"):
+        find_attribute(typed)
+    with pytest.raises(LatentEditError, match="choose from: Bald"):
+        find_attribute(typed, ["Bald"])
+
+
 @given(st.text())
 def test_any_text_is_a_name_or_a_one_line_error(typed: str) -> None:
     try:

@@ -19,6 +19,7 @@ from latentedit.boundaries import Boundaries
 from latentedit.editor import FaceEditor
 from latentedit.images import open_image, read_metadata
 from latentedit.latents import load_latents
+from latentedit.projection import FIGHTING, discounted_direction
 from latentedit.strips import edit_strip, read_recipe
 
 # ---- sample
@@ -160,7 +161,17 @@ def test_what_moves_is_not_held_and_that_is_said(run: Run, tiny_bundle: Path) ->
     assert run("edit", *options, "--hold", "young=0.5,Male").err == (
         "note: Young moves, so it is not held\n"
     )
-    assert run("edit", *options, "--hold", "all").err == ""
+    assert run("edit", *options, "--hold", "auto").err == ""
+
+
+def test_holds_that_leave_little_of_a_move_are_named(run: Run, tiny_bundle: Path) -> None:
+    options = ("--attr", "Young", "--step", 1, "--frames", 2, "--model", tiny_bundle)
+    boundaries = Boundaries.load(tiny_bundle / "boundaries.safetensors")
+    gain = discounted_direction(boundaries, "Young", dict.fromkeys(boundaries.names, 1.0)).gain
+    assert gain < FIGHTING
+    said = run("edit", *options, "--hold", "all").err
+    assert said.startswith(f"note: the holds leave {gain:.0%} of the move along Young, ")
+    assert said.endswith(" takes most: hold less of it, or auto\n")
 
 
 def test_latents_from_a_file_are_the_faces_of_their_seeds(run: Run, tiny_bundle: Path) -> None:

@@ -11,7 +11,13 @@ from numpy.typing import NDArray
 from latentedit.attributes import ATTRIBUTES
 from latentedit.boundaries import Boundaries
 from latentedit.errors import LatentEditError
-from latentedit.projection import MIN_RESIDUAL, discounted_direction, discounted_projection
+from latentedit.projection import (
+    FIGHTING,
+    MIN_RESIDUAL,
+    discounted_direction,
+    discounted_projection,
+    find_hindrance,
+)
 
 Array = NDArray[np.float64]
 
@@ -237,6 +243,20 @@ def test_forty_held_attributes_leave_a_direction_in_512_dimensions() -> None:
     others = boundaries.normals[:-1]
     assert np.abs(others @ direction.vector).max() <= 1e-12
     assert direction.gain == pytest.approx(direction.residual)
+
+
+def test_what_hinders_a_move_is_named() -> None:
+    normals = np.eye(3, 8)
+    normals[1, :2] = [-0.9, 0.19**0.5]
+    boundaries = make_boundaries(normals)
+    moved, twin, other = boundaries.names
+    holds = {twin: 1.0, other: 1.0}
+    gain = discounted_direction(boundaries, moved, holds).gain
+    assert gain < FIGHTING
+    assert find_hindrance(boundaries, moved, holds, holds) == (gain, twin)
+    assert find_hindrance(boundaries, moved, holds, {other}) == (gain, other)
+    assert find_hindrance(boundaries, moved, holds, {}) is None
+    assert find_hindrance(boundaries, moved, {twin: 0.2}, {twin}) is None
 
 
 @pytest.mark.parametrize("discount", [-0.1, 1.5, float("nan"), float("inf")])

@@ -64,6 +64,24 @@ def test_takes_what_comes_nearest_where_a_goal_is_out_of_reach(editor: FaceEdito
     np.testing.assert_allclose(found.reached, best, atol=0.5)
 
 
+def test_no_face_moves_the_other_way(editor: FaceEditor) -> None:
+    z = editor.sample(range(6))
+
+    def valley(images: NDArray[np.uint8]) -> NDArray[np.float64]:
+        """Rises on both sides of the unedited faces."""
+        return np.abs(editor.age(images) - before)
+
+    before = editor.age(editor.render(z))
+    either = search_steps(editor, z, "Young", valley, 1e6)
+    for rising in (-1, 1):
+        found = search_steps(editor, z, "Young", valley, 1e6, rising=rising)
+        assert (rising * found.steps >= 0).all()
+        assert np.abs(found.steps).max() > 0
+        falling = search_steps(editor, z, "Young", valley, -1e6, rising=rising)
+        assert (rising * falling.steps <= 0).all()
+    assert len({*np.sign(either.steps)}) > 1
+
+
 def test_years_are_added_to_each_faces_own(editor: FaceEditor) -> None:
     z = editor.sample(range(4))
     added, reached = search_age(editor, z, by=1.0), search_age(editor, z, to=50.0)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from latentedit.boundaries import Boundaries
     from latentedit.editing import EditRecipe, Hold
     from latentedit.editor import FaceEditor
 
@@ -148,6 +149,7 @@ def edit(
         recipe = editor.recipe(steps, holds, to=goals, seeds=numbers, frames=frames)
         recipe, notes = (recipe, []) if force else _within_safe_ranges(editor, z, recipe)
     notes += _released(recipe, holds, editor.boundaries.names)
+    notes += _hindered(recipe, holds, editor.boundaries)
     strip = edit_strip(editor, z, recipe)
     if not save_strip(output, strip):
         notes.append(f"{output.suffix} keeps no recipe; a .png does")
@@ -246,6 +248,22 @@ def _released(recipe: EditRecipe, hold: Hold, known: Sequence[str]) -> list[str]
 
     asked = {find_attribute(name, known) for name in hold} if isinstance(hold, Mapping) else set()
     return [f"{name} moves, so it is not held" for name in recipe.edited if name in asked]
+
+
+def _hindered(recipe: EditRecipe, hold: Hold, boundaries: Boundaries) -> list[str]:
+    """Say of which moves what the user holds leaves little."""
+    from latentedit.projection import find_hindrance
+
+    if hold in ("auto", "none"):
+        return []
+    notes = []
+    for name, holds in recipe.holds.items():
+        if found := find_hindrance(boundaries, name, holds, holds):
+            notes.append(
+                f"the holds leave {found[0]:.0%} of the move along {name}, {found[1]} takes most: "
+                "hold less of it, or auto"
+            )
+    return notes
 
 
 def _within_safe_ranges(

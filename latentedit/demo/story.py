@@ -9,16 +9,13 @@ from latentedit.boundaries import Boundaries
 from latentedit.demo.controls import Control, in_words
 from latentedit.demo.session import View
 from latentedit.editing import EditRecipe
-from latentedit.projection import discounted_direction
+from latentedit.projection import find_hindrance
 
 NOTICEABLE = 0.05
 """Change of a probability that is worth a word."""
 
 MAX_OTHERS = 5
 """Most attributes listed that changed without being asked to."""
-
-FIGHTING = 0.6
-"""Share of a move that is left by the locks, below which they are said to fight it."""
 
 
 @dataclass(frozen=True)
@@ -104,17 +101,10 @@ def find_fights(
     ]
     locks = {*view.locks, *(held for holds in (view.given or {}).values() for held in holds)}
     for name, holds in recipe.holds.items():
-        gain = discounted_direction(boundaries, name, holds).gain
-        hindering = {held: discount for held, discount in holds.items() if held in locks}
-        if gain >= FIGHTING or not hindering:
+        found = find_hindrance(boundaries, name, holds, locks)
+        if found is None:
             continue
-        normal = boundaries.normals[boundaries.index(name)]
-        worst = max(
-            hindering,
-            key=lambda held: (
-                hindering[held] * abs(float(boundaries.normals[boundaries.index(held)] @ normal))
-            ),
-        )
+        gain, worst = found
         control = controls[name]
         end = control.right if (view.steps[name] > 0) != control.flipped else control.left
         sentences.append(
