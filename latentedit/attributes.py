@@ -19,7 +19,7 @@ ATTRIBUTES: tuple[str, ...] = (
 )  # fmt: skip
 """CelebA's names in CelebA's order; index i is column i of every score array."""
 
-_OTHERWISE = {"age": "Young", "beard": "No_Beard", "glasses": "Eyeglasses", "gender": "Male"}
+_OTHERWISE = {"age": "Young", "gender": "Male"}
 """What people call attributes whose names are nothing like it."""
 
 _DISPLAY = {"5_o_Clock_Shadow": "5 o'clock shadow", "No_Beard": "No beard"}

@@ -16,7 +16,6 @@ MIN_RESIDUAL = 1e-3
 _SAME_SPAN = 1e-12
 """Relative singular value below which a held normal adds nothing to the others' span."""
 
-
 FIGHTING = 0.6
 """Share of a move that holds leave, below which they are said to fight it."""
 
@@ -146,16 +145,16 @@ def find_hindrance(
     Raises:
         LatentEditError: see `discounted_direction`.
     """
-    normal = boundaries.normals[boundaries.index(attribute)]
-    taken = {
-        name: discount * abs(float(boundaries.normals[boundaries.index(name)] @ normal))
-        for name, discount in holds.items()
-        if name in among
-    }
     gain = discounted_direction(boundaries, attribute, holds).gain
-    if gain >= FIGHTING or not taken:
+    named = [name for name in holds if name in among]
+    if gain >= FIGHTING or not named:
         return None
-    return gain, max(taken, key=lambda name: taken[name])
+    normal = boundaries.normals[boundaries.index(attribute)]
+
+    def taken(name: str) -> float:
+        return holds[name] * abs(float(boundaries.normals[boundaries.index(name)] @ normal))
+
+    return gain, max(named, key=taken)
 
 
 def _culprits(normal: Float64Array, held: Float64Array, discounts: Float64Array) -> list[int]:

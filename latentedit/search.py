@@ -87,7 +87,7 @@ def search_steps(
     )
     missing -= wanted[:, None]  # [N, G]: how far each grid step is from the goal
     if rising:
-        astray = rising * np.sign(grid) * -np.sign(missing[:, :1]) < 0
+        astray = rising * grid * missing[:, :1] > 0
         missing = np.where(astray, missing[:, :1], missing)  # no better than standing still
     near, far = _brackets(grid, missing, [len(side) for side in sides])
     found = np.isfinite(far)

@@ -259,8 +259,9 @@ def _hindered(recipe: EditRecipe, hold: Hold, boundaries: Boundaries) -> list[st
     notes = []
     for name, holds in recipe.holds.items():
         if found := find_hindrance(boundaries, name, holds, holds):
+            left, worst = found
             notes.append(
-                f"the holds leave {found[0]:.0%} of the move along {name}, {found[1]} takes most: "
+                f"the holds leave {left:.0%} of the move along {name}, {worst} takes most: "
                 "hold less of it, or auto"
             )
     return notes

@@ -143,10 +143,11 @@ def train_generator(
         for name, network in looked_through.items()
     }
     before, seen, step, history = 0, 0, 0, None
-    if init and not resume:
-        _check_last(Path(init[-1]))
-    for folder in init if not resume else ():
-        history = _start_from(Path(folder), parts["networks"], hashes)
+    starts = [] if resume else [Path(folder) for folder in init]
+    if starts:
+        _check_last(starts[-1])
+    for folder in starts:
+        history = _start_from(folder, parts["networks"], hashes)
         before = history["images_seen"]
     if resume:
         _check_resumed(run, hashes)

@@ -44,8 +44,8 @@ def pack_run(
         the half-life kept, and the state's size in bytes.
 
     Raises:
-        LatentEditError: not a generator's run, no state in it yet, no such average, or `output`
-            holds a run or cannot be written.
+        LatentEditError: not a generator's run, no state or no generator in it, no such average, or
+            `output` holds a run or cannot be written.
     """
     run, kept, progress, whole = _open(run_folder, output)
     check_whole(progress, run.folder)
