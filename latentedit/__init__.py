@@ -5,21 +5,23 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from latentedit.moved import install
+
 if TYPE_CHECKING:
     from latentedit.attributes import ATTRIBUTES, find_attribute
-    from latentedit.boundaries import Boundaries, Calibration
-    from latentedit.editing import EditRecipe
-    from latentedit.editor import FaceEditor
+    from latentedit.boundaries.finder import BoundaryFinder
+    from latentedit.boundaries.model import Boundaries, Calibration
+    from latentedit.editing.editor import FaceEditor
+    from latentedit.editing.recipes import EditRecipe
     from latentedit.errors import LatentEditError
-    from latentedit.finder import BoundaryFinder
 
 _HOMES = {
     "ATTRIBUTES": "attributes",
-    "Boundaries": "boundaries",
-    "BoundaryFinder": "finder",
-    "Calibration": "boundaries",
-    "EditRecipe": "editing",
-    "FaceEditor": "editor",
+    "Boundaries": "boundaries.model",
+    "BoundaryFinder": "boundaries.finder",
+    "Calibration": "boundaries.model",
+    "EditRecipe": "editing.recipes",
+    "FaceEditor": "editing.editor",
     "LatentEditError": "errors",
     "find_attribute": "attributes",
 }
@@ -34,6 +36,9 @@ __all__ = [
     "LatentEditError",
     "find_attribute",
 ]
+
+
+install()
 
 
 def __getattr__(name: str) -> Any:

@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from sklearn.svm import SVC
 
 from latentedit.attributes import ATTRIBUTES
-from latentedit.finder import BoundaryFinder, fit_boundaries
-from latentedit.latents import normalize
-from latentedit.pool import Pool
+from latentedit.boundaries.finder import BoundaryFinder, fit_boundaries
+from latentedit.boundaries.pool import Pool
+from latentedit.generators.latents import normalize
 
 Array = NDArray[np.float32]
 

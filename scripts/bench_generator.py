@@ -25,13 +25,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from latentedit import FaceEditor, latents
+from latentedit import FaceEditor
+from latentedit.boundaries.pool import for_many
 from latentedit.checkpoints.interfacegan import convert_interfacegan
-from latentedit.devices import computes_bfloat16
-from latentedit.generator import Generator
-from latentedit.images import to_tensor, to_uint8
-from latentedit.inference import prepare_backbone, prepare_generator
-from latentedit.pool import for_many
+from latentedit.generators import latents
+from latentedit.generators.progressive import Generator
+from latentedit.inference.devices import computes_bfloat16
+from latentedit.inference.prepare import prepare_backbone, prepare_generator
+from latentedit.io.images import to_tensor, to_uint8
 
 WIDTHS = {4: 512, 8: 512, 16: 512, 32: 512, 64: 256, 128: 128, 256: 64, 512: 32, 1024: 16}
 """Karras et al. 2018, table 2."""

@@ -21,10 +21,10 @@ import torch
 import torch.nn.functional as F
 import typer
 
-from latentedit.devices import keep_memory
-from latentedit.portrait_baseline import EDGE, SETTINGS, slides_macs
+from latentedit.inference.devices import keep_memory
+from latentedit.portrait.baseline import EDGE, SETTINGS, slides_macs
+from latentedit.training.baselines.portrait_baselines import Epochs
 from latentedit.training.options import BaselineOptions
-from latentedit.training.portrait_baselines import Epochs
 
 SLIDES_EPOCHS, SLIDES_IMAGES = 100, BaselineOptions().images
 SLIDES_GPU, SLIDES_CPU = 142.5, 25_404.0

@@ -20,14 +20,14 @@ from typing import Annotated, Any
 import matplotlib.pyplot as plt
 import typer
 
-from latentedit.classifier import AttributeClassifier
-from latentedit.editor import FaceEditor
-from latentedit.evaluation.generator import RealFaces, evaluate_generator, look_at_real
-from latentedit.files import make_folder, read_json, write_json
-from latentedit.images import grid, open_image, save_image
-from latentedit.pretrained import load_classifier
-from latentedit.training.adversarial import Report, load_generator_run, train_generator
-from latentedit.training.data import FaceData, open_face_data
+from latentedit.classifiers.attributes import AttributeClassifier
+from latentedit.data.face_file import FaceData, open_face_data
+from latentedit.editing.editor import FaceEditor
+from latentedit.evaluation.generators.report import RealFaces, evaluate_generator, look_at_real
+from latentedit.io.files import make_folder, read_json, write_json
+from latentedit.io.images import grid, open_image, save_image
+from latentedit.pretrained.bundles import load_classifier
+from latentedit.training.gan.adversarial import Report, load_generator_run, train_generator
 from latentedit.training.options import GeneratorOptions
 
 GROWTH = GeneratorOptions(

@@ -11,9 +11,9 @@ from __future__ import annotations
 import argparse
 
 from latentedit import FaceEditor
-from latentedit.evaluation.aging import evaluate_age
-from latentedit.evaluation.measure import locks_in_words, measure, open_traces
-from latentedit.evaluation.slides import boundary_rows
+from latentedit.evaluation.edits.aging import evaluate_age
+from latentedit.evaluation.edits.measure import locks_in_words, measure, open_traces
+from latentedit.evaluation.figures.slides import boundary_rows
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument(

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latentedit import FaceEditor
-from latentedit.files import write_json
-from latentedit.images import grid, save_image
+from latentedit.io.files import write_json
+from latentedit.io.images import grid, save_image
 
 FOLDER = Path(__file__).parent.parent / "tests" / "golden"
 SEEDS = range(8)

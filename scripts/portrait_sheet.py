@@ -13,12 +13,12 @@ import typer
 from numpy.random import RandomState
 
 from latentedit import FaceEditor
-from latentedit.degradations import KINDS, UNSEEN, degrade
-from latentedit.faces import PORTRAIT_EDGE, cut, find_faces
-from latentedit.files import check_writable
-from latentedit.images import UInt8Array, film_strip, save_image
-from latentedit.portrait import UNSURE, PortraitAssessor, verdict_of
-from latentedit.portrait_network import QUALITIES
+from latentedit.classifiers.portrait import QUALITIES
+from latentedit.io.files import check_writable
+from latentedit.io.images import UInt8Array, film_strip, save_image
+from latentedit.photos.align import PORTRAIT_EDGE, cut, find_faces
+from latentedit.portrait.assessor import UNSURE, PortraitAssessor, verdict_of
+from latentedit.portrait.degradations import KINDS, UNSEEN, degrade
 
 SHOWN = (
     ("blur", "defocus"),

@@ -16,8 +16,8 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from latentedit.evaluation.portrait import STRENGTHS
-from latentedit.files import atomic_path
+from latentedit.evaluation.classifiers.portrait import STRENGTHS
+from latentedit.io.files import atomic_path
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "portrait.md"

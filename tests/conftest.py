@@ -18,14 +18,14 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from latentedit.attributes import ATTRIBUTES
-from latentedit.boundaries import Boundaries
-from latentedit.classifier import AttributeClassifier, ClassifierConfig
+from latentedit.boundaries.model import Boundaries
+from latentedit.classifiers.attributes import AttributeClassifier, ClassifierConfig
 from latentedit.cli import main
-from latentedit.files import temporary_beside
-from latentedit.generator import Generator, GeneratorConfig
-from latentedit.hashing import weights_hash
-from latentedit.pretrained import save_part
-from latentedit.training.data import FaceData, create_face_data, open_face_data
+from latentedit.data.face_file import FaceData, create_face_data, open_face_data
+from latentedit.generators.progressive import Generator, GeneratorConfig
+from latentedit.io.files import temporary_beside
+from latentedit.pretrained.bundles import save_part
+from latentedit.pretrained.hashing import weights_hash
 
 settings.register_profile("steady", derandomize=True, deadline=None, max_examples=50)
 settings.load_profile("steady")

@@ -9,10 +9,10 @@ import pytest
 from safetensors import safe_open
 from torch import Tensor
 
+from latentedit.data.face_file import FaceData
 from latentedit.errors import LatentEditError
-from latentedit.generator import Generator
-from latentedit.training.adversarial import train_generator
-from latentedit.training.data import FaceData
+from latentedit.generators.progressive import Generator
+from latentedit.training.gan.adversarial import train_generator
 from latentedit.training.options import GeneratorOptions
 
 TINY = GeneratorOptions(

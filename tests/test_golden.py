@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from golden import FOLDER, describe
 
-from latentedit.devices import computes_bfloat16, pick_device
-from latentedit.editor import FaceEditor
-from latentedit.files import read_json
-from latentedit.images import open_image
+from latentedit.editing.editor import FaceEditor
+from latentedit.inference.devices import computes_bfloat16, pick_device
+from latentedit.io.files import read_json
+from latentedit.io.images import open_image
 
 AGAIN = "the bundle is another one: look at its faces and run 'python scripts/golden.py'"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -13,47 +14,19 @@ import latentedit
 PACKAGE = Path(latentedit.__file__).parent
 
 LEVELS: tuple[tuple[str, ...], ...] = (
-    (
-        "errors",
-        "defaults",
-        "files",
-        "cards",
-        "hashing",
-        "devices",
-        "attributes",
-        "images",
-        "animations",
-        "latents",
-        "layers",
-        "packed",
-        "winograd",
-        "reliability",
-    ),
-    (
-        "generator",
-        "stylegan2",
-        "adapters",
-        "backbone",
-        "classifier",
-        "age",
-        "faces",
-        "degradations",
-        "portrait_network",
-        "portrait_baseline",
-        "boundaries",
-        "finder",
-        "inference",
-    ),
-    ("projection", "editing", "pretrained", "hub", "checkpoints"),
-    ("portrait", "portrait_report", "pool", "samples", "unsupervised", "evaluation"),
-    ("networks", "editor", "search", "strips", "full_report"),
-    ("demo",),
+    ("errors", "defaults", "moved"),
+    ("attributes", "io"),
+    ("generators", "classifiers"),
+    ("pretrained", "photos"),
+    ("inference",),
+    ("boundaries", "portrait"),
+    ("editing", "checkpoints", "data"),
+    ("demo", "evaluation", "training"),
     ("cli",),
 )
-"""From the bottom up; inside a level a module may import those to its left."""
+"""From the bottom up. A level imports only those below it: those beside it know nothing of it."""
 
-ORDER = {name: place for place, name in enumerate(name for level in LEVELS for name in level)}
-BELOW_TRAINING = {name for level in LEVELS[:3] for name in level}
+LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}
 
 
 def modules() -> dict[str, Path]:
@@ -65,74 +38,84 @@ def modules() -> dict[str, Path]:
     return found
 
 
+MODULES = modules()
+
+
 def imports(path: Path) -> Iterator[str]:
-    """Dotted names that a module imports when it runs, lazily or not (not for types alone)."""
-    pending: list[ast.AST] = [ast.parse(path.read_text(encoding="utf-8"))]
-    while pending:
-        node = pending.pop()
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
-            pending.extend(node.orelse)
-            continue
+    """Dotted names that a module imports: lazily, and for its types alone, too."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative import"
             assert node.module is not None
-            if node.module in ("latentedit", "latentedit.cli", "latentedit.training"):
-                yield from (f"{node.module}.{alias.name}" for alias in node.names)
-            else:
-                yield node.module
-        pending.extend(ast.iter_child_nodes(node))
-
-
-def part(dotted: str) -> str:
-    """The first name below the package."""
-    return dotted.removeprefix("latentedit").lstrip(".").partition(".")[0]
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                yield inner if inner.removeprefix("latentedit.") in MODULES else node.module
 
 
 def own(path: Path) -> set[str]:
-    """Parts of the package that a module imports."""
-    return {part(name) for name in imports(path) if name.split(".")[0] == "latentedit"}
+    """Modules of this package that a module imports, as dotted names below it."""
+    names = {name for name in imports(path) if name.partition(".")[0] == "latentedit"}
+    return {name.removeprefix("latentedit").lstrip(".") for name in names}
 
 
-@pytest.mark.parametrize("module", sorted(modules()))
+def room(module: str) -> str:
+    """The package, or the module at the root, that a module is in."""
+    return module.partition(".")[0]
+
+
+def test_few_modules_lie_at_the_root() -> None:
+    assert len([name for name in MODULES if "." not in name and name not in rooms()]) <= 8
+    assert {room(name) for name in MODULES} == {*LEVEL, "__main__", ""}
+
+
+def rooms() -> set[str]:
+    """The packages."""
+    return {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
+
+
+@pytest.mark.parametrize("module", sorted(MODULES))
 def test_imports_only_lower_levels(module: str) -> None:
-    me, imported = part(module), own(modules()[module])
-    if me == "training":
-        assert imported <= BELOW_TRAINING | {"training"}
-    elif me == "cli":
-        assert imported <= {*ORDER, "training"}
-    elif me == "__main__":
+    me, imported = room(module), {room(name) for name in own(MODULES[module])}
+    if me == "__main__":
         assert imported == {"cli"}
     elif me == "":
-        assert imported <= {*ORDER} - {"cli"}
+        assert "cli" not in imported
     else:
-        assert me in ORDER, f"give {me} a level in LEVELS"
-        wrong = {name for name in imported if name != me and ORDER.get(name, 99) >= ORDER[me]}
-        assert not wrong
+        assert me in LEVEL, f"give {me} a level in LEVELS"
+        assert {name for name in imported - {me} if LEVEL.get(name, 99) >= LEVEL[me]} == set()
+
+
+def test_no_modules_import_each_other() -> None:
+    graph = {name: own(path) - {name, room(name)} for name, path in MODULES.items() if name}
+    TopologicalSorter(graph).prepare()
 
 
 @pytest.mark.parametrize(
-    "module", ["boundaries", "finder", "editing", "attributes", "files", "latents"]
+    "module",
+    ["boundaries.model", "boundaries.finder", "editing.recipes", "io.files", "generators.latents"],
 )
 def test_arithmetic_needs_no_torch(module: str) -> None:
-    known, seen, pending = modules(), set(), [module]
+    seen: set[str] = set()
+    pending = [module]
     while pending:
         name = pending.pop()
         if name in seen:
             continue
         seen.add(name)
-        pending.extend(own(known[name]))
-        assert "torch" not in {imported.split(".")[0] for imported in imports(known[name])}, name
+        pending.extend(own(MODULES[name]))
+        assert "torch" not in {imported.split(".")[0] for imported in imports(MODULES[name])}, name
 
 
 def test_the_reader_of_imports_sees_what_it_should(tmp_path: Path) -> None:
     path = tmp_path / "module.py"
     path.write_text(
         "from typing import TYPE_CHECKING\n"
-        "if TYPE_CHECKING:\n    from latentedit.editor import FaceEditor\n"
-        "from latentedit import editing\n"
-        "def lazily():\n    import latentedit.training.data\n    from torch import nn\n"
+        "if TYPE_CHECKING:\n    from latentedit.editing.editor import FaceEditor\n"
+        "from latentedit.generators import latents\n"
+        "from latentedit import FaceEditor\n"
+        "def lazily():\n    import latentedit.data.celeba\n    from torch import nn\n"
     )
-    assert own(path) == {"editing", "training"}
+    assert own(path) == {"", "editing.editor", "generators.latents", "data.celeba"}
     assert "torch" in set(imports(path))

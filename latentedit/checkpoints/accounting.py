@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from latentedit.errors import LatentEditError
-from latentedit.generator import Generator
-from latentedit.stylegan2 import StyleGAN2Generator
+from latentedit.generators.progressive import Generator
+from latentedit.generators.stylegan2 import StyleGAN2Generator
 
 Shape = tuple[int | None, ...]
 """A shape; None where any size will do (because it follows from a key that is missing)."""

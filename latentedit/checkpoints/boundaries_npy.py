@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latentedit.attributes import ATTRIBUTES, find_attribute
-from latentedit.boundaries import Boundaries
+from latentedit.boundaries.model import Boundaries
 from latentedit.errors import LatentEditError
-from latentedit.files import atomic_path
+from latentedit.io.files import atomic_path
 
 SPACES = ("z", "w")
 _MOST_VALUES = 1_000_000

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from latentedit.adapters import OnnxGenerator
 from latentedit.checkpoints import gan_zoo, interfacegan, stylegan2, tensorflow_pggan
 from latentedit.checkpoints.accounting import Reading
 from latentedit.checkpoints.tensors import (
@@ -19,10 +18,11 @@ from latentedit.checkpoints.tensors import (
     load_torch,
 )
 from latentedit.errors import LatentEditError
-from latentedit.files import make_folder, reason, sha256, temporary_beside
-from latentedit.generator import Generator
-from latentedit.pretrained import save_onnx, save_part
-from latentedit.stylegan2 import StyleGAN2Generator
+from latentedit.generators.adapters import OnnxGenerator
+from latentedit.generators.progressive import Generator
+from latentedit.generators.stylegan2 import StyleGAN2Generator
+from latentedit.io.files import make_folder, reason, sha256, temporary_beside
+from latentedit.pretrained.bundles import save_onnx, save_part
 
 TERMS = (
     "Converted from another project's weights, which keep their own licence: read it before you "

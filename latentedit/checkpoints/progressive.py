@@ -1,4 +1,4 @@
-"""From effective kernels to `latentedit.generator.Generator`.
+"""From effective kernels to `latentedit.generators.progressive.Generator`.
 
 All published progressive GANs compute the same function; they differ in how they store it. Each
 reader turns its layout into `Layers`: kernels and biases as they act, every scale multiplied in,
@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from latentedit.errors import LatentEditError
-from latentedit.generator import Generator, GeneratorConfig
+from latentedit.generators.progressive import Generator, GeneratorConfig
 
 
 @dataclass

@@ -33,10 +33,10 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from latentedit import latents
 from latentedit.checkpoints.accounting import Reading, Shape, account, size_of
 from latentedit.errors import LatentEditError
-from latentedit.stylegan2 import StyleGAN2Config, StyleGAN2Generator
+from latentedit.generators import latents
+from latentedit.generators.stylegan2 import StyleGAN2Config, StyleGAN2Generator
 
 NAMES = {
     "rosinality": "rosinality StyleGAN2",

@@ -13,7 +13,7 @@ import typer
 from latentedit.errors import LatentEditError
 
 if TYPE_CHECKING:
-    from latentedit.portrait import Assessment
+    from latentedit.portrait.assessor import Assessment
 
 
 def assess(
@@ -32,8 +32,8 @@ def assess(
     is named too.
     """
     from latentedit.cli.progress import track
-    from latentedit.portrait import PortraitAssessor, best_shot
-    from latentedit.portrait_report import check_report, write_report
+    from latentedit.portrait.assessor import PortraitAssessor, best_shot
+    from latentedit.portrait.report import check_report, write_report
 
     if report is not None:
         check_report(report)
@@ -69,7 +69,7 @@ def assess(
 
 def _photos(given: Sequence[Path]) -> tuple[list[Path], list[tuple[Path, str]]]:
     """Files to look at, those of folders in order; and folders without any."""
-    from latentedit.images import PHOTO_ENDINGS
+    from latentedit.io.images import PHOTO_ENDINGS
 
     files: list[Path] = []
     missing: list[tuple[Path, str]] = []

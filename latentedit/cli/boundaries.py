@@ -14,8 +14,8 @@ from latentedit.cli.faces import ModelOption, PrecisionOption
 from latentedit.errors import LatentEditError
 
 if TYPE_CHECKING:
-    from latentedit.evaluation.effects import Effects
-    from latentedit.samples import Samples
+    from latentedit.boundaries.samples import Samples
+    from latentedit.evaluation.edits.effects import Effects
 
 app = typer.Typer(help="Find the attributes' boundaries in latent space.", no_args_is_help=True)
 
@@ -52,14 +52,14 @@ def fit(
     Samples it was fitted on, accuracy on them; then, on held-out latents at natural prevalence,
     accuracy, F1, ROC AUC, average precision and the share of faces that have the attribute.
     """
-    from latentedit.boundaries import Boundaries, check_path
-    from latentedit.cards import check_report
+    from latentedit.boundaries.finder import fit_boundaries
+    from latentedit.boundaries.model import Boundaries, check_path
     from latentedit.cli.invocation import command_line
     from latentedit.cli.progress import progress_bar
-    from latentedit.evaluation.slides import boundary_rows
-    from latentedit.files import alone_with, check_writable, write_json
-    from latentedit.finder import fit_boundaries
-    from latentedit.pretrained import TERMS
+    from latentedit.evaluation.figures.slides import boundary_rows
+    from latentedit.io.cards import check_report
+    from latentedit.io.files import alone_with, check_writable, write_json
+    from latentedit.pretrained.bundles import TERMS
 
     check_writable(check_path(output))
     if as_json:
@@ -92,8 +92,8 @@ def fit(
 
 
 def _pool_samples(folder: Path | None) -> Samples:
-    from latentedit.pool import Pool
-    from latentedit.samples import Samples
+    from latentedit.boundaries.pool import Pool
+    from latentedit.boundaries.samples import Samples
 
     if folder is None:
         raise LatentEditError("give --pool, a pool from 'latentedit pool build'")
@@ -111,9 +111,9 @@ def _pool_samples(folder: Path | None) -> Samples:
 def _own_samples(
     scores: Path, pool: Path | None, names: list[str] | None, model: str | None
 ) -> Samples:
-    from latentedit.editor import FaceEditor
-    from latentedit.pool import Pool
-    from latentedit.samples import samples_of_csv, samples_of_npy
+    from latentedit.boundaries.pool import Pool
+    from latentedit.boundaries.samples import samples_of_csv, samples_of_npy
+    from latentedit.editing.editor import FaceEditor
 
     if scores.suffix.lower() == ".csv":
         return samples_of_csv(scores, FaceEditor.load(model))
@@ -201,17 +201,17 @@ def measure(
     the re-scoring matrix beside them in effects.safetensors; what is stored there of other
     attributes stays, if it was measured with the same boundaries. Run again to go on after a break.
     """
-    from latentedit.boundaries import Boundaries
+    from latentedit.boundaries.model import Boundaries
+    from latentedit.boundaries.pool import Pool
     from latentedit.cli.invocation import command_line
     from latentedit.cli.progress import track
-    from latentedit.editor import BOUNDARIES_FILE, FaceEditor
-    from latentedit.evaluation import drawings
-    from latentedit.evaluation import measure as measuring
-    from latentedit.evaluation.effects import FILE
-    from latentedit.evaluation.report import check_plot
-    from latentedit.files import alone_with, check_writable
-    from latentedit.pool import Pool
-    from latentedit.pretrained import TERMS, find_bundle
+    from latentedit.editing.editor import BOUNDARIES_FILE, FaceEditor
+    from latentedit.evaluation.edits import measure as measuring
+    from latentedit.evaluation.edits.effects import FILE
+    from latentedit.evaluation.figures import drawings
+    from latentedit.evaluation.figures.plots import check_plot
+    from latentedit.io.files import alone_with, check_writable
+    from latentedit.pretrained.bundles import TERMS, find_bundle
 
     folder = find_bundle(model)
     if not dry_run:
@@ -253,7 +253,7 @@ def _check_stored(path: Path, facts: Mapping[str, Any], chosen: list[str]) -> No
 
     Those of boundaries that are no more cannot stay: locks hold others.
     """
-    from latentedit.evaluation.effects import Effects
+    from latentedit.evaluation.edits.effects import Effects
 
     if not path.is_file():
         return
@@ -279,7 +279,7 @@ def _check_stored(path: Path, facts: Mapping[str, Any], chosen: list[str]) -> No
 
 def _print_locks(effects: Effects) -> None:
     """One sentence an attribute, then the average."""
-    from latentedit.evaluation.measure import locks_in_words, reduction
+    from latentedit.evaluation.edits.measure import locks_in_words, reduction
 
     for name, row in effects.at_half().items():
         print(locks_in_words(name, row))

@@ -26,11 +26,11 @@ def import_npy(
     ],
 ) -> None:
     """Import a boundary that was found by InterFaceGAN."""
-    from latentedit.boundaries import Boundaries
+    from latentedit.boundaries.model import Boundaries
     from latentedit.checkpoints.boundaries_npy import card_entries, import_boundary
     from latentedit.errors import LatentEditError
-    from latentedit.files import check_writable, read_json
-    from latentedit.pretrained import find_bundle
+    from latentedit.io.files import check_writable, read_json
+    from latentedit.pretrained.bundles import find_bundle
 
     if output.suffix != ".safetensors":
         raise LatentEditError(f"end the name of {output} in .safetensors")
@@ -69,7 +69,7 @@ def export_npy(
     ] = 1,
 ) -> None:
     """Export one boundary as InterFaceGAN reads it."""
-    from latentedit.boundaries import Boundaries
+    from latentedit.boundaries.model import Boundaries
     from latentedit.checkpoints.boundaries_npy import export_boundary
 
     bias = export_boundary(Boundaries.load(source), name, output, sign=sign)

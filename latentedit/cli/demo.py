@@ -32,7 +32,7 @@ def demo(
         if error.name != "gradio":
             raise
         raise LatentEditError("the demo needs Gradio: pip install 'latentedit[demo]'") from None
-    from latentedit.editor import FaceEditor
+    from latentedit.editing.editor import FaceEditor
 
     editor = FaceEditor.load(model, boundaries=boundaries)
     serve(editor, host=host, port=port, share=share, open_browser=open_browser)

@@ -58,13 +58,13 @@ def pca(
 def _find(
     method: str, k: int, output: Path, sheet: Path | None, seed: int, faces: int, model: str | None
 ) -> None:
-    from latentedit.boundaries import check_path
+    from latentedit.boundaries.model import check_path
+    from latentedit.boundaries.unsupervised import card_entries, find_directions, name_by_attributes
     from latentedit.cli.invocation import command_line
-    from latentedit.editor import FaceEditor
-    from latentedit.files import check_writable
-    from latentedit.images import save_image
-    from latentedit.strips import direction_sheet
-    from latentedit.unsupervised import card_entries, find_directions, name_by_attributes
+    from latentedit.editing.editor import FaceEditor
+    from latentedit.editing.strips import direction_sheet
+    from latentedit.io.files import check_writable
+    from latentedit.io.images import save_image
 
     sheet = sheet or output.with_suffix(".png")
     for path in (check_path(output), sheet):

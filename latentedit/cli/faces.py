@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from latentedit.boundaries import Boundaries
-    from latentedit.editing import EditRecipe, Hold
-    from latentedit.editor import FaceEditor
+    from latentedit.boundaries.model import Boundaries
+    from latentedit.editing.editor import FaceEditor
+    from latentedit.editing.recipes import EditRecipe, Hold
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 
@@ -55,10 +55,10 @@ def sample(
     model: ModelOption = None,
 ) -> None:
     """Show the faces of some seeds in a grid."""
-    from latentedit import latents
-    from latentedit.editor import FaceEditor
-    from latentedit.images import MAX_PIXELS, grid, save_image
-    from latentedit.strips import RECIPE_KEY
+    from latentedit.editing.editor import FaceEditor
+    from latentedit.editing.strips import RECIPE_KEY
+    from latentedit.generators import latents
+    from latentedit.io.images import MAX_PIXELS, grid, save_image
 
     numbers = latents.parse_seeds(seeds)
     keeps = _check_picture(output)
@@ -135,8 +135,8 @@ def edit(
     model: ModelOption = None,
 ) -> None:
     """Move faces along attributes, hold others, and draw the way as a film strip."""
-    from latentedit.editing import parse_hold
-    from latentedit.strips import edit_strip, save_strip
+    from latentedit.editing.recipes import parse_hold
+    from latentedit.editing.strips import edit_strip, save_strip
 
     ages = _ages(attr, step, to, age, age_to)
     steps, goals = ({}, {}) if ages else _moves(attr or [], step or [], to or [], context.obj)
@@ -169,8 +169,8 @@ def label(
     """Say which of the 40 attributes the faces in pictures have, and how old they look."""
     import numpy as np
 
-    from latentedit.editor import FaceEditor
-    from latentedit.images import open_image, to_frame
+    from latentedit.editing.editor import FaceEditor
+    from latentedit.io.images import open_image, to_frame
 
     faces = [to_frame(open_image(path)) for path in images]
     editor = FaceEditor.load(model)
@@ -200,7 +200,7 @@ def _ages(
     to: float | None,
 ) -> dict[str, float]:
     """Arguments of `search.search_age`, or nothing where attributes are moved instead."""
-    from latentedit.editing import MAX_STEP
+    from latentedit.editing.recipes import MAX_STEP
 
     if by is None and to is None:
         return {}
@@ -225,7 +225,7 @@ def _aged(
 ) -> tuple[EditRecipe, list[str]]:
     """Search each face's step to an age; say what was reached."""
     from latentedit.attributes import AGE_ATTRIBUTE
-    from latentedit.search import search_age
+    from latentedit.editing.search import search_age
 
     low, high = editor.boundaries.safe_range(AGE_ATTRIBUTE) if editor.estimates_age else (0, 0)
     limits = (2 * low, 2 * high) if force else (low, high)
@@ -252,7 +252,7 @@ def _released(recipe: EditRecipe, hold: Hold, known: Sequence[str]) -> list[str]
 
 def _hindered(recipe: EditRecipe, hold: Hold, boundaries: Boundaries) -> list[str]:
     """Say of which moves what the user holds leaves little."""
-    from latentedit.projection import find_hindrance
+    from latentedit.editing.projection import find_hindrance
 
     if hold in ("auto", "none"):
         return []
@@ -271,7 +271,7 @@ def _within_safe_ranges(
     editor: FaceEditor, z: NDArray[np.float32], recipe: EditRecipe
 ) -> tuple[EditRecipe, list[str]]:
     """Cut an edit that would break faces short, and say so."""
-    from latentedit.editing import clamp, steps_to_reach
+    from latentedit.editing.recipes import clamp, steps_to_reach
 
     boundaries = editor.boundaries
     steps, notes = clamp(boundaries, recipe.steps)
@@ -330,8 +330,8 @@ def _faces(
     latents_file: Path | None,
     boundaries: Path | None,
 ) -> tuple[FaceEditor, NDArray[np.float32], list[int] | None]:
-    from latentedit import latents
-    from latentedit.editor import FaceEditor
+    from latentedit.editing.editor import FaceEditor
+    from latentedit.generators import latents
 
     given = [value for value in (seed, seeds, latents_file) if value is not None]
     if len(given) > 1:
@@ -349,7 +349,7 @@ def _faces(
 
 def _check_picture(output: Path) -> bool:
     """Refuse early a picture that could not be written; return whether it can keep a recipe."""
-    from latentedit.files import check_writable
+    from latentedit.io.files import check_writable
 
     if output.suffix.lower() not in PICTURES:
         raise LatentEditError(f"cannot save {output}: end its name in {' or '.join(PICTURES)}")

@@ -86,7 +86,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         _drop_output()
         sys.exit(1)
     except OSError as error:  # a file that may not be read, an output that is full
-        from latentedit.files import reason
+        from latentedit.io.files import reason
 
         if not error.filename:
             _drop_output()

@@ -21,7 +21,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 @app.command("list")
 def list_models(as_json: JsonOption = False) -> None:
     """List the bundles that came with the package."""
-    from latentedit.pretrained import bundle_names, find_bundle
+    from latentedit.pretrained.bundles import bundle_names, find_bundle
 
     rows = [_summary(find_bundle(name)) for name in bundle_names()]
     if as_json:
@@ -37,7 +37,7 @@ def list_models(as_json: JsonOption = False) -> None:
 @app.command()
 def show(model: ModelArgument = None, as_json: JsonOption = False) -> None:
     """Print a bundle's cards."""
-    from latentedit.pretrained import find_bundle
+    from latentedit.pretrained.bundles import find_bundle
 
     folder = find_bundle(model)
     cards = _cards(folder)
@@ -56,10 +56,10 @@ def check(model: ModelArgument = None) -> None:
     """Verify checksums and shapes, that the parts belong together, and render one face."""
     import numpy as np
 
-    from latentedit.editor import FaceEditor
+    from latentedit.editing.editor import FaceEditor
     from latentedit.errors import LatentEditError
-    from latentedit.evaluation.effects import FILE, Effects
-    from latentedit.pretrained import find_bundle
+    from latentedit.evaluation.edits.effects import FILE, Effects
+    from latentedit.pretrained.bundles import find_bundle
 
     folder = find_bundle(model)
     cards = _cards(folder)
@@ -105,7 +105,7 @@ def pull(
 
     No other command uses the network.
     """
-    from latentedit import hub
+    from latentedit.pretrained import hub
 
     folder = output or Path(name.rpartition("/")[2])
     if file is None:
@@ -127,7 +127,7 @@ def pull(
 
 def _cards(folder: Path) -> dict[str, dict[str, Any]]:
     from latentedit.errors import LatentEditError
-    from latentedit.files import read_json
+    from latentedit.io.files import read_json
 
     paths = {part: folder / f"{part}.json" for part in _PARTS}
     cards = {part: read_json(path) for part, path in paths.items() if path.is_file()}

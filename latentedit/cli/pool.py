@@ -36,9 +36,9 @@ def build(
     model: ModelOption = None,
 ) -> None:
     """Render seeds and keep their 40 probabilities; run again to go on after a break."""
+    from latentedit.boundaries.pool import build_pool
     from latentedit.cli.progress import progress_bar
-    from latentedit.editor import FaceEditor
-    from latentedit.pool import build_pool
+    from latentedit.editing.editor import FaceEditor
 
     editor = FaceEditor.load(model, precision=precision, space=space.value if space else None)
     with progress_bar() as bar:

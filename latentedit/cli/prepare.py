@@ -37,7 +37,7 @@ def celeba(
 ) -> None:
     """Crop CelebA's faces by the eyes' known position and keep labels and file names."""
     from latentedit.cli.progress import track
-    from latentedit.training.celeba import prepare_celeba
+    from latentedit.data.celeba import prepare_celeba
 
     report = prepare_celeba(
         folder,
@@ -60,7 +60,7 @@ def utkface(
 ) -> None:
     """Keep UTKFace's chips with the ages in their names."""
     from latentedit.cli.progress import track
-    from latentedit.training.utkface import RESOLUTION, prepare_utkface
+    from latentedit.data.utkface import RESOLUTION, prepare_utkface
 
     report = prepare_utkface(
         folder,
@@ -87,7 +87,7 @@ def portraits(
 ) -> None:
     """Cut portraits, flag six qualities, and spoil some by a known amount."""
     from latentedit.cli.progress import console, track
-    from latentedit.training.portraits import prepare_portraits
+    from latentedit.data.portraits import prepare_portraits
 
     report = prepare_portraits(
         folder,
@@ -120,7 +120,7 @@ def faces(
 ) -> None:
     """Find faces in photos and align them into the shared frame."""
     from latentedit.cli.progress import track
-    from latentedit.training.photos import prepare_faces
+    from latentedit.data.photos import prepare_faces
 
     if contact_sheet and contact_sheet.resolve() == output.resolve():
         raise LatentEditError(f"{output} cannot be both faces and sheet: give two names")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from latentedit.attributes import display_name
-from latentedit.boundaries import Boundaries
+from latentedit.boundaries.model import Boundaries
 
 FAVOURITES = "Start here"
 OTHERS = "Others"

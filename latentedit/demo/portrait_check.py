@@ -10,9 +10,9 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from latentedit.errors import LatentEditError
-from latentedit.images import open_image
-from latentedit.portrait import PortraitAssessor
-from latentedit.portrait_report import fragment
+from latentedit.io.images import open_image
+from latentedit.portrait.assessor import PortraitAssessor
+from latentedit.portrait.report import fragment
 
 if TYPE_CHECKING:
     import gradio as gr

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from latentedit.demo.controls import Control
 from latentedit.demo.session import View, checked_steps, with_seed
-from latentedit.editing import EditRecipe, steps_to_reach
-from latentedit.editor import FaceEditor
+from latentedit.editing.editor import FaceEditor
+from latentedit.editing.recipes import EditRecipe, steps_to_reach
+from latentedit.editing.strips import RECIPE_KEY
 from latentedit.errors import LatentEditError
-from latentedit.images import read_metadata
-from latentedit.strips import RECIPE_KEY
+from latentedit.io.images import read_metadata
 
 MAX_UPLOAD_BYTES = 16_000_000
 MAX_UPLOAD_PIXELS = 16_000_000

@@ -25,10 +25,10 @@ from latentedit.demo.portrait_check import MAX_PHOTO_BYTES, build_portrait_check
 from latentedit.demo.recipes import MAX_UPLOAD_BYTES
 from latentedit.demo.session import Session
 from latentedit.demo.studio import Reply, Studio
-from latentedit.editor import FaceEditor
+from latentedit.editing.editor import FaceEditor
 from latentedit.errors import LatentEditError
-from latentedit.files import reason
-from latentedit.portrait import PortraitAssessor
+from latentedit.io.files import reason
+from latentedit.portrait.assessor import PortraitAssessor
 
 MAX_BODY = MAX_PHOTO_BYTES + 1_000_000
 """Bytes of a request's body; uploaded files come in base64, and a photo is the largest."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from latentedit.demo.controls import Control
 from latentedit.errors import LatentEditError
-from latentedit.latents import MAX_SEED
+from latentedit.generators.latents import MAX_SEED
 
 MAX_HISTORY = 200
 """Moves that can be undone."""

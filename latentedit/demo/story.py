@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from latentedit.boundaries import Boundaries
+from latentedit.boundaries.model import Boundaries
 from latentedit.demo.controls import Control, in_words
 from latentedit.demo.session import View
-from latentedit.editing import EditRecipe
-from latentedit.projection import find_hindrance
+from latentedit.editing.projection import find_hindrance
+from latentedit.editing.recipes import EditRecipe
 
 NOTICEABLE = 0.05
 """Change of a probability that is worth a word."""

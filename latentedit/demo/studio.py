@@ -20,10 +20,10 @@ from latentedit.demo.recipes import MAX_UPLOAD_BYTES, latent_of, recipe_of, view
 from latentedit.demo.session import Session, View, checked_steps, moved, with_seed
 from latentedit.demo.story import Change, find_changes, find_fights, tell
 from latentedit.demo.takeaways import film, take
-from latentedit.editor import FaceEditor
+from latentedit.editing.editor import FaceEditor
 from latentedit.errors import LatentEditError
-from latentedit.images import UInt8Array, png_bytes
-from latentedit.latents import MAX_SEED
+from latentedit.generators.latents import MAX_SEED
+from latentedit.io.images import UInt8Array, png_bytes
 
 GALLERY = 12
 """Faces to pick from at a time: the sharpest of twice as many seeds."""

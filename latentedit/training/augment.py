@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from latentedit.age import CHIP_TO_FRAME, EYES_IN_CHIP, EYES_IN_FRAME
-from latentedit.layers import resize
+from latentedit.classifiers.age import CHIP_TO_FRAME, EYES_IN_CHIP, EYES_IN_FRAME
+from latentedit.io.resampling import resize
 
 
 def flip(images: Tensor) -> Tensor:

@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from latentedit.errors import LatentEditError
-from latentedit.pretrained import save_part
-from latentedit.training.adversarial import load_generator_run
-from latentedit.training.age_task import load_age_run
-from latentedit.training.attribute_task import load_classifier_run, read_calibration
-from latentedit.training.portrait_task import load_portrait_run
+from latentedit.pretrained.bundles import save_part
+from latentedit.training.gan.adversarial import load_generator_run
+from latentedit.training.gan.snapshots import mean_of_snapshots
 from latentedit.training.runs import Run
-from latentedit.training.snapshots import mean_of_snapshots
 from latentedit.training.state import read_progress
+from latentedit.training.supervised.age_task import load_age_run
+from latentedit.training.supervised.attribute_task import load_classifier_run, read_calibration
+from latentedit.training.supervised.portrait_task import load_portrait_run
 
 
 def bundle_generator(

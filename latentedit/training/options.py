@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from latentedit.training.schedule import Schedule
+from latentedit.training.gan.schedule import Schedule
 
 if TYPE_CHECKING:
-    from latentedit.generator import GeneratorConfig
+    from latentedit.generators.progressive import GeneratorConfig
 
 OBJECTIVES = ("projected", "r1", "wgan-gp")
 PIXEL_OBJECTIVES = OBJECTIVES[1:]
@@ -102,14 +102,14 @@ class GeneratorOptions:
     @property
     def generator(self) -> GeneratorConfig:
         """The generator's shape."""
-        from latentedit.generator import GeneratorConfig
+        from latentedit.generators.progressive import GeneratorConfig
 
         return GeneratorConfig(self.resolution, fmap_base=self.fmap_base, fmap_max=self.fmap_max)
 
     @property
     def discriminator(self) -> GeneratorConfig:
         """The pixel discriminator's shape."""
-        from latentedit.generator import GeneratorConfig
+        from latentedit.generators.progressive import GeneratorConfig
 
         return GeneratorConfig(
             self.resolution,

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from latentedit.errors import LatentEditError
-from latentedit.files import atomic_path, make_folder, read_json, reason, write_json
-from latentedit.pretrained import config_from_json
+from latentedit.io.files import atomic_path, make_folder, read_json, reason, write_json
+from latentedit.pretrained.bundles import config_from_json
 from latentedit.training.options import GeneratorOptions
 
 

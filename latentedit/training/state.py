@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from latentedit.errors import LatentEditError
-from latentedit.files import atomic_path
+from latentedit.io.files import atomic_path
 
 ALONE = "discriminators_alone"
 """Entry in the progress of a state from which the generator was left out."""

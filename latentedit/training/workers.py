@@ -15,8 +15,8 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 
-from latentedit.devices import keep_memory, pick_device
 from latentedit.errors import LatentEditError
+from latentedit.inference.devices import keep_memory, pick_device
 
 Rows = TypeVar("Rows")
 

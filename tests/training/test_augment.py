@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from latentedit.age import EYES_IN_CHIP, EYES_IN_FRAME
+from latentedit.classifiers.age import EYES_IN_CHIP, EYES_IN_FRAME
 from latentedit.training.augment import (
     affine,
     blur,

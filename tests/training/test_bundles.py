@@ -11,18 +11,18 @@ from conftest import TINY_CLASSIFIER
 from generator_runs import TINY, train
 from safetensors.torch import load_file
 
-from latentedit.classifier import ClassifierConfig
+from latentedit.classifiers.attributes import ClassifierConfig
+from latentedit.data.face_file import open_face_data
 from latentedit.errors import LatentEditError
-from latentedit.files import sha256
-from latentedit.hashing import weights_hash
-from latentedit.pretrained import load_classifier, load_generator
-from latentedit.training import attribute_task
-from latentedit.training.adversarial import load_generator_run
+from latentedit.io.files import sha256
+from latentedit.pretrained.bundles import load_classifier, load_generator
+from latentedit.pretrained.hashing import weights_hash
 from latentedit.training.bundles import bundle_classifier, bundle_generator
-from latentedit.training.data import open_face_data
+from latentedit.training.gan.adversarial import load_generator_run
+from latentedit.training.gan.snapshots import save_snapshot
 from latentedit.training.options import SupervisedOptions
 from latentedit.training.runs import Run
-from latentedit.training.snapshots import save_snapshot
+from latentedit.training.supervised import attribute_task
 
 
 @pytest.fixture

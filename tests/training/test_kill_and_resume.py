@@ -15,13 +15,13 @@ import numpy as np
 import pytest
 from safetensors import safe_open
 
+from latentedit.data.face_file import create_face_data, open_face_data
 from latentedit.errors import LatentEditError
-from latentedit.training.adversarial import train_generator
-from latentedit.training.attribute_task import train_classifier
-from latentedit.training.data import create_face_data, open_face_data
+from latentedit.training.gan.adversarial import train_generator
 from latentedit.training.options import SupervisedOptions
 from latentedit.training.runs import Run, read_generator_options
 from latentedit.training.state import read_progress
+from latentedit.training.supervised.attribute_task import train_classifier
 
 pytestmark = [
     pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL"),

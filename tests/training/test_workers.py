@@ -13,14 +13,14 @@ import pytest
 import torch
 from torch import nn
 
-from latentedit.classifier import AttributeClassifier, ClassifierConfig
+from latentedit.classifiers.attributes import AttributeClassifier, ClassifierConfig
+from latentedit.data.face_file import open_face_data
 from latentedit.errors import LatentEditError
-from latentedit.pretrained import config_from_json
-from latentedit.training.calibration import calibration
-from latentedit.training.data import open_face_data
+from latentedit.pretrained.bundles import config_from_json
 from latentedit.training.runs import Run
 from latentedit.training.state import load_network
-from latentedit.training.supervised import predict
+from latentedit.training.supervised.calibration import calibration
+from latentedit.training.supervised.loop import predict
 from latentedit.training.workers import Workers
 
 SCRIPT = """
@@ -61,8 +61,8 @@ GENERATOR = """
 import sys
 from pathlib import Path
 import torch
-from latentedit.training.adversarial import train_generator
-from latentedit.training.data import open_face_data
+from latentedit.training.gan.adversarial import train_generator
+from latentedit.data.face_file import open_face_data
 from latentedit.training.options import GeneratorOptions
 
 torch.set_num_threads(1)
@@ -78,9 +78,9 @@ import sys
 from functools import partial
 from pathlib import Path
 import torch
-from latentedit.classifier import ClassifierConfig
-from latentedit.training import attribute_task
-from latentedit.training.data import open_face_data
+from latentedit.classifiers.attributes import ClassifierConfig
+from latentedit.training.supervised import attribute_task
+from latentedit.data.face_file import open_face_data
 from latentedit.training.options import SupervisedOptions
 
 torch.set_num_threads(1)

@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from latentedit.editor import FaceEditor
-    from latentedit.images import UInt8Array
-    from latentedit.training.labelled import LabelledFolder
+    from latentedit.data.labelled import LabelledFolder
+    from latentedit.editing.editor import FaceEditor
+    from latentedit.io.images import UInt8Array
 
 
 def age_estimator(
@@ -58,12 +58,12 @@ def age_estimator(
     """Compare estimated ages with true ones, in UTKFace's framing and in the shared frame."""
     import numpy as np
 
-    from latentedit.editor import FaceEditor
-    from latentedit.evaluation import report as drawing
-    from latentedit.evaluation.age_estimator import agreement, evaluate_age_estimator
-    from latentedit.evaluation.independent_age import independent_ages
-    from latentedit.evaluation.labels import predict_folder
-    from latentedit.training.utkface import RESOLUTION, to_shared_frame
+    from latentedit.data.utkface import RESOLUTION, to_shared_frame
+    from latentedit.editing.editor import FaceEditor
+    from latentedit.evaluation.classifiers.age_estimator import agreement, evaluate_age_estimator
+    from latentedit.evaluation.classifiers.independent_age import independent_ages
+    from latentedit.evaluation.classifiers.labels import predict_folder
+    from latentedit.evaluation.figures import plots as drawing
 
     check_outputs(output, plot)
     faces, names = labelled(data)
@@ -112,10 +112,10 @@ def _on_celeba(
     """Young from the others in CelebA's last faces; and agreement there, as on generated ones."""
     import numpy as np
 
-    from latentedit.evaluation.age_estimator import agreement, separation
-    from latentedit.evaluation.independent_age import independent_ages
-    from latentedit.evaluation.labels import predict_folder
-    from latentedit.training.utkface import RESOLUTION
+    from latentedit.data.utkface import RESOLUTION
+    from latentedit.evaluation.classifiers.age_estimator import agreement, separation
+    from latentedit.evaluation.classifiers.independent_age import independent_ages
+    from latentedit.evaluation.classifiers.labels import predict_folder
 
     estimators: list[Callable[[UInt8Array], NDArray[np.float32]]] = [editor.age]
     if independent:

@@ -38,10 +38,10 @@ def classifier(
     """Compare the classifier's 40 probabilities with labels."""
     import numpy as np
 
-    from latentedit.editor import FaceEditor
-    from latentedit.evaluation import report as drawing
-    from latentedit.evaluation.classifier import evaluate_classifier
-    from latentedit.evaluation.labels import predict_folder
+    from latentedit.editing.editor import FaceEditor
+    from latentedit.evaluation.classifiers.classifier import evaluate_classifier
+    from latentedit.evaluation.classifiers.labels import predict_folder
+    from latentedit.evaluation.figures import plots as drawing
 
     check_outputs(output, plot)
     faces, names = labelled(data)
@@ -70,8 +70,8 @@ def classifier(
 
 def _calibration(model: str | None) -> dict[str, Any]:
     """What the card says of the calibration: its figures are cross-fitted."""
-    from latentedit.files import read_json
-    from latentedit.pretrained import find_bundle
+    from latentedit.io.files import read_json
+    from latentedit.pretrained.bundles import find_bundle
 
     card = read_json(find_bundle(model, "classifier") / "classifier.json")
     return {"calibration": card["calibration"]} if card.get("calibration") else {}
@@ -83,7 +83,7 @@ def _print_classifier(report: Mapping[str, Any]) -> None:
     from rich.table import Table
 
     from latentedit.attributes import display_name
-    from latentedit.evaluation.classifier import BEYOND_PUBLISHED
+    from latentedit.evaluation.classifiers.classifier import BEYOND_PUBLISHED
 
     columns = {
         "acc.": "accuracy",

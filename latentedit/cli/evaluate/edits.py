@@ -51,11 +51,11 @@ def age(
     by an independent one and dlib's descriptor.
     """
     from latentedit.cli.progress import track
-    from latentedit.editing import parse_hold
-    from latentedit.editor import FaceEditor
-    from latentedit.evaluation import drawings
-    from latentedit.evaluation.aging import evaluate_age, installed_ways
-    from latentedit.files import write_json
+    from latentedit.editing.editor import FaceEditor
+    from latentedit.editing.recipes import parse_hold
+    from latentedit.evaluation.edits.aging import evaluate_age, installed_ways
+    from latentedit.evaluation.figures import drawings
+    from latentedit.io.files import write_json
 
     check_outputs(output, plot)
     length = _length(step)
@@ -147,12 +147,12 @@ def everything(
     measured here. Run again to go on after a break.
     """
     from latentedit.cli.progress import track
-    from latentedit.editor import FaceEditor
-    from latentedit.evaluation.effects import FILE
-    from latentedit.evaluation.measure import Plan
-    from latentedit.evaluation.report import check_plot
-    from latentedit.full_report import Settings, build_report
-    from latentedit.pretrained import find_bundle
+    from latentedit.editing.editor import FaceEditor
+    from latentedit.evaluation.edits.effects import FILE
+    from latentedit.evaluation.edits.measure import Plan
+    from latentedit.evaluation.figures.full_report import Settings, build_report
+    from latentedit.evaluation.figures.plots import check_plot
+    from latentedit.pretrained.bundles import find_bundle
 
     check_plot(output / "effects.png")
     stored = find_bundle(model) / FILE

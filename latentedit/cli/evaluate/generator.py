@@ -41,12 +41,12 @@ def generator(
 ) -> None:
     """Compare samples with held-out faces; every figure has its value for real faces beside it."""
     from latentedit.cli.progress import track
-    from latentedit.editor import FaceEditor
-    from latentedit.evaluation import generator as evaluation
-    from latentedit.evaluation import report as drawing
-    from latentedit.files import check_writable
-    from latentedit.images import save_image
-    from latentedit.training.data import open_face_data
+    from latentedit.data.face_file import open_face_data
+    from latentedit.editing.editor import FaceEditor
+    from latentedit.evaluation.figures import plots as drawing
+    from latentedit.evaluation.generators import report as evaluation
+    from latentedit.io.files import check_writable
+    from latentedit.io.images import save_image
 
     check_outputs(output, plot)
     if neighbours:

@@ -37,13 +37,13 @@ def portrait(
     """Compare the six portrait qualities with flags, and see that worse portraits score worse."""
     import numpy as np
 
+    from latentedit.classifiers.portrait import QUALITIES
     from latentedit.cli.progress import track
-    from latentedit.evaluation import portrait as evaluation
-    from latentedit.portrait import PortraitAssessor
-    from latentedit.portrait_network import QUALITIES
-    from latentedit.training.data import open_face_data
-    from latentedit.training.portrait_baselines import load_baselines, predict_slides
-    from latentedit.training.portraits import as_taken, split_faces
+    from latentedit.data.face_file import open_face_data
+    from latentedit.data.portraits import as_taken, split_faces
+    from latentedit.evaluation.classifiers import portrait as evaluation
+    from latentedit.portrait.assessor import PortraitAssessor
+    from latentedit.training.baselines.portrait_baselines import load_baselines, predict_slides
 
     check_outputs(output, None)
     faces = open_face_data(data)

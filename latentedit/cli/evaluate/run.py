@@ -17,7 +17,7 @@ from latentedit.errors import LatentEditError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from latentedit.evaluation.curves import Render
+    from latentedit.evaluation.generators.curves import Render
 
 OutputOption = Annotated[
     Path, typer.Option("--json", help="The report; figures already in it are kept.")
@@ -43,8 +43,8 @@ def run(
     A run that started from another one's weights counts that one's images too. Faces of a run that
     ended at a smaller resolution than the others are enlarged.
     """
+    from latentedit.training.gan.snapshots import load_snapshot, snapshot_files
     from latentedit.training.runs import Run, read_generator_options
-    from latentedit.training.snapshots import load_snapshot, snapshot_files
 
     check_outputs(output, plot)
     resolution = max(read_generator_options(Run(folder)).resolution for folder in run_folders)
@@ -86,10 +86,10 @@ def truncation(
     model: ModelOption = None,
 ) -> None:
     """Measure a progressive generator's truncation: variety against quality."""
-    from latentedit.editor import FaceEditor
-    from latentedit.generator import Generator
-    from latentedit.hashing import weights_hash
-    from latentedit.pretrained import find_bundle, load_generator
+    from latentedit.editing.editor import FaceEditor
+    from latentedit.generators.progressive import Generator
+    from latentedit.pretrained.bundles import find_bundle, load_generator
+    from latentedit.pretrained.hashing import weights_hash
 
     check_outputs(output, plot)
     values = parse_numbers(psi, f"--psi {psi}: give numbers such as 0.5,0.75,1")
@@ -123,11 +123,11 @@ def _measure(
     sources: Mapping[float, str] | None = None,
 ) -> None:
     from latentedit.cli.progress import track
-    from latentedit.evaluation import generator as evaluation
-    from latentedit.evaluation import report as drawing
-    from latentedit.evaluation.curves import measure_curve
-    from latentedit.pretrained import find_bundle, load_classifier
-    from latentedit.training.data import open_face_data
+    from latentedit.data.face_file import open_face_data
+    from latentedit.evaluation.figures import plots as drawing
+    from latentedit.evaluation.generators import report as evaluation
+    from latentedit.evaluation.generators.curves import measure_curve
+    from latentedit.pretrained.bundles import find_bundle, load_classifier
 
     evaluation.check_extras()
     classifier, _ = load_classifier(find_bundle(model))

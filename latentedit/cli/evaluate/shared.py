@@ -10,7 +10,7 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from latentedit.training.labelled import LabelledFolder
+    from latentedit.data.labelled import LabelledFolder
 
 TrainingFileOption = Annotated[
     Path, typer.Option("--data", help="A training file, from 'latentedit prepare'.")
@@ -30,9 +30,9 @@ CardOption = Annotated[
 def labelled(path: Path) -> tuple[LabelledFolder, tuple[str, ...]]:
     """Labelled faces, from a training file or a data set's folder, and their labels' names."""
     from latentedit.attributes import ATTRIBUTES
-    from latentedit.training.celeba import is_celeba, open_celeba
-    from latentedit.training.data import open_face_data
-    from latentedit.training.utkface import LABELS, open_utkface
+    from latentedit.data.celeba import is_celeba, open_celeba
+    from latentedit.data.face_file import open_face_data
+    from latentedit.data.utkface import LABELS, open_utkface
 
     if not path.is_dir():
         faces = open_face_data(path)
@@ -50,9 +50,9 @@ def looking(rows: Iterator[int], total: int) -> Iterator[int]:
 
 def check_outputs(output: Path, plot: Path | None) -> None:
     """Refuse early what could not be written at the end."""
-    from latentedit.cards import check_report
-    from latentedit.evaluation.report import check_plot
-    from latentedit.files import check_writable
+    from latentedit.evaluation.figures.plots import check_plot
+    from latentedit.io.cards import check_report
+    from latentedit.io.files import check_writable
 
     check_writable(output)
     check_report(output)
@@ -64,7 +64,7 @@ def check_outputs(output: Path, plot: Path | None) -> None:
 def origin(
     model: str | None, data: Path, last: int | None, skipped: Sequence[str]
 ) -> dict[str, Any]:
-    from latentedit.pretrained import find_bundle
+    from latentedit.pretrained.bundles import find_bundle
 
     return {
         "model": find_bundle(model).resolve().name,
@@ -76,9 +76,9 @@ def origin(
 
 def finish(report: dict[str, Any], output: Path, model: str | None, part: str | None) -> None:
     """Write the report, and into a part's card if one is named."""
-    from latentedit.cards import update_card
-    from latentedit.files import write_json
-    from latentedit.pretrained import ONNX_FILE, find_bundle
+    from latentedit.io.cards import update_card
+    from latentedit.io.files import write_json
+    from latentedit.pretrained.bundles import ONNX_FILE, find_bundle
 
     write_json(output, report)
     if part:

@@ -55,8 +55,8 @@ def age(
     dry_run: DryRunOption = False,
 ) -> None:
     """Train the age estimator."""
-    from latentedit.training.age_task import AgeTeaching, train_age_estimator
-    from latentedit.training.data import open_face_data
+    from latentedit.data.face_file import open_face_data
+    from latentedit.training.supervised.age_task import AgeTeaching, train_age_estimator
 
     faces = open_face_data(data)
     options = SupervisedOptions(

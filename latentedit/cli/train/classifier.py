@@ -56,10 +56,10 @@ def classifier(
 
     Or, on UTKFace, one of genders and races for 'train generator --people'.
     """
-    from latentedit.training.attribute_task import train_classifier
-    from latentedit.training.data import open_face_data
-    from latentedit.training.teaching import Teaching
-    from latentedit.training.utkface import LABELS
+    from latentedit.data.face_file import open_face_data
+    from latentedit.data.utkface import LABELS
+    from latentedit.training.supervised.attribute_task import train_classifier
+    from latentedit.training.supervised.teaching import Teaching
 
     if unlabelled and not teacher:
         raise LatentEditError("--unlabelled needs a --teacher to label its faces")

@@ -159,8 +159,8 @@ def generator(
 ) -> None:
     """Train the progressive generator."""
     from latentedit.cli.progress import progress_bar
-    from latentedit.training.adversarial import Report, train_generator
-    from latentedit.training.data import open_face_data
+    from latentedit.data.face_file import open_face_data
+    from latentedit.training.gan.adversarial import Report, train_generator
 
     options = GeneratorOptions(
         objective=objective,
@@ -245,7 +245,7 @@ def pack(
     ] = True,
 ) -> None:
     """Keep a smaller copy of a run, from which training can go on."""
-    from latentedit.training.packing import pack_discriminators, pack_run
+    from latentedit.training.gan.packing import pack_discriminators, pack_run
 
     if generator:
         kept, size = pack_run(run_folder, output, ema_kimg)

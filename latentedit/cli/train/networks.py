@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from latentedit.errors import LatentEditError
 
 if TYPE_CHECKING:
-    from latentedit.age import AgeEstimator
-    from latentedit.backbone import Backbone
-    from latentedit.classifier import AttributeClassifier
-    from latentedit.portrait_network import PortraitNetwork
+    from latentedit.classifiers.age import AgeEstimator
+    from latentedit.classifiers.attributes import AttributeClassifier
+    from latentedit.classifiers.backbone import Backbone
+    from latentedit.classifiers.portrait import PortraitNetwork
 
 
 def load_backbone(folder: Path, *loaders: Callable[[Path], Backbone]) -> Backbone:
@@ -28,8 +28,8 @@ def load_backbone(folder: Path, *loaders: Callable[[Path], Backbone]) -> Backbon
 
 def load_age_estimator(folder: Path) -> AgeEstimator:
     """The age estimator of a bundle or of a run."""
-    from latentedit.pretrained import load_age_estimator
-    from latentedit.training.age_task import load_age_run
+    from latentedit.pretrained.bundles import load_age_estimator
+    from latentedit.training.supervised.age_task import load_age_run
 
     if (folder / "age.json").is_file():
         return load_age_estimator(folder)[0]
@@ -38,8 +38,8 @@ def load_age_estimator(folder: Path) -> AgeEstimator:
 
 def load_classifier(folder: Path) -> AttributeClassifier:
     """The classifier of a bundle or of a run."""
-    from latentedit.pretrained import load_classifier
-    from latentedit.training.attribute_task import load_classifier_run
+    from latentedit.pretrained.bundles import load_classifier
+    from latentedit.training.supervised.attribute_task import load_classifier_run
 
     if (folder / "classifier.json").is_file():
         return load_classifier(folder)[0]
@@ -48,8 +48,8 @@ def load_classifier(folder: Path) -> AttributeClassifier:
 
 def load_portrait(folder: Path) -> PortraitNetwork:
     """The portrait network of a bundle or of a run."""
-    from latentedit.pretrained import load_portrait
-    from latentedit.training.portrait_task import load_portrait_run
+    from latentedit.pretrained.bundles import load_portrait
+    from latentedit.training.supervised.portrait_task import load_portrait_run
 
     if (folder / "portrait.json").is_file():
         return load_portrait(folder)[0]

@@ -45,8 +45,8 @@ def portrait(
     resume: ResumeOption = False,
 ) -> None:
     """Train one network for the six qualities of portraits, and calibrate it."""
-    from latentedit.training.data import open_face_data
-    from latentedit.training.portrait_task import train_portrait
+    from latentedit.data.face_file import open_face_data
+    from latentedit.training.supervised.portrait_task import train_portrait
 
     options = SupervisedOptions(
         epochs=epochs,
@@ -88,11 +88,11 @@ def portrait_baselines(
     # torch's threads, spinning between its small parts, would take the convolutions' cores
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
+    from latentedit.classifiers.portrait import QUALITIES
     from latentedit.cli.progress import progress_bar
-    from latentedit.evaluation.report import can_plot, plot_accuracy_by_epoch
-    from latentedit.portrait_network import QUALITIES
-    from latentedit.training.data import open_face_data
-    from latentedit.training.portrait_baselines import train_baselines
+    from latentedit.data.face_file import open_face_data
+    from latentedit.evaluation.figures.plots import can_plot, plot_accuracy_by_epoch
+    from latentedit.training.baselines.portrait_baselines import train_baselines
     from latentedit.training.runs import Run
 
     options = BaselineOptions(epochs=epochs, images=images, seed=seed)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from latentedit.training.options import SupervisedOptions
 
 if TYPE_CHECKING:
-    from latentedit.training.data import FaceData
+    from latentedit.data.face_file import FaceData
 
 
 @contextmanager
@@ -39,7 +39,7 @@ def say_plan(options: SupervisedOptions, faces: FaceData, validation: int, outpu
 
 def plot_epochs(run_folder: Path, title: str, sign: float) -> None:
     """Draw the score by epoch beside the log, where matplotlib is installed."""
-    from latentedit.evaluation.report import can_plot, plot_epochs
+    from latentedit.evaluation.figures.plots import can_plot, plot_epochs
     from latentedit.training.runs import Run
 
     log = Run(run_folder).read_log()

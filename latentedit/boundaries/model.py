@@ -1,0 +1,402 @@
+"""Linear boundaries in latent space: what they are, keeping them, saving them.
+
+Neither torch nor scikit-learn is imported here; `latentedit.boundaries.finder` finds them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection, Mapping, Sequence, Set
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from latentedit import defaults
+from latentedit.attributes import find_attribute
+from latentedit.errors import LatentEditError
+from latentedit.io.cards import load_card, save_with_card
+
+Float64Array = NDArray[np.float64]
+
+KIND = "boundaries"
+_ENTRIES = (
+    *("kind", "sha256", "generator_hash", "space", "attributes", "auto_holds"),
+    *("safe_ranges", "calibrations", "rare", "figures"),
+)
+"""Entries of the card that `Boundaries.save` writes itself."""
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What a step along one attribute does to an average face, with the attribute's auto holds.
+
+    Straight lines between knots, as isotonic regression has them; flat beyond the last knots.
+
+    Attributes:
+        steps: M >= 2 knots in latent units, increasing; 0 is an unedited face.
+        probabilities: expected probability of the attribute at each knot, never decreasing.
+        years: expected change of the estimated age at each knot, or None where nobody estimated.
+
+    Raises:
+        LatentEditError: knots that do not fit together.
+    """
+
+    steps: tuple[float, ...]
+    probabilities: tuple[float, ...]
+    years: tuple[float, ...] | None = None
+
+    def __post_init__(self) -> None:
+        steps, probabilities = np.array(self.steps, float), np.array(self.probabilities, float)
+        years = np.zeros(len(steps)) if self.years is None else np.array(self.years, float)
+        if (
+            len(steps) < 2
+            or not len(steps) == len(probabilities) == len(years)
+            or not np.isfinite((steps, probabilities, years)).all()
+            or not (np.diff(steps) > 0).all()
+            or not (np.diff(probabilities) >= 0).all()
+            or not (probabilities[0] >= 0 and probabilities[-1] <= 1)
+        ):
+            raise LatentEditError("a calibration is damaged: measure the boundaries again")
+
+    def probability(self, step: float) -> float:
+        """Expected probability of the attribute after `step`, 0 to 1."""
+        return float(np.interp(step, self.steps, self.probabilities))
+
+    def step(self, probability: float) -> float:
+        """The step, nearest to none, after which `probability` is expected.
+
+        A probability that is out of reach gives the last knot on its side.
+        """
+        knots, heights = np.array(self.steps), np.array(self.probabilities)
+        goal = float(np.clip(probability, heights[0], heights[-1]))
+        first, last = np.flatnonzero(heights >= goal)[0], np.flatnonzero(heights <= goal)[-1]
+        if last < first:  # between two knots
+            return float(np.interp(goal, heights[[last, first]], knots[[last, first]]))
+        return float(np.clip(0.0, knots[first], knots[last]))  # on one knot, or a level of several
+
+    def age_change(self, step: float) -> float | None:
+        """Expected change of the estimated age in years after `step`, or None."""
+        return None if self.years is None else float(np.interp(step, self.steps, self.years))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data for JSON; `from_dict` reads it."""
+        years = None if self.years is None else list(self.years)
+        return {
+            "steps": list(self.steps),
+            "probabilities": list(self.probabilities),
+            "years": years,
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Calibration:
+        """Read what `as_dict` gave.
+
+        Raises:
+            LatentEditError, KeyError, TypeError, ValueError: it is something else.
+        """
+        years = values["years"]
+        return cls(
+            steps=tuple(float(step) for step in values["steps"]),
+            probabilities=tuple(float(p) for p in values["probabilities"]),
+            years=None if years is None else tuple(float(year) for year in years),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Boundaries:
+    """Boundaries of named attributes in one latent space of one generator.
+
+    Attributes:
+        names: K attribute names.
+        normals: float64 [K, D], unit rows; towards "has the attribute".
+        biases: float64 [K]; ``normals @ z + biases`` are signed distances.
+        generator_hash: the generator's `weights_hash`; another one is refused.
+        space: the latent space, ``z`` for this project's generators.
+        figures: per attribute what was measured on held-out latents.
+        auto: per attribute the holds ``{name: discount}`` that ``hold="auto"`` stands for.
+        safe_ranges: per measured attribute the lowest and highest step before faces break.
+        calibrations: per measured attribute what its steps do.
+        rare: attributes that the generator shows too rarely for a boundary to be trusted.
+
+    Raises:
+        LatentEditError: parts that do not fit together, or normals of another length than 1.
+    """
+
+    names: tuple[str, ...]
+    normals: Float64Array
+    biases: Float64Array
+    generator_hash: str
+    space: str = "z"
+    figures: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    auto: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    safe_ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    calibrations: Mapping[str, Calibration] = field(default_factory=dict)
+    rare: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        count = len(self.names)
+        if (
+            self.normals.ndim != 2
+            or len(self.normals) != count
+            or self.biases.shape != (count,)
+            or len(set(self.names)) != count
+        ):
+            raise LatentEditError(
+                f"boundaries do not fit together: {count} names, normals "
+                f"{list(self.normals.shape)}, biases {list(self.biases.shape)}"
+            )
+        lengths = np.linalg.norm(self.normals, axis=1)
+        if not np.allclose(lengths, 1, atol=1e-5) or not np.isfinite(self.biases).all():
+            raise LatentEditError("boundaries are not unit normals and biases: fit them again")
+        for name, holds in self.auto.items():
+            if not {name, *holds} <= set(self.names) or not all(
+                0 <= discount <= 1 for discount in holds.values()
+            ):
+                raise LatentEditError(f"auto holds of {name} are damaged: fit boundaries again")
+        for name, (low, high) in self.safe_ranges.items():
+            if not (np.isfinite((low, high)).all() and low <= 0 <= high and low < high):
+                raise LatentEditError(f"safe range of {name} is damaged: measure it again")
+        if not {*self.safe_ranges, *self.calibrations, *self.rare} <= set(self.names):
+            raise LatentEditError("measurements name attributes that have no boundary")
+
+    @property
+    def normals_hash(self) -> str:
+        """16 hex digits that name these normals: what was measured with others is not of these."""
+        return hashlib.sha256(np.ascontiguousarray(self.normals).tobytes()).hexdigest()[:16]
+
+    @property
+    def hash(self) -> str:
+        """16 hex digits that name these boundaries and all that was measured of them."""
+        measured = (
+            self.names,
+            self.biases.tolist(),
+            {name: dict(holds) for name, holds in self.auto.items()},
+            {name: dict(values) for name, values in self.figures.items()},
+            dict(self.safe_ranges),
+            {name: found.as_dict() for name, found in self.calibrations.items()},
+            self.rare,
+        )
+        text = self.normals_hash + json.dumps(measured, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def index(self, name: str) -> int:
+        """Row of an attribute, forgiving its spelling.
+
+        Raises:
+            LatentEditError: no boundary of that name.
+        """
+        return self.names.index(find_attribute(name, self.names))
+
+    def distances(self, z: ArrayLike) -> Float64Array:
+        """Signed distances of [N, D] latents to all boundaries, float64 [N, K]."""
+        return np.asarray(z, dtype=np.float64) @ self.normals.T + self.biases
+
+    def safe_range(self, name: str) -> tuple[float, float]:
+        """Lowest and highest step along an attribute before faces break, low <= 0 <= high.
+
+        `defaults.SAFE_RANGE` where nobody measured.
+
+        Raises:
+            LatentEditError: no boundary of that name.
+        """
+        return self.safe_ranges.get(self.names[self.index(name)], defaults.SAFE_RANGE)
+
+    def calibration(self, name: str) -> Calibration | None:
+        """What steps along an attribute do, or None where nobody measured.
+
+        Raises:
+            LatentEditError: no boundary of that name.
+        """
+        return self.calibrations.get(self.names[self.index(name)])
+
+    def merged(self, other: Boundaries) -> Boundaries:
+        """These boundaries and others of the same generator; of a name in both, the other's.
+
+        What was measured of attributes that hold a replaced one goes: their directions are others
+        now. A new attribute that was fitted by itself, and not measured since, gets the holds of
+        `entangled_holds` among all: only here is known what it leans towards.
+
+        Raises:
+            LatentEditError: they belong to another generator or latent space.
+        """
+        if (other.generator_hash, other.space) != (self.generator_hash, self.space):
+            raise LatentEditError(
+                f"boundaries of generator {other.generator_hash}, space {other.space}, do not go "
+                f"with those of {self.generator_hash}, space {self.space}: fit them for this model"
+            )
+        kept = [row for row, name in enumerate(self.names) if name not in other.names]
+        names = {self.names[row] for row in kept}
+
+        def both(
+            ours: Mapping[str, Any], theirs: Mapping[str, Any], stay: Set[str] = names
+        ) -> dict[str, Any]:
+            return {name: ours[name] for name in ours if name in stay} | dict(theirs)
+
+        replaced = {*self.names} - names
+        still = {name for name in names if not replaced & {*self.auto.get(name, {})}}
+        everyone = (*(self.names[row] for row in kept), *other.names)
+        normals = np.concatenate((self.normals[kept], other.normals))
+        auto = both(self.auto, other.auto)
+        alone = {name for name in other.names if other.auto.get(name) == {}}
+        alone -= {*self.names, *other.calibrations}
+        if alone:
+            holds = entangled_holds(everyone, normals)
+            auto |= {name: holds[name] for name in alone}
+        return Boundaries(
+            names=everyone,
+            normals=normals,
+            biases=np.concatenate((self.biases[kept], other.biases)),
+            generator_hash=self.generator_hash,
+            space=self.space,
+            figures=both(self.figures, other.figures),
+            auto=auto,
+            safe_ranges=both(self.safe_ranges, other.safe_ranges, still),
+            calibrations=both(self.calibrations, other.calibrations, still),
+            rare=(*(name for name in self.rare if name in names), *other.rare),
+        )
+
+    def with_measured(self, other: Boundaries, names: Collection[str]) -> Boundaries:
+        """These boundaries with what was measured of some attributes of others.
+
+        Args:
+            other: the same normals.
+            names: whose holds, ranges, calibrations and figures are taken from `other`.
+
+        Raises:
+            LatentEditError: other normals.
+        """
+        if other.normals_hash != self.normals_hash or other.names != self.names:
+            raise LatentEditError("the boundaries were fitted anew meanwhile: measure them again")
+
+        def taken(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, Any]:
+            return {**ours, **{name: theirs[name] for name in names if name in theirs}}
+
+        return replace(
+            self,
+            figures=taken(self.figures, other.figures),
+            auto=taken(self.auto, other.auto),
+            safe_ranges=taken(self.safe_ranges, other.safe_ranges),
+            calibrations=taken(self.calibrations, other.calibrations),
+        )
+
+    def save(self, path: str | Path, card: Mapping[str, Any] | None = None) -> None:
+        """Write ``NAME.safetensors`` and beside it the JSON card ``NAME.json``, both or neither.
+
+        Args:
+            path: ends in .safetensors.
+            card: further entries of the card: data, commands, terms.
+
+        Raises:
+            LatentEditError: another ending, or the path cannot be written.
+        """
+        tensors = {
+            "normals": np.ascontiguousarray(self.normals, dtype=np.float64),
+            "biases": np.ascontiguousarray(self.biases, dtype=np.float64),
+        }
+        entries = {
+            "generator_hash": self.generator_hash,
+            "space": self.space,
+            "attributes": list(self.names),
+            **(card or {}),
+            "auto_holds": {name: dict(holds) for name, holds in self.auto.items()},
+            "safe_ranges": {
+                name: list(self.safe_ranges[name])
+                for name in self.names
+                if name in self.safe_ranges
+            },
+            "calibrations": {
+                name: self.calibrations[name].as_dict()
+                for name in self.names
+                if name in self.calibrations
+            },
+            "rare": list(self.rare),
+            "figures": {name: dict(values) for name, values in self.figures.items()},
+        }
+        save_with_card(check_path(path), lambda file: save_file(tensors, file), KIND, entries)
+
+    def save_over(self, path: str | Path, command: str) -> None:
+        """Replace saved boundaries by these, the same ones with more measured.
+
+        What else the card says stays, and `command` is added to its commands.
+
+        Raises:
+            LatentEditError: the file holds no boundaries, or the path cannot be written.
+        """
+        known = load_card(check_path(path), KIND)
+        kept = {key: value for key, value in known.items() if key not in _ENTRIES}
+        commands = [line for line in kept.get("commands", []) if line != command]
+        self.save(path, {**kept, "commands": [*commands, command]})
+
+    @classmethod
+    def load(cls, path: str | Path) -> Boundaries:
+        """Read what `save` wrote.
+
+        Raises:
+            LatentEditError: a file is missing, damaged or of another kind.
+        """
+        path = check_path(path)
+        card = load_card(path, KIND)
+        try:
+            tensors = load_file(path)
+            return cls(
+                names=tuple(card["attributes"]),
+                normals=tensors["normals"].astype(np.float64),
+                biases=tensors["biases"].astype(np.float64),
+                generator_hash=str(card["generator_hash"]),
+                space=str(card["space"]),
+                figures={name: dict(values) for name, values in card["figures"].items()},
+                auto={name: dict(holds) for name, holds in card["auto_holds"].items()},
+                safe_ranges={
+                    name: (float(low), float(high))
+                    for name, (low, high) in card.get("safe_ranges", {}).items()
+                },
+                calibrations={
+                    name: Calibration.from_dict(knots)
+                    for name, knots in card.get("calibrations", {}).items()
+                },
+                rare=tuple(card.get("rare", ())),
+            )
+        except (SafetensorError, KeyError, TypeError, AttributeError, ValueError) as error:
+            detail = error if isinstance(error, LatentEditError) else "parts are missing"
+            raise LatentEditError(
+                f"{path} holds no boundaries ({detail}): fit them again"
+            ) from None
+
+
+def check_path(path: str | Path) -> Path:
+    """Return a path that boundaries can be kept under.
+
+    Raises:
+        LatentEditError: it does not end in .safetensors.
+    """
+    path = Path(path)
+    if path.suffix != ".safetensors":
+        raise LatentEditError(f"boundaries are kept in a .safetensors file, not {path}")
+    return path
+
+
+def entangled_holds(
+    names: Sequence[str], normals: Float64Array, *, least: float = 0.15, most: int = 6
+) -> dict[str, dict[str, float]]:
+    """For each attribute the others whose boundaries lean most towards or against it.
+
+    A first choice of ``auto`` holds from geometry alone: up to `most` attributes with an absolute
+    cosine of at least `least`, each at one minus that cosine: what leans most towards an attribute
+    is held least, for little would be left of a direction held against it in full.
+    """
+    cosines = np.abs(normals @ normals.T)
+    holds: dict[str, dict[str, float]] = {}
+    for row, name in enumerate(names):
+        order = [int(i) for i in np.argsort(-cosines[row]) if i != row][:most]
+        holds[name] = {
+            names[i]: round(float(1 - cosines[row, i]), 3)
+            for i in order
+            if least <= cosines[row, i]
+        }
+    return holds

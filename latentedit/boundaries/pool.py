@@ -1,0 +1,296 @@
+"""A pool: latents and the classifier's scores of their faces, in shards on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from latentedit import defaults
+from latentedit.errors import LatentEditError
+from latentedit.generators import latents
+from latentedit.io.files import atomic_path, make_folder, read_json, write_json
+
+if TYPE_CHECKING:
+    from latentedit.inference.networks import FaceNetworks
+
+Networks = TypeVar("Networks", bound="FaceNetworks")
+
+CARD = "pool.json"
+SHARD_SIZE = 2000
+BEFORE = {"space": "z", "precision": defaults.PRECISION}
+"""Of pools whose cards are older than these entries."""
+BATCH = 64
+"""Faces between two reports of progress, the most pictures in memory."""
+
+FEATURES_AT_ONCE = 2**20
+"""Values in the largest layer, of the faces that go through the networks together on a CPU: one
+reading of the weights serves all of them, while their features still fit into the cache."""
+
+CHANNELS = 32
+"""What is assumed of generators that do not say how many they have at full size."""
+
+
+class Pool:
+    """A folder with ``pool.json`` and ``shard-NNNNN.safetensors`` (z, scores, seeds).
+
+    Attributes:
+        folder: the pool's folder.
+        generator_hash: of the generator that rendered it.
+        classifier_hash: of the classifier that scored it.
+        model: name of the bundle.
+        attributes: names of the scores' columns.
+        latent_dim: length of a latent.
+        space: the latents' space, ``z`` or ``w``.
+        size: latents in all.
+        first_seed: seeds run from here upwards.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        """Open a pool.
+
+        Raises:
+            LatentEditError: not a pool's folder.
+        """
+        self.folder = Path(folder)
+        if not (self.folder / CARD).is_file():
+            raise LatentEditError(f"{folder} is not a pool: make one with 'latentedit pool build'")
+        card = read_json(self.folder / CARD)
+        if not _is_card(card):
+            raise LatentEditError(
+                f"{self.folder / CARD} is damaged: delete {folder} and build the pool again"
+            )
+        self.model: str = card["model"]
+        self.generator_hash: str = card["generator_hash"]
+        self.classifier_hash: str = card["classifier_hash"]
+        self.attributes: tuple[str, ...] = tuple(card["attributes"])
+        self.latent_dim: int = card["latent_dim"]
+        self.space: str = card.get("space", BEFORE["space"])
+        self.size: int = card["size"]
+        self.first_seed: int = card["first_seed"]
+        self._shard_size: int = card["shard_size"]
+
+    def describe(self) -> str:
+        """One line for cards: how many latents, of what, judged by what."""
+        return (
+            f"{self.size} latents in {self.space} of generator {self.generator_hash} "
+            f"({self.model}), seeds from {self.first_seed}, scored by classifier "
+            f"{self.classifier_hash}"
+        )
+
+    @property
+    def shards(self) -> list[Path]:
+        """Paths of all shards, finished or not, in order."""
+        count = -(-self.size // self._shard_size)
+        return [self.folder / f"shard-{index:05d}.safetensors" for index in range(count)]
+
+    def seeds_of(self, shard: int) -> range:
+        """Seeds of one shard."""
+        start = self.first_seed + shard * self._shard_size
+        return range(start, min(start + self._shard_size, self.first_seed + self.size))
+
+    def load(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return all latents [N, D] and scores [N, K], one shard in memory beside them.
+
+        Raises:
+            LatentEditError: the pool is unfinished or a shard is damaged.
+        """
+        z = np.empty((self.size, self.latent_dim), dtype=np.float32)
+        scores = np.empty((self.size, len(self.attributes)), dtype=np.float32)
+        start = 0
+        for index in range(len(self.shards)):
+            shard = self._read(index)
+            rows = slice(start, start := start + len(shard["z"]))
+            z[rows], scores[rows] = shard["z"], shard["scores"]
+        return z, scores
+
+    def scores(self) -> NDArray[np.float32]:
+        """Return all scores [N, K]; latents are not kept.
+
+        Raises:
+            LatentEditError: the pool is unfinished or a shard is damaged.
+        """
+        return np.concatenate([self._read(index)["scores"] for index in range(len(self.shards))])
+
+    @property
+    def latents(self) -> PoolLatents:
+        """The latents [N, D], read from disk by rows: for pools larger than memory."""
+        return PoolLatents(self)
+
+    def read_shard(self, index: int) -> NDArray[np.float32]:
+        """Latents of one shard.
+
+        Raises:
+            LatentEditError: the pool is unfinished or the shard is damaged.
+        """
+        latents: NDArray[np.float32] = self._read(index)["z"]
+        return latents
+
+    def _read(self, index: int) -> dict[str, NDArray[Any]]:
+        path, seeds = self.shards[index], np.array(self.seeds_of(index))
+        if not path.is_file():
+            raise LatentEditError(
+                f"pool {self.folder} is unfinished: run the same 'latentedit pool build' again"
+            )
+        try:
+            shard = load_file(path)
+            whole = (
+                np.array_equal(shard["seeds"], seeds)
+                and shard["z"].shape == (len(seeds), self.latent_dim)
+                and shard["scores"].shape == (len(seeds), len(self.attributes))
+            )
+        except (SafetensorError, KeyError):
+            whole = False
+        if not whole:
+            raise LatentEditError(
+                f"{path} is damaged: delete it and run the same 'latentedit pool build' again"
+            )
+        return shard
+
+
+class PoolLatents:
+    """The latents of a pool as an array [N, D] of which only what is asked for is read.
+
+    Slices and increasing row numbers are understood; one shard at a time is in memory beside the
+    answer.
+    """
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Latents, and their length."""
+        return self._pool.size, self._pool.latent_dim
+
+    def __len__(self) -> int:
+        return self._pool.size
+
+    def __getitem__(self, rows: slice | NDArray[np.int64]) -> NDArray[np.float32]:
+        numbers = np.arange(len(self))[rows]
+        starts = np.array([self._pool.seeds_of(i)[0] for i in range(len(self._pool.shards))])
+        starts = starts - self._pool.first_seed
+        shards = np.searchsorted(starts, numbers, side="right") - 1
+        out = np.empty((len(numbers), self.shape[1]), np.float32)
+        for shard in np.unique(shards):
+            here = shards == shard
+            out[here] = self._pool.read_shard(int(shard))[numbers[here] - starts[shard]]
+        return out
+
+
+def _is_card(card: Any) -> bool:
+    """Whether decoded JSON has the entries of a pool's card and their types."""
+    texts = ("model", "generator_hash", "classifier_hash")
+    counts = ("latent_dim", "size", "shard_size")
+    return (
+        isinstance(card, dict)
+        and all(isinstance(card.get(name), str) for name in texts)
+        and all(isinstance(card.get(name), int) and card[name] > 0 for name in counts)
+        and isinstance(card.get("space", BEFORE["space"]), str)
+        and isinstance(card.get("first_seed"), int)
+        and card["first_seed"] >= 0
+        and isinstance(card.get("attributes"), list)
+        and all(isinstance(name, str) for name in card["attributes"])
+    )
+
+
+def build_pool(
+    editor: FaceNetworks,
+    folder: str | Path,
+    size: int,
+    *,
+    first_seed: int = defaults.POOL_FIRST_SEED,
+    shard_size: int = SHARD_SIZE,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Pool:
+    """Sample, render and score `size` seeds; no picture is kept. Run again to go on.
+
+    Latents are sampled in the editor's space (`FaceNetworks.space`). Faces go through the networks
+    several at a time, see `for_many`.
+
+    Args:
+        editor: generator and classifier.
+        folder: made if it is missing.
+        size: latents in all.
+        first_seed: seeds run upwards from here.
+        shard_size: latents in a file.
+        on_progress: called with (latents done, all) after every batch.
+
+    Raises:
+        LatentEditError: the model has no classifier, seeds out of range, or the folder holds
+            another pool or cannot be written.
+    """
+    if size < 1:
+        raise LatentEditError(f"a pool of {size} latents cannot be: ask for 1 or more")
+    if not 0 <= first_seed <= latents.MAX_SEED + 1 - size:
+        raise LatentEditError(
+            f"seeds {first_seed} to {first_seed + size - 1} are out of range: "
+            f"use 0 to {latents.MAX_SEED}"
+        )
+    card: dict[str, Any] = {
+        "model": editor.name,
+        "generator_hash": editor.generator_hash,
+        "classifier_hash": editor.classifier_hash,
+        "attributes": list(editor.attributes),
+        "latent_dim": editor.latent_dim,
+        "space": editor.space,
+        "precision": editor.precision_name,
+        "size": size,
+        "first_seed": first_seed,
+        "shard_size": shard_size,
+    }
+    pool = _open_or_start(make_folder(folder), card)
+    together = for_many(editor)
+    done = 0
+    for index, path in enumerate(pool.shards):
+        seeds = pool.seeds_of(index)
+        if not path.is_file():
+            z = together.sample(seeds)
+            scores = []
+            for start in range(0, len(z), BATCH):
+                images = together.render(z[start : start + BATCH])
+                scores.append(together.score(images))
+                on_progress(done + start + len(images), size)
+            tensors = {"z": z, "scores": np.concatenate(scores), "seeds": np.array(seeds)}
+            with atomic_path(path) as temporary:
+                save_file(tensors, temporary)
+        done += len(seeds)
+        on_progress(done, size)
+    return pool
+
+
+def for_many(editor: Networks) -> Networks:
+    """The same model with the batch size that is fastest for many faces.
+
+    A colour value may come out one step different from the one that the face has alone.
+    """
+    from latentedit.generators.progressive import Generator
+
+    generator, largest = editor.generator, CHANNELS * editor.resolution**2
+    if isinstance(generator, Generator):
+        config = generator.config
+        largest = max(config.channels(edge) * edge**2 for edge in config.resolutions)
+    size = min(FEATURES_AT_ONCE // largest, BATCH // 4)
+    return editor if editor.batch_size >= size else editor.with_batch_size(size)
+
+
+def _open_or_start(folder: Path, card: dict[str, Any]) -> Pool:
+    """Write the card of a new pool, or check that the folder's pool is the same one."""
+    path = folder / CARD
+    if path.exists():
+        found = read_json(path)
+        known = {**BEFORE, **found} if isinstance(found, dict) else {}
+        if known != card:
+            other = next((key for key in card if known.get(key) != card[key]), "more entries")
+            raise LatentEditError(
+                f"{folder} holds another pool ({other} {known.get(other)!r}, not "
+                f"{card.get(other)!r}): choose another folder"
+            )
+    else:
+        write_json(path, card)
+    return Pool(folder)

@@ -1,0 +1,139 @@
+"""What boundaries are fitted on: latents and their scores, from a pool or from the user's own."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from latentedit.attributes import spelling_key
+from latentedit.boundaries.finder import Latents
+from latentedit.boundaries.pool import Pool
+from latentedit.errors import LatentEditError
+
+if TYPE_CHECKING:
+    from latentedit.inference.networks import FaceNetworks
+
+SEED = "seed"
+"""The column of a .csv that names faces."""
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """Scored latents.
+
+    Attributes:
+        latents: [N, D], in memory or on disk.
+        scores: float32 [N, K], 0 to 1.
+        names: of the K attributes.
+        generator_hash: of the generator that the latents belong to.
+        space: the latent space.
+        data: one line for the card.
+    """
+
+    latents: Latents
+    scores: NDArray[np.float32]
+    names: tuple[str, ...]
+    generator_hash: str
+    space: str
+    data: str
+
+
+def samples_of_npy(path: str | Path, pool: Pool, names: Sequence[str]) -> Samples:
+    """Read a user's scores of a pool's latents.
+
+    Args:
+        path: a ``.npy`` of [N] or [N, K] labels or probabilities, in the pool's order.
+        pool: of N latents.
+        names: of the K columns.
+
+    Raises:
+        LatentEditError: another shape, not between 0 and 1, or names that cannot be.
+    """
+    try:
+        scores = np.load(path, allow_pickle=False)
+    except FileNotFoundError:
+        raise LatentEditError(f"{path} does not exist: check the path") from None
+    except (OSError, ValueError, EOFError):
+        raise LatentEditError(f"{path} holds no numbers: give a .npy of shape [N]") from None
+    if not isinstance(scores, np.ndarray) or scores.dtype.kind not in "bfiu":
+        raise LatentEditError(f"{path} holds no numbers: give a .npy of shape [N]")
+    scores = scores[:, None] if scores.ndim == 1 else scores
+    if scores.shape != (pool.size, len(names)):
+        raise LatentEditError(
+            f"{path} has shape {list(scores.shape)}, the pool {pool.size} latents and --name "
+            f"{len(names)} names: give one row for each latent, one column for each name"
+        )
+    data = f"scores of {Path(path).name} on {pool.describe()}"
+    return Samples(
+        pool.latents, _checked(scores, path), _named(names), pool.generator_hash, pool.space, data
+    )
+
+
+def samples_of_csv(path: str | Path, editor: FaceNetworks) -> Samples:
+    """Read a user's labels of seeds: a header with ``seed`` and the attributes, then one row each.
+
+    Args:
+        path: a ``.csv`` file.
+        editor: samples the seeds.
+
+    Raises:
+        LatentEditError: no column ``seed``, a cell that is no number, a seed twice, or see
+            `samples_of_npy`.
+    """
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            rows = [row for row in csv.reader(file) if row]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise LatentEditError(f"cannot read {path}: {error}") from None
+    if len(rows) < 2 or SEED not in rows[0] or len(rows[0]) < 2:
+        raise LatentEditError(f"{path} needs a first line like 'seed,wink' and rows below it")
+    column = rows[0].index(SEED)
+    seeds, values = [], []
+    for number, row in enumerate(rows[1:], start=2):
+        try:
+            if len(row) != len(rows[0]):
+                raise ValueError
+            seeds.append(int(row[column]))
+            values.append([float(cell) for at, cell in enumerate(row) if at != column])
+        except ValueError:
+            raise LatentEditError(f"{path}, line {number}: cannot read {','.join(row)!r}") from None
+    if len(set(seeds)) < len(seeds):
+        raise LatentEditError(f"{path} names a seed twice: keep one row for each")
+    names = [cell for at, cell in enumerate(rows[0]) if at != column]
+    return Samples(
+        editor.sample(seeds),
+        _checked(np.array(values), path),
+        _named(names),
+        editor.generator_hash,
+        editor.space,
+        f"labels of {Path(path).name} for {len(seeds)} seeds of generator {editor.generator_hash}",
+    )
+
+
+def _checked(values: NDArray[Any], path: str | Path) -> NDArray[np.float32]:
+    scores: NDArray[np.float32] = values.astype(np.float32)
+    if not np.isfinite(scores).all() or scores.min() < 0 or scores.max() > 1:
+        raise LatentEditError(f"scores in {path} must lie between 0 and 1: labels or probabilities")
+    for column in scores.T:
+        if math.isclose(column.min(), column.max()):
+            raise LatentEditError(
+                f"a column of {path} says the same of every face: label both kinds"
+            )
+    return scores
+
+
+def _named(names: Sequence[str]) -> tuple[str, ...]:
+    stripped = tuple(name.strip().replace(" ", "_") for name in names)
+    for name in stripped:
+        if not name.replace("_", "").isalnum():
+            raise LatentEditError(f"{name!r} is no attribute's name: use letters and digits")
+    if len({spelling_key(name) for name in stripped}) < len(stripped):
+        raise LatentEditError("two attributes have one name: give each its own")
+    return stripped

@@ -1,0 +1,226 @@
+"""Directions that need no labels: SeFa and GANSpace, kept as boundaries through the origin."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from latentedit import defaults
+from latentedit.boundaries.model import Boundaries
+from latentedit.errors import LatentEditError
+from latentedit.generators.progressive import Generator
+from latentedit.generators.stylegan2 import StyleGAN2Generator
+
+if TYPE_CHECKING:
+    from latentedit.inference.networks import FaceNetworks
+
+Float64Array = NDArray[np.float64]
+
+METHODS = ("sefa", "pca")
+PCA_LATENTS = 10_000
+_BATCH = 500
+
+NAMING_STEP = 2.0
+"""Directions are named by what this step to either side does."""
+
+
+def first_layer(generator: nn.Module) -> Float64Array:
+    """The matrix [outputs, D] by which a generator first looks at a latent.
+
+    For StyleGAN2 in W the styles of all layers, one below the other; in Z the first layer of the
+    mapping network.
+
+    Raises:
+        LatentEditError: a generator whose layers are not known here.
+    """
+    parts: Any = generator
+    with torch.no_grad():
+        if isinstance(generator, Generator):
+            weight = parts.blocks[0].dense.weight
+        elif isinstance(generator, StyleGAN2Generator) and generator.config.space == "z":
+            weight = parts.mapping[0].weight
+        elif isinstance(generator, StyleGAN2Generator):
+            weight = torch.cat([layer.conv.style.weight for layer in parts.layers])
+        else:
+            raise LatentEditError(
+                "the first layer of an adapted generator is not known: convert its weights"
+            )
+        return np.asarray(weight.detach().double().cpu().numpy())
+
+
+def sefa(generator: nn.Module, k: int) -> tuple[Float64Array, Float64Array]:
+    """Directions that change the first layer's output most (Shen and Zhou 2021, equation 8).
+
+    The eigenvectors of A^T A for the first layer A, largest eigenvalue first.
+
+    Args:
+        generator: a `Generator` or a `StyleGAN2Generator`.
+        k: how many.
+
+    Returns:
+        Unit rows float64 [k, D], and each one's share of the sum of eigenvalues [k].
+
+    Raises:
+        LatentEditError: more directions than the latent is long or the layer wide, or see
+            `first_layer`.
+    """
+    matrix = first_layer(generator)
+    _check_count(k, min(matrix.shape))
+    _, sizes, rows = np.linalg.svd(matrix, full_matrices=False)
+    powers = np.square(sizes)
+    return _signed(rows[:k]), powers[:k] / powers.sum()
+
+
+def early_features(generator: nn.Module, z: Tensor) -> Tensor:
+    """What GANSpace looks at, [N, F]: the first block's output, or StyleGAN2's w."""
+    if isinstance(generator, Generator):
+        first: nn.Module = next(iter(generator.blocks))
+        return first(z).flatten(1)
+    if isinstance(generator, StyleGAN2Generator):
+        return generator.map(z) if generator.config.space == "z" else z
+    raise LatentEditError("early features of an adapted generator are not known: convert it")
+
+
+def pca(
+    editor: FaceNetworks,
+    k: int,
+    *,
+    count: int = PCA_LATENTS,
+    first_seed: int = defaults.POOL_FIRST_SEED,
+) -> tuple[Float64Array, Float64Array]:
+    """Directions of most variance among early features (Haerkoenen et al. 2020, section 2.2).
+
+    Principal components of the features; each is carried back to the latent space by least
+    squares, from the latents that the features were computed of.
+
+    Args:
+        editor: samples and holds the generator.
+        k: how many.
+        count: latents.
+        first_seed: of the latents.
+
+    Returns:
+        Unit rows float64 [k, D], and each component's share of the variance [k].
+
+    Raises:
+        LatentEditError: more directions than the latent is long or there are features, or an
+            adapted generator.
+    """
+    _check_count(k, editor.latent_dim)
+    generator = editor.generator
+    moments: list[Tensor] = []
+    with torch.inference_mode():
+        for start in range(0, count, _BATCH):
+            seeds = range(first_seed + start, first_seed + min(start + _BATCH, count))
+            z = torch.from_numpy(editor.sample(seeds)).to(editor.device)
+            x = early_features(generator, z).float()
+            _check_count(k, x.shape[1])
+            parts = [x.sum(0), x.T @ x, z.sum(0), z.T @ x]
+            if not moments:
+                moments = [torch.zeros_like(part, dtype=torch.float64) for part in parts]
+            for total, part in zip(moments, parts, strict=True):
+                total += part
+    mean, square, z_mean, cross = (part.cpu().numpy() / count for part in moments)
+    variances, components = np.linalg.eigh(square - np.outer(mean, mean))
+    order = np.argsort(-variances)[:k]
+    rows = ((cross - np.outer(z_mean, mean)) @ components[:, order]).T  # [k, D]
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    if not (lengths > 0).all():
+        raise LatentEditError("early features do not follow the latents: ask for fewer directions")
+    return _signed(rows / lengths), np.maximum(variances[order], 0) / variances.sum()
+
+
+def find_directions(
+    editor: FaceNetworks, method: str, k: int, *, count: int = PCA_LATENTS
+) -> Boundaries:
+    """Find unlabelled directions, named ``sefa_01``, ``sefa_02``, ...
+
+    Args:
+        method: one of `METHODS`.
+        k: how many.
+        count: latents that ``pca`` looks at.
+
+    Returns:
+        Boundaries through the origin, without locks; their figure ``share`` says how much of the
+        whole each accounts for.
+
+    Raises:
+        LatentEditError: unknown method, or see `sefa` and `pca`.
+    """
+    if method not in METHODS:
+        raise LatentEditError(f"no method {method!r}: choose {' or '.join(METHODS)}")
+    rows, shares = sefa(editor.generator, k) if method == "sefa" else pca(editor, k, count=count)
+    names = tuple(f"{method}_{number + 1:02d}" for number in range(k))
+    return Boundaries(
+        names=names,
+        normals=rows,
+        biases=np.zeros(k),
+        generator_hash=editor.generator_hash,
+        space=editor.space,
+        figures={
+            name: {"share": round(float(s), 5)} for name, s in zip(names, shares, strict=True)
+        },
+    )
+
+
+@dataclass(frozen=True)
+class Moves:
+    """What a direction does.
+
+    Attributes:
+        name: the direction's.
+        changes: (attribute, mean change of its probability from step -2 to 2), largest first.
+    """
+
+    name: str
+    changes: tuple[tuple[str, float], ...]
+
+
+def name_by_attributes(
+    editor: FaceNetworks, directions: Boundaries, seeds: Sequence[int], *, most: int = 3
+) -> list[Moves]:
+    """Say which attributes each direction moves most.
+
+    Args:
+        editor: with a classifier.
+        directions: from `find_directions`.
+        seeds: faces to look at.
+        most: attributes named for each.
+
+    Raises:
+        LatentEditError: the model has no classifier.
+    """
+    z, moves = editor.sample(seeds), []
+    for name, row in zip(directions.names, directions.normals, strict=True):
+        low, high = (
+            editor.score(editor.render((z + step * row).astype(np.float32))).mean(0)
+            for step in (-NAMING_STEP, NAMING_STEP)
+        )
+        change = high - low
+        order = np.argsort(-np.abs(change), kind="stable")[:most]
+        moves.append(
+            Moves(name, tuple((editor.attributes[i], round(float(change[i]), 3)) for i in order))
+        )
+    return moves
+
+
+def card_entries(moves: Sequence[Moves]) -> Mapping[str, Any]:
+    """The card's entry of what directions move."""
+    return {"moves": {each.name: dict(each.changes) for each in moves}}
+
+
+def _check_count(k: int, dim: int) -> None:
+    if not 1 <= k <= dim:
+        raise LatentEditError(f"{k} directions cannot be found: ask for 1 to {dim}")
+
+
+def _signed(rows: Float64Array) -> Float64Array:
+    """The same directions with their largest entry positive, so a result can be repeated."""
+    largest = np.argmax(np.abs(rows), axis=1)
+    return np.asarray(rows * np.sign(rows[np.arange(len(rows)), largest])[:, None])

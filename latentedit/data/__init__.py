@@ -1,0 +1,1 @@
+"""Data sets of faces, read as they ship and packed for training."""

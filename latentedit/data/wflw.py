@@ -1,0 +1,150 @@
+"""Reading WFLW (Wu et al. 2018, "Look at Boundary") exactly as it ships."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from latentedit.errors import LatentEditError
+from latentedit.io.images import UInt8Array, open_image
+from latentedit.photos.align import cut
+
+POINTS = 98
+FLAGS = ("pose", "expression", "illumination", "make-up", "occlusion", "blur")
+"""WFLW's flags in the order of its lists: 0 usual, 1 large, exaggerated, extreme, worn, there."""
+
+LISTS = "list_98pt_rect_attr_*.txt"
+_EDGE, _RAISED = 1.9, 0.3
+"""The portrait frame's edge, and how far it lies above the box, in longer edges of the box (which
+is drawn around brows and chin)."""
+
+
+@dataclass(frozen=True)
+class WFLW:
+    """WFLW's faces, the training list's before the test list's.
+
+    Attributes:
+        images: the folder ``WFLW_images``.
+        names: picture of each face, relative to `images`; a picture may hold several.
+        landmarks: float64 [N, 98, 2], x and y in pixels.
+        boxes: float64 [N, 4], left, top, right, bottom in pixels.
+        flags: int8 [N, 6] in the order of `FLAGS`.
+        splits: number of faces from each list, by the end of its name (``train``, ``test``).
+    """
+
+    images: Path
+    names: tuple[str, ...]
+    landmarks: NDArray[np.float64]
+    boxes: NDArray[np.float64]
+    flags: NDArray[np.int8]
+    splits: dict[str, int]
+
+    def read(self, index: int, size: int = 96) -> UInt8Array:
+        """Return face `index`: its box with a margin, in the portrait frame, uint8 [S, S, 3].
+
+        Raises:
+            LatentEditError: the picture is missing or damaged.
+        """
+        left, top, right, bottom = self.boxes[index]
+        longer = max(right - left, bottom - top)
+        centre = np.array(((left + right) / 2, (top + bottom) / 2 - _RAISED * longer))
+        return cut(open_image(self.images / self.names[index]), centre, _EDGE * longer, size)
+
+
+def is_wflw(folder: str | Path) -> bool:
+    """Whether a folder holds WFLW's lists."""
+    return bool(_lists(Path(folder)))
+
+
+def open_wflw(folder: str | Path) -> WFLW:
+    """Open WFLW: its lists (here or in a sub-folder) beside ``WFLW_images/``.
+
+    Raises:
+        LatentEditError: a list or the picture folder is missing, or a line is malformed; it is
+            named by file and number.
+    """
+    folder = Path(folder)
+    lists = _lists(folder)
+    if not lists:
+        raise LatentEditError(f"{folder} is not WFLW's folder: {LISTS} is not in it")
+    images = next((path for path in sorted(folder.rglob("WFLW_images")) if path.is_dir()), None)
+    if images is None:
+        raise LatentEditError(f"{folder} is not WFLW's folder: WFLW_images/ is not in it")
+    names: list[str] = []
+    rows: list[list[float]] = []
+    splits: dict[str, int] = {}
+    for path in lists:
+        before = len(rows)
+        for number, line in enumerate(_read_lines(path), start=1):
+            if line.strip():
+                values, name = parse_line(line, f"{path}, line {number}")
+                rows.append(values)
+                names.append(name)
+        splits[path.stem.rpartition("_")[2]] = len(rows) - before
+    if not rows:
+        raise LatentEditError(f"the lists in {folder} are empty: fetch them again")
+    table = np.array(rows)
+    landmarks, boxes, flags = np.split(table, (2 * POINTS, 2 * POINTS + 4), axis=1)
+    return WFLW(
+        images=images,
+        names=tuple(names),
+        landmarks=landmarks.reshape(-1, POINTS, 2),
+        boxes=boxes,
+        flags=flags.astype(np.int8),
+        splits=splits,
+    )
+
+
+def parse_line(line: str, where: str = "line") -> tuple[list[float], str]:
+    """Read one line: 206 numbers and the picture's name.
+
+    Args:
+        line: 196 landmark numbers, 4 of the box, 6 flags, and the picture's name, which may hold
+            spaces.
+        where: what an error calls it.
+
+    Raises:
+        LatentEditError: another number of fields, what is no number, a flag that is neither 0 nor
+            1, or an empty box.
+    """
+    count = 2 * POINTS + 4 + len(FLAGS)
+    fields = line.strip().split(maxsplit=count)
+    if len(fields) != count + 1:
+        raise LatentEditError(
+            f"{where}: expected {count} numbers and a picture's name, got {len(fields)} fields"
+        )
+    try:
+        values = [float(field) for field in fields[:count]]
+    except ValueError as error:
+        raise LatentEditError(f"{where}: {error}") from None
+    if not np.isfinite(values).all():
+        raise LatentEditError(f"{where}: a number is not finite")
+    if not set(fields[count - len(FLAGS) : count]) <= {"0", "1"}:
+        raise LatentEditError(f"{where}: the six flags must be 0 or 1")
+    left, top, right, bottom = values[2 * POINTS : 2 * POINTS + 4]
+    if right <= left or bottom <= top:
+        raise LatentEditError(f"{where}: the box is empty, it must be left, top, right, bottom")
+    return values, fields[count]
+
+
+def flags_as(flags: Sequence[int] | NDArray[np.int8], order: Sequence[str]) -> list[int]:
+    """Bring one face's flags from WFLW's order into another."""
+    return [int(flags[FLAGS.index(name)]) for name in order]
+
+
+def _lists(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    found = sorted(path for path in folder.rglob(LISTS) if path.is_file())
+    return sorted(found, key=lambda path: not path.stem.endswith("train"))
+
+
+def _read_lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise LatentEditError(f"cannot read {path}: {error}") from None

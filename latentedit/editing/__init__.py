@@ -1,0 +1,1 @@
+"""Moving latents: discounted projection, recipes, the editor, film strips."""

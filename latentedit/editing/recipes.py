@@ -1,0 +1,420 @@
+"""Edits in numbers: holds, steps, distances to reach, and recipes to make them again. No torch."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from numbers import Real
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from latentedit import defaults
+from latentedit.attributes import find_attribute
+from latentedit.boundaries.model import Boundaries, Float64Array
+from latentedit.editing.projection import Direction, discounted_direction
+from latentedit.errors import LatentEditError
+from latentedit.generators.latents import MAX_SEED
+
+Hold = str | Sequence[str] | Mapping[str, float]
+"""What ``hold=`` accepts: "auto", "all", "none", a name, names, or {name: discount}."""
+
+RECIPE_VERSION = 1
+MAX_FRAMES = 120
+MAX_STEP = 1000.0
+"""Largest step or distance; z lies on a sphere of radius 22.6, so this is far out of any face."""
+
+Value = TypeVar("Value")
+
+Step = float | tuple[float, ...]
+"""A displacement in latent units: one for all faces, or one a face."""
+
+
+def resolve_holds(
+    boundaries: Boundaries, attribute: str, edited: Sequence[str], hold: Hold
+) -> dict[str, float]:
+    """Return {name: discount} that `hold` means for one edit; edited attributes are never held.
+
+    Args:
+        boundaries: known names, and the holds that "auto" stands for.
+        attribute: the attribute that moves.
+        edited: all attributes that move together.
+        hold: see `Hold`.
+
+    Raises:
+        LatentEditError: unknown word, name or discount.
+    """
+    if isinstance(hold, Mapping):
+        holds = _spelt(boundaries, hold)
+    elif hold == "none":
+        holds = {}
+    elif hold == "all":
+        holds = dict.fromkeys(boundaries.names, defaults.DISCOUNT)
+    elif hold == "auto":
+        holds = dict(boundaries.auto.get(find_attribute(attribute, boundaries.names), {}))
+    elif isinstance(hold, str):
+        holds = _spelt(boundaries, {hold: defaults.DISCOUNT})
+    elif isinstance(hold, Sequence):
+        holds = _spelt(boundaries, dict.fromkeys(hold, defaults.DISCOUNT))
+    else:
+        raise LatentEditError(f"cannot hold {hold!r}: give auto, all, none, names or discounts")
+    free = {find_attribute(name, boundaries.names) for name in (attribute, *edited)}
+    return {
+        name: _number(discount, f"discount of {name}", 0, 1)
+        for name, discount in holds.items()
+        if name not in free
+    }
+
+
+def parse_hold(text: str) -> Hold:
+    """Read ``auto``, ``all``, ``none`` or ``NAME[=DISCOUNT],...`` as typed on the command line.
+
+    Raises:
+        LatentEditError: another syntax, a discount that is not a number, or a name given twice.
+    """
+    if text.strip().lower() in ("auto", "all", "none"):
+        return text.strip().lower()
+    holds: dict[str, float] = {}
+    for part in text.split(","):
+        name, equals, value = (piece.strip() for piece in part.partition("="))
+        if name in holds:
+            raise LatentEditError(f"{name} is held twice: name it once")
+        try:
+            holds[name] = float(value) if equals else defaults.DISCOUNT
+        except ValueError:
+            name = ""
+        if not name:
+            raise LatentEditError(
+                f"cannot read hold {part!r}: write auto, all, none, NAME or NAME=DISCOUNT, "
+                "say Male=0.8"
+            )
+    return holds
+
+
+def _spelt(boundaries: Boundaries, values: Mapping[str, Value]) -> dict[str, Value]:
+    """The same values under canonical names."""
+    spelt: dict[str, Value] = {}
+    for name, value in values.items():
+        if not isinstance(name, str):
+            raise LatentEditError(f"{name!r} is not the name of an attribute")
+        known = find_attribute(name, boundaries.names)
+        if known in spelt:
+            raise LatentEditError(f"{known} is named twice: name it once")
+        spelt[known] = value
+    return spelt
+
+
+def _step(value: Any, label: str) -> Step:
+    """Return a step as a number, or several as a tuple of numbers."""
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    if isinstance(value, list | tuple):
+        return tuple(_number(each, label) for each in value)
+    return _number(value, label)
+
+
+def _number(value: Any, label: str, low: float = -MAX_STEP, high: float = MAX_STEP) -> float:
+    """Return `value` as a float in [low, high]; `label` says what it is."""
+    number: Any = value if isinstance(value, Real) and not isinstance(value, bool) else math.nan
+    if low <= number <= high:
+        return float(number)
+    raise LatentEditError(
+        f"{label} cannot be {value!r}: give a number from {low:.10g} to {high:.10g}"
+    )
+
+
+@dataclass(frozen=True)
+class EditRecipe:
+    """Everything needed to make an edit again; stored in pictures as JSON.
+
+    Attributes:
+        model: name of the bundle.
+        generator_hash: of its generator.
+        seeds: of the faces, or None where latents were given.
+        steps: signed displacement in latent units by attribute, relative to each face: one number,
+            or one a face.
+        to: instead, the signed distance from the boundary to reach, by attribute.
+        holds: for each edited attribute {name: discount} of what it must not change.
+        frames: frames of the film strip.
+
+    Raises:
+        LatentEditError: no edit, an attribute edited twice or held too, a number out of range, or
+            steps for another number of faces.
+    """
+
+    model: str
+    generator_hash: str
+    seeds: tuple[int, ...] | None
+    steps: dict[str, Step]
+    to: dict[str, float]
+    holds: dict[str, dict[str, float]]
+    frames: int = defaults.FRAMES
+
+    def __post_init__(self) -> None:
+        edited = {*self.steps, *self.to}
+        if not edited:
+            raise LatentEditError("no attribute to edit: name at least one")
+        for name in self.steps.keys() & self.to.keys():
+            raise LatentEditError(f"{name} has both a step and a distance to reach: give one")
+        for name, step in self.steps.items():
+            _step(step, f"step of {name}")
+        counts = {len(step) for step in self.steps.values() if isinstance(step, tuple)}
+        faces = counts if self.seeds is None else {*counts, len(self.seeds)}
+        if counts and (len(faces) > 1 or 0 in counts):
+            raise LatentEditError("steps by face must be as many as there are faces")
+        for name, goal in self.to.items():
+            _number(goal, f"distance of {name}")
+        if self.holds.keys() != edited:
+            raise LatentEditError(f"holds must be given for {', '.join(sorted(edited))}, no others")
+        for held in self.holds.values():
+            for name in held.keys() & edited:
+                raise LatentEditError(f"{name} is both moved and held: release it")
+            for name, discount in held.items():
+                _number(discount, f"discount of {name}", 0, 1)
+        for seed in self.seeds or ():
+            _number(seed, "a seed", 0, MAX_SEED)
+        if not 2 <= self.frames <= MAX_FRAMES:
+            raise LatentEditError(f"a film strip has 2 to {MAX_FRAMES} frames, not {self.frames}")
+
+    @property
+    def edited(self) -> tuple[str, ...]:
+        """Names of the attributes that move."""
+        return (*self.steps, *self.to)
+
+    @property
+    def fractions(self) -> NDArray[np.float64]:
+        """Share of the edit at each frame, float64 [frames], from 0 (the original) to 1."""
+        return np.linspace(0, 1, self.frames)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain data for JSON, marked with the format's version."""
+        seeds = None if self.seeds is None else list(self.seeds)
+        return {"latentedit": RECIPE_VERSION, **asdict(self), "seeds": seeds}
+
+    def to_json(self) -> str:
+        """Return one line of JSON."""
+        return json.dumps(self.as_dict())
+
+    @classmethod
+    def from_json(cls, text: str) -> EditRecipe:
+        """Read `to_json`'s output, and nothing else.
+
+        Raises:
+            LatentEditError: not JSON, not a recipe, unknown or missing entries, wrong types, or
+                see `EditRecipe`.
+        """
+        try:
+            values = json.loads(text, parse_constant=_refuse, object_pairs_hook=_without_repeats)
+        except (ValueError, TypeError, RecursionError):
+            raise LatentEditError("this is not an edit recipe: it is not JSON") from None
+        if not _is_recipe(values):
+            raise LatentEditError("this is not an edit recipe that this version can read")
+        del values["latentedit"]
+        seeds, steps = values.pop("seeds"), values.pop("steps")
+        return cls(
+            **values,
+            seeds=None if seeds is None else tuple(seeds),
+            steps={name: tuple(s) if isinstance(s, list) else s for name, s in steps.items()},
+        )
+
+
+def _refuse(constant: str) -> float:
+    raise ValueError(constant)
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    entries = dict(pairs)
+    if len(entries) < len(pairs):
+        raise ValueError("a key is given twice")
+    return entries
+
+
+def _is_recipe(values: Any) -> bool:
+    """Whether decoded JSON has the entries of a recipe and their types."""
+    names = {"latentedit", *(entry.name for entry in fields(EditRecipe))}
+    return (
+        isinstance(values, dict)
+        and values.keys() == names
+        and isinstance(values["model"], str)
+        and isinstance(values["generator_hash"], str)
+        and (values["seeds"] is None or isinstance(values["seeds"], list))
+        and all(type(whole) is int for whole in (values["frames"], *(values["seeds"] or ())))
+        and type(values["latentedit"]) is int
+        and values["latentedit"] == RECIPE_VERSION
+        and all(isinstance(values[name], dict) for name in ("steps", "to", "holds"))
+        and all(isinstance(held, dict) for held in values["holds"].values())
+    )
+
+
+def make_recipe(
+    boundaries: Boundaries,
+    steps: Mapping[str, float | Sequence[float]],
+    hold: Hold = defaults.HOLD,
+    *,
+    to: Mapping[str, float] | None = None,
+    seeds: Sequence[int] | None = None,
+    frames: int = defaults.FRAMES,
+    model: str = "unnamed",
+) -> EditRecipe:
+    """Describe an edit with names spelt canonically and holds resolved.
+
+    Args:
+        boundaries: known names, and the holds that "auto" stands for.
+        steps: signed displacement in latent units by attribute, relative to each face: one number,
+            or one a face.
+        hold: what must not change; see `Hold`. Attributes edited together never hold each other.
+        to: instead, the signed distance from the boundary to reach, by attribute.
+        seeds: of the faces, where they come from seeds.
+        frames: frames of the film strip.
+        model: name of the bundle.
+
+    Raises:
+        LatentEditError: unknown names, or see `EditRecipe`.
+    """
+    steps, to = _spelt(boundaries, steps), _spelt(boundaries, to or {})
+    edited = sorted({*steps, *to})
+    return EditRecipe(
+        model=model,
+        generator_hash=boundaries.generator_hash,
+        seeds=None if seeds is None else tuple(int(seed) for seed in seeds),
+        steps={name: _step(step, f"step of {name}") for name, step in steps.items()},
+        to={name: _number(goal, f"distance of {name}") for name, goal in to.items()},
+        holds={name: resolve_holds(boundaries, name, edited, hold) for name in edited},
+        frames=frames,
+    )
+
+
+def displacement(boundaries: Boundaries, z: ArrayLike, recipe: EditRecipe) -> Float64Array:
+    """Return what an edit adds to each latent: the sum of its attributes' displacements.
+
+    Each attribute moves along its own discounted direction. Directions depend on the set of edits
+    alone, so their order does not matter, to the last bit. Distances to reach are met exactly, all
+    of them together and after the steps.
+
+    Args:
+        boundaries: of the generator that the recipe names.
+        z: float [N, D].
+        recipe: what to do.
+
+    Returns:
+        float64 [N, D].
+
+    Raises:
+        LatentEditError: a recipe for another generator, latents of another shape, holds that leave
+            nothing of an edit, or distances that cannot be reached together.
+    """
+    if recipe.generator_hash != boundaries.generator_hash:
+        raise LatentEditError(
+            f"the recipe is for generator {recipe.generator_hash} ({recipe.model}), not for "
+            f"{boundaries.generator_hash}: use that model"
+        )
+    latents = _latents(boundaries, z)
+    directions = _directions(boundaries, recipe)
+    moved = _stepped(latents, recipe, directions)
+    if recipe.to:
+        names = sorted(recipe.to)
+        vectors = np.stack([directions[name].vector for name in names])  # [G, D]
+        moved += _reach(boundaries, latents + moved, recipe.to, directions) @ vectors
+    return moved
+
+
+def steps_to_reach(boundaries: Boundaries, z: ArrayLike, recipe: EditRecipe) -> dict[str, Step]:
+    """Return the steps, by attribute and face, that take each latent to a recipe's distances.
+
+    The same recipe with these steps instead of its ``to`` makes the same edit.
+
+    Args:
+        boundaries: of the generator that the recipe names.
+        z: float [N, D].
+        recipe: with distances to reach.
+
+    Raises:
+        LatentEditError: see `displacement`.
+    """
+    latents = _latents(boundaries, z)
+    directions = _directions(boundaries, recipe)
+    steps = _reach(
+        boundaries, latents + _stepped(latents, recipe, directions), recipe.to, directions
+    )
+    return {
+        name: tuple(column.tolist())
+        for name, column in zip(sorted(recipe.to), steps.T, strict=True)
+    }
+
+
+def clamp(boundaries: Boundaries, steps: Mapping[str, Step]) -> tuple[dict[str, Step], list[str]]:
+    """Keep steps within their attributes' safe ranges.
+
+    Args:
+        boundaries: with safe ranges, or the default one.
+        steps: by attribute, one number or one a face.
+
+    Returns:
+        The steps, and for each attribute that was cut short one sentence.
+    """
+    clamped, notices = {}, []
+    for name, step in _spelt(boundaries, steps).items():
+        low, high = boundaries.safe_range(name)
+        wanted = np.atleast_1d(step)
+        short = np.clip(wanted, low, high)
+        beyond = int((short != wanted).sum())
+        clamped[name] = tuple(short.tolist()) if isinstance(step, tuple) else float(short[0])
+        if beyond:
+            faces = f" for {beyond} of {len(wanted)} faces" if len(wanted) > 1 else ""
+            notices.append(
+                f"{name} goes only as far as faces hold together, {low:+g} to {high:+g}{faces}"
+            )
+    return clamped, notices
+
+
+def _latents(boundaries: Boundaries, z: ArrayLike) -> Float64Array:
+    latents = np.asarray(z, dtype=np.float64)
+    if latents.ndim != 2 or latents.shape[1] != boundaries.normals.shape[1]:
+        raise LatentEditError(
+            f"latents must have shape [N, {boundaries.normals.shape[1]}], got {list(latents.shape)}"
+        )
+    return latents
+
+
+def _directions(boundaries: Boundaries, recipe: EditRecipe) -> dict[str, Direction]:
+    return {
+        name: discounted_direction(boundaries, name, recipe.holds[name])
+        for name in sorted(recipe.edited)
+    }
+
+
+def _stepped(
+    latents: Float64Array, recipe: EditRecipe, directions: Mapping[str, Direction]
+) -> Float64Array:
+    """Displacement by the recipe's steps. [N, D]."""
+    moved = np.zeros_like(latents)
+    for name in sorted(recipe.steps):
+        step = np.atleast_1d(recipe.steps[name])[:, None]  # [1, 1] or [N, 1]
+        if len(step) not in (1, len(latents)):
+            raise LatentEditError(
+                f"the recipe has steps for {len(step)} faces, {len(latents)} are given"
+            )
+        moved += step * directions[name].vector
+    return moved
+
+
+def _reach(
+    boundaries: Boundaries,
+    latents: Float64Array,
+    goals: Mapping[str, float],
+    directions: Mapping[str, Direction],
+) -> Float64Array:
+    """Steps along the goals' directions that meet all goals at once. [N, G], in sorted order."""
+    names = sorted(goals)
+    rows = [boundaries.index(name) for name in names]
+    vectors = np.stack([directions[name].vector for name in names])  # [G, D]
+    effect = boundaries.normals[rows] @ vectors.T  # [G, G]: of each step on each distance
+    if np.linalg.cond(effect) > 1e6:
+        raise LatentEditError(
+            f"{' and '.join(names)} cannot be reached together: leave one out or hold fewer"
+        )
+    missing = np.array([goals[name] for name in names]) - boundaries.distances(latents)[:, rows]
+    return np.asarray(np.linalg.solve(effect, missing.T).T, dtype=np.float64)

@@ -1,0 +1,224 @@
+"""Film strips of edits: rendering the way from a face to its edit, with its recipe."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from latentedit import defaults
+from latentedit.attributes import display_name
+from latentedit.boundaries.model import Boundaries
+from latentedit.editing.editor import FaceEditor
+from latentedit.editing.recipes import EditRecipe, Step, displacement
+from latentedit.errors import LatentEditError
+from latentedit.generators.latents import check_latents
+from latentedit.io.images import UInt8Array, film_strip, read_metadata, save_image
+
+RECIPE_KEY = "latentedit"
+"""Name of the PNG text chunk that carries an edit's recipe."""
+
+MAX_PICTURES = 2000
+"""Most pictures in one film strip, faces times frames; more make a sheet that nothing opens."""
+
+
+@dataclass(frozen=True)
+class EditStrip:
+    """An edit and the frames on the way to it.
+
+    Attributes:
+        recipe: how to make it again.
+        images: uint8 [N, F, H, W, 3]; frame 0 is the original, the last is the edit.
+        scores: float32 [N, F, K] probabilities.
+        distances: float64 [N, F, K] signed distances from the boundaries.
+        attributes: names of the scores' columns.
+        boundaries: names of the distances' columns.
+        years: estimated ages, float32 [N, F], or None without an age estimator.
+    """
+
+    recipe: EditRecipe
+    images: UInt8Array
+    scores: NDArray[np.float32]
+    distances: NDArray[np.float64]
+    attributes: tuple[str, ...]
+    boundaries: tuple[str, ...]
+    years: NDArray[np.float32] | None = None
+
+    def summary(self) -> dict[str, Any]:
+        """Return recipe and, for each face, probabilities and distances before and after."""
+        seeds = self.recipe.seeds or [None] * len(self.images)
+        faces: list[dict[str, Any]] = []
+        for seed, scores, distances in zip(seeds, self.scores, self.distances, strict=True):
+            attributes = {}
+            for column, name in enumerate(self.attributes):
+                attributes[name] = {
+                    "probability": [round(float(scores[i, column]), 4) for i in (0, -1)],
+                }
+            for column, name in enumerate(self.boundaries):
+                values = [round(float(distances[i, column]), 4) for i in (0, -1)]
+                attributes.setdefault(name, {})["distance"] = values
+            faces.append({"seed": seed, "attributes": attributes})
+        if self.years is not None:
+            for face, years in zip(faces, self.years, strict=True):
+                face["age"] = [round(float(years[i]), 1) for i in (0, -1)]
+        return {"recipe": self.recipe.as_dict(), "faces": faces}
+
+    def draw(self) -> UInt8Array:
+        """Draw labelled strips, one row a face, the original outlined."""
+        return film_strip(
+            list(self.images),
+            captions=[self._captions(index) for index in range(len(self.images))],
+            title=self._title(),
+            marked=0,
+        )
+
+    def _captions(self, face: int) -> list[str]:
+        captions = []
+        for frame, fraction in enumerate(self.recipe.fractions):
+            place = "original" if frame == 0 else self._place(face, fraction)
+            years = ""
+            if self.years is not None and "Young" in self.recipe.edited:
+                years = f"  {self.years[face, frame]:.0f} y"
+            moving = {
+                name: f"p={self.scores[face, frame, self.attributes.index(name)]:.2f}"
+                for name in self.recipe.edited
+                if name in self.attributes
+            }
+            if len(moving) == 1:
+                captions.append("  ".join((place, *moving.values())) + years)
+            else:
+                lines = [f"{display_name(name)}  {p}" for name, p in moving.items()]
+                captions.append("\n".join((place + years, *lines)))
+        return captions
+
+    def _place(self, face: int, fraction: float) -> str:
+        if len(self.recipe.steps) == 1 and not self.recipe.to:
+            (step,) = self.recipe.steps.values()
+            own = step[face] if isinstance(step, tuple) else step
+            return f"{fraction * own:+.2g}"
+        return f"{fraction:.0%}"
+
+    def _title(self) -> str:
+        moves = [f"{display_name(name)} {_range(step)}" for name, step in self.recipe.steps.items()]
+        moves += [f"{display_name(name)} to {goal:+g}" for name, goal in self.recipe.to.items()]
+        seeds = self.recipe.seeds
+        faces = (
+            f"seed {seeds[0]}" if seeds and len(seeds) == 1 else _counted(len(self.images), "face")
+        )
+        held = sorted({name for holds in self.recipe.holds.values() for name in holds})
+        holding = f"holding {_counted(len(held), 'attribute')}" if held else "nothing held"
+        return "   ".join((", ".join(moves), holding, f"{self.recipe.model}, {faces}"))
+
+
+def _range(step: Step) -> str:
+    """A step, or the range of steps of several faces."""
+    if not isinstance(step, tuple):
+        return f"{step:+g}"
+    low, high = (f"{end:+.3g}" for end in (min(step), max(step)))
+    return low if low == high else f"{low} to {high}"
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+
+
+def edit_strip(editor: FaceEditor, z: ArrayLike, recipe: EditRecipe) -> EditStrip:
+    """Render the way from each latent [N, D] to its edit in the recipe's number of frames.
+
+    Args:
+        editor: the recipe's model, with a classifier.
+        z: float [N, D]; ``editor.sample(recipe.seeds)`` gives the recipe's picture again.
+        recipe: see `FaceEditor.recipe`.
+
+    Raises:
+        LatentEditError: a recipe for another model or other faces, more than `MAX_PICTURES`, or
+            see `FaceEditor.edit`.
+    """
+    z = check_latents(z, editor.latent_dim)
+    if recipe.seeds is not None and len(recipe.seeds) != len(z):
+        raise LatentEditError(f"the recipe is for {len(recipe.seeds)} faces, {len(z)} are given")
+    if len(z) * recipe.frames > MAX_PICTURES:
+        raise LatentEditError(
+            f"{len(z)} faces of {recipe.frames} frames are too many for one film strip: "
+            f"at most {MAX_PICTURES // recipe.frames} faces fit"
+        )
+    moved = displacement(editor.boundaries, z, recipe)  # [N, D]
+    way = z[:, None] + recipe.fractions[:, None] * moved[:, None]  # [N, F, D]
+    flat = way.reshape(-1, z.shape[1]).astype(np.float32)
+    images = editor.render(flat)
+    shape = way.shape[:2]
+    return EditStrip(
+        recipe=recipe,
+        images=images.reshape(*shape, *images.shape[1:]),
+        scores=editor.score(images).reshape(*shape, -1),
+        distances=editor.distances(flat).reshape(*shape, -1),
+        attributes=editor.attributes,
+        boundaries=editor.boundaries.names,
+        years=editor.age(images).reshape(shape) if editor.estimates_age else None,
+    )
+
+
+def direction_sheet(
+    editor: FaceEditor,
+    directions: Boundaries,
+    labels: Sequence[Sequence[str]],
+    seed: int,
+    *,
+    frames: int = defaults.FRAMES,
+    reach: float = 3.0,
+) -> UInt8Array:
+    """Draw one face moved along each direction, one film strip a direction.
+
+    Args:
+        directions: K of them, without locks.
+        labels: for each direction a few words, drawn under the middle of its strip.
+        seed: of the face.
+        frames: odd, so that the middle one is the face itself.
+        reach: step of the last frame; minus that of the first.
+
+    Returns:
+        uint8 [H, W, 3].
+    """
+    steps = np.linspace(-reach, reach, frames)
+    z = editor.sample([seed])[0]
+    rows, captions = [], []
+    for name, normal, words in zip(directions.names, directions.normals, labels, strict=True):
+        rows.append(editor.render((z + steps[:, None] * normal).astype(np.float32)))
+        texts = [f"{step:+.1f}" for step in steps]
+        texts[0] = f"{name} {steps[0]:+.1f}"
+        texts[frames // 2] = f"original\n{', '.join(words)}"
+        captions.append(texts)
+    return film_strip(
+        rows, captions=captions, title=f"{editor.name}, seed {seed}", marked=frames // 2
+    )
+
+
+def save_strip(path: str | Path, strip: EditStrip) -> bool:
+    """Draw a strip to a picture; in a PNG its recipe goes along.
+
+    Returns:
+        Whether the picture carries the recipe.
+
+    Raises:
+        LatentEditError: the path cannot be written.
+    """
+    keeps = Path(path).suffix.lower() == ".png"
+    metadata = {RECIPE_KEY: strip.recipe.to_json()} if keeps else None
+    save_image(path, strip.draw(), metadata=metadata)
+    return keeps
+
+
+def read_recipe(path: str | Path) -> EditRecipe:
+    """Return the recipe that a film strip's PNG carries.
+
+    Raises:
+        LatentEditError: the file cannot be read, or carries no recipe.
+    """
+    text = read_metadata(path).get(RECIPE_KEY)
+    if text is None:
+        raise LatentEditError(f"{path} carries no recipe: give a PNG made by 'latentedit edit'")
+    return EditRecipe.from_json(text)

@@ -1,0 +1,1 @@
+"""What edits do: traces, effects, locks, safe ranges, ages."""

@@ -1,0 +1,448 @@
+"""What edits do: the re-scoring matrix, how soon the target flips, and what leaks into the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from latentedit import defaults
+from latentedit.boundaries.model import Boundaries
+from latentedit.errors import LatentEditError
+from latentedit.evaluation.edits.traces import Trace, crossing, sigmoid
+from latentedit.io.cards import load_card, save_with_card
+
+Float64Array = NDArray[np.float64]
+Arrays = Mapping[str, NDArray[np.float32]]
+
+KIND = "effects"
+FILE = "effects.safetensors"
+"""Name of the effects' file, beside the boundaries."""
+
+MODES = ("none", "one", "two", "auto", "all")
+"""Locks that are compared: nothing, InterFaceGAN's projection on the one or the two most similar
+boundaries, the boundaries' auto holds, every other attribute."""
+
+HALF = 0.5
+"""Share of flipped faces at which locks are compared."""
+
+OF_MOST = 0.8
+"""Where an edit without locks never flips so many, locks are compared at this part of the most that
+it flips: at the most itself longer steps only leak more."""
+
+LEAST_SHARE = 0.05
+"""Where an edit without locks flips fewer than this, nothing can be compared."""
+
+
+def similar_holds(boundaries: Boundaries, attribute: str, count: int) -> dict[str, float]:
+    """Hold the `count` boundaries of largest absolute cosine to an attribute's, fully."""
+    row = boundaries.index(attribute)
+    cosines = np.abs(boundaries.normals @ boundaries.normals[row])
+    order = [int(i) for i in np.argsort(-cosines, kind="stable") if i != row]
+    return {boundaries.names[i]: 1.0 for i in order[:count]}
+
+
+def mode_holds(boundaries: Boundaries, attribute: str, mode: str) -> dict[str, float]:
+    """{name: discount} that one of `MODES` means for an attribute."""
+    if mode in ("one", "two"):
+        return similar_holds(boundaries, attribute, 1 if mode == "one" else 2)
+    if mode == "all":
+        return {name: 1.0 for name in boundaries.names if name != attribute}
+    return dict(boundaries.auto.get(attribute, {})) if mode == "auto" else {}
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """An edit by magnitude, each face moved away from its own side of the attribute.
+
+    Attributes:
+        magnitudes: float64 [M], from 0.
+        flipped: share of faces whose probability of the attribute crossed 0.5, [M].
+        leakage: mean absolute change of the other attributes' probabilities, [M].
+        identity: mean cosine of the classifier's features, [M].
+        dlib: mean cosine of dlib's descriptors, [M], or NaN.
+    """
+
+    magnitudes: Float64Array
+    flipped: Float64Array
+    leakage: Float64Array
+    identity: Float64Array
+    dlib: Float64Array
+
+    def magnitude(self, share: float = HALF) -> float | None:
+        """The magnitude at which this share is flipped, between measured ones; None if never."""
+        return crossing(self.magnitudes, self.flipped, share)
+
+    def leakage_at(self, share: float = HALF) -> float | None:
+        """Leakage at that magnitude, or None if it is never reached."""
+        magnitude = self.magnitude(share)
+        return None if magnitude is None else self.value(self.leakage, magnitude)
+
+    def value(self, column: Float64Array, magnitude: float) -> float:
+        """A column's value at a magnitude, between measured ones."""
+        return float(np.interp(magnitude, self.magnitudes, column))
+
+
+def curve(trace: Trace, column: int, weights: NDArray[np.float32] | None = None) -> Curve:
+    """Turn a trace into a curve by magnitude.
+
+    Args:
+        trace: with steps on both sides of 0, or away from each face's side.
+        column: of the attribute among the classifier's outputs.
+        weights: of the outputs in the leakage, [K]; all alike by default.
+    """
+    both = {s for s in trace.steps if s >= 0} & {-s for s in trace.steps if s <= 0}
+    magnitudes = trace.steps.tolist() if trace.is_away else sorted(both)
+    before = sigmoid(trace.logits[:, trace.start])  # [N, K]
+    side = np.where(before[:, column] > 0.5, -1.0, 1.0)  # away from where the face is
+    others = np.arange(before.shape[1]) != column
+    weighed = None if weights is None else weights[others]
+    rows, figures = np.arange(len(before)), []
+    for magnitude in magnitudes:
+        signed = np.full(len(rows), magnitude) if trace.is_away else side * magnitude
+        at = np.searchsorted(trace.steps, signed)
+        after = sigmoid(trace.logits[rows, at])
+        crossed = (after[:, column] > 0.5) != (before[:, column] > 0.5)
+        leaked = np.zeros(len(rows))
+        if others.any():
+            leaked = np.average(np.abs(after - before)[:, others], axis=1, weights=weighed)
+        columns = (crossed, leaked, trace.identity[rows, at], trace.dlib[rows, at])
+        figures.append([float(values.mean()) for values in columns])
+    flipped, leakage, identity, dlib = np.array(figures).T
+    return Curve(np.array(magnitudes), flipped, leakage, identity, dlib)
+
+
+def compared_share(most: float) -> float:
+    """Share of flipped faces to compare locks at, of the most that flip without locks."""
+    return HALF if most >= HALF else OF_MOST * most
+
+
+def matched_leakage(curves: Mapping[str, Curve]) -> tuple[float, dict[str, float | None]]:
+    """Leakage of several locks at one share of flipped faces.
+
+    Args:
+        curves: by lock; ``none`` is among them.
+
+    Returns:
+        The share, see `compared_share`, and the leakage there by lock; None where a lock does not
+        reach it.
+    """
+    share = compared_share(float(curves["none"].flipped.max()))
+    comparable = share >= LEAST_SHARE
+    return share, {
+        name: found.leakage_at(share) if comparable else None for name, found in curves.items()
+    }
+
+
+_MAY_DIFFER = ("model", "lock_faces", "surrogate_r2", "faces", "device")
+"""Facts in which effects that go together may differ."""
+
+_MEANS = ("probability", "absolute", "logit", "spread")
+_SINGLE = ("age", "identity", "dlib")
+
+
+@dataclass(frozen=True, eq=False)
+class Effects:
+    """The re-scoring matrix: for each attribute that moves, what happens to everything.
+
+    Attributes:
+        attributes: A attributes that were moved.
+        scored: K attributes that were looked at.
+        steps: float64 [S].
+        modes: M kinds of locks, see `MODES`.
+        means: float32 [M, A, S, K] by name: mean change of the ``probability``, mean ``absolute``
+            change of it, mean change of the ``logit``, and its standard deviation (``spread``).
+        single: float32 [M, A, S] by name: mean change of the estimated ``age``, mean cosine of
+            ``identity`` (classifier) and of ``dlib``'s descriptor. Both NaN where not measured,
+            as where faces were followed away from their own side only.
+        curves: by mode and attribute, each face moved away from its own side.
+        facts: what was measured on what.
+    """
+
+    attributes: tuple[str, ...]
+    scored: tuple[str, ...]
+    steps: Float64Array
+    modes: tuple[str, ...]
+    means: Mapping[str, NDArray[np.float32]]
+    single: Mapping[str, NDArray[np.float32]]
+    curves: Mapping[str, Mapping[str, Curve]]
+    facts: Mapping[str, Any]
+
+    def matrix(self, mode: str, step: float, measure: str = "probability") -> NDArray[np.float32]:
+        """One slice [A, K]: mean change of all attributes (columns) by moving each (rows)."""
+        at = int(np.argmin(np.abs(self.steps - step)))
+        return np.asarray(self.means[measure][self.modes.index(mode), :, at])
+
+    def at_half(self) -> dict[str, dict[str, Any]]:
+        """For each attribute the share of flipped faces compared at, and each lock's figures there.
+
+        By lock: ``magnitude``, ``leakage``, ``identity``, ``dlib``; None where the lock does not
+        reach the share.
+        """
+        rows: dict[str, dict[str, Any]] = {}
+        for name in self.attributes:
+            curves = {mode: self.curves[mode][name] for mode in self.modes}
+            share, leakages = matched_leakage(curves)
+            row: dict[str, Any] = {"share": share}
+            for mode, found in curves.items():
+                magnitude = found.magnitude(share)
+                if magnitude is None or leakages[mode] is None:
+                    row[mode] = None
+                    continue
+                row[mode] = {
+                    "magnitude": magnitude,
+                    "leakage": leakages[mode],
+                    "identity": found.value(found.identity, magnitude),
+                    "dlib": _or_none(found.value(found.dlib, magnitude)),
+                }
+            rows[name] = row
+        return rows
+
+    @property
+    def faces(self) -> dict[str, int]:
+        """How many faces were followed along each attribute."""
+        counts = self.facts["faces"]
+        if isinstance(counts, int):
+            return dict.fromkeys(self.attributes, counts)
+        return {name: int(counts[name]) for name in self.attributes}
+
+    def joined(self, before: Effects) -> Effects:
+        """These effects, and of further attributes those that were measured before.
+
+        Args:
+            before: left out where it was measured on something else: other ``facts`` than how locks
+                were chosen and how many faces were followed, other modes or steps.
+        """
+        if not self._goes_with(before):
+            return self
+        new = [name for name in self.attributes if name not in before.attributes]
+        names = (*before.attributes, *new)
+        known = (*before.attributes, *self.attributes)  # of a name in both, the last
+        rows = [len(known) - 1 - known[::-1].index(name) for name in names]
+
+        def both(ours: Arrays, theirs: Arrays) -> Arrays:
+            return {
+                name: np.concatenate((theirs[name], values), axis=1)[:, rows]
+                for name, values in ours.items()
+            }
+
+        return replace(
+            self,
+            attributes=names,
+            facts={**self.facts, "faces": {**before.faces, **self.faces}},
+            means=both(self.means, before.means),
+            single=both(self.single, before.single),
+            curves={
+                mode: _of_one_length({**before.curves[mode], **found})
+                for mode, found in self.curves.items()
+            },
+        )
+
+    def _goes_with(self, before: Effects) -> bool:
+        def settings(effects: Effects) -> tuple[Any, ...]:
+            facts = {key: effects.facts[key] for key in effects.facts if key not in _MAY_DIFFER}
+            return facts, effects.scored, effects.modes, effects.steps.tolist()
+
+        return settings(self) == settings(before)
+
+    def save(self, path: str | Path, card: Mapping[str, Any] | None = None) -> None:
+        """Write ``effects.safetensors`` and its card.
+
+        Raises:
+            LatentEditError: the path cannot be written.
+        """
+        tensors = {
+            **{f"mean.{name}": values for name, values in self.means.items()},
+            **{f"single.{name}": values for name, values in self.single.items()},
+        }
+        for mode, curves in self.curves.items():
+            for name in Curve.__dataclass_fields__:
+                rows = [getattr(curves[attribute], name) for attribute in self.attributes]
+                tensors[f"curve.{mode}.{name}"] = np.stack(rows)
+        entries = {
+            "attributes": list(self.attributes),
+            "scored": list(self.scored),
+            "steps": self.steps.tolist(),
+            "modes": list(self.modes),
+            "facts": dict(self.facts),
+            "at_half": self.at_half(),
+            **(card or {}),
+        }
+        arrays = {name: np.ascontiguousarray(values) for name, values in tensors.items()}
+        save_with_card(Path(path), lambda file: save_file(arrays, file), KIND, entries)
+
+    def save_beside(
+        self, path: str | Path, command: str, card: Mapping[str, Any] | None = None
+    ) -> None:
+        """Save these effects with those of further attributes that the file holds, see `joined`.
+
+        Args:
+            path: where `save` wrote, or will write for the first time.
+            command: added to the card's commands.
+            card: further entries.
+
+        Raises:
+            LatentEditError: the file is damaged, or cannot be written.
+        """
+        path, whole, commands = Path(path), self, []
+        if path.is_file():
+            whole = self.joined(Effects.load(path))
+        if whole is not self:
+            commands = load_card(path, KIND).get("commands", [])
+        commands = [line for line in commands if line != command]
+        whole.save(path, {**(card or {}), "commands": [*commands, command]})
+
+    @classmethod
+    def load(cls, path: str | Path) -> Effects:
+        """Read what `save` wrote.
+
+        Raises:
+            LatentEditError: missing or damaged; says how to measure them.
+        """
+        path = Path(path)
+        if not path.is_file():
+            raise LatentEditError(
+                f"{path} does not exist: measure the effects with 'latentedit boundaries measure'"
+            )
+        card = load_card(path, KIND)
+        try:
+            tensors = load_file(path)
+            attributes, modes = tuple(card["attributes"]), tuple(card["modes"])
+            curves = {
+                mode: {
+                    name: Curve(
+                        *(
+                            tensors[f"curve.{mode}.{field}"][row]
+                            for field in Curve.__dataclass_fields__
+                        )
+                    )
+                    for row, name in enumerate(attributes)
+                }
+                for mode in modes
+            }
+            return cls(
+                attributes,
+                tuple(card["scored"]),
+                np.array(card["steps"], np.float64),
+                modes,
+                {name: tensors[f"mean.{name}"] for name in _MEANS},
+                {name: tensors[f"single.{name}"] for name in _SINGLE},
+                curves,
+                {"precision": defaults.PRECISION, **card["facts"]},
+            )
+        except (SafetensorError, KeyError, TypeError, ValueError, IndexError):
+            raise LatentEditError(f"{path} is damaged: measure the effects again") from None
+
+
+def _or_none(value: float) -> float | None:
+    return value if np.isfinite(value) else None
+
+
+def summarize(
+    traces: Iterable[tuple[str, str, Trace]],
+    *,
+    attributes: Sequence[str],
+    scored: Sequence[str],
+    modes: Sequence[str],
+    steps: Sequence[float],
+    facts: Mapping[str, Any],
+) -> Effects:
+    """Make the re-scoring matrix of traces, one in memory at a time.
+
+    Args:
+        traces: (mode, attribute, trace) for every mode and attribute; missing ones stay NaN, and
+            those away from the faces' own sides give a curve only.
+        attributes: A attributes that were moved.
+        scored: K names of the classifier's outputs.
+        modes: M kinds of locks.
+        steps: S steps of the matrix, among those of the traces.
+        facts: what was measured on what.
+    """
+    shape = (len(modes), len(attributes), len(steps))
+    means = {name: np.full((*shape, len(scored)), np.nan, np.float32) for name in _MEANS}
+    single = {name: np.full(shape, np.nan, np.float32) for name in _SINGLE}
+    curves: dict[str, dict[str, Curve]] = {mode: {} for mode in modes}
+    for mode, attribute, whole in traces:
+        curves[mode][attribute] = curve(whole, list(scored).index(attribute))
+        if whole.is_away:
+            continue
+        at = modes.index(mode), list(attributes).index(attribute)
+        trace = whole.at(steps)
+        logits = trace.logits.astype(np.float64)
+        moved = logits - logits[:, trace.start, None]
+        probabilities = trace.probabilities
+        change = probabilities - probabilities[:, trace.start, None]
+        means["probability"][at] = change.mean(0)
+        means["absolute"][at] = np.abs(change).mean(0)
+        means["logit"][at] = moved.mean(0)
+        means["spread"][at] = moved.std(0)
+        single["age"][at] = (trace.years - trace.years[:, trace.start, None]).mean(0)
+        single["identity"][at] = trace.identity.mean(0)
+        single["dlib"][at] = trace.dlib.mean(0)
+    for found in curves.values():
+        known = next((c.magnitudes for c in found.values()), np.unique(np.abs(steps)))
+        for name in attributes:
+            found.setdefault(name, _unmeasured(known))
+    return Effects(
+        tuple(attributes),
+        tuple(scored),
+        np.array(steps),
+        tuple(modes),
+        means,
+        single,
+        curves,
+        facts,
+    )
+
+
+def _unmeasured(magnitudes: Float64Array) -> Curve:
+    return Curve(magnitudes, *(np.full(len(magnitudes), np.nan) for _ in range(4)))
+
+
+def _of_one_length(curves: Mapping[str, Curve]) -> dict[str, Curve]:
+    """The same curves; those that are not measured become as long as those that are."""
+    whole = [found for found in curves.values() if np.isfinite(found.flipped).all()]
+    magnitudes = (whole or list(curves.values()))[0].magnitudes
+    return {
+        name: found if found in whole else _unmeasured(magnitudes) for name, found in curves.items()
+    }
+
+
+def frontier(
+    effects: Effects, shares: Sequence[float] = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
+) -> dict[str, dict[str, list[float | None]]]:
+    """Leakage by share of flipped faces for each kind of locks, averaged over attributes.
+
+    At each share over the attributes where every kind of locks reaches it, so the lines compare
+    like with like.
+
+    Returns:
+        By mode ``shares``, ``leakage`` (None where no attribute is left) and ``attributes``, how
+        many are averaged. Modes that are not measured are left out.
+    """
+    modes = [
+        mode
+        for mode in effects.modes
+        if mode != "all"  # it seldom reaches any share
+        and any(np.isfinite(found.flipped).all() for found in effects.curves[mode].values())
+    ]
+    lines: dict[str, dict[str, list[float | None]]] = {
+        mode: {"shares": list(shares), "leakage": [], "attributes": []} for mode in modes
+    }
+    for share in shares:
+        found = [
+            [effects.curves[mode][name].leakage_at(share) for mode in modes]
+            for name in effects.attributes
+        ]
+        whole = [row for row in found if all(value is not None for value in row)]
+        for place, mode in enumerate(modes):
+            values = [value for row in whole if (value := row[place]) is not None]
+            lines[mode]["leakage"].append(float(np.mean(values)) if values else None)
+            lines[mode]["attributes"].append(len(values))
+    return lines

@@ -1,0 +1,345 @@
+"""Choosing what an edit holds, from what edits are measured to do.
+
+Discounts are searched by gradient in a surrogate of generator and classifier (`surrogate`): those
+whose direction changes the other probabilities least where as many faces flip as without locks.
+What the search finds is then rendered beside no locks, and what leaks least in real faces is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from latentedit.boundaries.model import Boundaries
+from latentedit.editing.projection import discounted_direction
+from latentedit.errors import LatentEditError
+from latentedit.evaluation.edits.effects import (
+    HALF,
+    LEAST_SHARE,
+    Curve,
+    compared_share,
+    curve,
+    matched_leakage,
+)
+from latentedit.evaluation.edits.ranges import STRANGE_AT_FLIP, strange_shares
+from latentedit.evaluation.edits.surrogate import Surrogate
+from latentedit.evaluation.edits.traces import Trace, Traces, crossing
+
+FloatArray = NDArray[np.float32]
+
+REACHES = {"near": (1.5, 0.4), "far": (2.0, 0.8)}
+"""Longest step of a search: a multiple of the step without locks, but no more than a part of the
+way from there to the farthest step. The more of a direction is locked away, the less it leaks and
+the longer the way."""
+
+WEIGHTS = {"Male": 3.0, "Eyeglasses": 3.0}
+"""What people take for the person counts more in the choice than any other attribute; reported
+leakages count all alike."""
+
+MOST_HOLDS = 8
+"""Holds that are kept: the largest parts of the direction. More gained nothing."""
+
+FARTHEST = 6.0
+"""Longest step that is searched or rendered."""
+
+JUDGED = (0.7, 1.0, 1.4)
+"""Multiples of the predicted step at which candidates are rendered."""
+
+LEAST_PART = 0.02
+"""A hold whose normal is a smaller part of the direction is left out: it makes no difference."""
+
+_ALL_STEPS, _FEW_STEPS = 70, 35
+"""Steps of the search over all discounts, and over those that are kept."""
+
+_BATCH = 192
+_RATE = 0.3
+_SOFTNESS = 0.4
+"""Of a flip, in logits: a step function has no gradient."""
+
+_MARGIN, _RARE_MARGIN = 1.03, 1.2
+"""More faces than without locks are asked to flip, because real ones follow less than predicted;
+above all where not even a half flips without locks."""
+
+_START, _MOST = -2.0, 7.0
+"""Log odds g / (1 - g) of the discounts: where the search starts, and how far it goes."""
+
+_GRID = np.linspace(0, FARTHEST, 17)
+_GRID_FACES = 500
+_LEAST_SLOPE = 0.03
+
+
+class Search:
+    """Latents whose edits are predicted.
+
+    What an edit changes is the surrogate's, what it starts from the classifier's.
+
+    Args:
+        surrogate: of the model.
+        boundaries: A boundaries.
+        columns: of each boundary's attribute among the K logits, or None where it is not scored.
+        weights: of each logit's probability in the leakage, [K].
+        latents: float32 [N, D], none that the surrogate was fitted to.
+        logits: the classifier's, float32 [N, K].
+    """
+
+    def __init__(
+        self,
+        surrogate: Surrogate,
+        boundaries: Boundaries,
+        columns: Sequence[int | None],
+        weights: FloatArray,
+        latents: FloatArray,
+        logits: FloatArray,
+    ) -> None:
+        self.surrogate, self.boundaries, self.columns = surrogate, boundaries, tuple(columns)
+        self._weights = torch.from_numpy(weights)
+        self._logits = torch.from_numpy(logits)
+        self._first = surrogate.first(torch.from_numpy(latents))
+        self._missed = self._logits - surrogate.rest(self._first)
+        normals = boundaries.normals
+        self._cosines = torch.from_numpy(normals @ normals.T)
+        self._along = torch.from_numpy(
+            normals @ surrogate.first.weight.double().numpy().T
+        )  # of one step along each normal, [A, width + K]
+
+    def holds(self, attribute: str, reach: tuple[float, float]) -> dict[str, float]:
+        """The holds of least predicted leakage.
+
+        All discounts at once first, then again those of the `MOST_HOLDS` holds that matter most.
+
+        Args:
+            attribute: what moves; the classifier scores it.
+            reach: how long the step may be, see `REACHES`.
+
+        Returns:
+            {name: discount}; empty where too few faces flip without locks.
+        """
+        own = self.boundaries.index(attribute)
+        share, free = self.flip(attribute, {})
+        if share < LEAST_SHARE:
+            return {}
+        share = self._soft_share(own, free) * (_MARGIN if share == HALF else _RARE_MARGIN)
+        others = [row for row in range(len(self.columns)) if row != own]
+        multiple, part = reach
+        longest = min(free * multiple, free + part * (FARTHEST - free))
+        odds = torch.full((len(others),), _START, dtype=torch.float64)
+        odds = self._descend(own, others, odds, share, longest, _ALL_STEPS)
+        rows, odds = self._largest(own, others, odds)
+        odds = self._descend(own, rows, odds, share, longest, _FEW_STEPS)
+        rows, odds = self._largest(own, rows, odds)
+        discounts = torch.sigmoid(odds).numpy().round(3)
+        return {
+            self.boundaries.names[row]: float(discount)
+            for row, discount in sorted(zip(rows, discounts, strict=True))
+        }
+
+    def flip(
+        self, attribute: str, holds: Mapping[str, float], share: float | None = None
+    ) -> tuple[float, float]:
+        """Where a share of the faces flip, predicted.
+
+        Args:
+            attribute: what moves.
+            holds: {name: discount}.
+            share: by default that of `effects.compared_share` of the most that flip.
+
+        Returns:
+            The share, or the largest that is reached, and the step at which it is.
+        """
+        column = self._column(attribute)
+        vector = discounted_direction(self.boundaries, attribute, holds).vector
+        along = self.surrogate.first.weight @ torch.from_numpy(vector).float()
+        rows = slice(0, _GRID_FACES)
+        side = _sides(self._logits[rows, column])
+        flipped = np.array(
+            [
+                float((side * self._after(rows, along, side * step)[:, column] > 0).float().mean())
+                for step in _GRID
+            ]
+        )
+        flipped[0] = 0.0
+        if share is None:
+            share = compared_share(float(flipped.max()))
+        step = crossing(_GRID, flipped, share)
+        if step is not None:
+            return share, step
+        place = int(np.flatnonzero(flipped >= flipped.max() - 0.01)[0])
+        return float(flipped[place]), float(_GRID[place])
+
+    def _soft_share(self, own: int, step: float) -> float:
+        """The soft share of flipped faces after a step without locks."""
+        column = self._column(self.boundaries.names[own])
+        rows = slice(0, _GRID_FACES)
+        side = _sides(self._logits[rows, column])
+        after = self._after(rows, self._along[own].float(), side * step)[:, column]
+        return float(torch.sigmoid(side * after / _SOFTNESS).mean())
+
+    def _descend(
+        self, own: int, rows: Sequence[int], odds: Tensor, share: float, longest: float, steps: int
+    ) -> Tensor:
+        """Minimise leakage over log odds [R] of held rows, by Adam, the step following the share.
+
+        With F(odds, s) the soft share of flipped faces and L(odds, s) the leakage, the step s(odds)
+        is where F is `share`, and dL/dodds = L_odds - (L_s / F_s) F_odds. At the longest step
+        L_s / F_s becomes a multiplier that grows while too few flip.
+        """
+        column = self._column(self.boundaries.names[own])
+        weights = self._weights.clone()
+        weights[column] = 0
+        weights /= weights.sum()
+        if not rows:
+            return odds
+        odds = odds.clone().requires_grad_(True)
+        optimizer = torch.optim.Adam([odds], _RATE, betas=(0.8, 0.95))
+        random = torch.Generator().manual_seed(0)
+        step, multiplier = 0.7 * longest, 0.0
+        for number in range(steps):
+            faces = torch.randint(len(self._logits), (_BATCH,), generator=random)
+            before = self._logits[faces]
+            side = _sides(before[:, column])
+            at = torch.tensor(step, requires_grad=True)
+            along = (self._mixture(own, rows, odds) @ self._along).float()
+            after = self._after(faces, along, side * at)
+            change = torch.sigmoid(after) - torch.sigmoid(before)
+            leaked = (change.abs().mean(0) * weights).sum()
+            flipped = torch.sigmoid(side * after[:, column] / _SOFTNESS).mean()
+            flipped_odds, slope = torch.autograd.grad(flipped, (odds, at), retain_graph=True)
+            leaked_odds, leaked_step = torch.autograd.grad(leaked, (odds, at))
+            missing, per_step = share - float(flipped.detach()), max(float(slope), _LEAST_SLOPE)
+            price = float(leaked_step) / per_step
+            if step >= longest:
+                multiplier = max(price, multiplier + 0.3 * missing)
+            else:
+                multiplier *= 0.9
+            odds.grad = (leaked_odds - max(price, multiplier) * flipped_odds) / leaked.detach()
+            optimizer.param_groups[0]["lr"] = _RATE * min(1.0, 0.05 + 1.9 * (1 - number / steps))
+            optimizer.step()
+            with torch.no_grad():
+                odds.clamp_(-_MOST, _MOST)
+            step += float(np.clip(0.4 * missing / per_step, -0.3, 0.3))
+            step = float(np.clip(step, 0.2, longest))
+        return odds.detach()
+
+    def _largest(self, own: int, rows: Sequence[int], odds: Tensor) -> tuple[list[int], Tensor]:
+        """The held rows, and their odds, whose normals are the largest parts of the direction."""
+        parts = self._mixture(own, rows, odds)[rows].abs()
+        order = parts.argsort(descending=True, stable=True)[:MOST_HOLDS]
+        kept = order[parts[order] >= LEAST_PART]
+        return [rows[int(place)] for place in kept], odds[kept]
+
+    def _mixture(self, own: int, rows: Sequence[int], odds: Tensor) -> Tensor:
+        """Coefficients [A] of the normals in the discounted projection, for unit length.
+
+        The formula of `projection.discounted_projection` as it stands: no discount is 1 here, so
+        its system is well conditioned, and torch knows its gradient.
+        """
+        between = self._cosines[rows][:, rows] + torch.diag(torch.exp(-odds))
+        taken = torch.linalg.solve(between, self._cosines[rows, own])
+        mixed = torch.zeros(len(self._cosines), dtype=torch.float64)
+        mixed[own] = 1.0
+        mixed = mixed.index_put((torch.tensor(rows, dtype=torch.int64),), -taken)
+        return mixed / torch.sqrt(mixed @ self._cosines @ mixed)
+
+    def _after(self, faces: Tensor | slice, along: Tensor, steps: Tensor) -> Tensor:
+        """Logits of some latents after a step each along a direction, [n, K]."""
+        moved = self._first[faces] + steps[:, None] * along
+        return self.surrogate.rest(moved) + self._missed[faces]
+
+    def _column(self, attribute: str) -> int:
+        column = self.columns[self.boundaries.index(attribute)]
+        if column is None:
+            raise LatentEditError(f"the classifier does not score {attribute}: leave it out")
+        return column
+
+
+def leak_weights(scored: Sequence[str]) -> FloatArray:
+    """`WEIGHTS` of the classifier's outputs, 1 where there is none, [K]."""
+    return np.array([WEIGHTS.get(name, 1.0) for name in scored], np.float32)
+
+
+def _sides(logits: Tensor) -> Tensor:
+    """Away from where a face is: 1 or -1."""
+    return torch.where(logits > 0, -1.0, 1.0)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What was found for one attribute.
+
+    Attributes:
+        holds: {name: discount} of least measured leakage.
+        source: ``none``, or the key of `REACHES`.
+        share: of flipped faces at which leakages were compared.
+        leakages: measured, weighted, by source; None where the share was not reached.
+    """
+
+    holds: dict[str, float]
+    source: str
+    share: float
+    leakages: dict[str, float | None]
+
+
+def choose_holds(
+    traces: Traces, candidates: Mapping[str, Candidate], attribute: str, seeds: Sequence[int]
+) -> Choice:
+    """Render the candidates for an attribute's locks and keep the one that leaks least.
+
+    One that makes more faces strange than `STRANGE_AT_FLIP`, and than no locks, is left out.
+
+    Args:
+        traces: follows faces.
+        candidates: by name; ``none`` is among them.
+        attribute: what moves.
+        seeds: faces to choose on; report on others.
+    """
+    column = traces.editor.attributes.index(attribute)
+    followed: dict[str, Trace] = {}
+    for name, candidate in candidates.items():
+        magnitudes = sorted({0.0, *(round(min(FARTHEST, candidate.step * m), 3) for m in JUDGED)})
+        followed[name] = traces.away(attribute, candidate.holds, magnitudes, seeds)
+    weights = leak_weights(traces.editor.attributes)
+    curves = {name: curve(trace, column, weights) for name, trace in followed.items()}
+    share, leakages = matched_leakage(curves)
+    strange = {
+        name: _strange_where_flipped(traces, followed[name], found, share)
+        for name, found in curves.items()
+    }
+    allowed = max(STRANGE_AT_FLIP, strange["none"])
+    known = {
+        name: value
+        for name, value in leakages.items()
+        if value is not None and strange[name] <= allowed
+    }
+    source = min(known, key=lambda name: known[name]) if known else "none"
+    return Choice(dict(candidates[source].holds), source, share, leakages)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Holds, and the step at which half the faces are predicted to flip under them."""
+
+    holds: Mapping[str, float]
+    step: float
+
+
+def find_candidates(search: Search, attribute: str) -> dict[str, Candidate]:
+    """No locks, and what the search finds for each reach, without repetitions."""
+    share, step = search.flip(attribute, {})
+    found = {"none": Candidate({}, max(step, float(_GRID[1])))}
+    for name, reach in REACHES.items():
+        holds = search.holds(attribute, reach)
+        if holds and all(holds != other.holds for other in found.values()):
+            _, step = search.flip(attribute, holds, share)
+            found[name] = Candidate(holds, max(step, float(_GRID[1])))
+    return found
+
+
+def _strange_where_flipped(traces: Traces, trace: Trace, found: Curve, share: float) -> float:
+    magnitude = found.magnitude(share)
+    shares = strange_shares(trace, traces.typical)
+    return float(np.interp(magnitude or 0.0, trace.steps, shares))

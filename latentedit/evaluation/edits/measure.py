@@ -1,0 +1,414 @@
+"""Measuring boundaries: locks, effects, safe ranges and calibrations, in one go or in parts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from latentedit import defaults
+from latentedit.attributes import display_name
+from latentedit.boundaries.model import Boundaries
+from latentedit.boundaries.pool import Pool
+from latentedit.editing.projection import discounted_direction
+from latentedit.errors import LatentEditError
+from latentedit.evaluation.edits.effects import MODES, Effects, mode_holds, summarize
+from latentedit.evaluation.edits.locks import (
+    Choice,
+    Search,
+    choose_holds,
+    find_candidates,
+    leak_weights,
+)
+from latentedit.evaluation.edits.ranges import calibrate, safe_range
+from latentedit.evaluation.edits.surrogate import fit_surrogate, held_out, load_surrogate
+from latentedit.evaluation.edits.traces import (
+    FloatArray,
+    Trace,
+    Traces,
+    Track,
+    look_at_latents,
+    no_bar,
+)
+from latentedit.inference.devices import device_name
+
+if TYPE_CHECKING:
+    from latentedit.editing.editor import FaceEditor
+
+_LEAST_PROBABILITY = 1e-6
+"""Pools keep probabilities; nearer to 0 or 1 than this, logits say nothing."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How much is measured.
+
+    Attributes:
+        faces: that effects are reported on.
+        lock_faces: other ones that locks are chosen on.
+        modes: kinds of locks that are compared; ``none`` and ``auto`` are among them.
+        steps: of the re-scoring matrix.
+        far_steps: all steps that are rendered with no locks and with auto ones; `steps` are among
+            them.
+        search_latents: that are scored to search locks with, where no pool is given.
+    """
+
+    faces: int = defaults.EFFECTS_FACES
+    lock_faces: int = defaults.LOCKS_FACES
+    modes: tuple[str, ...] = MODES
+    steps: tuple[float, ...] = defaults.EFFECT_STEPS
+    far_steps: tuple[float, ...] = defaults.FAR_STEPS
+    search_latents: int = defaults.SEARCH_LATENTS
+
+    @property
+    def seeds(self) -> range:
+        """Of the faces that effects are reported on."""
+        return range(defaults.EFFECTS_FIRST_SEED, defaults.EFFECTS_FIRST_SEED + self.faces)
+
+    @property
+    def magnitudes(self) -> tuple[float, ...]:
+        """Steps from 0 outwards."""
+        return tuple(step for step in self.far_steps if step >= 0)
+
+    @property
+    def lock_seeds(self) -> range:
+        """Of the faces that locks are chosen on."""
+        return range(defaults.LOCKS_FIRST_SEED, defaults.LOCKS_FIRST_SEED + self.lock_faces)
+
+
+def open_traces(
+    editor: FaceEditor,
+    folder: str | Path,
+    *,
+    typical: int = defaults.TYPICAL_FACES,
+    describe: bool = False,
+    track: Track = no_bar,
+) -> Traces:
+    """Open the folder of a measurement; see `traces.Traces`."""
+    seeds = range(defaults.TYPICAL_FIRST_SEED, defaults.TYPICAL_FIRST_SEED + typical)
+    return Traces(editor, folder, seeds, describe=describe, track=track)
+
+
+def open_search(
+    traces: Traces, plan: Plan, pool: Pool | None = None, *, track: Track = no_bar
+) -> tuple[Search, float]:
+    """Fit the surrogate that locks are searched in, or read the one in the traces' folder.
+
+    Args:
+        pool: of the same model; without one `Plan.search_latents` are rendered and scored.
+
+    Returns:
+        The search, and the surrogate's coefficient of determination, the mean over all logits.
+
+    Raises:
+        LatentEditError: the pool is another model's, unfinished or damaged.
+    """
+    editor, boundaries = traces.editor, traces.boundaries
+    if pool is None:
+        latents, logits = _scored_latents(traces, plan.search_latents, track)
+        name = f"surrogate-{len(latents)}"
+    else:
+        latents, logits = _pooled_latents(traces, pool)
+        name = f"surrogate-pool-{pool.first_seed}-{len(latents)}"
+
+    def fit() -> dict[str, FloatArray]:
+        for _ in track(range(1), 1, "Fitting the surrogate"):
+            fitted = fit_surrogate(latents, logits)
+        weights = fitted.network.state_dict()
+        return {**{key: value.numpy() for key, value in weights.items()}, "r2": fitted.r2}
+
+    kept = traces.keep(name, fit)
+    columns = [
+        editor.attributes.index(name) if name in editor.attributes else None
+        for name in boundaries.names
+    ]
+    unseen = slice(-min(defaults.SEARCH_FACES, held_out(len(latents))), None)
+    search = Search(
+        load_surrogate(kept),
+        boundaries,
+        columns,
+        leak_weights(editor.attributes),
+        latents[unseen],
+        logits[unseen],
+    )
+    return search, float(kept["r2"].mean())
+
+
+def _scored_latents(traces: Traces, count: int, track: Track) -> tuple[FloatArray, FloatArray]:
+    """Latents and logits of a pool's first seeds, scored once."""
+    seeds = range(defaults.POOL_FIRST_SEED, defaults.POOL_FIRST_SEED + count)
+    z = traces.editor.sample(seeds)
+
+    def score() -> dict[str, FloatArray]:
+        looks = look_at_latents(
+            traces.editor, z, estimate=False, track=track, title="Scoring latents"
+        )
+        return {"logits": looks.logits}
+
+    return z, traces.keep(f"scored-{count}", score)["logits"]
+
+
+def _pooled_latents(traces: Traces, pool: Pool) -> tuple[FloatArray, FloatArray]:
+    """Latents and logits of a pool, `defaults.SEARCH_MOST` at most."""
+    for part in ("generator_hash", "classifier_hash", "space"):
+        if getattr(pool, part) != getattr(traces.editor, part):
+            raise LatentEditError(
+                f"pool {pool.folder} is of another model (other {part}): build one of this model, "
+                "or leave --pool out"
+            )
+    if len(pool.latents) < defaults.SEARCH_LEAST:
+        raise LatentEditError(
+            f"locks cannot be searched with {len(pool.latents)} latents: give a pool of at least "
+            f"{defaults.SEARCH_LEAST}, or leave --pool out"
+        )
+    rows = slice(0, defaults.SEARCH_MOST)
+    limited = np.clip(pool.scores()[rows], _LEAST_PROBABILITY, 1 - _LEAST_PROBABILITY)
+    return pool.latents[rows], np.log(limited / (1 - limited))
+
+
+def choose_locks(
+    traces: Traces,
+    plan: Plan,
+    attributes: Sequence[str],
+    search: Search,
+    *,
+    track: Track = no_bar,
+) -> dict[str, Choice]:
+    """Choose the auto holds of some attributes; see `locks`."""
+    return {
+        attributes[row]: choose_holds(
+            traces, find_candidates(search, attributes[row]), attributes[row], plan.lock_seeds
+        )
+        for row in track(range(len(attributes)), len(attributes), "Choosing locks")
+    }
+
+
+def follow_modes(
+    traces: Traces,
+    boundaries: Boundaries,
+    plan: Plan,
+    attributes: Sequence[str],
+    *,
+    track: Track = no_bar,
+) -> Iterator[tuple[str, str, Trace]]:
+    """Follow the reported faces along every attribute under every kind of locks.
+
+    The similar boundaries' locks are there to be compared, so faces are followed away from their
+    own side only; with all locks hardly anything moves, so no further than the matrix asks.
+
+    Args:
+        boundaries: those of `traces`, with the auto holds to use.
+
+    Yields:
+        (mode, attribute, trace); nothing where the locks leave nothing of a direction.
+
+    Raises:
+        LatentEditError: what was kept of a trace is damaged, or it cannot be kept.
+    """
+    pairs = [(mode, name) for mode in plan.modes for name in attributes]
+    for index in track(range(len(pairs)), len(pairs), "Effects"):
+        mode, name = pairs[index]
+        holds = mode_holds(boundaries, name, mode)
+        try:
+            discounted_direction(boundaries, name, holds)
+        except LatentEditError:
+            continue
+        if mode in ("one", "two"):
+            trace = traces.away(name, holds, plan.magnitudes, plan.seeds)
+        else:
+            steps = plan.steps if mode == "all" else plan.far_steps
+            trace = traces.trace(name, holds, steps, plan.seeds)
+        yield mode, name, trace
+
+
+def measure(
+    traces: Traces,
+    plan: Plan | None = None,
+    *,
+    attributes: Sequence[str] | None = None,
+    choose: bool = True,
+    pool: Pool | None = None,
+    track: Track = no_bar,
+) -> tuple[Boundaries, Effects]:
+    """Measure boundaries.
+
+    Args:
+        traces: follows faces, or remembers them.
+        plan: how much.
+        attributes: to measure; by default all that the classifier scores.
+        choose: choose locks; otherwise the stored ones are measured.
+        pool: that locks are searched with, see `open_search`.
+        track: draws progress bars.
+
+    Returns:
+        The boundaries with auto holds, safe ranges, calibrations and further figures, and the
+        effects.
+
+    Raises:
+        LatentEditError: unknown attributes, some that the classifier does not score, or locks to
+            choose where it scores a single one.
+    """
+    plan, boundaries = plan or Plan(), traces.boundaries
+    scored = traces.editor.attributes
+    chosen = measured_attributes(boundaries, scored, attributes)
+    if choose and len(scored) < 2:
+        raise LatentEditError(
+            f"locks are chosen by what else changes, and the classifier scores {scored[0]} alone: "
+            "give --keep-locks"
+        )
+    explained = None
+    if choose:
+        search, explained = open_search(traces, plan, pool, track=track)
+        choices = choose_locks(traces, plan, chosen, search, track=track)
+        found = {name: choice.holds for name, choice in choices.items()}
+        boundaries = replace(boundaries, auto={**boundaries.auto, **found})
+    ranges, calibrations = dict(boundaries.safe_ranges), dict(boundaries.calibrations)
+
+    def seen() -> Iterator[tuple[str, str, Trace]]:
+        for mode, name, trace in follow_modes(traces, boundaries, plan, chosen, track=track):
+            if mode == "auto":
+                column = scored.index(name)
+                ranges[name] = safe_range(trace, traces.typical, column)
+                calibrations[name] = calibrate(trace, column)
+            yield mode, name, trace
+
+    effects = summarize(
+        seen(),
+        attributes=chosen,
+        scored=scored,
+        modes=plan.modes,
+        steps=plan.steps,
+        facts={
+            "model": traces.editor.name,
+            **describe_plan(traces.editor, boundaries, plan),
+            "device": device_name(traces.editor.device),
+            "faces": plan.faces,
+            "lock_faces": plan.lock_faces if choose else None,
+            "surrogate_r2": explained,
+        },
+    )
+    measured = replace(
+        boundaries,
+        safe_ranges=ranges,
+        calibrations=calibrations,
+        figures=_with_leakages(boundaries.figures, effects.at_half()),
+    )
+    return measured, effects
+
+
+def measured_attributes(
+    boundaries: Boundaries, scored: Sequence[str], attributes: Sequence[str] | None
+) -> list[str]:
+    """The boundaries' names of what is to be measured; all that are scored by default.
+
+    Raises:
+        LatentEditError: unknown attributes, or some that the classifier does not score.
+    """
+    if attributes:
+        # each once, however often and however spelt it was given
+        found = [boundaries.names[boundaries.index(name)] for name in attributes]
+        chosen = list(dict.fromkeys(found))
+    else:
+        chosen = [name for name in boundaries.names if name in scored] or [boundaries.names[0]]
+    for name in chosen:
+        if name not in scored:
+            raise LatentEditError(f"the classifier does not score {name}: leave it out")
+    return chosen
+
+
+def describe_plan(editor: FaceEditor, boundaries: Boundaries, plan: Plan) -> dict[str, Any]:
+    """What effects are measured on, for their facts; see `Effects.joined`."""
+    return {
+        "generator_hash": editor.generator_hash,
+        "classifier_hash": editor.classifier_hash,
+        "boundaries": boundaries.normals_hash,
+        "age_hash": editor.age_hash,
+        "precision": editor.precision_name,
+        "first_seed": plan.seeds[0],
+    }
+
+
+def _with_leakages(
+    figures: Mapping[str, Mapping[str, float]], at_half: Mapping[str, Mapping[str, Any]]
+) -> dict[str, dict[str, float]]:
+    """Add to each attribute's figures its locks' magnitudes and leakages where half flip."""
+    added = {name: dict(values) for name, values in figures.items()}
+    for name, row in at_half.items():
+        values = added.setdefault(name, {})
+        values["flipped"] = round(row["share"], 4)
+        for mode in ("none", "two", "auto"):
+            for figure in ("magnitude", "leakage"):
+                values.pop(f"{figure}_{mode}", None)
+                if row.get(mode) is not None:
+                    values[f"{figure}_{mode}"] = round(row[mode][figure], 4)
+    return added
+
+
+def locks_in_words(name: str, row: Mapping[str, Any]) -> str:
+    """One sentence of what an attribute's auto holds achieve.
+
+    Args:
+        name: in plain words.
+        row: the attribute's, of `Effects.at_half`.
+    """
+    none, auto, two = row.get("none"), row.get("auto"), row.get("two")
+    if none is None:
+        return f"{name}: too few faces flip for locks to be compared ({row['share']:.0%})"
+    where = f"where {row['share']:.0%} of the faces flip"
+    if auto is None:
+        return f"{name}: with auto locks too few faces flip to compare"
+    if not none["leakage"]:
+        return f"{name}: nothing else changes"
+    text = (
+        f"{name}: {where} (step {auto['magnitude']:.1f}), others change by "
+        f"{auto['leakage']:.4f} with auto locks, {none['leakage']:.4f} with none "
+        f"({auto['leakage'] / none['leakage'] - 1:+.0%})"
+    )
+    return text if two is None else f"{text}, {two['leakage']:.4f} holding the two most similar"
+
+
+@dataclass(frozen=True)
+class Reduction:
+    """How much less one kind of locks leaks than another.
+
+    Attributes:
+        share: averaged over the attributes where both can be compared; 0.3 is 30 %.
+        compared: how many these are.
+        attributes: how many were measured.
+        unreached: where the other kind flips enough faces to be compared, and this one does not.
+    """
+
+    share: float
+    compared: int
+    attributes: int
+    unreached: tuple[str, ...]
+
+    def in_words(self, against: str) -> str:
+        """One sentence, of auto locks.
+
+        Args:
+            against: the other kind in words, such as ``no locks``.
+        """
+        text = (
+            f"auto locks leak {self.share:.0%} less than {against}, averaged over the "
+            f"{self.compared} of {self.attributes} attributes that can be compared"
+        )
+        if not self.unreached:
+            return text
+        names = ", ".join(display_name(name) for name in self.unreached)
+        return f"{text}; with auto locks too few faces flip of: {names}"
+
+
+def reduction(effects: Effects, mode: str = "auto", against: str = "none") -> Reduction | None:
+    """Compare two kinds of locks; None where no attribute can be compared."""
+    rows = effects.at_half()
+    other = {name for name, row in rows.items() if row.get(against) and row[against]["leakage"]}
+    both = [name for name in rows if name in other and rows[name].get(mode)]
+    if not both:
+        return None
+    shares = [1 - rows[name][mode]["leakage"] / rows[name][against]["leakage"] for name in both]
+    unreached = tuple(name for name in rows if name in other and name not in both)
+    return Reduction(sum(shares) / len(shares), len(both), len(rows), unreached)

@@ -1,0 +1,103 @@
+"""How far an edit may go before faces break, and what each step of it does."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.isotonic import IsotonicRegression
+
+from latentedit.boundaries.model import Calibration
+from latentedit.evaluation.edits.effects import curve
+from latentedit.evaluation.edits.traces import Trace, Typical, crossing
+
+MOST_STRANGE = 0.15
+"""A step is safe while no more of the edited faces than this are stranger than typical: three
+times as many as of unedited ones. What is strange by nature may be more: see `allowed_share`."""
+
+STRANGE_AT_FLIP = 2 * MOST_STRANGE
+"""As many strange faces are put up with where half of the faces flip: an edit has to get there."""
+
+_LEAST_ALIKE = 30
+"""Unedited faces on a side of an attribute that say how strange that side is by nature."""
+
+BACKSLIDE = 0.01
+"""A mean probability this close to the farthest one counts as reaching it."""
+
+LEAST_SAFE = 0.5
+"""Shortest safe step: a slider has to move at all."""
+
+
+def strange_shares(trace: Trace, typical: Typical) -> NDArray[np.float64]:
+    """Share of faces at each step that are stranger than 95 % of unedited ones, float64 [S]."""
+    return np.asarray((trace.strangeness > typical.limit).mean(0))
+
+
+def allowed_share(typical: Typical, column: int, sign: int) -> float:
+    """Share of strange faces up to which steps to one side are safe.
+
+    `MOST_STRANGE`, or the share among unedited faces that are on that side: hats are strange.
+
+    Args:
+        typical: unedited faces.
+        column: of the attribute among the classifier's outputs.
+        sign: 1 for those that have the attribute, -1 for the others.
+    """
+    alike = sign * typical.logits[:, column] > 0
+    if alike.sum() < _LEAST_ALIKE:
+        return MOST_STRANGE
+    return max(MOST_STRANGE, float((typical.strangeness[alike] > typical.limit).mean()))
+
+
+def safe_range(trace: Trace, typical: Typical, column: int) -> tuple[float, float]:
+    """Lowest and highest step at which faces hold together and the edit still does what it says.
+
+    A side ends where more faces are strange than `allowed_share`, or, if that is farther, where
+    half of them have flipped or `STRANGE_AT_FLIP` are strange; or after the step that moves the
+    mean probability farthest: past it the attribute comes back. Between measured steps shares are
+    interpolated. Ends are rounded to tenths, towards 0.
+
+    Args:
+        trace: under the attribute's auto holds.
+        typical: unedited faces.
+        column: of the attribute among the classifier's outputs.
+    """
+    shares = strange_shares(trace, typical)
+    means = trace.probabilities[:, :, column].mean(0)
+    half = curve(trace, column).magnitude()
+    ends = []
+    for sign in (-1, 1):
+        side = np.flatnonzero(sign * trace.steps >= 0)
+        side = side[np.argsort(np.abs(trace.steps[side]))]
+        moved, magnitudes = sign * means[side], np.abs(trace.steps[side])
+        farthest = float(magnitudes[np.flatnonzero(moved >= moved.max() - BACKSLIDE)[-1]])
+        allowed = allowed_share(typical, column, sign)
+        strange = _first(magnitudes, shares[side], allowed)
+        if half is not None:
+            too_strange = _first(magnitudes, shares[side], max(allowed, STRANGE_AT_FLIP))
+            strange = max(strange, min(half, too_strange))
+        end = min(strange, farthest)
+        ends.append(sign * max(LEAST_SAFE, np.floor(end * 10) / 10))
+    return float(ends[0]), float(ends[1])
+
+
+def _first(magnitudes: NDArray[np.float64], shares: NDArray[np.float64], level: float) -> float:
+    """Where the share of strange faces reaches a level; infinity if nowhere."""
+    found = crossing(magnitudes, shares, level)
+    return np.inf if found is None else found
+
+
+def calibrate(trace: Trace, column: int) -> Calibration:
+    """Fit the monotone map from step to mean probability (isotonic regression).
+
+    Args:
+        trace: under the attribute's auto holds.
+        column: of the attribute among the classifier's outputs.
+    """
+    means = trace.probabilities[:, :, column].mean(0)
+    rising = IsotonicRegression(y_min=0, y_max=1).fit_transform(trace.steps, means)
+    years = (trace.years - trace.years[:, trace.start, None]).mean(0)
+    return Calibration(
+        tuple(float(step) for step in trace.steps),
+        tuple(round(float(value), 4) for value in rising),
+        tuple(round(float(year), 2) for year in years) if np.isfinite(years).all() else None,
+    )

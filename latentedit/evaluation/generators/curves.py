@@ -1,0 +1,102 @@
+"""Figures of a generator along something: images seen in training, or truncation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from latentedit.classifiers.attributes import AttributeClassifier
+from latentedit.errors import LatentEditError
+from latentedit.evaluation.edits.traces import Track, no_bar
+from latentedit.evaluation.generators import pictures
+from latentedit.evaluation.generators.report import RealFaces, compare_spaces, look_at, shrink
+from latentedit.io.files import read_json, write_json
+from latentedit.io.images import UInt8Array
+from latentedit.pretrained.hashing import weights_hash
+
+Render = Callable[[Iterable[int]], UInt8Array]
+"""Seeds -> faces uint8 [N, R, R, 3]."""
+
+
+def measure_curve(
+    path: str | Path,
+    moments: Mapping[float, Callable[[], Render]],
+    classifier: AttributeClassifier,
+    real: RealFaces,
+    *,
+    along: str,
+    first_seed: int,
+    subject: Mapping[str, str] | None = None,
+    sources: Mapping[float, str] | None = None,
+    track: Track = no_bar,
+) -> dict[str, Any]:
+    """Measure generators one by one; what the file holds already is not measured again.
+
+    Args:
+        path: JSON, written anew after each moment.
+        moments: by the value on the curve's axis, what loads that generator.
+        classifier: for its features.
+        real: from `look_at_real`; as many samples are drawn as it has training faces.
+        along: what the axis is.
+        first_seed: samples are the seeds from here on.
+        subject: what is measured, where `along` leaves that open; kept with the settings.
+        sources: the same, where it differs by moment, such as the commands of runs; kept with the
+            points.
+
+    Returns:
+        ``along``, ``settings``, and ``points``: for each value the figures of `compare_spaces`
+        and the sliced Wasserstein distances by level.
+
+    Raises:
+        LatentEditError: the file holds a curve of other settings, or a point of another source or
+            resolution, or is none.
+    """
+    n = len(real.training.images)
+    settings = {
+        "n": n,
+        "first_seed": first_seed,
+        "data": real.facts,
+        "classifier_hash": weights_hash(classifier),
+        **(subject or {}),
+    }
+    curve: dict[str, Any] = {"along": along, "settings": settings, "points": []}
+    if Path(path).exists():
+        found = read_json(path)
+        if not (isinstance(found, dict) and {"along", "settings", "points"} <= found.keys()) or (
+            (found["along"], found["settings"]) != (along, settings)
+        ):
+            raise LatentEditError(f"{path} was measured with other settings: choose another file")
+        curve = found
+    edge = real.reference.images.shape[1]
+    for point in curve["points"]:
+        measured = max(int(level) for level in point["sliced_wasserstein"] if level != "mean")
+        if measured != edge:
+            raise LatentEditError(
+                f"{path} was measured at {measured} pixels, this is {edge}: choose another file"
+            )
+    sources = sources or {}
+    done = {point[along]: point for point in curve["points"]}
+    for value, source in sources.items():
+        if done.get(value, {}).get("source", source) != source:
+            raise LatentEditError(
+                f"{path} holds {along} {value:g} of another run ({done[value]['source']}): choose "
+                "another file"
+            )
+    for value, load in moments.items():
+        if value in done:
+            continue
+        images = shrink(load()(range(first_seed, first_seed + n)), edge)
+        samples = look_at(images, classifier, track=track, title=f"{along} {value:g}")
+        levels = pictures.sliced_wasserstein(real.reference.images, images, seed=0)
+        curve["points"].append(
+            {
+                along: value,
+                **({"source": sources[value]} if value in sources else {}),
+                "spaces": compare_spaces(real, samples, seed=0),
+                "sliced_wasserstein": levels,
+            }
+        )
+        curve["points"].sort(key=lambda point: point[along])
+        write_json(path, curve)
+    return curve

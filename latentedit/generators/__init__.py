@@ -1,0 +1,1 @@
+"""Networks that turn latents into pictures, one file each, and the latents themselves."""

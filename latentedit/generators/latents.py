@@ -1,0 +1,161 @@
+"""The only place where seeds become z; interpolation; saving latents with metadata."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from safetensors import safe_open
+from safetensors.numpy import save_file
+
+from latentedit import defaults
+from latentedit.errors import LatentEditError
+from latentedit.io.files import atomic_path
+
+LATENT_DIM = 512
+MAX_SEED = defaults.MAX_SEED
+MAX_SEEDS = 1_000_000
+
+FloatArray = NDArray[np.float32]
+
+
+def sample(seeds: Iterable[int], dim: int = LATENT_DIM) -> FloatArray:
+    """Return one latent a seed, on the sphere of radius sqrt(dim).
+
+    Normal vectors, pixel-normalised (Karras et al. 2018, sec. 4.2). Each row comes from its own
+    ``numpy.random.RandomState(seed)``, whose stream numpy guarantees never to change, so a seed
+    gives the same row alone, in a batch, and in years to come.
+
+    Returns:
+        float32 [N, dim].
+
+    Raises:
+        LatentEditError: a seed outside 0 to 2**32 - 1, or one number instead of several.
+    """
+    if not isinstance(seeds, Iterable):
+        raise LatentEditError(f"seeds cannot be {seeds!r}: give several, or [{seeds!r}] for one")
+    rows = []
+    for seed in seeds:
+        if not 0 <= int(seed) <= MAX_SEED:
+            raise LatentEditError(f"seed {seed} is out of range: use 0 to {MAX_SEED}")
+        rows.append(np.random.RandomState(int(seed)).standard_normal(dim))
+    return normalize(np.array(rows).reshape(len(rows), dim))
+
+
+def normalize(z: ArrayLike) -> FloatArray:
+    """Scale each row of [N, dim] to length sqrt(dim)."""
+    wide = np.asarray(z, dtype=np.float64)
+    length = np.sqrt(np.mean(np.square(wide), axis=-1, keepdims=True) + 1e-12)
+    return (wide / length).astype(np.float32)
+
+
+def slerp(start: ArrayLike, end: ArrayLike, count: int) -> FloatArray:
+    """Return `count` latents on the great circle from `start` to `end`, both [dim], ends included.
+
+    Shoemake 1985; near-parallel ends fall back to a straight line.
+    """
+    a, b = np.asarray(start, dtype=np.float64), np.asarray(end, dtype=np.float64)
+    cosine = np.clip(a @ b / np.maximum(np.linalg.norm(a) * np.linalg.norm(b), 1e-12), -1, 1)
+    angle = np.arccos(cosine)
+    t = np.linspace(0, 1, count)[:, None]
+    if np.sin(angle) < 1e-6:
+        return ((1 - t) * a + t * b).astype(np.float32)
+    mixed = (np.sin((1 - t) * angle) * a + np.sin(t * angle) * b) / np.sin(angle)
+    return np.asarray(mixed, dtype=np.float32)
+
+
+def parse_seeds(text: str) -> list[int]:
+    """Read seeds as people write them: ``7``, ``0-7``, ``0-7,12,20-22``.
+
+    Raises:
+        LatentEditError: any other syntax, a backward range, or more than a million seeds.
+    """
+    seeds: list[int] = []
+    for part in text.split(","):
+        first, dash, last = part.strip().partition("-")
+        bounds = (first, last) if dash else (first, first)
+        if not all(bound.strip().isascii() and bound.strip().isdigit() for bound in bounds):
+            raise LatentEditError(f"cannot read seeds {text!r}: write them like 7 or 0-7,12")
+        try:
+            start, stop = (int(bound) for bound in bounds)
+        except ValueError:  # thousands of digits
+            raise LatentEditError(f"a seed is out of range: use 0 to {MAX_SEED}") from None
+        if stop < start:
+            raise LatentEditError(f"seeds {part.strip()!r} run backwards: write {stop}-{start}")
+        if stop > MAX_SEED:
+            raise LatentEditError(f"seed {stop} is out of range: use 0 to {MAX_SEED}")
+        if len(seeds) + stop - start >= MAX_SEEDS:
+            raise LatentEditError(f"{text!r} asks for more than {MAX_SEEDS:,} seeds: ask for fewer")
+        seeds.extend(range(start, stop + 1))
+    return seeds
+
+
+def check_latents(z: Any, dim: int = LATENT_DIM) -> FloatArray:
+    """Return `z` as float32 [N, dim]; a single [dim] becomes [1, dim].
+
+    Raises:
+        LatentEditError: another shape, not numbers, NaN or infinity inside, or a row of zeros.
+    """
+    try:
+        with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused below
+            array = np.asarray(z).astype(np.float32, casting="same_kind", copy=False)
+    except (TypeError, ValueError):
+        raise LatentEditError(f"latents must be numbers in shape [N, {dim}]") from None
+    if array.ndim == 1:
+        array = array[None]
+    if array.ndim != 2 or array.shape[1] != dim or not len(array):
+        raise LatentEditError(f"latents must have shape [N, {dim}], got {list(array.shape)}")
+    if not np.isfinite(array).all():
+        raise LatentEditError("latents hold NaN or infinity: make them again")
+    if not array.any(axis=1).all():
+        raise LatentEditError("a latent is all zeros and has no direction: make them again")
+    return array
+
+
+def save_latents(path: str | Path, z: FloatArray, metadata: Mapping[str, Any]) -> None:
+    """Write [N, dim] to ``.npy`` (values only) or ``.safetensors`` (with metadata), atomically.
+
+    Raises:
+        LatentEditError: another ending, or the path cannot be written.
+    """
+    path = Path(path)
+    if path.suffix not in (".npy", ".safetensors"):
+        raise LatentEditError(
+            f"cannot save latents in {path}: end its name in .npy or .safetensors"
+        )
+    with atomic_path(path) as temporary:
+        if path.suffix == ".npy":
+            with open(temporary, "wb") as file:
+                np.save(file, z)
+        else:
+            save_file({"z": z}, temporary, metadata={"latents": json.dumps(dict(metadata))})
+
+
+def load_latents(path: str | Path, dim: int = LATENT_DIM) -> FloatArray:
+    """Read latents saved as ``.npy`` (no pickles) or ``.safetensors`` -> float32 [N, dim].
+
+    Raises:
+        LatentEditError: missing, another format, or not latents (see `check_latents`).
+    """
+    path = Path(path)
+    try:
+        if path.suffix == ".safetensors":
+            with safe_open(str(path), framework="numpy") as file:
+                z = file.get_tensor("z")
+        else:
+            z = np.load(path, allow_pickle=False)
+    except FileNotFoundError:
+        raise LatentEditError(f"{path} does not exist: check the path") from None
+    except Exception:  # readers raise many types on damaged files
+        raise LatentEditError(f"{path} holds no latents: give a .npy of shape [N, {dim}]") from None
+    if not isinstance(z, np.ndarray):
+        raise LatentEditError(f"{path} holds several arrays: give a .npy of shape [N, {dim}]")
+    try:
+        return check_latents(z, dim)
+    except LatentEditError as error:
+        advice = "'latentedit sample --save-latents' writes such a file"
+        raise LatentEditError(f"{path}: {error}; {advice}") from None

@@ -1,0 +1,162 @@
+"""The progressive generator of Karras et al. 2018: z -> image, grown by resolution."""
+
+from __future__ import annotations
+
+import copy
+import math
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from latentedit.errors import LatentEditError
+from latentedit.generators.layers import (
+    EqualizedConv2d,
+    EqualizedLinear,
+    UpsampleConv2d,
+    normalized_leaky_relu,
+    pixel_norm,
+)
+from latentedit.io.resampling import upsample
+
+
+@dataclass(frozen=True)
+class GeneratorConfig:
+    """Shape of a `Generator`; the published one has resolution 1024, fmap_base 8192, fmap_max 512.
+
+    Attributes:
+        resolution: edge of the final picture, a power of two >= 4.
+        latent_dim: length of z.
+        fmap_base: channels at resolution r are ``min(2 * fmap_base / r, fmap_max)``.
+        fmap_max: most channels anywhere.
+        widths: channels at 4, 8, ... instead of that formula, for converted networks that do not
+            follow it.
+        bias_per_pixel: the first layer has a bias for each of its 4x4 pixels instead of one a
+            channel, as in pytorch_GAN_zoo.
+    """
+
+    resolution: int = 64
+    latent_dim: int = 512
+    fmap_base: int = 1024
+    fmap_max: int = 128
+    widths: tuple[int, ...] | None = None
+    bias_per_pixel: bool = False
+
+    def __post_init__(self) -> None:
+        if self.resolution < 4 or self.resolution & (self.resolution - 1):
+            raise LatentEditError(f"resolution {self.resolution} is not a power of two >= 4")
+        if self.widths is not None and len(self.widths) != len(self.resolutions):
+            raise LatentEditError(
+                f"{len(self.widths)} widths do not fit a generator of {self.resolution} pixels"
+            )
+        if min(self.channels(resolution) for resolution in self.resolutions) < 1:
+            raise LatentEditError(
+                f"no channels are left at {self.resolution} pixels: raise fmap_base or fmap_max"
+            )
+
+    def channels(self, resolution: int) -> int:
+        """Feature maps at `resolution`."""
+        if self.widths is not None:
+            return self.widths[self.resolutions.index(resolution)]
+        return min(2 * self.fmap_base // resolution, self.fmap_max)
+
+    @property
+    def resolutions(self) -> tuple[int, ...]:
+        """4, 8, ... up to the final resolution."""
+        return tuple(2**i for i in range(2, self.resolution.bit_length()))
+
+
+MOST_PSI = 2
+"""Beyond, faces no longer change much: normalisation takes the scale out again."""
+
+
+class FirstBlock(nn.Module):
+    """z [N, L] -> features [N, C, 4, 4]."""
+
+    def __init__(self, latent_dim: int, channels: int, *, bias_per_pixel: bool) -> None:
+        super().__init__()
+        # the published gain: the layer is a 4x4 convolution of a picture of one pixel
+        self.dense = EqualizedLinear(latent_dim, channels * 16, gain=math.sqrt(2) / 4, bias=False)
+        size = 4 if bias_per_pixel else 1
+        self.bias = nn.Parameter(torch.zeros(channels, size, size))
+        self.conv = EqualizedConv2d(channels, channels, 3)
+
+    def forward(self, z: Tensor) -> Tensor:
+        x = self.dense(pixel_norm(z)).view(len(z), -1, 4, 4) + self.bias
+        x = x.contiguous(memory_format=torch.channels_last)
+        x = normalized_leaky_relu(x)
+        return normalized_leaky_relu(self.conv(x))
+
+
+class GrowBlock(nn.Module):
+    """Features [N, I, r, r] -> [N, O, 2r, 2r]."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.conv0 = UpsampleConv2d(inputs, outputs, 3)
+        self.conv1 = EqualizedConv2d(outputs, outputs, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = normalized_leaky_relu(self.conv0(x))
+        return normalized_leaky_relu(self.conv1(x))
+
+
+class Generator(nn.Module):
+    """z [N, latent_dim] -> images [N, 3, R, R], about [-1, 1].
+
+    z is pixel-normalised inside, so only its direction matters.
+    """
+
+    def __init__(self, config: GeneratorConfig | None = None) -> None:
+        super().__init__()
+        self.config = config = config or GeneratorConfig()
+        widths = [config.channels(resolution) for resolution in config.resolutions]
+        self.blocks = nn.ModuleList(
+            [FirstBlock(config.latent_dim, widths[0], bias_per_pixel=config.bias_per_pixel)]
+        )
+        self.blocks.extend(GrowBlock(a, b) for a, b in pairwise(widths))
+        self.to_rgb = nn.ModuleList(EqualizedConv2d(width, 3, 1, gain=1.0) for width in widths)
+
+    def forward(self, z: Tensor, *, resolution: int | None = None, alpha: float = 1.0) -> Tensor:
+        """Render.
+
+        Args:
+            z: float [N, latent_dim].
+            resolution: stop growing here; the config's resolution by default.
+            alpha: weight of the newest block while it fades in (sec. 2), 0 to 1.
+
+        Returns:
+            float [N, 3, resolution, resolution].
+        """
+        last = self.config.resolutions.index(resolution or self.config.resolution)
+        x = before = self.blocks[0](z)
+        for block in self.blocks[1 : last + 1]:
+            x, before = block(x), x
+        images = self.to_rgb[last](x)
+        if alpha < 1 and last:
+            images = torch.lerp(upsample(self.to_rgb[last - 1](before)), images, alpha)
+        return images
+
+    def truncated(self, psi: float) -> Generator:
+        """Return a copy that trades variety for typical faces, or the other way.
+
+        What the first layer makes of z is scaled by `psi` around its mean over all z, which is
+        its bias: the truncation trick (Karras et al. 2019, app. B) where there is no w to
+        truncate. Averaging weights shrinks that layer, because its steps' noise averages out, so
+        an averaged generator may vary more like the data at a psi above 1.
+
+        Args:
+            psi: from 0, one face for every z, over 1, no change, to `MOST_PSI`.
+
+        Raises:
+            LatentEditError: `psi` out of range.
+        """
+        if not 0 <= psi <= MOST_PSI:
+            raise LatentEditError(f"truncation {psi} cannot be: give 0 to {MOST_PSI}")
+        generator = copy.deepcopy(self)
+        first = generator.blocks[0]
+        assert isinstance(first, FirstBlock)
+        with torch.no_grad():
+            first.dense.weight.mul_(psi)
+        return generator

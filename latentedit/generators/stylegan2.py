@@ -1,0 +1,235 @@
+"""StyleGAN2's generator (Karras et al. 2020, the skip architecture), for inference.
+
+Every scale is folded into the weights and the noise is fixed, so a latent always gives the same
+picture. Trained weights are read by `latentedit.checkpoints.stylegan2`.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Literal, cast
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from latentedit.errors import LatentEditError
+from latentedit.generators import latents
+from latentedit.generators.layers import pixel_norm
+
+
+@dataclass(frozen=True)
+class StyleGAN2Config:
+    """Shape and use of a `StyleGAN2Generator`.
+
+    Attributes:
+        widths: channels at 4, 8, ...; their number gives the resolution.
+        mapping: sizes along the mapping network, from z to w.
+        space: the latent space that the generator is called with, ``z`` or ``w``.
+        truncation: psi; w is drawn towards the mean by ``mean + psi * (w - mean)``, so 1 leaves it
+            and less gives tamer faces. In W space it acts on `StyleGAN2Generator.sample` only: a w
+            is rendered as it is.
+    """
+
+    widths: tuple[int, ...] = (512, 512, 512, 512, 512, 256, 128, 64, 32)
+    mapping: tuple[int, ...] = (512,) * 9
+    space: Literal["z", "w"] = "z"
+    truncation: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.space not in ("z", "w"):
+            raise LatentEditError(f"no latent space {self.space!r}: give z or w")
+        if not 0 <= self.truncation <= 1:
+            raise LatentEditError(f"truncation {self.truncation} is out of range: give 0 to 1")
+        if not self.widths or len(self.mapping) < 2:
+            raise LatentEditError("a StyleGAN2 needs at least one resolution and one mapping layer")
+
+    @property
+    def resolution(self) -> int:
+        """Edge of the picture in pixels."""
+        return int(4 * 2 ** (len(self.widths) - 1))
+
+    @property
+    def latent_dim(self) -> int:
+        """Length of a latent in the space that is used."""
+        return self.mapping[0] if self.space == "z" else self.mapping[-1]
+
+
+class ModulatedConv2d(nn.Module):
+    """Convolution whose input channels are scaled by a style (sec. 2.2, equations 1 to 3).
+
+    `weight` [O, I, k, k]; where `upsample` is set it is the kernel of a transposed convolution of
+    stride 2, followed by the filter [1, 3, 3, 1].
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: int,
+        style: int,
+        *,
+        demodulate: bool = True,
+        upsample: bool = False,
+    ) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(
+            torch.randn(outputs, inputs, kernel, kernel) / math.sqrt(inputs * kernel * kernel)
+        )
+        self.style = nn.Linear(style, inputs)
+        self.demodulate = demodulate
+        self.upsample = upsample
+
+    def forward(self, x: Tensor, w: Tensor) -> Tensor:
+        styles = self.style(w)  # [N, I]
+        x = x * styles[:, :, None, None]
+        if self.upsample:
+            x = F.conv_transpose2d(x, self.weight.transpose(0, 1), stride=2)
+            x = smooth(x, gain=4)
+        else:
+            x = F.conv2d(x, self.weight, padding=self.weight.shape[-1] // 2)
+        if self.demodulate:
+            power = styles.square() @ self.weight.square().sum((2, 3)).T  # [N, O]
+            x = x * torch.rsqrt(power + 1e-8)[:, :, None, None]
+        return x
+
+
+class StyledLayer(nn.Module):
+    """Modulated convolution, fixed noise, bias, leaky ReLU times sqrt(2)."""
+
+    def __init__(
+        self, inputs: int, outputs: int, style: int, size: int, *, upsample: bool = False
+    ) -> None:
+        super().__init__()
+        self.conv = ModulatedConv2d(inputs, outputs, 3, style, upsample=upsample)
+        self.bias = nn.Parameter(torch.zeros(outputs))
+        self.register_buffer("noise", torch.zeros(1, 1, size, size))
+
+    def forward(self, x: Tensor, w: Tensor) -> Tensor:
+        x = self.conv(x, w) + self.noise + self.bias[:, None, None]
+        return F.leaky_relu(x, 0.2) * math.sqrt(2)
+
+
+class ToRGB(nn.Module):
+    """Modulated 1x1 convolution to colours, without demodulation."""
+
+    def __init__(self, inputs: int, style: int) -> None:
+        super().__init__()
+        self.conv = ModulatedConv2d(inputs, 3, 1, style, demodulate=False)
+        self.bias = nn.Parameter(torch.zeros(3))
+
+    def forward(self, x: Tensor, w: Tensor) -> Tensor:
+        return self.conv(x, w) + self.bias[:, None, None]
+
+
+class StyleGAN2Generator(nn.Module):
+    """Latents [N, latent_dim] of the config's space -> images [N, 3, R, R], about [-1, 1]."""
+
+    mean: Tensor
+
+    def __init__(self, config: StyleGAN2Config | None = None) -> None:
+        super().__init__()
+        self.config = config = config or StyleGAN2Config()
+        style = config.mapping[-1]
+        self.mapping = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(config.mapping))
+        self.register_buffer("mean", torch.zeros(style))
+        first = config.widths[0]
+        self.const = nn.Parameter(torch.randn(1, first, 4, 4))
+        self.layers = nn.ModuleList([StyledLayer(first, first, style, 4)])
+        for block, (a, b) in enumerate(pairwise(config.widths), start=1):
+            self.layers.append(StyledLayer(a, b, style, 4 * 2**block, upsample=True))
+            self.layers.append(StyledLayer(b, b, style, 4 * 2**block))
+        self.to_rgb = nn.ModuleList(ToRGB(width, style) for width in config.widths)
+
+    @property
+    def latent_dim(self) -> int:
+        """Length of a latent in the config's space."""
+        return self.config.latent_dim
+
+    def in_space(self, space: str) -> StyleGAN2Generator:
+        """This generator, called with latents of space ``z`` or ``w``; weights are shared.
+
+        Raises:
+            LatentEditError: another space.
+        """
+        other = copy.copy(self)
+        other.config = replace(self.config, space=cast(Literal["z", "w"], space))
+        return other
+
+    def map(self, z: Tensor) -> Tensor:
+        """z [N, mapping[0]] -> w [N, mapping[-1]], not truncated."""
+        w = pixel_norm(z)
+        for layer in self.mapping:
+            w = F.leaky_relu(layer(w), 0.2) * math.sqrt(2)
+        return w
+
+    def truncate(self, w: Tensor) -> Tensor:
+        """Draw w [N, D] towards the mean by the config's psi (Karras et al. 2019, appendix B)."""
+        return torch.lerp(self.mean.to(w), w, self.config.truncation)
+
+    def synthesize(self, w: Tensor) -> Tensor:
+        """w [N, D] -> images float [N, 3, R, R]."""
+        x = self.layers[0](self.const.expand(len(w), -1, -1, -1), w)
+        images = self.to_rgb[0](x, w)
+        for block in range(1, len(self.to_rgb)):
+            x = self.layers[2 * block](self.layers[2 * block - 1](x, w), w)
+            images = enlarge(images) + self.to_rgb[block](x, w)
+        return images
+
+    def forward(self, latent: Tensor) -> Tensor:
+        """Render latents of the config's space.
+
+        Args:
+            latent: float [N, latent_dim]; z is pixel-normalised, mapped and truncated, w is
+                rendered as it is.
+
+        Returns:
+            float [N, 3, R, R].
+        """
+        w = self.truncate(self.map(latent)) if self.config.space == "z" else latent
+        return self.synthesize(w)
+
+    def sample(self, seeds: Iterable[int]) -> latents.FloatArray:
+        """Return one latent a seed in the config's space.
+
+        A seed's z is that of `latents.sample`; in W space it is mapped and truncated, one seed at a
+        time, so a seed gives the same row alone and in a batch.
+
+        Returns:
+            float32 [N, latent_dim].
+
+        Raises:
+            LatentEditError: a seed out of range.
+        """
+        z = latents.sample(seeds, self.config.mapping[0])
+        if self.config.space == "z":
+            return z
+        with torch.inference_mode():
+            rows = torch.from_numpy(z).to(self.mean.device).split(1)
+            w = [self.truncate(self.map(row)).float().cpu().numpy() for row in rows]
+        return np.concatenate(w) if w else np.empty((0, self.latent_dim), np.float32)
+
+
+_TAPS = (1.0, 3.0, 3.0, 1.0)
+
+
+def smooth(x: Tensor, gain: float = 1.0) -> Tensor:
+    """Filter [N, C, H, W] with [1, 3, 3, 1] in both directions -> [N, C, H - 1, W - 1]."""
+    taps = torch.tensor(_TAPS, dtype=x.dtype, device=x.device) * (math.sqrt(gain) / 8)
+    channels = x.shape[1]
+    column = taps.view(1, 1, 4, 1).expand(channels, 1, 4, 1)
+    x = F.conv2d(x, column, padding=(1, 0), groups=channels)
+    return F.conv2d(x, column.transpose(2, 3), padding=(0, 1), groups=channels)
+
+
+def enlarge(images: Tensor) -> Tensor:
+    """Double the edges of [N, C, H, W] with the filter [1, 3, 3, 1]."""
+    taps = torch.tensor(_TAPS, dtype=images.dtype, device=images.device) / 4
+    channels = images.shape[1]
+    kernel = torch.outer(taps, taps).expand(channels, 1, 4, 4)
+    return F.conv_transpose2d(images, kernel, stride=2, padding=1, groups=channels)

@@ -1,0 +1,1 @@
+"""Networks at work: devices, fast forms, latents to pictures to what is seen in them."""

@@ -1,0 +1,90 @@
+"""Weights and the JSON card beside them: written together, checked together."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from latentedit.errors import LatentEditError
+from latentedit.io.files import atomic_path, read_json, sha256, write_json
+
+
+def save_with_card(
+    weights: Path, write: Callable[[Path], None], kind: str, card: Mapping[str, Any]
+) -> None:
+    """Write ``NAME.safetensors`` and its card ``NAME.json``; both are complete before either shows.
+
+    Args:
+        weights: the file of weights.
+        write: writes the weights to the path that it is given.
+        kind: what the weights are; checked by `load_card`.
+        card: the card's entries; ``kind`` and the weights' ``sha256`` are added.
+
+    Raises:
+        LatentEditError: the folder cannot be written, or what is there is of another kind.
+    """
+    found = _kind(weights)
+    if found not in (None, kind):
+        raise LatentEditError(f"{weights} holds {found} already: choose another name for {kind}")
+    with atomic_path(card_path(weights)) as card_file, atomic_path(weights) as weights_file:
+        write(weights_file)
+        entries = {"kind": kind, "sha256": sha256(weights_file), **card}
+        card_file.write_text(json.dumps(entries, indent=2) + "\n", encoding="utf-8")
+
+
+def _kind(weights: Path) -> object:
+    """What a card says the weights are, or None where none says it."""
+    try:
+        card = read_json(card_path(weights))
+    except LatentEditError:  # none, or damaged: to be written anew
+        return None
+    return card.get("kind") if isinstance(card, dict) else None
+
+
+def load_card(weights: Path, kind: str) -> dict[str, Any]:
+    """Read the card of a file of weights and check the weights against it.
+
+    Raises:
+        LatentEditError: a file is missing, the card is damaged or of another kind, or the weights
+            are not those that it describes.
+    """
+    for path in (weights, card_path(weights)):
+        if not path.is_file():
+            raise LatentEditError(f"{path} is missing: {kind} is two files, make or fetch both")
+    card = read_json(card_path(weights))
+    if not isinstance(card, dict) or card.get("kind") != kind:
+        raise LatentEditError(f"{card_path(weights)} is not the card of {kind}: fetch it again")
+    if card.get("sha256") != sha256(weights):
+        raise LatentEditError(f"{weights} does not match its card's checksum: fetch both again")
+    return card
+
+
+def update_card(weights: Path, entries: Mapping[str, Any]) -> None:
+    """Add entries to the card of a file of weights, or replace them.
+
+    Raises:
+        LatentEditError: see `load_card`, or the folder cannot be written.
+    """
+    kind = read_json(card_path(weights)).get("kind", "")
+    write_json(card_path(weights), {**load_card(weights, kind), **entries})
+
+
+def card_path(weights: Path) -> Path:
+    """The card's path beside a file of weights."""
+    return weights.with_suffix(".json")
+
+
+def check_report(path: str | Path) -> None:
+    """Refuse a report whose file would take the place of a card, or of something else.
+
+    Raises:
+        LatentEditError: `path` does not end in .json, or weights of the same name lie beside it.
+    """
+    path = Path(path)
+    if path.suffix != ".json":
+        raise LatentEditError(f"a report is JSON: end the name of {path} in .json")
+    for weights in (path.with_suffix(suffix) for suffix in (".safetensors", ".onnx")):
+        if weights.is_file():
+            raise LatentEditError(f"{path} is the card of {weights}: choose another name or folder")

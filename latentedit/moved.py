@@ -1,0 +1,35 @@
+"""Old names of modules that moved into packages: imports by them go on working."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+
+HOMES = {
+    "latentedit.adapters": "latentedit.generators.adapters",
+    "latentedit.editor": "latentedit.editing.editor",
+    "latentedit.finder": "latentedit.boundaries.finder",
+    "latentedit.pool": "latentedit.boundaries.pool",
+}
+
+
+class _Moved(MetaPathFinder, Loader):
+    """Finds what no file is there for; what is asked of it is looked up in its new home."""
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        return ModuleSpec(name, self) if name in HOMES else None
+
+    def exec_module(self, module: ModuleType) -> None:
+        home = HOMES[module.__name__]
+        module.__dict__["__getattr__"] = lambda name: getattr(import_module(home), name)
+
+
+def install() -> None:
+    """Make the old names importable."""
+    sys.meta_path.append(_Moved())

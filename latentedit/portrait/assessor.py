@@ -1,0 +1,281 @@
+"""A photo -> six portrait qualities, each with a score, a verdict and advice."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from latentedit.classifiers.portrait import QUALITIES, PortraitNetwork
+from latentedit.errors import LatentEditError
+from latentedit.inference.devices import pick_device, place
+from latentedit.io.images import UInt8Array, open_image, to_tensor
+from latentedit.photos.align import PORTRAIT_EDGE, Face, HeadPose, cut, find_faces
+from latentedit.portrait.degradations import face_mask
+from latentedit.pretrained.bundles import find_bundle, load_portrait
+
+GOOD, POOR, CANNOT_TELL = "good", "poor", "cannot tell"
+
+UNSURE = (0.4, 0.6)
+"""Scores between these are no verdict."""
+
+SMALLEST: Mapping[str, float] = {
+    "blur": 64,
+    "occlusion": 40,
+    "make-up": 48,
+    "illumination": 32,
+    "expression": 40,
+    "pose": 32,
+}
+"""Edge in pixels that the portrait frame must have in the photo for a quality to be judged."""
+
+TOO_BLURRED: Mapping[str, float] = {"make-up": 0.02, "expression": 0.02, "occlusion": 0.005}
+"""Scores of blur below which another quality is not judged: on held-out portraits it is then
+wrong more often than elsewhere, expression about twice as often (docs/portrait.md)."""
+
+PROMINENT = 0.5
+"""A face this large beside the largest makes a photo one of several people, not a portrait."""
+
+
+@dataclass(frozen=True)
+class Quality:
+    """One quality of a portrait.
+
+    Attributes:
+        score: probability that it is good, 0 to 1.
+        verdict: `GOOD`, `POOR` or `CANNOT_TELL`.
+        advice: a sentence, where there is something to do about it.
+    """
+
+    score: float
+    verdict: str
+    advice: str | None = None
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """What was found in one photo.
+
+    Attributes:
+        faces: how many prominent faces there are; only one is assessed.
+        qualities: by name, in the order of `QUALITIES`; empty unless there is one face.
+        message: why there is nothing to assess, or None.
+        portrait: what was looked at, uint8 [S, S, 3], or None.
+    """
+
+    faces: int
+    qualities: Mapping[str, Quality]
+    message: str | None = None
+    portrait: UInt8Array | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether there is one face and nothing is poor."""
+        return self.faces == 1 and all(q.verdict != POOR for q in self.qualities.values())
+
+    @property
+    def rank(self) -> tuple[int, float]:
+        """Sorts photos, the better the higher: fewest poor qualities, then the mean score."""
+        if not self.qualities:
+            return -len(QUALITIES) - 1, 0.0
+        rows = self.qualities.values()
+        return (
+            -sum(row.verdict == POOR for row in rows),
+            float(np.mean([row.score for row in rows])),
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain data: ``faces``, ``qualities``, and ``message`` where there is one."""
+        rows = {
+            name: {"score": round(q.score, 4), "verdict": q.verdict, "advice": q.advice}
+            for name, q in self.qualities.items()
+        }
+        message = {} if self.message is None else {"message": self.message}
+        return {"faces": self.faces, "qualities": rows, **message}
+
+
+def best_shot(assessments: Sequence[Assessment]) -> int | None:
+    """Index of the best of several photos (the first of equals), or None without a face."""
+    shots = [i for i, assessment in enumerate(assessments) if assessment.qualities]
+    return max(shots, key=lambda i: assessments[i].rank, default=None)
+
+
+class PortraitAssessor:
+    """Assesses portraits with one network and dlib's detector.
+
+    Args:
+        network: in eval mode or not; it is put there.
+        device: where it runs.
+    """
+
+    def __init__(self, network: PortraitNetwork, device: str | torch.device = "cpu") -> None:
+        self.device = torch.device(device)
+        self.network = place(network, self.device).eval()
+
+    @classmethod
+    def load(cls, model: str | Path | None = None, *, device: str = "auto") -> PortraitAssessor:
+        """Load the shipped network, or that of another bundle.
+
+        Args:
+            model: a bundle's name or folder.
+            device: auto, cpu, cuda, mps.
+
+        Raises:
+            LatentEditError: no such bundle, damaged weights, or no such device.
+        """
+        network, _ = load_portrait(find_bundle(model, part="portrait"))
+        return cls(network, pick_device(device))
+
+    def assess(self, image: UInt8Array | str | Path) -> Assessment:
+        """Find the face in a photo and judge its six qualities.
+
+        Args:
+            image: uint8 [H, W, 3], or a file.
+
+        Raises:
+            LatentEditError: an unreadable file, another shape or dtype, or the extra ``faces`` is
+                missing.
+        """
+        if not isinstance(image, np.ndarray):
+            image = open_image(image)
+        if image.ndim != 3 or image.shape[-1] != 3 or image.dtype != np.uint8:
+            raise LatentEditError(
+                f"a photo must be uint8 [H, W, 3], got {image.dtype} {list(image.shape)}"
+            )
+        found = find_faces(image)
+        faces = [face for face in found if face.frame_edge >= PROMINENT * found[0].frame_edge]
+        if len(faces) != 1:
+            return Assessment(len(faces), {}, _none_or_several(len(faces)))
+        face = faces[0]
+        centre, edge = face.portrait_frame
+        portrait = cut(image, centre, edge, self.network.config.resolution)
+        with torch.inference_mode():
+            logits, maps = self.network.look(to_tensor(portrait[None], self.device))
+        scores = dict(zip(QUALITIES, torch.sigmoid(-logits[0].double()).tolist(), strict=True))
+        covered = maps[0, QUALITIES.index("occlusion")].float().cpu().numpy()
+        advice = {
+            "blur": "hold the camera still, and focus on the eyes",
+            "occlusion": occlusion_advice(covered),
+            "make-up": "heavy make-up: use less for a natural look",
+            "illumination": illumination_advice(portrait),
+            "expression": "relax the face and close the mouth for a calm expression",
+            "pose": pose_advice(face.pose),
+        }
+        qualities = {name: _verdict(name, scores, edge, face, advice[name]) for name in QUALITIES}
+        return Assessment(1, qualities, portrait=portrait)
+
+    def scores(self, portraits: UInt8Array, *, batch_size: int = 64) -> NDArray[np.float32]:
+        """Probabilities that six qualities are good.
+
+        Args:
+            portraits: uint8 [N, S, S, 3] in the portrait frame.
+            batch_size: portraits looked at together.
+
+        Returns:
+            float32 [N, 6] in the order of `QUALITIES`.
+        """
+        rows = []
+        with torch.inference_mode():
+            for start in range(0, len(portraits), batch_size):
+                images = to_tensor(portraits[start : start + batch_size], self.device)
+                rows.append(torch.sigmoid(-self.network(images).float()).cpu().numpy())
+        return np.concatenate(rows) if rows else np.zeros((0, len(QUALITIES)), np.float32)
+
+    def clean_share(self, faces: UInt8Array) -> float:
+        """Share of faces in the shared frame, uint8 [N, R, R, 3], of which nothing is poor.
+
+        What the portrait frame shows beyond the shared one is mirrored.
+        """
+        size, edge = self.network.config.resolution, faces.shape[1]
+        centre = np.full(2, edge / 2)
+        portraits = [cut(face, centre, PORTRAIT_EDGE * edge, size) for face in faces]
+        return float((self.scores(np.stack(portraits)) >= UNSURE[0]).all(1).mean())
+
+
+def occlusion_advice(covered: NDArray[np.float32]) -> str:
+    """Say what to uncover, from where the network saw an occlusion, [h, w] of the portrait."""
+    weight = np.square(np.clip(covered, 0, None)) + 1e-9
+    height, width = weight.shape
+    y = float((weight.sum(1) @ (np.arange(height) + 0.5)) / weight.sum() / height)
+    x = float((weight.sum(0) @ (np.arange(width) + 0.5)) / weight.sum() / width)
+    if y < 0.42:
+        return "something covers the forehead: brush the hair aside, or take the hat off"
+    if y > 0.62:
+        return "something covers mouth or chin: take the hand, mask or scarf away"
+    if abs(x - 0.5) < 0.08:
+        return "something covers the eyes or the nose: take glasses off, and keep hands away"
+    side = "left" if x < 0.5 else "right"
+    return f"something covers the {side} of the picture: keep hair and hands off that eye and cheek"
+
+
+def illumination_advice(portrait: UInt8Array) -> str:
+    """Say what to do about the light, from its distribution over a portrait, uint8 [S, S, 3]."""
+    size = len(portrait)
+    light = (portrait.astype(np.float64) + 1) ** 2.2  # in proportion to light
+    grey = light @ (0.299, 0.587, 0.114)
+    face = face_mask(size)
+    columns = np.broadcast_to(np.arange(size)[None] < size / 2, face.shape)
+    left, right = (math.log2(np.median(grey[face & side])) for side in (columns, ~columns))
+    middle = math.log2(np.median(grey[face])) - math.log2(256**2.2)  # stops below white
+    ground = np.ones_like(face)
+    ground[round(0.2 * size) :, round(0.12 * size) : round(0.88 * size)] = False
+    behind = math.log2(np.median(grey[ground])) - math.log2(256**2.2)
+    red, green, blue = np.log2(np.median(light[face], axis=0))
+    tint = max(abs(red - green - 1.0), abs(blue - green + 0.7))  # skin in white light
+    side = "left" if left < right else "right"
+    stops_off = {
+        f"the {side} of the picture lies in shadow: turn towards the window or the lamp": (
+            abs(left - right) / 1.6
+        ),
+        "the light comes from behind: turn round, so that it falls on the face": (
+            (behind - middle - 1.5) / 2.0
+        ),
+        "the picture is too dark: turn towards the window, or add light": (-middle - 3.2) / 1.5,
+        "the picture is too bright: step out of the direct light, or expose less": (
+            (middle + 1.2) / 0.6
+        ),
+        "the light has a colour: use daylight, or set the white balance": tint / 1.6,
+    }
+    return max(stops_off, key=lambda advice: stops_off[advice])
+
+
+def pose_advice(pose: HeadPose) -> str:
+    """Say how to hold the head."""
+    if abs(pose.roll) > abs(pose.yaw):
+        side = "right" if pose.roll > 0 else "left"
+        return f"hold the head upright: it leans to the {side} of the picture"
+    side = "right" if pose.yaw > 0 else "left"
+    return f"turn the head to the camera: it looks to the {side} of the picture"
+
+
+def verdict_of(score: float) -> str:
+    """What a score says on its own: `GOOD`, `POOR`, or `CANNOT_TELL` where it is unsure."""
+    if score > UNSURE[1]:
+        return GOOD
+    return POOR if score < UNSURE[0] else CANNOT_TELL
+
+
+def _verdict(
+    name: str, scores: Mapping[str, float], edge: float, face: Face, advice: str
+) -> Quality:
+    score = scores[name]
+    if edge < SMALLEST[name]:
+        wide = round(face.box[2] - face.box[0])
+        reason = f"the face is only {wide} pixels wide: come closer, or use a larger picture"
+        return Quality(score, CANNOT_TELL, reason)
+    if scores["blur"] < TOO_BLURRED.get(name, 0.0):
+        return Quality(score, CANNOT_TELL, "the picture is too blurred to say: take a sharper one")
+    verdict = verdict_of(score)
+    return Quality(score, verdict, advice if verdict == POOR else None)
+
+
+def _none_or_several(count: int) -> str:
+    if count == 0:
+        return "no face found: show one face from the front, not too small and in enough light"
+    return f"{count} faces found: show one person at a time"

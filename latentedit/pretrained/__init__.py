@@ -1,0 +1,1 @@
+"""Bundles of weights: on disk, with their cards, and on the Hugging Face Hub."""

@@ -1,0 +1,216 @@
+"""Bundles on the Hugging Face Hub, by `huggingface_hub`; nothing here runs unless asked for."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from latentedit.errors import LatentEditError
+from latentedit.io.files import read_json, reason, temporary_beside
+
+BUNDLE_FILES = ("*.safetensors", "*.onnx", "*.json", "README.md")
+"""What is fetched of a repository: data and text, nothing that could run."""
+
+Result = TypeVar("Result")
+
+
+def download(name: str, **options: Any) -> Path:
+    """Fetch a bundle into the Hub's own cache, or take it from there.
+
+    Args:
+        name: ``OWNER/NAME`` on the Hub.
+        options: of `huggingface_hub.snapshot_download`: revision, token, cache_dir,
+            local_files_only, force_download.
+
+    Returns:
+        The folder of the bundle.
+
+    Raises:
+        LatentEditError: `huggingface_hub` is not installed, the Hub cannot be reached, there is no
+            such repository or revision, or it holds no bundle.
+    """
+    hub = _hub()
+    folder = _ask(name, lambda: hub.snapshot_download(name, allow_patterns=BUNDLE_FILES, **options))
+    return _checked(Path(folder), name)
+
+
+def download_file(name: str, file: str, **options: Any) -> Path:
+    """Fetch one file, such as another project's checkpoint, into the Hub's cache.
+
+    Raises:
+        LatentEditError: see `download`, or there is no such file.
+    """
+    hub = _hub()
+    return Path(_ask(name, lambda: hub.hf_hub_download(name, file, **options), file=file))
+
+
+def pull(name: str, folder: str | Path, **options: Any) -> Path:
+    """Fetch a bundle into a folder of its own, whole or not at all.
+
+    Args:
+        name: ``OWNER/NAME`` on the Hub.
+        folder: made here; it must not exist.
+        options: see `download`.
+
+    Returns:
+        The folder.
+
+    Raises:
+        LatentEditError: see `download`, or the folder exists or cannot be written.
+    """
+    folder = Path(folder)
+    if folder.exists():
+        raise LatentEditError(f"{folder} exists: give another folder with -o")
+    source = download(name, **options)
+    try:
+        folder.absolute().parent.mkdir(parents=True, exist_ok=True)
+        temporary = temporary_beside(folder.absolute())
+        try:
+            temporary.mkdir()
+            for path in source.iterdir():
+                if path.is_file():
+                    shutil.copyfile(path, temporary / path.name)
+            temporary.rename(folder)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+    except OSError as error:
+        raise LatentEditError(f"cannot write {folder}: {reason(error)}") from None
+    return folder
+
+
+def upload(
+    folder: str | Path,
+    name: str,
+    *,
+    private: bool | None = None,
+    token: str | bool | None = None,
+    branch: str | None = None,
+    create_pr: bool | None = None,
+    commit_message: str = "Upload a latentedit bundle",
+) -> str:
+    """Push a bundle's folder to the Hub; the repository is made if it is missing.
+
+    Args:
+        folder: of the bundle.
+        name: ``OWNER/NAME`` on the Hub.
+        private: make the repository private.
+        token: to log in with; by default the one of ``hf auth login``.
+        branch: to push to.
+        create_pr: open a pull request instead of pushing.
+        commit_message: of the commit.
+
+    Returns:
+        The commit's address.
+
+    Raises:
+        LatentEditError: see `download`, or the push is not allowed.
+    """
+    api = _hub().HfApi(token=token)
+
+    def push() -> str:
+        api.create_repo(name, private=private, exist_ok=True)
+        commit = api.upload_folder(
+            repo_id=name,
+            folder_path=str(folder),
+            revision=branch,
+            create_pr=create_pr,
+            commit_message=commit_message,
+            allow_patterns=list(BUNDLE_FILES),
+        )
+        return str(commit.commit_url)
+
+    return _ask(name, push)
+
+
+def model_card(folder: str | Path, name: str) -> str:
+    """The README.md of a bundle on the Hub, with its metadata, from the parts' own cards."""
+    paths = sorted(Path(folder).glob("*.json"))
+    cards = {path.stem: card for path in paths if isinstance(card := read_json(path), dict)}
+    terms = dict.fromkeys(str(card["terms"]) for card in cards.values() if "terms" in card)
+    config = cards.get("generator", {}).get("config", {})
+    rows = [
+        f"| {part} | {card.get('data', '')} | `{card.get('weights_hash', '')}` |"
+        for part, card in cards.items()
+    ]
+    lines = [
+        "---",
+        "library_name: latentedit",
+        "license: other",
+        "pipeline_tag: unconditional-image-generation",
+        "tags:",
+        *(f"- {tag}" for tag in ("gan", "face-editing", "latent-space", "interfacegan")),
+        "---",
+        "",
+        f"# {name}",
+        "",
+        "A face generator and what edits its faces, as a latentedit bundle.",
+        "",
+        "```python",
+        "from latentedit import FaceEditor",
+        "",
+        f"editor = FaceEditor.from_pretrained({name!r})",
+        "images = editor.render(editor.sample(seeds=range(4)))",
+        "```",
+        "",
+        "| part | data | weights |",
+        "|---|---|---|",
+        *rows,
+        "",
+        f"Generator: `{json.dumps(config)}`",
+        "",
+        "## Terms",
+        "",
+        *(f"{text}\n" for text in terms or ("Not stated: ask whoever made the weights.",)),
+    ]
+    return "\n".join(lines)
+
+
+def _checked(folder: Path, name: str) -> Path:
+    if not (folder / "generator.json").is_file():
+        raise LatentEditError(
+            f"{name} on the Hub holds no bundle: name a checkpoint in it with --file, or look at "
+            "its files"
+        )
+    return folder
+
+
+def _hub() -> Any:
+    try:
+        return importlib.import_module("huggingface_hub")
+    except ImportError:
+        raise LatentEditError(
+            "the Hub needs huggingface_hub: pip install 'latentedit[hub]'"
+        ) from None
+
+
+def _ask(name: str, request: Callable[[], Result], *, file: str | None = None) -> Result:
+    """Make a request; whatever goes wrong becomes one line with advice."""
+    errors = importlib.import_module("huggingface_hub.errors")
+    address = f"https://huggingface.co/{name}"
+    try:
+        return request()
+    except errors.HFValidationError:
+        raise LatentEditError(f"{name!r} is no name on the Hub: write OWNER/NAME") from None
+    except errors.RevisionNotFoundError:
+        raise LatentEditError(f"{name} has no such revision: see {address}") from None
+    except errors.RepositoryNotFoundError:
+        raise LatentEditError(
+            f"no model {name} on the Hub, or it is private: check the name, or log in with "
+            "'hf auth login'"
+        ) from None
+    except errors.RemoteEntryNotFoundError:
+        raise LatentEditError(f"{name} has no file {file}: see {address}/tree/main") from None
+    except (errors.HfHubHTTPError, errors.LocalTokenNotFoundError) as error:
+        detail = " ".join(str(error).split())[:160]
+        raise LatentEditError(f"the Hub refuses this for {name} ({detail}): log in") from None
+    except (ConnectionError, errors.LocalEntryNotFoundError, errors.HTTPError):
+        what = f"{file}, and convert it with 'latentedit convert'" if file else "its files"
+        where = "" if file else " into a folder, and name that folder with --model"
+        raise LatentEditError(
+            f"cannot reach the Hugging Face Hub for {name}: where there is a connection, download "
+            f"{what} from {address}/tree/main{where}"
+        ) from None

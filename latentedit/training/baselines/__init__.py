@@ -1,0 +1,1 @@
+"""The slides' networks and other baselines, trained for comparison."""

@@ -1,0 +1,354 @@
+"""Adversarial objectives: what the discriminators and the generator minimise.
+
+An objective first *looks* at pictures (for a projected discriminator that means computing frozen
+features), then turns looks into losses. A look at fakes keeps its graph to the generator; the
+discriminator's loss uses it detached, so one generated batch and one feature pass serve both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from latentedit.classifiers.age import tight_view
+from latentedit.classifiers.attributes import AttributeClassifier
+from latentedit.io.resampling import downsample, resize
+from latentedit.training.augment import cutout, translate
+from latentedit.training.gan.discriminator import Discriminator
+from latentedit.training.gan.patches import PatchDiscriminator
+from latentedit.training.gan.projected import ProjectedDiscriminator
+from latentedit.training.gan.sliced import SlicedFeatures
+
+FACE = (0.25, 0.375, 0.75, 0.875)
+"""Left, top, right, bottom of eyes, nose and mouth in the shared frame, in shares of its edge."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """Pictures [N, 3, r, r] and, where an objective uses them, their frozen features.
+
+    Attributes:
+        images: the pictures.
+        features: mixed features, for each projected discriminator.
+        described: rows of features, for each one's sliced distance; empty where it has none.
+        sharp: the pictures at full size, where `images` are smaller ones.
+    """
+
+    images: Tensor
+    features: tuple[tuple[Tensor, ...], ...] = ()
+    described: tuple[tuple[Tensor, ...], ...] = ()
+    sharp: Tensor | None = None
+
+    def detach(self) -> Look:
+        """The same without the graph."""
+        return Look(
+            self.images.detach(),
+            tuple(tuple(map.detach() for map in maps) for maps in self.features),
+            tuple(tuple(means.detach() for means in rows) for rows in self.described),
+            None if self.sharp is None else self.sharp.detach(),
+        )
+
+
+class Objective(Protocol):
+    """A pair of losses. `networks` holds everything that is trained beside the generator."""
+
+    networks: nn.ModuleDict
+
+    def look(self, images: Tensor, seen: Tensor | None = None) -> Look:
+        """Prepare pictures for both losses; frozen features look at `seen` where it is given."""
+        ...
+
+    def discriminator_loss(
+        self, real: Look, fake: Look, alpha: float, step: int
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the loss and figures for the log; `fake` must be detached."""
+        ...
+
+    def penalises(self, step: int) -> bool:
+        """Whether the discriminator's loss of this step has a penalty that not every step's has."""
+        ...
+
+    def prepare(self, step: int) -> None:
+        """Do before a step what is done only every so many steps."""
+        ...
+
+    def generator_loss(self, fake: Look, alpha: float) -> Tensor:
+        """Return the generator's loss."""
+        ...
+
+
+class WassersteinGP:
+    """WGAN-GP (Gulrajani et al. 2017) with the drift term of Karras et al. 2018, app. A.1.
+
+    Args:
+        penalty: weight of the gradient penalty.
+        augment: look at moved and partly covered pictures (DiffAugment, Zhao et al. 2020).
+    """
+
+    def __init__(
+        self, discriminator: Discriminator, penalty: float = 10.0, *, augment: bool = False
+    ) -> None:
+        self.networks = nn.ModuleDict({"pixel": discriminator})
+        self.discriminator = discriminator
+        self.penalty = penalty
+        self.augment = augment
+
+    def look(self, images: Tensor, seen: Tensor | None = None) -> Look:
+        return Look(cutout(translate(images)) if self.augment else images)
+
+    def discriminator_loss(
+        self, real: Look, fake: Look, alpha: float, step: int
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        on_real = self.discriminator(real.images, alpha=alpha).float()
+        on_fake = self.discriminator(fake.images, alpha=alpha).float()
+        mix = torch.rand(len(real.images), 1, 1, 1, device=on_real.device)
+        between = torch.lerp(real.images.float(), fake.images.float(), mix).requires_grad_()
+        slope = _gradient(self.discriminator(between, alpha=alpha), between).square()
+        norm = slope.sum((1, 2, 3)).sqrt()
+        loss = on_fake.mean() - on_real.mean()
+        loss = loss + self.penalty * (norm - 1).square().mean()
+        loss = loss + 0.001 * on_real.square().mean()
+        return loss, _figures(on_real, on_fake)
+
+    def penalises(self, step: int) -> bool:
+        return False  # every step's has it
+
+    def prepare(self, step: int) -> None:
+        pass
+
+    def generator_loss(self, fake: Look, alpha: float) -> Tensor:
+        return -self.discriminator(fake.images, alpha=alpha).float().mean()
+
+
+class NonSaturatingR1:
+    """Non-saturating loss (Goodfellow et al. 2014) with lazy R1 (Mescheder et al. 2018).
+
+    Args:
+        gamma: weight of the penalty; half of it times the squared gradient at real pictures.
+        every: the penalty is taken every so many steps, times that number (Karras et al. 2020).
+        augment: look at moved and partly covered pictures (DiffAugment, Zhao et al. 2020).
+    """
+
+    def __init__(
+        self,
+        discriminator: Discriminator,
+        gamma: float = 1.0,
+        every: int = 16,
+        *,
+        augment: bool = False,
+    ) -> None:
+        self.networks = nn.ModuleDict({"pixel": discriminator})
+        self.discriminator = discriminator
+        self.gamma = gamma
+        self.every = every
+        self.augment = augment
+
+    def look(self, images: Tensor, seen: Tensor | None = None) -> Look:
+        return Look(cutout(translate(images)) if self.augment else images)
+
+    def discriminator_loss(
+        self, real: Look, fake: Look, alpha: float, step: int
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        penalised = self.penalises(step)
+        images = real.images.detach().requires_grad_(penalised)
+        on_real = self.discriminator(images, alpha=alpha).float()
+        on_fake = self.discriminator(fake.images, alpha=alpha).float()
+        loss = F.softplus(-on_real).mean() + F.softplus(on_fake).mean()
+        figures = _figures(on_real, on_fake)
+        if penalised:
+            slope = _gradient(on_real, images).square().sum((1, 2, 3)).mean()
+            loss = loss + slope * (self.gamma / 2 * self.every)
+            figures["r1"] = slope.detach()
+        return loss, figures
+
+    def penalises(self, step: int) -> bool:
+        return step % self.every == 0
+
+    def prepare(self, step: int) -> None:
+        pass
+
+    def generator_loss(self, fake: Look, alpha: float) -> Tensor:
+        return F.softplus(-self.discriminator(fake.images, alpha=alpha).float()).mean()
+
+
+class FrozenNetwork(Protocol):
+    """What projected discriminators look through."""
+
+    def features(self, images: Tensor, size: int | None = None) -> list[Tensor]:
+        """Images [N, 3, H, W] in [-1, 1], looked at `size` pixels wide -> stages, finest first."""
+        ...
+
+
+@dataclass(frozen=True)
+class Critic:
+    """A projected discriminator with the frozen network it looks through.
+
+    Attributes:
+        network: frozen.
+        heads: on its features.
+        weight: of the losses.
+        times: the network looks at pictures so many times as large as the classifier does.
+        nears: of every other picture it sees the face alone.
+        tight: of all pictures it sees what UTKFace's chips show.
+        sliced: queues of its features, whose distance is added to the generator's loss.
+    """
+
+    network: FrozenNetwork
+    heads: ProjectedDiscriminator
+    weight: float
+    times: int = 1
+    nears: bool = False
+    tight: bool = False
+    sliced: SlicedFeatures | None = None
+
+
+class Projected:
+    """Projected discriminators (Sauer et al. 2021, hinge loss) beside a pixel discriminator.
+
+    The features see moved pictures (translation only); the pixel discriminator sees them as
+    they are, so the generator cannot learn the augmentation.
+
+    Args:
+        classifier: the frozen network; small pictures are looked at small (from 32 on), which
+            keeps growth's early phases cheap.
+        projected: discriminator on its features.
+        pixel: the objective of the pixel discriminator.
+        weight: of the projected losses.
+        sliced: adds the sliced Wasserstein distance between features to the generator's loss.
+        sliced_weight: of all such distances.
+        augment: let the features see moved pictures.
+        patches: judges what is finer than the pixel discriminator's largest pictures, which then
+            are those that the features look at.
+        patch_weight: of its losses.
+        further: other projected discriminators by name, that see the same pictures.
+    """
+
+    def __init__(
+        self,
+        classifier: AttributeClassifier,
+        projected: ProjectedDiscriminator,
+        pixel: NonSaturatingR1 | WassersteinGP,
+        weight: float = 1.0,
+        *,
+        sliced: SlicedFeatures | None = None,
+        sliced_weight: float = 1.0,
+        augment: bool = True,
+        patches: PatchDiscriminator | None = None,
+        patch_weight: float = 1.0,
+        further: Mapping[str, Critic] | None = None,
+    ) -> None:
+        self.classifier = classifier.eval().requires_grad_(False)
+        own = Critic(self.classifier, projected, weight, sliced=sliced)
+        self.critics = {"projected": own, **(further or {})}
+        self.networks = nn.ModuleDict({"pixel": pixel.discriminator})
+        for name, critic in self.critics.items():
+            self.networks[name] = critic.heads
+        if patches is not None:
+            self.networks["patches"] = patches
+        for name, critic in self.critics.items():
+            if critic.sliced is not None:
+                self.networks["sliced" if critic is own else f"sliced_{name}"] = critic.sliced
+        self.pixel = pixel
+        self.sliced_weight = sliced_weight
+        self.augment = augment
+        self.patches = patches
+        self.patch_weight = patch_weight
+
+    def look(self, images: Tensor, seen: Tensor | None = None) -> Look:
+        seen = images if seen is None else seen
+        sharp = None
+        if self.patches is not None:
+            largest = self.pixel.discriminator.config.resolution
+            sharp = images if images.shape[-1] > largest else None
+            images = downsample(seen, max(1, seen.shape[-1] // largest))
+        size = min(max(32, seen.shape[-1]), self.classifier.config.resolution)
+        seen = downsample(seen, max(1, seen.shape[-1] // size))
+        moved = translate(seen) if self.augment else seen
+        mixed: list[tuple[Tensor, ...]] = []
+        described: list[tuple[Tensor, ...]] = []
+        for critic in self.critics.values():
+            shown = near_every_other(moved, seen) if critic.nears else moved
+            shown = tight_view(shown) if critic.tight else shown
+            stages = critic.network.features(shown, critic.times * size)
+            mixed.append(critic.heads.mix(stages))
+            described.append(critic.sliced.describe(stages) if critic.sliced else ())
+        return Look(images, tuple(mixed), tuple(described), sharp)
+
+    def discriminator_loss(
+        self, real: Look, fake: Look, alpha: float, step: int
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        if real.sharp is not None:
+            alpha = 1.0  # the growing is above what the pixel discriminator sees
+        loss, figures = self.pixel.discriminator_loss(real, fake, alpha, step)
+        if self.patches is not None and real.sharp is not None and fake.sharp is not None:
+            on_real, on_fake = self.patches(real.sharp).float(), self.patches(fake.sharp).float()
+            loss = loss + self.patch_weight * _hinge(on_real, on_fake)
+            figures |= {f"patches_{name}": v for name, v in _figures(on_real, on_fake).items()}
+        for sliced, rows in self._described(real):
+            sliced.remember(rows)
+        looks = zip(self.critics.items(), real.features, fake.features, strict=True)
+        for (name, critic), of_real, of_fake in looks:
+            for on_real, on_fake in zip(critic.heads(of_real), critic.heads(of_fake), strict=True):
+                loss = loss + critic.weight * _hinge(on_real.float(), on_fake.float())
+                for key, value in _figures(on_real.float(), on_fake.float()).items():
+                    known = figures.get(f"{name}_{key}")
+                    figures[f"{name}_{key}"] = value if known is None else known + value
+        return loss, figures
+
+    def penalises(self, step: int) -> bool:
+        return self.pixel.penalises(step)
+
+    def prepare(self, step: int) -> None:
+        for critic in self.critics.values():
+            if critic.sliced:
+                critic.sliced.prepare(step)
+
+    def generator_loss(self, fake: Look, alpha: float) -> Tensor:
+        loss = self.pixel.generator_loss(fake, alpha if fake.sharp is None else 1.0)
+        if self.patches is not None and fake.sharp is not None:
+            loss = loss - self.patch_weight * self.patches(fake.sharp).float().mean()
+        for critic, features in zip(self.critics.values(), fake.features, strict=True):
+            for scores in critic.heads(features):
+                loss = loss - critic.weight * scores.float().mean()
+        for sliced, rows in self._described(fake):
+            loss = loss + self.sliced_weight * sliced.distance(rows)
+        return loss
+
+    def _described(self, look: Look) -> Iterator[tuple[SlicedFeatures, tuple[Tensor, ...]]]:
+        """Queues and the rows that are theirs."""
+        for critic, rows in zip(self.critics.values(), look.described, strict=False):
+            if critic.sliced:
+                yield critic.sliced, rows
+
+
+def near_every_other(pictures: Tensor, faces: Tensor) -> Tensor:
+    """Show the face alone, twice as large, in every other place.
+
+    Eyes are a tenth of the frame's width: what is wrong with them is easily overlooked.
+
+    Args:
+        pictures: [N, 3, r, r], of which every other one is kept.
+        faces: [N, 3, r, r] in the shared frame.
+    """
+    left, top, right, bottom = (round(share * faces.shape[-1]) for share in FACE)
+    shown = pictures.clone()
+    shown[1::2] = resize(faces[1::2, :, top:bottom, left:right], faces.shape[-1])
+    return shown
+
+
+def _gradient(scores: Tensor, images: Tensor) -> Tensor:
+    (slope,) = torch.autograd.grad(scores.float().sum(), images, create_graph=True)
+    return slope.float()
+
+
+def _hinge(on_real: Tensor, on_fake: Tensor) -> Tensor:
+    return F.relu(1 - on_real).mean() + F.relu(1 + on_fake).mean()
+
+
+def _figures(on_real: Tensor, on_fake: Tensor) -> dict[str, Tensor]:
+    return {"real": on_real.detach().mean(), "fake": on_fake.detach().mean()}

@@ -1,0 +1,109 @@
+"""From a run's options to its discriminators and losses."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+
+from latentedit.classifiers.attributes import AttributeClassifier
+from latentedit.errors import LatentEditError
+from latentedit.inference.devices import place
+from latentedit.training.gan.discriminator import Discriminator
+from latentedit.training.gan.imagenet import load_efficientnet
+from latentedit.training.gan.losses import (
+    Critic,
+    NonSaturatingR1,
+    Objective,
+    Projected,
+    WassersteinGP,
+)
+from latentedit.training.gan.patches import PatchDiscriminator
+from latentedit.training.gan.projected import ProjectedDiscriminator
+from latentedit.training.gan.sliced import SlicedFeatures
+from latentedit.training.options import OBJECTIVES, PIXEL_OBJECTIVES, GeneratorOptions
+
+
+def build_objective(
+    options: GeneratorOptions,
+    classifier: AttributeClassifier | None,
+    feature_resolution: int | None = None,
+    device: torch.device | None = None,
+    people: AttributeClassifier | None = None,
+) -> Objective:
+    """Build the discriminators of a run.
+
+    Args:
+        options: of the run.
+        classifier: frozen features of the projected objective.
+        feature_resolution: of the faces that these look at, if they are others.
+        device: of the features learned on ImageNet; the CPU by default.
+        people: frozen features of tightly cropped faces, for another projected discriminator.
+
+    Raises:
+        LatentEditError: unknown objective, a projected one without a classifier, or patches to be
+            judged without faces for all that is coarser.
+    """
+    for what, name, known in (
+        ("objective", options.objective, OBJECTIVES),
+        ("pixel objective", options.pixel_objective, PIXEL_OBJECTIVES),
+    ):
+        if name not in known:
+            raise LatentEditError(f"unknown {what} {name!r}: choose from {', '.join(known)}")
+    if options.objective != "projected":
+        return _by_pixels(options.objective, options, feature_resolution, options.augments)
+    if classifier is None:
+        raise LatentEditError(
+            "the projected objective needs frozen features: give --classifier, "
+            "or choose --objective r1"
+        )
+    pixel = _by_pixels(options.pixel_objective, options, feature_resolution)
+    return Projected(
+        classifier,
+        ProjectedDiscriminator(classifier.config.widths),
+        pixel,
+        weight=options.projected_weight,
+        sliced=SlicedFeatures(classifier.config.widths) if options.sliced_weight else None,
+        sliced_weight=options.sliced_weight,
+        augment=options.augments,
+        patches=PatchDiscriminator() if options.patch_weight else None,
+        patch_weight=options.patch_weight,
+        further=_further_critics(options, people, device),
+    )
+
+
+def _by_pixels(
+    name: str, options: GeneratorOptions, feature_resolution: int | None, augment: bool = False
+) -> NonSaturatingR1 | WassersteinGP:
+    config = options.discriminator
+    if options.patch_weight:
+        if feature_resolution is None or feature_resolution >= options.resolution:
+            raise LatentEditError(
+                "--patch-weight is for detail beyond the faces of --feature-data: give smaller ones"
+            )
+        config = replace(config, resolution=feature_resolution)
+    discriminator = Discriminator(config)
+    if name == "wgan-gp":
+        return WassersteinGP(discriminator, augment=augment)
+    return NonSaturatingR1(discriminator, options.r1_gamma, augment=augment)
+
+
+def _further_critics(
+    options: GeneratorOptions, people: AttributeClassifier | None, device: torch.device | None
+) -> dict[str, Critic]:
+    """Projected discriminators beside that on the classifier's features."""
+    critics = {}
+    if options.imagenet_weight:
+        network = place(load_efficientnet(), device or torch.device("cpu"))
+        heads = ProjectedDiscriminator(network.widths)
+        critics["imagenet"] = Critic(network, heads, options.imagenet_weight, times=2, nears=True)
+    if people is not None:
+        widths = people.config.widths
+        critics["people"] = Critic(
+            people.eval().requires_grad_(False),
+            ProjectedDiscriminator(widths),
+            options.people_weight,
+            tight=True,
+            sliced=SlicedFeatures(widths) if options.sliced_weight else None,
+        )
+    return critics

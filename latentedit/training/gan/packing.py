@@ -1,0 +1,123 @@
+"""Small copies of generator runs, to publish what training can go on from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from latentedit.errors import LatentEditError
+from latentedit.io.files import atomic_path, make_folder, write_json
+from latentedit.training.runs import Run, choose_average, read_generator_options
+from latentedit.training.state import (
+    ALONE,
+    average_name,
+    check_whole,
+    factor,
+    is_average,
+    read_state,
+    write_state,
+)
+
+_QUEUES = ("objective.sliced.", "objective.sliced_people.")
+"""Beginnings of the names of what only remembers features of the last few hundred faces."""
+
+
+def pack_run(
+    run_folder: str | Path, output: str | Path, ema_kimg: float | None = None
+) -> tuple[float, int]:
+    """Write a smaller copy of a run, from which training goes on, though not to the last bit.
+
+    Networks become float16. Of the generator one average is kept, as which it begins again. First
+    moments are left out: with Adam's beta1 of 0 the next gradient replaces them. Of the second
+    moments, which a few hundred steps replace, the means of rows and columns are kept (Shazeer &
+    Stern 2018, Adafactor).
+
+    Args:
+        run_folder: a generator's run.
+        output: the folder to write: state, options and log.
+        ema_kimg: half-life of the average to keep; the run's first by default.
+
+    Returns:
+        the half-life kept, and the state's size in bytes.
+
+    Raises:
+        LatentEditError: not a generator's run, no state or no generator in it, no such average, or
+            `output` holds a run or cannot be written.
+    """
+    run, kept, progress, whole = _open(run_folder, output)
+    check_whole(progress, run.folder)
+    ema_kimg = choose_average(run, ema_kimg)
+    tensors = {}
+    for key, value in whole.items():
+        name, _, slot = key.partition(".")
+        if slot.endswith(".exp_avg_sq") and value.dim() > 1:
+            tensors[f"{key}_rows"], tensors[f"{key}_columns"] = factor(value)
+        elif name.endswith("optimizer"):
+            if not slot.endswith(".exp_avg"):
+                tensors[key] = value
+        elif name == average_name(ema_kimg) or not (name == "generator" or is_average(name)):
+            tensors[key] = _halved(value)
+    return ema_kimg, _write(run, kept, tensors, progress, {"ema_kimg": [ema_kimg]})
+
+
+def pack_discriminators(run_folder: str | Path, output: str | Path) -> int:
+    """Write a run's discriminators, for another run to start from them and a bundle's generator.
+
+    They become float16. What they remember of the last few hundred faces is left out.
+
+    Args:
+        run_folder: a generator's run.
+        output: the folder to write: state, options and log.
+
+    Returns:
+        the state's size in bytes.
+
+    Raises:
+        LatentEditError: not a generator's run, no state in it yet, or `output` holds a run or
+            cannot be written.
+    """
+    run, kept, progress, whole = _open(run_folder, output)
+    tensors = {
+        key: _halved(value)
+        for key, value in whole.items()
+        if key.startswith("objective.") and not key.startswith(_QUEUES)
+    }
+    return _write(run, kept, tensors, {**progress, ALONE: True}, {})
+
+
+def _open(
+    run_folder: str | Path, output: str | Path
+) -> tuple[Run, Run, dict[str, Any], dict[str, Tensor]]:
+    """The run, the one to write, and the first one's progress and tensors."""
+    run, kept = Run(run_folder), Run(output)
+    read_generator_options(run)
+    if not run.state.exists():
+        raise LatentEditError(f"{run_folder} has saved no state yet: train it first")
+    if kept.state.exists():
+        raise LatentEditError(f"{output} holds a run already: choose another folder")
+    return run, kept, *read_state(run.state)
+
+
+def _halved(value: Tensor) -> Tensor:
+    return value.half() if value.is_floating_point() else value
+
+
+def _write(
+    run: Run,
+    kept: Run,
+    tensors: Mapping[str, Tensor],
+    progress: Mapping[str, Any],
+    changes: Mapping[str, Any],
+) -> int:
+    """Write a copy, `changes` made to its options; return the size of its state."""
+    entries = run.read_options()
+    entries["options"] |= changes
+    make_folder(kept.folder)
+    write_state(kept.state, tensors, progress)
+    write_json(kept.options, entries)
+    with atomic_path(kept.log) as temporary:
+        temporary.write_bytes(run.log.read_bytes() if run.log.exists() else b"")
+    return kept.state.stat().st_size

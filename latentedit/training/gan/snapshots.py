@@ -1,0 +1,140 @@
+"""The averaged generator as it was at times in a run, for curves of figures against images seen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from latentedit.errors import LatentEditError
+from latentedit.generators import latents
+from latentedit.generators.progressive import Generator
+from latentedit.io.files import atomic_path, make_folder
+from latentedit.io.images import UInt8Array, to_uint8
+from latentedit.io.resampling import upsample
+from latentedit.training.gan.schedule import Phase
+from latentedit.training.runs import Run, read_generator_options
+
+_BATCH = 32
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """One moment of a run.
+
+    Attributes:
+        images: seen in this run until then.
+        phase: the resolution, and how far it had faded in.
+        generator: the averaged weights, in eval mode.
+    """
+
+    images: int
+    phase: Phase
+    generator: Generator
+
+    @torch.inference_mode()
+    def render(self, seeds: Iterable[int], *, resolution: int | None = None) -> UInt8Array:
+        """Faces uint8 [N, R, R, 3]; smaller ones are enlarged.
+
+        Args:
+            seeds: of the faces.
+            resolution: R, by default the run's final one; no smaller than that.
+        """
+        z = torch.from_numpy(latents.sample(seeds))
+        times = (resolution or self.generator.config.resolution) // self.phase.resolution
+        batches = []
+        for rows in z.split(_BATCH):
+            images = self.generator(rows, resolution=self.phase.resolution, alpha=self.phase.alpha)
+            batches.append(to_uint8(upsample(images, times)))
+        return np.concatenate(batches)
+
+
+def save_snapshot(run: Run, images: int, generator: nn.Module) -> None:
+    """Keep averaged weights in half precision."""
+    folder = make_folder(run.folder / "snapshots")
+    halves = {name: value.half().contiguous() for name, value in generator.state_dict().items()}
+    with atomic_path(folder / f"{images:09d}.safetensors") as temporary:
+        save_file(halves, temporary)
+
+
+def snapshot_files(run_folder: str | Path) -> dict[int, Path]:
+    """Images seen -> file, in that order.
+
+    Raises:
+        LatentEditError: the run has no snapshot yet.
+    """
+    folder = Path(run_folder) / "snapshots"
+    files = {int(path.stem): path for path in sorted(folder.glob("[0-9]*.safetensors"))}
+    if not files:
+        raise LatentEditError(
+            f"{run_folder} has no snapshots: train a generator with --snapshot-kimg above 0"
+        )
+    return files
+
+
+def load_snapshot(run_folder: str | Path, images: int) -> Snapshot:
+    """Load one moment of a run.
+
+    Raises:
+        LatentEditError: not a generator's run, no such snapshot, or a damaged one.
+    """
+    options = read_generator_options(Run(run_folder))
+    generator, files = Generator(options.generator), snapshot_files(run_folder)
+    if images not in files:
+        raise LatentEditError(
+            f"{run_folder} has no snapshot of {images} images: choose from "
+            f"{', '.join(map(str, files))}"
+        )
+    try:
+        weights = load_file(files[images])
+        generator.load_state_dict({name: value.float() for name, value in weights.items()})
+    except (SafetensorError, RuntimeError):
+        raise LatentEditError(f"{files[images]} is damaged: delete it") from None
+    return Snapshot(images, options.schedule.at(images), generator.eval())
+
+
+def mean_of_snapshots(
+    run_folder: str | Path, first: float, last: float
+) -> tuple[Generator, list[int]]:
+    """The mean of a run's snapshots: an average over longer than the run's own half-lives.
+
+    Source: stochastic weight averaging, Izmailov et al. 2018.
+
+    Args:
+        run_folder: the run.
+        first: thousands of images of the first snapshot that counts.
+        last: thousands of images of the last one.
+
+    Returns:
+        The generator, in eval mode, and the images seen at each of its snapshots.
+
+    Raises:
+        LatentEditError: see `load_snapshot`, no snapshot between the two, or one from before the
+            final resolution had faded in.
+    """
+    known = snapshot_files(run_folder)
+    # half an image of room: a thousand times a number may not be the number of images
+    chosen = [n for n in known if 1000 * first - 0.5 <= n <= 1000 * last + 0.5]
+    if not chosen:
+        raise LatentEditError(
+            f"{run_folder} has no snapshot between {first:g} and {last:g} thousand images: choose "
+            f"from {min(known) / 1000:.10g} to {max(known) / 1000:.10g}"
+        )
+    snapshots = [load_snapshot(run_folder, images) for images in chosen]
+    generator = snapshots[0].generator
+    early = snapshots[0].phase
+    if early.alpha < 1 or early.resolution < generator.config.resolution:
+        raise LatentEditError(
+            f"{run_folder} had not grown up at {chosen[0] / 1000:.10g} thousand images: start later"
+        )
+    states = [snapshot.generator.state_dict() for snapshot in snapshots]
+    generator.load_state_dict(
+        {name: torch.stack([state[name] for state in states]).mean(0) for name in states[0]}
+    )
+    return generator, chosen

@@ -1,0 +1,1 @@
+"""Training of the networks that look at faces."""

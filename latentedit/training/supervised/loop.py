@@ -1,0 +1,261 @@
+"""The loop shared by the networks that are trained with labels."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+
+from latentedit.classifiers.backbone import Backbone
+from latentedit.data.face_file import Faces
+from latentedit.errors import LatentEditError
+from latentedit.inference.devices import autocast, place
+from latentedit.io.images import to_tensor
+from latentedit.pretrained.bundles import config_from_json
+from latentedit.training.options import SupervisedOptions
+from latentedit.training.runs import Run
+from latentedit.training.state import load_network, load_state, save_state
+from latentedit.training.workers import Workers
+
+Network = TypeVar("Network", bound=nn.Module)
+
+
+class Normalised(Protocol):
+    """A network that keeps its input's mean and spread."""
+
+    def normalise_to(self, images: Tensor) -> None: ...
+
+
+class Task(Protocol):
+    """What is learnt: from which pictures, by which loss, and the figures on validation faces."""
+
+    def augment(self, images: Tensor, targets: Tensor) -> Tensor:
+        """Change a training batch [N, 3, R, R] in [-1, 1] at random, knowing its targets."""
+        ...
+
+    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Return the mean loss of a batch, a scalar."""
+        ...
+
+    def metrics(self, outputs: Tensor, targets: Tensor) -> dict[str, float]:
+        """Return figures on all validation faces; the key ``score`` is to be maximised."""
+        ...
+
+
+@dataclass(frozen=True)
+class LabelledFaces:
+    """uint8 [N, R, R, 3] faces, their targets [N, ...], and where they came from."""
+
+    images: Faces
+    targets: Tensor
+    source: str = ""
+
+
+def fit(
+    network: nn.Module,
+    task: Task,
+    train: LabelledFaces,
+    validation: LabelledFaces,
+    run_folder: str | Path,
+    options: SupervisedOptions,
+    *,
+    network_options: Mapping[str, Any],
+    workers: Workers | None = None,
+    command: str = "",
+    resume: bool = False,
+    on_step: Callable[[int, int, dict[str, float]], None] = lambda step, total, figures: None,
+) -> nn.Module:
+    """Train `network` and return its averaged weights as a network in eval mode.
+
+    On several processes (see `workers`) each works on its share of every batch.
+
+    Args:
+        network: images [N, 3, H, W] in [-1, 1] -> outputs for `task`.
+        run_folder: where options, log and state go.
+        network_options: the network's configuration, saved with the options.
+        workers: the processes that train together; by default those that were launched.
+        command: the command line, for the model's card.
+        resume: go on from the last finished epoch.
+        on_step: called after every step with (step, all steps, last figures).
+
+    Raises:
+        LatentEditError: the run folder holds another run, there is none to resume, or the faces
+            do not fill one batch.
+    """
+    run, workers = Run(run_folder), workers or Workers(options.device)
+    run.check(resume)
+    workers.check_batch(options.batch_size)
+    steps = len(train.images) // options.batch_size
+    if not steps:
+        raise LatentEditError(
+            f"{len(train.images)} faces do not fill a batch of {options.batch_size}: "
+            "lower --batch-size"
+        )
+    device = workers.device
+    torch.manual_seed(options.seed)
+    network = place(network, device)
+    averaged = AveragedModel(
+        network, multi_avg_fn=_rising_average(options.ema_decay), use_buffers=True
+    )
+    optimizer = torch.optim.AdamW(network.parameters(), weight_decay=options.weight_decay)
+    parts: dict[str, Any] = {
+        "networks": {"network": network, "averaged": averaged},
+        "optimizers": {"optimizer": optimizer},
+    }
+    epoch, best, stale = 0, -math.inf, 0
+    figures: dict[str, float] = {}
+    if resume:
+        progress = load_state(run.state, **parts)
+        epoch, best, stale = progress["epoch"], progress["best"], progress["stale"]
+        if workers.leads:
+            run.rewind_log("epoch", epoch)
+    workers.wait()
+    if workers.leads:
+        run.begin(
+            asdict(options),
+            data=train.source,
+            command=command,
+            network=network_options,
+            resume=resume,
+        )
+    total = steps * options.epochs
+    while epoch < options.epochs and not (options.patience and stale >= options.patience):
+        network.train()
+        started, losses = time.perf_counter(), 0.0
+        for index, batch in enumerate(_batches(len(train.images), options.batch_size)):
+            rows = workers.share(batch)
+            step = epoch * steps + index
+            for group in optimizer.param_groups:
+                group["lr"] = options.learning_rate * _schedule(step / total, options.warmup)
+            targets = train.targets[rows].to(device)
+            images = task.augment(to_tensor(train.images[rows], device), targets)
+            with autocast(device, options.bf16):
+                outputs = network(images)
+            loss = task.loss(outputs.float(), targets)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            workers.average_gradients(network.parameters())
+            optimizer.step()
+            averaged.update_parameters(network)
+            losses += float(loss.detach())
+            on_step(step + 1, total, figures)
+        epoch += 1
+        outputs = predict(averaged, validation.images, device, bf16=options.bf16)
+        figures = task.metrics(outputs, validation.targets)
+        stale = 0 if figures["score"] > best else stale + 1
+        best = max(best, figures["score"])
+        seconds = time.perf_counter() - started
+        mean_loss = workers.mean(losses / steps)
+        if workers.leads:
+            run.write_log(
+                {"epoch": epoch, "loss": mean_loss, **figures, "seconds": round(seconds, 1)}
+            )
+            save_state(run.state, **parts, progress={"epoch": epoch, "best": best, "stale": stale})
+    return averaged.module.eval()
+
+
+def normalise(network: Normalised, images: NDArray[np.uint8]) -> None:
+    """Set a network's normalisation from about a thousand of its training faces."""
+    network.normalise_to(to_tensor(images[:: max(1, len(images) // 1000)]))
+
+
+def start_from(source: Backbone, target: Backbone) -> None:
+    """Copy a network of the same kind whole, or only the stages of another kind.
+
+    A classifier of other attributes is of another kind.
+
+    Raises:
+        LatentEditError: the two have different shapes.
+    """
+    weights = source.state_dict()
+    if _kind(source) != _kind(target):
+        own = ("head.", "mean", "std")
+        weights = {name: value for name, value in weights.items() if not name.startswith(own)}
+    try:
+        target.load_state_dict(weights, strict=False)
+    except RuntimeError:
+        raise LatentEditError(
+            "the network to start from has another shape: leave out --init"
+        ) from None
+
+
+def _kind(network: Backbone) -> tuple[type[Backbone], tuple[str, ...]]:
+    """What a head answers."""
+    return type(network), getattr(network.config, "attributes", ())
+
+
+def load_averaged(
+    run_folder: str | Path, config_type: type[Any], build: Callable[[Any], Network], what: str
+) -> Network:
+    """Return the averaged network of a run of `fit`, in eval mode.
+
+    Args:
+        run_folder: the run.
+        config_type: of the network's configuration, saved as its ``network_options``.
+        build: makes the network that was given to `fit`.
+        what: names such a run in errors, "a classifier's run".
+
+    Raises:
+        LatentEditError: another network's run, or no state saved yet.
+    """
+    run = Run(run_folder)
+    try:
+        network = build(config_from_json(config_type, run.read_options()["network"]))
+    except (KeyError, TypeError):
+        raise LatentEditError(f"{run_folder} is not {what}") from None
+    load_network(run.state, "averaged.module", network)
+    return network.eval()
+
+
+def predict(
+    network: nn.Module,
+    images: Faces,
+    device: torch.device,
+    *,
+    batch_size: int = 256,
+    bf16: bool = True,
+    mirrored: bool = False,
+) -> Tensor:
+    """Return the network's outputs, float32 [N, ...] on the CPU, in eval mode."""
+    network.eval()
+    outputs = []
+    with torch.inference_mode(), autocast(device, bf16):
+        for start in range(0, len(images), batch_size):
+            rows = np.arange(start, min(start + batch_size, len(images)))
+            batch = to_tensor(images[rows], device)
+            outputs.append(network(batch.flip(-1) if mirrored else batch).cpu())
+    return torch.cat(outputs).float()
+
+
+def _batches(count: int, size: int) -> Iterator[NDArray[np.int64]]:
+    order = torch.randperm(count).numpy()
+    for start in range(0, count - size + 1, size):
+        yield np.sort(order[start : start + size])
+
+
+def _schedule(done: float, warmup: float) -> float:
+    if done < warmup:
+        return done / warmup
+    return 0.5 + 0.5 * math.cos(math.pi * (done - warmup) / (1 - warmup))
+
+
+def _rising_average(decay: float) -> Callable[[Any, Any, Any], None]:
+    @torch.no_grad()
+    def update(averaged: list[Tensor], current: list[Tensor], steps: Tensor | int) -> None:
+        weight = 1 - min(decay, (1 + int(steps)) / (10 + int(steps)))
+        for mean, value in zip(averaged, current, strict=True):
+            if mean.is_floating_point():
+                mean.lerp_(value, weight)
+            else:
+                mean.copy_(value)
+
+    return update

@@ -1,0 +1,210 @@
+"""Finding boundaries: the estimator by scikit-learn's own checks, and planted directions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
+from sklearn.svm import SVC
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from latentedit.boundaries.finder import MIN_POOL, BoundaryFinder, _best_threshold, fit_boundaries
+from latentedit.boundaries.model import Boundaries
+from latentedit.errors import LatentEditError
+
+DIM = 32
+
+
+@parametrize_with_checks([BoundaryFinder(), BoundaryFinder(C=1.0)])
+def test_scikit_learn_checks(estimator: Any, check: Any) -> None:
+    check(estimator)
+
+
+def unit(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    return rows / np.linalg.norm(rows, axis=-1, keepdims=True)
+
+
+def planted(
+    count: int, bias: float = 0.0, dim: int = DIM
+) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.float64]]:
+    """Latents, on which side of a hidden boundary each lies, and the boundary's normal."""
+    random = np.random.RandomState(0)
+    normal = unit(random.standard_normal(dim))
+    z = random.standard_normal((count, dim))
+    return z, z @ normal + bias > 0, normal
+
+
+@pytest.mark.parametrize("bias", [0.0, 1.0])
+def test_finds_a_planted_boundary(bias: float) -> None:
+    z, labels, normal = planted(4000, bias)
+    finder = BoundaryFinder(C=1e-2).fit(z, labels)
+    assert finder.normal_ @ normal > 0.99
+    assert abs(finder.bias_ - bias) < 0.1
+    assert np.linalg.norm(finder.normal_) == pytest.approx(1, abs=1e-12)
+    assert (finder.predict(z) == labels).mean() > 0.97
+
+
+def test_moving_all_latents_moves_the_boundary_with_them() -> None:
+    z, labels, _ = planted(400)
+    here, there = BoundaryFinder().fit(z, labels), BoundaryFinder().fit(z + 100, labels)
+    np.testing.assert_allclose(there.normal_, here.normal_, atol=1e-6)
+    np.testing.assert_allclose(
+        there.decision_function(z + 100), here.decision_function(z), atol=1e-4
+    )
+
+
+def test_distances_are_signed_towards_the_second_class() -> None:
+    z, labels, _ = planted(400)
+    finder = BoundaryFinder().fit(z, np.where(labels, "young", "old"))
+    assert finder.classes_.tolist() == ["old", "young"]
+    distances = finder.decision_function(z)
+    np.testing.assert_array_equal(finder.predict(z) == "young", distances > 0)
+    np.testing.assert_allclose(distances, z @ finder.normal_ + finder.bias_)
+
+
+def test_agrees_in_direction_with_the_kernel_svm_of_interfacegan() -> None:
+    z, labels, normal = planted(400)
+    z += np.where(labels, 1.0, -1.0)[:, None] * normal  # a gap between the classes
+    slow = SVC(kernel="linear", C=1000.0).fit(z, labels)
+    fast = BoundaryFinder(C=1000.0, tol=1e-9).fit(z, labels)
+    assert slow.score(z, labels) == fast.score(z, labels) == 1.0
+    assert fast.normal_ @ unit(slow.coef_[0]) > 0.999
+    bias = slow.intercept_[0] / np.linalg.norm(slow.coef_)
+    assert fast.bias_ == pytest.approx(bias, abs=0.01)
+
+
+@pytest.mark.parametrize("labels", [[1, 1, 1], [0, 1, 2]])
+def test_a_boundary_needs_two_classes(labels: list[int]) -> None:
+    with pytest.raises(ValueError, match="binary"):
+        BoundaryFinder().fit(np.eye(3), labels)
+
+
+# ---- all attributes of a pool
+
+NAMES = ("Young", "Male", "Bald", "Eyeglasses", "Blurry")
+COUNT = 3000
+
+
+def make_pool(count: int = COUNT) -> tuple[NDArray[np.float32], NDArray[np.float32], Any]:
+    """A pool with planted directions: common, entangled with it, rare, never true, constant."""
+    random = np.random.RandomState(3)
+    normals = unit(random.standard_normal((4, DIM)))
+    normals[1] = unit(0.6 * normals[0] + 0.8 * normals[1])
+    z = random.standard_normal((count, DIM)).astype(np.float32)
+    distances = z @ normals.T + random.normal(0, 0.2, (count, 4))
+    shift = np.array([0.0, 0.5, -2.06, -9.0])  # 2.06: 2 % of a normal distribution
+    scores = np.empty((count, 5), dtype=np.float32)
+    scores[:, :4] = 1 / (1 + np.exp(-4 * (distances + shift)))
+    scores[:, 4] = 0.01
+    return z, scores, normals
+
+
+@pytest.fixture(scope="module")
+def fitted() -> tuple[Boundaries, Any, dict[str, Mapping[str, float]]]:
+    z, scores, normals = make_pool()
+    seen: dict[str, Mapping[str, float]] = {}
+    boundaries = fit_boundaries(
+        z, scores, NAMES, "tiny", on_attribute=lambda name, figures: seen.update({name: figures})
+    )
+    return boundaries, normals, seen
+
+
+def test_planted_directions_are_found(fitted: Any) -> None:
+    boundaries, normals, _ = fitted
+    cosines = np.sum(boundaries.normals[:4] * normals, axis=1)
+    assert cosines[0] > 0.97
+    assert cosines[1] > 0.97
+    assert cosines[2] > 0.9  # 2 % have it
+    assert cosines[3] > 0.9  # nobody has it, some are nearer
+
+
+def test_figures_say_how_well_on_faces_not_fitted_on(fitted: Any) -> None:
+    boundaries, _, seen = fitted
+    assert seen == boundaries.figures
+    assert list(boundaries.figures) == list(NAMES)
+    young, bald = boundaries.figures["Young"], boundaries.figures["Bald"]
+    assert young["accuracy"] > 0.9
+    assert young["f1"] > 0.9
+    assert young["roc_auc"] > 0.97
+    assert 0.4 < young["prevalence"] < 0.6
+    assert young["test_size"] == COUNT // 5
+    assert 0.01 < bald["prevalence"] < 0.04
+    assert bald["roc_auc"] > 0.95
+    assert bald["f1"] > 0.3
+    never, constant = boundaries.figures["Eyeglasses"], boundaries.figures["Blurry"]
+    for figures in (never, constant):
+        assert figures["prevalence"] == 0
+        assert figures["f1"] == 0
+        assert figures["roc_auc"] == 0.5
+    for figures in boundaries.figures.values():
+        assert all(np.isfinite(value) for value in figures.values())
+
+
+def test_the_figures_are_those_of_the_boundary(fitted: Any) -> None:
+    boundaries, _, _ = fitted
+    z, scores, _ = make_pool()
+    test = slice(COUNT - COUNT // 5, COUNT)
+    distances, truth = boundaries.distances(z[test]), scores[test] > 0.5
+    for column in range(3):
+        figures = boundaries.figures[NAMES[column]]
+        accuracy = ((distances[:, column] > 0) == truth[:, column]).mean()
+        assert figures["accuracy"] == pytest.approx(accuracy, abs=1e-4)
+        auc = roc_auc_score(truth[:, column], distances[:, column])
+        assert figures["roc_auc"] == pytest.approx(auc, abs=1e-4)
+
+
+def test_fitting_again_gives_the_same_boundaries(fitted: Any) -> None:
+    z, scores, _ = make_pool()
+    again = fit_boundaries(z, scores[:, :2], NAMES[:2], "tiny")
+    np.testing.assert_array_equal(again.normals, fitted[0].normals[:2])
+    np.testing.assert_array_equal(again.biases, fitted[0].biases[:2])
+
+
+def test_auto_holds_are_the_entangled_ones(fitted: Any) -> None:
+    boundaries, _, _ = fitted
+    assert "Male" in boundaries.auto["Young"]
+    assert "Young" in boundaries.auto["Male"]
+    assert all(name not in holds for name, holds in boundaries.auto.items())
+
+
+def test_pools_that_cannot_be_fitted() -> None:
+    z, scores, _ = make_pool(MIN_POOL)
+    with pytest.raises(LatentEditError, match=f"at least {MIN_POOL}"):
+        fit_boundaries(z[:-1], scores[:-1], NAMES, "tiny")
+    with pytest.raises(LatentEditError, match="or label as many"):
+        fit_boundaries(z[:10], scores[:10], NAMES, "tiny")
+    with pytest.raises(LatentEditError, match="cannot fit"):
+        fit_boundaries(z[:-1], scores, NAMES, "tiny")
+    with pytest.raises(LatentEditError, match="cannot fit 4 boundaries"):
+        fit_boundaries(z, scores, NAMES[:4], "tiny")
+    for array in (z, scores):
+        spoilt = array.copy()
+        spoilt[7, 0] = np.nan
+        given = (spoilt, scores) if array is z else (z, spoilt)
+        with pytest.raises(LatentEditError, match="NaN"):
+            fit_boundaries(*given, NAMES, "tiny")
+
+
+def test_the_smallest_pool_is_enough() -> None:
+    z, scores, normals = make_pool(MIN_POOL)
+    boundaries = fit_boundaries(z, scores, NAMES, "tiny")
+    assert boundaries.normals[0] @ normals[0] > 0.9
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_the_threshold_is_the_best_of_all(seed: int) -> None:
+    random = np.random.RandomState(seed)
+    truth = random.uniform(size=60) < 0.1
+    truth[0] = True
+    distances = random.standard_normal(60) + 0.3 * truth  # hard: often nothing is found at the top
+
+    def worth(threshold: float) -> float:
+        found = distances >= threshold
+        return float(accuracy_score(truth, found) + f1_score(truth, found, zero_division=0.0))
+
+    best = max(worth(threshold) for threshold in distances)
+    assert worth(_best_threshold(truth, distances)) == pytest.approx(best)

@@ -1,0 +1,345 @@
+"""The command line on tiny models: what it writes, what it prints, and how it refuses."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import Run, draw_face
+from PIL import Image
+
+from latentedit import defaults
+from latentedit.attributes import ATTRIBUTES
+from latentedit.boundaries.model import Boundaries
+from latentedit.editing.editor import FaceEditor
+from latentedit.editing.projection import FIGHTING, discounted_direction
+from latentedit.editing.strips import edit_strip, read_recipe
+from latentedit.generators.latents import load_latents
+from latentedit.io.images import open_image, read_metadata
+
+# ---- sample
+
+
+def test_sample_writes_a_grid_and_latents(run: Run, tiny_bundle: Path) -> None:
+    result = run(
+        "sample",
+        "--seeds",
+        "0-4,9",
+        "-o",
+        "grid.png",
+        "--save-latents",
+        "z.npy",
+        "--columns",
+        3,
+        "--model",
+        tiny_bundle,
+    )
+    assert (result.code, result.out, result.err) == (0, "6 faces in grid.png\n", "")
+    assert sorted(os.listdir()) == ["grid.png", "z.npy"]
+    editor = FaceEditor.load(tiny_bundle, device="cpu")
+    seeds = [0, 1, 2, 3, 4, 9]
+    np.testing.assert_array_equal(load_latents("z.npy", 64), editor.sample(seeds))
+    picture = open_image("grid.png")
+    assert picture.shape == (2 * 16 + 2, 3 * 16 + 4, 3)
+    np.testing.assert_array_equal(picture[18:, 36:], editor.render(editor.sample([9]))[0])
+    origin = json.loads(read_metadata("grid.png")["latentedit"])["sample"]
+    assert origin == {
+        "model": "tiny", "generator_hash": editor.generator_hash, "seeds": seeds
+    }  # fmt: skip
+
+
+def test_sample_has_defaults(run: Run, tiny_bundle: Path) -> None:
+    result = run("sample", "--model", tiny_bundle)
+    assert result.out == "16 faces in samples.png\n"
+    assert os.listdir() == ["samples.png"]
+
+
+# ---- edit
+
+
+def test_edit_draws_a_strip_whose_recipe_makes_it_again(run: Run, tiny_bundle: Path) -> None:
+    words = (
+        "edit",
+        "--attr",
+        "young",
+        "--step",
+        -3,
+        "--attr",
+        "Black Hair",
+        "--step",
+        1.5,
+        "--seeds",
+        "0-1,5",
+        "--hold",
+        "Male,Bald=0.5",
+        "--frames",
+        3,
+        "--model",
+        tiny_bundle,
+    )
+    result = run(*words)
+    assert (result.code, result.out, result.err) == (0, "3 faces in edit.png\n", "")
+    assert os.listdir() == ["edit.png"]
+    recipe = read_recipe("edit.png")
+    assert recipe.steps == {"Young": -3.0, "Black_Hair": 1.5}
+    assert recipe.holds["Young"] == {"Male": 1.0, "Bald": 0.5}
+    assert (recipe.seeds, recipe.frames, recipe.model) == ((0, 1, 5), 3, "tiny")
+    editor = FaceEditor.load(tiny_bundle, device="cpu")
+    strip = edit_strip(editor, editor.sample(recipe.seeds), recipe)
+    np.testing.assert_array_equal(strip.draw(), open_image("edit.png"))
+    before = Path("edit.png").read_bytes()
+    run(*words, "-o", "again.png")
+    assert Path("again.png").read_bytes() == before
+
+
+def test_edit_has_defaults(run: Run, tiny_bundle: Path) -> None:
+    result = run("edit", "--attr", "Young", "--step", "-3", "--model", tiny_bundle)
+    assert result.out == "1 face in edit.png\n"
+    recipe = read_recipe("edit.png")
+    assert (recipe.seeds, recipe.frames) == ((defaults.SEED,), defaults.FRAMES)
+    assert recipe.steps == {"Young": -3.0}
+    assert recipe.holds == {"Young": {"Male": 0.8, "Gray_Hair": 0.5}}  # those stored as auto
+
+
+@pytest.mark.parametrize("step", [["--step", "-3"], ["--step=-3"], ["--step", "-3e0"]])
+def test_negative_numbers_are_numbers(run: Run, tiny_bundle: Path, step: list[str]) -> None:
+    assert run("edit", "--attr", "Young", *step, "--frames", 2, "--model", tiny_bundle).code == 0
+    assert read_recipe("edit.png").steps == {"Young": -3.0}
+
+
+def test_edit_json_is_pure_and_complete(run: Run, tiny_bundle: Path) -> None:
+    result = run(
+        "edit",
+        "--attr",
+        "Young",
+        "--to",
+        -2,
+        "--force",
+        "--seed",
+        7,
+        "--json",
+        "-o",
+        "o.png",
+        "--model",
+        tiny_bundle,
+    )
+    assert (result.code, result.err) == (0, "")
+    summary = json.loads(result.out)
+    assert summary["file"] == "o.png"
+    assert summary["recipe"] == read_recipe("o.png").as_dict()
+    assert summary["recipe"]["to"] == {"Young": -2.0}
+    (face,) = summary["faces"]
+    assert face["seed"] == 7
+    assert face["attributes"]["Young"]["distance"][1] == pytest.approx(-2, abs=1e-3)
+    assert set(face["attributes"]) == set(ATTRIBUTES)
+
+
+def test_edits_stop_where_faces_break_unless_forced(run: Run, tiny_bundle: Path) -> None:
+    options = ("--attr", "Young", "--seeds", "3-4", "--json", "--frames", 2, "--model", tiny_bundle)
+    short = run("edit", *options, "--step", -5)
+    assert json.loads(short.out)["recipe"]["steps"] == {"Young": -3}
+    assert short.err == (
+        "note: Young goes only as far as faces hold together, -3 to +3; --force goes past\n"
+    )
+    forced = run("edit", *options, "--step", -5, "--force")
+    assert (json.loads(forced.out)["recipe"]["steps"], forced.err) == ({"Young": -5}, "")
+    far = run("edit", *options, "--to", -9)
+    assert (
+        json.loads(far.out)["recipe"] | {"to": {}, "steps": {"Young": [-3, -3]}}
+        == (json.loads(far.out)["recipe"])
+    )
+    assert "for 2 of 2 faces" in far.err
+
+
+def test_what_moves_is_not_held_and_that_is_said(run: Run, tiny_bundle: Path) -> None:
+    options = ("--attr", "Young", "--step", 1, "--frames", 2, "--model", tiny_bundle)
+    assert run("edit", *options, "--hold", "young=0.5,Male").err == (
+        "note: Young moves, so it is not held\n"
+    )
+    assert run("edit", *options, "--hold", "auto").err == ""
+
+
+def test_holds_that_leave_little_of_a_move_are_named(run: Run, tiny_bundle: Path) -> None:
+    options = ("--attr", "Young", "--step", 1, "--frames", 2, "--model", tiny_bundle)
+    boundaries = Boundaries.load(tiny_bundle / "boundaries.safetensors")
+    gain = discounted_direction(boundaries, "Young", dict.fromkeys(boundaries.names, 1.0)).gain
+    assert gain < FIGHTING
+    said = run("edit", *options, "--hold", "all").err
+    assert said.startswith(f"note: the holds leave {gain:.0%} of the move along Young, ")
+    assert said.endswith(" takes most: hold less of it, or auto\n")
+
+
+def test_latents_from_a_file_are_the_faces_of_their_seeds(run: Run, tiny_bundle: Path) -> None:
+    options = ("--attr", "Young", "--step", -3, "--json", "--frames", 2, "--model", tiny_bundle)
+    run("sample", "--seeds", "3-4", "--save-latents", "z.safetensors", "--model", tiny_bundle)
+    by_seed = json.loads(run("edit", *options, "--seeds", "3-4").out)
+    by_file = json.loads(run("edit", *options, "--latents", "z.safetensors").out)
+    assert by_file["recipe"]["seeds"] is None
+    assert [face["seed"] for face in by_file["faces"]] == [None, None]
+    for one, other in zip(by_seed["faces"], by_file["faces"], strict=True):
+        assert one["attributes"] == other["attributes"]
+
+
+def test_a_jpeg_is_written_with_a_note(run: Run, tiny_bundle: Path) -> None:
+    result = run(
+        "edit", "--attr", "Young", "--step", 1, "-o", "e.jpg", "--model", tiny_bundle, "--json"
+    )
+    assert result.code == 0
+    assert json.loads(result.out)["file"] == "e.jpg"
+    assert result.err == "note: .jpg keeps no recipe; a .png does\n"
+    with Image.open("e.jpg") as picture:
+        assert picture.format == "JPEG"
+
+
+def test_an_older_picture_is_replaced(run: Run, tiny_bundle: Path) -> None:
+    Path("edit.png").write_text("older")
+    run("edit", "--attr", "Young", "--step", 1, "--model", tiny_bundle)
+    assert open_image("edit.png").ndim == 3
+
+
+# ---- label
+
+
+def test_label_prints_json(run: Run, tiny_bundle: Path, face: Path, tmp_path: Path) -> None:
+    other = tmp_path / "square.png"
+    draw_face(2, (64, 64)).save(other)
+    result = run("label", face, other, "--json", "--model", tiny_bundle)
+    assert (result.code, result.err) == (0, "")
+    labels = json.loads(result.out)
+    assert [entry["file"] for entry in labels] == [str(face), str(other)]
+    for entry in labels:
+        assert list(entry["attributes"]) == list(ATTRIBUTES)
+        assert all(0 <= value <= 1 for value in entry["attributes"].values())
+    assert os.listdir() == []
+
+
+def test_label_prints_a_table(run: Run, tiny_bundle: Path, tmp_path: Path) -> None:
+    odd = tmp_path / "[bold]face.png"
+    draw_face(1).save(odd)
+    result = run("label", odd, "--model", tiny_bundle)
+    assert result.code == 0
+    assert "[bold]face.png" in result.out
+    assert re.search(r"5 o'clock shadow +0\.\d\d", result.out)
+    assert len(re.findall(r"\d\.\d\d", result.out)) == 40
+
+
+# ---- pool and boundaries
+
+
+def test_each_attribute_may_have_its_own_step_or_distance(run: Run, tiny_bundle: Path) -> None:
+    words = ["--attr", "Male", "--to", 1.5, "--attr=Young", "--step=-3", "--attr", "Bald"]
+    assert run("edit", *words, "--to", -1, "--frames", 2, "--model", tiny_bundle).code == 0
+    recipe = read_recipe("edit.png")
+    assert (recipe.steps, recipe.to) == ({"Young": -3.0}, {"Male": 1.5, "Bald": -1.0})
+    words = ["--step", 1, "--step", 2, "--attr", "Male", "--frames", 2, "--attr", "Young"]
+    assert run("edit", *words, "--model", tiny_bundle).code == 0  # of one kind, in any order
+    assert read_recipe("edit.png").steps == {"Male": 1.0, "Young": 2.0}
+
+
+def test_pool_and_boundaries(run: Run, tiny_bundle: Path, abandon: Callable[[Path], Path]) -> None:
+    build = ("pool", "build", "--model", tiny_bundle, "--n", 520, "-o", "pool")
+    result = run(*build)
+    assert (result.code, result.out) == (0, "520 latents in pool\n")
+    assert result.err == ""  # no bar where nobody looks
+    abandon(Path("pool/shard-00000.safetensors"))
+    assert run(*build).code == 0
+    assert sorted(os.listdir("pool")) == ["pool.json", "shard-00000.safetensors"]
+
+    result = run("boundaries", "fit", "--pool", "pool", "-o", "b.safetensors")
+    assert result.code == 0
+    assert result.out.endswith("40 boundaries in b.safetensors\n")
+    card = json.loads(Path("b.json").read_text())
+    assert card["commands"][0].startswith("latentedit")
+    assert "520 latents" in card["data"]
+    for name, figures in card["figures"].items():
+        row = next(line for line in result.out.splitlines() if line.split()[:1] == [name])
+        printed = [float(cell) for cell in row.split()[1:]]
+        keys = ("samples", "train_accuracy", "accuracy", "f1", "roc_auc", "average_precision")
+        del printed[5], printed[3]  # the slides'
+        expected = [figures[key] for key in (*keys, "prevalence")]
+        assert printed == pytest.approx(expected, abs=6e-4)
+
+    for suffix in (".json", ".safetensors"):
+        Path("b").with_suffix(suffix).replace(tiny_bundle / f"boundaries{suffix}")
+    assert Boundaries.load(tiny_bundle / "boundaries.safetensors").names == ATTRIBUTES
+    assert run("edit", "--attr", "Young", "--step", 1, "--model", tiny_bundle).code == 0
+
+
+def test_from_pictures_to_an_edit(run: Run, make_celeba: Callable[..., Path]) -> None:
+    """The way from a data set to a model of one's own, on twelve drawn faces."""
+    celeba = make_celeba(Path("celeba"), count=12)
+    fast = ("--validation", 2, "--device", "cpu", "--data", "faces")
+    small = ("--resolution", 8, "--start", 4, "--fmap-max", 8, "--total-kimg", 0.032)
+    schedule = ("--stable-kimg", "0.008", "--fade-kimg", "0.008", "--objective", "r1")
+    steps = [
+        ("prepare", "celeba", celeba, "-o", "faces", "--resolution", 16),
+        ("train", "classifier", *fast, "-o", "c", "--epochs", 1, "--batch-size", 5),
+        ("train", "generator", *fast, "-o", "g", *small, *schedule, "--batch-size", 8),
+        ("bundle", "--generator", "g", "--classifier", "c", "-o", "mine"),
+        ("sample", "--model", "mine", "--seeds", "0-1"),
+        ("label", "samples.png", "--model", "mine", "--json"),
+        # the default objective, looking through the classifier of a run, then of a bundle
+        ("train", "generator", *fast, "-o", "g2", *small, "--batch-size", 8, "--classifier", "c"),
+        (
+            "train",
+            "generator",
+            *fast,
+            "-o",
+            "g3",
+            *small,
+            "--batch-size",
+            8,
+            "--classifier",
+            "mine",
+        ),
+    ]
+    for words in steps:
+        result = run(*words)
+        assert result.code == 0, f"{words}: {result.err}"
+    assert "note: 8x8 has not faded in before 13 thousand images" in result.err
+    assert "bundle in mine" in run(*steps[3]).out
+    editor = FaceEditor.load("mine", device="cpu")
+    assert editor.resolution == 8
+    assert editor.attributes == ATTRIBUTES
+
+
+# ---- help
+
+
+@pytest.mark.parametrize("words", [(), ("pool",), ("boundaries",), ("train",), ("prepare",)])
+def test_a_group_alone_shows_its_help(run: Run, words: tuple[str, ...]) -> None:
+    result = run(*words)
+    assert result.code == 2
+    assert result.err.startswith("Usage: latentedit")
+    assert "Commands:" in result.err
+
+
+def commands() -> list[tuple[str, ...]]:
+    import typer
+
+    from latentedit.cli.main import app
+
+    found: list[tuple[str, ...]] = []
+    pending = [((), typer.main.get_command(app))]
+    while pending:
+        path, command = pending.pop()
+        found.append(path)
+        pending += [((*path, name), sub) for name, sub in getattr(command, "commands", {}).items()]
+    return sorted(found)
+
+
+@pytest.mark.parametrize("words", commands(), ids=" ".join)
+def test_every_command_has_help(run: Run, words: tuple[str, ...]) -> None:
+    for flag in ("--help", "-h"):
+        result = run(*words, flag)
+        assert (result.code, result.err) == (0, "")
+        assert result.out.startswith("Usage: latentedit")
+
+
+def test_version(run: Run) -> None:
+    assert re.fullmatch(r"latentedit \d+\.\d+\.\d+\S*\n", run("--version").out)

@@ -1,0 +1,353 @@
+"""Bad input on the command line: one line that says what to do, exit code 2, nothing lost."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import Run
+from PIL import Image
+from rich.console import Console
+
+from latentedit.boundaries.model import Boundaries
+from latentedit.cli import progress
+from latentedit.editing.editor import FaceEditor
+from latentedit.errors import LatentEditError
+
+
+def snapshot(*folders: Path) -> dict[Path, bytes]:
+    files = (path for folder in folders for path in folder.rglob("*") if path.is_file())
+    return {path: path.read_bytes() for path in files}
+
+
+def refuse(run: Run, folder: Path, *words: object) -> str:
+    """Run what must be refused; returns its one line after checking that nothing changed."""
+    Path("edit.png").write_text("kept")
+    Path("samples.png").write_text("kept")
+    before = snapshot(Path.cwd(), folder)
+    result = run(*words)
+    assert result.code == 2, result
+    assert result.out == ""
+    assert result.err.count("\n") == 1, result.err
+    assert result.err.startswith("latentedit: ")
+    assert "Traceback" not in result.err
+    assert snapshot(Path.cwd(), folder) == before
+    return result.err.removeprefix("latentedit: ").rstrip("\n")
+
+
+YOUNG = ("--attr", "Young", "--step", "-3")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--attr", "Yuong", "--step", "-3"), "did you mean 'Young'"),
+        (("--attr", "", "--step", "-3"), "unknown attribute"),
+        (("--attr", "Young", "--step", "nan"), "step of Young cannot be nan: give a number"),
+        (("--attr", "Young", "--step", "inf"), "step of Young cannot be inf"),
+        (("--attr", "Young", "--step", "-inf"), "step of Young cannot be -inf"),
+        (("--attr", "Young", "--step", "1e9"), "from -1000 to 1000"),
+        (("--attr", "Young", "--to", "nan"), "distance of Young cannot be nan"),
+        (("--attr", "Young", "--step", "much"), "'--step'"),
+        (("--attr", "Young"), "give each --attr its --step or --to"),
+        (("--attr", "Young", "--step", "1", "--to", "1"), "right after its --attr"),
+        (("--step", "1", "--attr", "Young", "--to", "1", "--attr", "Male"), "right after its"),
+        (("--attr", "Young", "--attr", "Male", "--to", "1", "--step", "1"), "right after its"),
+        (("--attr", "Young", "--step", "1", "--attr", "Male", "--to", "1", "--to", "2"), "right a"),
+        (("--attr", "Young", "--step", "1", "--attr", "young", "--to", "2"), "has both a step and"),
+        (("--attr", "Young", "--attr", "Male", "--step", "1"), "2 --attr and 1 --step"),
+        (("--attr", "Young", "--to", "1", "--to", "2"), "1 --attr and 2 --to"),
+        (("--attr", "Young", "--step", "1", "--attr", "Young", "--step", "2"), "named twice"),
+        (("--attr", "Young", "--step", "1", "--attr", "young", "--step", "2"), "named twice"),
+        (("--step", "1"), "nothing to edit: give --attr with --step"),
+        ((*YOUNG, "--seeds", "1-"), "write them like 7 or 0-7,12"),
+        ((*YOUNG, "--seeds", "a"), "write them like 7 or 0-7,12"),
+        ((*YOUNG, "--seeds", ""), "write them like 7 or 0-7,12"),
+        ((*YOUNG, "--seeds", "7-0"), "run backwards: write 0-7"),
+        ((*YOUNG, "--seeds", "0-9999999999"), "out of range"),
+        ((*YOUNG, "--seeds", "0-999"), "at most 285 faces"),
+        ((*YOUNG, "--seed", "-1"), "out of range"),
+        ((*YOUNG, "--seed", "1.5"), "'--seed'"),
+        ((*YOUNG, "--seed", "1", "--seeds", "2"), "only one of --seed, --seeds and --latents"),
+        ((*YOUNG, "--hold", "Mael"), "did you mean 'Male'"),
+        ((*YOUNG, "--hold", "Male=much"), "NAME=DISCOUNT"),
+        ((*YOUNG, "--hold", "Male=2"), "discount of Male cannot be 2.0"),
+        ((*YOUNG, "--hold", ""), "cannot read hold"),
+        ((*YOUNG, "--frames", "1"), "2 to 120 frames"),
+        ((*YOUNG, "--frames", "1000000000"), "2 to 120 frames"),
+        ((*YOUNG, "--bogus"), "--bogus"),
+        ((*YOUNG, "-o", "missing/edit.png"), "folder missing does not exist, create it"),
+        ((*YOUNG, "-o", "."), "end its name in .png"),
+        ((*YOUNG, "-o", "edit"), "end its name in .png"),
+        ((*YOUNG, "-o", "edit.txt"), "end its name in .png"),
+        ((*YOUNG, "--latents", "missing.npy"), "does not exist"),
+    ],
+)
+def test_bad_edits(run: Run, tiny_bundle: Path, words: tuple[str, ...], message: str) -> None:
+    assert message in refuse(run, tiny_bundle, "edit", *words, "--model", tiny_bundle)
+
+
+def test_a_folder_where_the_picture_should_go(run: Run, tiny_bundle: Path) -> None:
+    Path("pictures.png").mkdir()
+    line = refuse(run, tiny_bundle, "edit", *YOUNG, "-o", "pictures.png", "--model", tiny_bundle)
+    assert "it is a folder, give a file name" in line
+
+
+def test_a_file_where_the_folder_should_be(run: Run, tiny_bundle: Path) -> None:
+    line = refuse(run, tiny_bundle, "edit", *YOUNG, "-o", "edit.png/x.png", "--model", tiny_bundle)
+    assert line == "cannot write edit.png/x.png: edit.png is a file, give a folder"
+
+
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="needs /proc")
+def test_a_folder_that_takes_no_files_is_refused_before_any_work(
+    run: Run, tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(FaceEditor, "load", lambda *_: pytest.fail("it went to work"))
+    words = ("edit", *YOUNG, "-o", "/proc/edit.png", "--model", tiny_bundle)
+    assert "choose another" in refuse(run, tiny_bundle, *words)
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (np.zeros((2, 512), np.float32), "shape [N, 64], got [2, 512]"),
+        (np.zeros((0, 64), np.float32), "shape [N, 64]"),
+        (np.zeros((1, 1, 64), np.float32), "shape [N, 64]"),
+        (np.full((1, 64), np.nan, np.float32), "NaN"),
+        (np.full((1, 64), np.inf), "infinity"),
+        (np.full((1, 64), "z"), "must be numbers"),
+        (np.array([{"pickle": 1}] * 64), "holds no latents"),
+    ],
+)
+def test_bad_latents(run: Run, tiny_bundle: Path, array: np.ndarray, message: str) -> None:
+    np.save("z.npy", array, allow_pickle=True)
+    words = ("edit", *YOUNG, "--latents", "z.npy", "--model", tiny_bundle)
+    line = refuse(run, tiny_bundle, *words)
+    assert message in line
+    assert line.startswith("z.npy")
+    assert ".npy of shape" in line or "'latentedit sample --save-latents' writes such" in line
+
+
+@pytest.mark.parametrize("content", [b"", b"\x93NUMPY", b"not latents", b"\x00" * 64])
+@pytest.mark.parametrize("name", ["z.npy", "z.safetensors", "z"])
+def test_files_that_are_no_latents(run: Run, tiny_bundle: Path, content: bytes, name: str) -> None:
+    Path(name).write_bytes(content)
+    words = ("edit", *YOUNG, "--latents", name, "--model", tiny_bundle)
+    assert "holds no latents" in refuse(run, tiny_bundle, *words)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--seeds", "x"), "write them like 7 or 0-7,12"),
+        (("--columns", "0"), "'--columns'"),
+        (("--seeds", "0-999999"), "too many for one picture"),
+        (("-o", "missing/s.png"), "does not exist, create it"),
+        (("--save-latents", "z.txt"), ".npy or .safetensors"),
+        (("--save-latents", "missing/z.npy"), "does not exist, create it"),
+    ],
+)
+def test_bad_samples(run: Run, tiny_bundle: Path, words: tuple[str, ...], message: str) -> None:
+    assert message in refuse(run, tiny_bundle, "sample", *words, "--model", tiny_bundle)
+
+
+def test_pictures_that_cannot_be_labelled(run: Run, tiny_bundle: Path, face: Path) -> None:
+    def label(*images: object) -> str:
+        return refuse(run, tiny_bundle, "label", *images, "--model", tiny_bundle, "--json")
+
+    truncated = Path("truncated.jpg")
+    truncated.write_bytes(face.read_bytes()[:1500])
+    assert "truncated.jpg is damaged or cut short" in label(face, truncated)
+    Path("text.png").write_text("not a picture")
+    assert "use PNG or JPEG" in label("text.png")
+    assert "missing.png does not exist" in label("missing.png")
+    assert "is a folder" in label(".")
+    assert "Missing argument" in label()
+
+
+def change_config(bundle: Path, **entries: object) -> None:
+    path = bundle / "generator.json"
+    card = json.loads(path.read_text())
+    path.write_text(json.dumps({**card, "config": {**card["config"], **entries}}))
+
+
+def test_models_that_cannot_be_used(run: Run, tiny_bundle: Path, tmp_path: Path) -> None:
+    def edit(model: object) -> str:
+        return refuse(run, tiny_bundle, "edit", *YOUNG, "--model", model)
+
+    assert "no model 'celeba65': give a bundle's folder, or one of: " in edit("celeba65")
+    assert "generator.safetensors is missing" in edit(tmp_path)
+    change_config(tiny_bundle, fmap_max=8)
+    assert "does not fit its card" in edit(tiny_bundle)
+    (tiny_bundle / "generator.json").write_text("{")
+    assert "is not valid JSON" in edit(tiny_bundle)
+
+
+def test_parts_that_do_not_belong_together(run: Run, tiny_bundle: Path) -> None:
+    boundaries = Boundaries.load(tiny_bundle / "boundaries.safetensors")
+    other = Boundaries(boundaries.names, boundaries.normals, boundaries.biases, "f" * 16)
+    other.save(tiny_bundle / "boundaries.safetensors")
+    line = refuse(run, tiny_bundle, "edit", *YOUNG, "--model", tiny_bundle)
+    assert f"these boundaries belong to generator {'f' * 16}" in line
+    run("sample", "--seeds", "0", "-o", tiny_bundle / "face.png", "--model", tiny_bundle)
+    for suffix in (".json", ".safetensors"):
+        (tiny_bundle / f"boundaries{suffix}").unlink()
+    line = refuse(run, tiny_bundle, "edit", *YOUNG, "--model", tiny_bundle)
+    assert "make them with 'latentedit pool build'" in line
+
+
+def test_holds_that_leave_nothing(run: Run, tiny_bundle: Path) -> None:
+    boundaries = Boundaries.load(tiny_bundle / "boundaries.safetensors")
+    twins = boundaries.normals.copy()
+    twins[boundaries.index("Bald")] = twins[boundaries.index("Young")]
+    Boundaries(boundaries.names, twins, boundaries.biases, boundaries.generator_hash).save(
+        tiny_bundle / "boundaries.safetensors"
+    )
+    words = ("edit", *YOUNG, "--hold", "Male,Bald", "--model", tiny_bundle)
+    assert refuse(run, tiny_bundle, *words).endswith("release Bald")
+
+
+def test_pools_and_boundaries_that_cannot_be(run: Run, tiny_bundle: Path, face: Path) -> None:
+    def words(*more: object) -> str:
+        return refuse(run, tiny_bundle, *more)
+
+    model = ("--model", tiny_bundle)
+    assert "'--n'" in words("pool", "build", "-o", "p", "-n", 0, *model)
+    assert "Missing option" in words("pool", "build", *model)
+    assert "no precision 'half'" in words("pool", "build", "-o", "p", "--precision", "half", *model)
+    assert "cannot create folder" in words("pool", "build", "-o", "edit.png", "-n", 2, *model)
+    fit = ("boundaries", "fit", "--pool")
+    assert "is not a pool" in words(*fit, ".", "-o", "b.safetensors")
+    assert "kept in a .safetensors file" in words(*fit, ".", "-o", "b.npy")
+    assert "create it" in words(*fit, ".", "-o", "missing/b.safetensors")
+    assert run("pool", "build", "-o", "p", "-n", 2, *model).code == 0
+    assert "at least 500" in words(*fit, "p", "-o", "b.safetensors")
+    assert "another pool (size 2, not 3)" in words("pool", "build", "-o", "p", "-n", 3, *model)
+    Path("p/shard-00000.safetensors").write_bytes(b"cut")
+    assert "damaged: delete it" in words(*fit, "p", "-o", "b.safetensors")
+    Path("p/shard-00000.safetensors").unlink()
+    assert "unfinished" in words(*fit, "p", "-o", "b.safetensors")
+    named = words(*fit, "p", "-o", "b.safetensors", "--name", "Hats")
+    assert "--name is for the columns of a .npy" in named
+
+
+def test_folders_that_are_not_celeba_and_runs_that_are_none(run: Run, tiny_bundle: Path) -> None:
+    line = refuse(run, tiny_bundle, "prepare", "celeba", tiny_bundle, "-o", "x.faces")
+    assert "is not CelebA's folder" in line
+    assert "nothing to bundle" in refuse(run, tiny_bundle, "bundle", "-o", "mine")
+    for alone in (("--psi", "1.2"), ("--snapshots", "1,2"), ("--ema-kimg", "5")):
+        said = refuse(run, tiny_bundle, "bundle", "--classifier", "run", *alone, "-o", "mine")
+        assert "are for a generator: give --generator" in said
+    assert refuse(run, tiny_bundle, "bundle", "--generator", tiny_bundle, "-o", "mine")
+    assert refuse(run, tiny_bundle, "bundle", "--classifier", "missing", "-o", "mine")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("edti",), "No such command 'edti'."),
+        (("--bogus",), "--bogus"),
+        (("pool", "bild"), "No such command 'bild'."),
+        (("pool", "build"), "Missing option '-o' / '--output'. See 'latentedit pool build --help'"),
+        (("boundaries", "fit"), "Missing option"),
+        (("train", "generator", "--data", "d", "-o", "r", "--seed", "99999999999"), "'--seed'"),
+        (("train", "classifier", "--data", "d", "-o", "r", "--seed", "99999999999"), "'--seed'"),
+        (("prepare", "portraits", "d", "-o", "p", "--seed=-1"), "'--seed'"),
+    ],
+)
+def test_usage_errors_point_to_the_help(
+    run: Run, tiny_bundle: Path, words: tuple[str, ...], message: str
+) -> None:
+    line = refuse(run, tiny_bundle, *words)
+    assert message in line
+    assert re.search(r"[.?] See 'latentedit.* --help'$", line)
+
+
+def test_ctrl_c_is_one_line(run: Run, tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(FaceEditor, "render", interrupt)
+    result = run("sample", "--model", tiny_bundle)
+    assert (result.code, result.out) == (130, "")
+    assert result.err.strip() == "latentedit: stopped"
+    assert os.listdir() == []
+
+
+def test_bad_input_clears_the_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = io.StringIO()
+    monkeypatch.setattr(progress, "console", Console(file=screen, force_terminal=True))
+    with progress.progress_bar() as bar:
+        bar.add_task("Working", total=2, note="")
+    assert not screen.getvalue().endswith("\x1b[2K")
+
+    def refuse_halfway() -> None:
+        with progress.progress_bar() as bar:
+            bar.add_task("Working", total=2, note="")
+            raise LatentEditError("bad")
+
+    with pytest.raises(LatentEditError):
+        refuse_halfway()
+    assert screen.getvalue().endswith("\x1b[2K")
+
+
+def test_a_crash_in_the_middle_leaves_the_older_file(
+    run: Run, tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("edit.png").write_text("kept")
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Image.Image, "save", fail)
+    result = run("edit", *YOUNG, "--model", tiny_bundle)
+    assert result.code == 2
+    why = "No space left on device: make room, or choose another disk"
+    assert result.err == f"latentedit: cannot write edit.png: {why}\n"
+    assert os.listdir() == ["edit.png"]
+    assert Path("edit.png").read_text() == "kept"
+
+
+def test_a_file_that_may_not_be_read_is_one_line(
+    run: Run, tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(path: Path) -> str:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("latentedit.io.cards.sha256", refused)  # root may read everything
+    result = run("sample", "--seeds", 0, "--model", tiny_bundle)
+    assert result.code == 2
+    assert "cannot use" in result.err
+    assert "Permission denied: choose another folder" in result.err
+    assert result.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", ["b.safetensors", "labels.csv", "report"])
+def test_a_report_takes_no_other_file_s_place(run: Run, name: str) -> None:
+    Path(name).write_text("mine")
+    words = ("boundaries", "fit", "--pool", "p", "-o", "b.safetensors", "--json", name)
+    result = run(*words)
+    assert result.code == 2
+    assert "end the name of" in result.err
+    assert Path(name).read_text() == "mine"
+
+
+def test_faces_and_their_sheet_are_two_files(run: Run, make_celeba: Callable[..., Path]) -> None:
+    folder = make_celeba(Path("celeba"))
+    result = run("prepare", "faces", folder, "-o", "e.png", "--contact-sheet", "./e.png")
+    assert (result.code, "give two names" in result.err) == (2, True)
+
+
+@pytest.mark.parametrize("kind", ["classifier", "age"])
+def test_a_dry_run_refuses_what_the_run_would(
+    run: Run, make_celeba: Callable[..., Path], kind: str
+) -> None:
+    run("prepare", "celeba", make_celeba(Path("celeba")), "-o", "f.faces", "--resolution", 16)
+    result = run("train", kind, "--data", "f.faces", "-o", "r", "--dry-run")
+    assert (result.code, "lower --validation" in result.err) == (2, True)

@@ -1,0 +1,151 @@
+"""Searching steps: a measure that is known exactly, faces that cannot get there, ages."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import exit_code
+from numpy.typing import NDArray
+from torch import Tensor
+
+from latentedit.boundaries.model import Boundaries
+from latentedit.classifiers.age import AgeConfig, AgeEstimator
+from latentedit.editing.editor import BOUNDARIES_FILE, FaceEditor
+from latentedit.editing.search import search_age, search_steps
+from latentedit.editing.strips import read_recipe
+from latentedit.errors import LatentEditError
+from latentedit.generators.progressive import Generator
+from latentedit.pretrained.bundles import load_generator, save_part
+
+
+class Brightness:
+    """An age estimator that everybody can check: mean brightness, 0 to 100."""
+
+    def __call__(self, images: Tensor) -> Tensor:
+        return (images.mean((1, 2, 3)) + 1) * 50
+
+
+@pytest.fixture
+def editor(tiny_bundle: Path) -> FaceEditor:
+    generator, _ = load_generator(tiny_bundle)
+    assert isinstance(generator, Generator)
+    boundaries = Boundaries.load(tiny_bundle / BOUNDARIES_FILE)
+    return FaceEditor(generator, age_estimator=Brightness(), boundaries=boundaries)
+
+
+def test_finds_the_step_of_a_value_that_is_there(editor: FaceEditor) -> None:
+    z = editor.sample(range(6))
+    planted = np.array([2.0, -1.5, 0.3, -0.2, 1.0, -2.7])
+    moved = editor.edit(z, {"Young": planted.tolist()}, "none")
+    goals = editor.age(editor.render(moved))
+    found = search_steps(editor, z, "Young", editor.age, goals, hold="none")
+    reached = editor.age(editor.render(editor.edit(z, {"Young": found.steps.tolist()}, "none")))
+    np.testing.assert_array_equal(found.reached, reached)
+    np.testing.assert_allclose(found.reached, goals, atol=0.3)
+    assert (np.abs(found.steps) <= np.abs(planted) + 0.1).all()  # the nearest one, not any
+
+
+def test_takes_what_comes_nearest_where_a_goal_is_out_of_reach(editor: FaceEditor) -> None:
+    z = editor.sample(range(3))
+    found = search_steps(editor, z, "Young", editor.age, 1e6, limits=(-1.0, 2.0))
+    tried = np.linspace(-1, 2, 31)
+    best = [
+        max(
+            editor.age(editor.render(editor.edit(face[None], {"Young": float(step)})))[0]
+            for step in tried
+        )
+        for face in z
+    ]
+    assert ((found.steps >= -1) & (found.steps <= 2)).all()
+    np.testing.assert_allclose(found.reached, best, atol=0.5)
+
+
+def test_no_face_moves_the_other_way(editor: FaceEditor) -> None:
+    z = editor.sample(range(6))
+
+    def valley(images: NDArray[np.uint8]) -> NDArray[np.float64]:
+        """Rises on both sides of the unedited faces."""
+        return np.abs(editor.age(images) - before)
+
+    before = editor.age(editor.render(z))
+    either = search_steps(editor, z, "Young", valley, 1e6)
+    for rising in (-1, 1):
+        found = search_steps(editor, z, "Young", valley, 1e6, rising=rising)
+        assert (rising * found.steps >= 0).all()
+        assert np.abs(found.steps).max() > 0
+        falling = search_steps(editor, z, "Young", valley, -1e6, rising=rising)
+        assert (rising * falling.steps <= 0).all()
+    assert len({*np.sign(either.steps)}) > 1
+
+
+def test_years_are_added_to_each_faces_own(editor: FaceEditor) -> None:
+    z = editor.sample(range(4))
+    added, reached = search_age(editor, z, by=1.0), search_age(editor, z, to=50.0)
+    np.testing.assert_allclose(added.goals, added.before + 1, rtol=1e-6)
+    np.testing.assert_array_equal(reached.goals, 50)
+
+
+def test_what_cannot_be_searched(editor: FaceEditor, tiny_bundle: Path) -> None:
+    z = editor.sample([0])
+    with pytest.raises(LatentEditError, match="no age estimator"):
+        search_age(FaceEditor.load(tiny_bundle), z, by=10)
+    for words in ({}, {"by": 1.0, "to": 2.0}):
+        with pytest.raises(LatentEditError, match="years to add, or an age"):
+            search_age(editor, z, **words)
+
+
+def test_a_step_of_nothing_needs_no_search(editor: FaceEditor) -> None:
+    z = editor.sample(range(2))
+    found = search_age(editor, z, by=0.0)
+    np.testing.assert_allclose(found.reached, found.before, atol=0.2)
+
+
+def test_the_measure_may_be_anything(editor: FaceEditor) -> None:
+    def redness(images: NDArray[np.uint8]) -> NDArray[np.float64]:
+        return images[..., 0].mean((1, 2)) - images[..., 2].mean((1, 2))
+
+    z = editor.sample(range(3))
+    moved = editor.render(editor.edit(z, {"Smiling": 1.2}, "none"))
+    found = search_steps(editor, z, "Smiling", redness, redness(moved), hold="none")
+    np.testing.assert_allclose(found.reached, redness(moved), atol=0.6)
+
+
+# ---- the command
+
+
+def test_edit_by_age_says_what_it_reached(
+    tiny_bundle: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    def call(*words: str) -> int:
+        return exit_code("edit", *words, "--model", tiny_bundle)
+
+    assert call("--age", "+20") == 2
+    assert "has no age estimator" in capsys.readouterr().err
+    torch.manual_seed(0)
+    config = AgeConfig(resolution=16, stem=4, widths=(8,), blocks=(1,))
+    save_part(tiny_bundle, "age", AgeEstimator(config), config, {})
+    assert call("--age", "+20", "--seeds", "3-4", "--json") == 0
+    seen = capsys.readouterr()
+    result = json.loads(seen.out)
+    steps = result["recipe"]["steps"]["Young"]
+    assert len(steps) == 2
+    assert all(abs(step) <= 3 for step in steps)
+    assert seen.err.count("years at step") == 2
+    assert seen.err.count("is out of reach within -3 to 3") == 2  # its ages differ by a year or so
+    for face in result["faces"]:
+        assert len(face["age"]) == 2
+    strip = read_recipe("edit.png")
+    assert list(strip.steps["Young"]) == steps  # type: ignore[arg-type]
+    assert call("--age-to", "60", "--seed", "3", "--frames", "2", "-o", "a.png") == 0
+    assert call("--age", "5", "--age-to", "60") == 2
+    assert call("--age", "5", "--attr", "Young") == 2
+    assert call("--age", "nan") == 2

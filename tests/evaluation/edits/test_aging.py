@@ -1,0 +1,203 @@
+"""Ageing measured with an estimator that is known: years, intervals, the best step, going on."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from torch import Tensor
+
+from latentedit.boundaries.model import Boundaries
+from latentedit.cli import main
+from latentedit.editing.editor import BOUNDARIES_FILE, FaceEditor
+from latentedit.errors import LatentEditError
+from latentedit.evaluation.edits import aging
+from latentedit.evaluation.edits.aging import (
+    SHARES,
+    Ways,
+    best,
+    bootstrap_interval,
+    evaluate_age,
+    missed,
+    shortfall,
+)
+from latentedit.pretrained.bundles import load_classifier, load_generator
+
+PLAIN = Ways(independent=False, dlib=False)
+
+
+def brightness(images: Tensor) -> Tensor:
+    return (images.mean((1, 2, 3)) + 1) * 50
+
+
+@pytest.fixture
+def editor(tiny_bundle: Path) -> FaceEditor:
+    return FaceEditor(
+        load_generator(tiny_bundle)[0],  # type: ignore[arg-type]
+        load_classifier(tiny_bundle)[0],
+        brightness,
+        Boundaries.load(tiny_bundle / BOUNDARIES_FILE),
+    )
+
+
+def test_years_are_those_between_both_ends(editor: FaceEditor, tmp_path: Path) -> None:
+    report = evaluate_age(editor, tmp_path / "w", 7, step=2.0, ways=PLAIN, images=tmp_path / "i")
+    first = report["seeds"]["first"]
+    z = editor.sample(range(first, first + 7))
+    young, old = (
+        editor.age(editor.render(editor.edit(z, {"Young": step}))) for step in (2.0, -2.0)
+    )
+    row = report["years"]["built_in"]
+    assert row["mean"] == pytest.approx(np.abs(old - young).mean(), rel=1e-5)
+    low, high = row["interval"]
+    assert low <= row["mean"] <= high
+    assert sum(row["histogram"]["counts"]) == 7
+    assert set(report["kept"]) == {"Male", "Smiling", "Eyeglasses"}
+    assert list(report["identity"]) == ["classifier"]
+    assert report["frontier"] is None
+    pictures = sorted((tmp_path / "i").glob("*.png"))
+    assert len(pictures) == 7
+    with Image.open(pictures[0]) as picture:
+        assert picture.width > 400
+    assert json.loads(json.dumps(report)) == json.loads(json.dumps(report))
+
+
+def test_auto_takes_the_best_step_within_the_safe_range(editor: FaceEditor, tmp_path: Path) -> None:
+    report = evaluate_age(editor, tmp_path / "w", 5, ways=PLAIN)
+    assert [point["share"] for point in report["frontier"]] == list(SHARES)
+    share = SHARES[best(report["frontier"])]
+    assert report["steps"] == {"old": round(-3 * share, 3), "young": round(3 * share, 3)}
+
+
+def test_a_second_run_renders_nothing(
+    editor: FaceEditor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = evaluate_age(editor, tmp_path / "w", 5, step=1.0, ways=PLAIN)
+    monkeypatch.setattr(editor, "render", None)
+    assert evaluate_age(editor, tmp_path / "w", 5, step=1.0, ways=PLAIN) == first
+    with pytest.raises(LatentEditError, match="another measurement"):
+        evaluate_age(editor, tmp_path / "w", 5, step=1.0, hold="none", ways=PLAIN)
+
+
+def test_the_shortest_step_that_reaches_all_is_taken() -> None:
+    def point(years: float, identity: float, male: float) -> dict[str, object]:
+        kept = {"Male": male, "Smiling": 0.1, "Eyeglasses": 0.95}
+        means = {"built_in": {"signed": years + 3}, "independent": {"signed": years}}
+        return {"years": means, "identity": {"classifier": 0.1, "dlib": identity}, "kept": kept}
+
+    assert missed(point(20, 0.85, 0.93)) == []
+    assert missed(point(18.5, 0.7, 0.85)) == [
+        *("years built_in", "years independent", "identity dlib", "kept Male")
+    ]
+    points = [point(10, 0.95, 0.95), point(20, 0.85, 0.93), point(22, 0.81, 0.92)]
+    assert best(points) == 1
+
+
+def test_else_the_step_that_is_least_short_of_it() -> None:
+    def frontier(*rows: tuple[float, float]) -> list[dict[str, object]]:
+        return [
+            {"years": {"built_in": {"signed": years}}, "identity": {}, "kept": {"Male": male}}
+            for years, male in rows
+        ]
+
+    assert shortfall(frontier((11, 0.9))[0]) == pytest.approx(0.5)
+    assert shortfall(frontier((33, 0.45))[0]) == pytest.approx(0.5)  # more than all is no credit
+    assert best(frontier((11, 0.9), (20, 0.8), (24, 0.6))) == 1
+    assert best(frontier((5, 0.9), (15, 0.8), (25, 0.75))) == 2
+
+
+def test_the_slow_judges_look_at_fewer_faces(
+    editor: FaceEditor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(aging, "CHUNK", 2)
+    monkeypatch.setattr(aging, "independent_ages", lambda images: images.mean((1, 2, 3)))
+    ways = Ways(independent=True, dlib=False, faces=3)
+    report = evaluate_age(editor, tmp_path / "w", 7, step=2.0, ways=ways)
+    assert report["years"]["built_in"]["n"] == 7
+    assert report["years"]["independent"]["n"] == 4  # two chunks of two
+
+
+def test_the_interval_covers_the_mean_as_often_as_it_says() -> None:
+    random, hits = np.random.RandomState(0), 0
+    for _ in range(100):
+        low, high = bootstrap_interval(random.normal(3, 2, 60), draws=300)
+        hits += low <= 3 <= high
+    assert 87 <= hits <= 100
+
+
+def test_strangers_say_what_a_cosine_is_worth() -> None:
+    random = np.random.RandomState(0)
+    common, own = 10.0, random.standard_normal((50, 128)).astype(np.float32)
+    young, old = (
+        common + own + 0.5 * random.standard_normal(own.shape).astype(np.float32) for _ in range(2)
+    )
+    found = aging._person(young, old)
+    assert found["cosine"]["strangers"] > 0.98  # all point the same way
+    assert found["centred_cosine"]["same"] == pytest.approx(0.8, abs=0.03)  # 1 / (1 + 0.25)
+    assert found["centred_cosine"]["strangers"] == pytest.approx(0, abs=0.05)
+    apart = np.linalg.norm(young - old, axis=1).mean()
+    assert found["distance"]["same"] == pytest.approx(apart)
+    assert found["distance"]["strangers"] > apart
+    near = aging._person(young / 100, young / 100 + 0.01)
+    assert near["within"]["same"] == 1
+    assert aging._person(young, young[::-1])["within"]["same"] == 0
+    assert list(aging._person(young[:1], old[:1])["cosine"]) == ["same"]
+
+
+def test_years_have_a_sign(editor: FaceEditor, tmp_path: Path) -> None:
+    report = evaluate_age(editor, tmp_path / "w", 7, step=2.0, ways=PLAIN)
+    row = report["years"]["built_in"]
+    z = editor.sample(range(report["seeds"]["first"], report["seeds"]["first"] + 7))
+    young, old = (
+        editor.age(editor.render(editor.edit(z, {"Young": step}))) for step in (2.0, -2.0)
+    )
+    assert row["signed"] == pytest.approx((old - young).mean(), abs=1e-4)
+    assert abs(row["signed"]) < row["mean"]  # some of these faces go the other way
+
+
+def test_the_frontier_is_of_other_faces(
+    editor: FaceEditor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sampled: list[int] = []
+    sample = editor.sample
+    monkeypatch.setattr(aging, "for_many", lambda same: same)
+    monkeypatch.setattr(editor, "sample", lambda seeds: (sampled.extend(seeds), sample(seeds))[1])
+    report = evaluate_age(editor, tmp_path / "w", 5, ways=PLAIN)
+    reported = range(report["seeds"]["first"], report["seeds"]["last"] + 1)
+    frontier = {seed for seed in sampled if seed >= reported[0] + aging.MOST_FACES}
+    assert len(frontier) == 5
+    assert {*reported} <= {*sampled}
+    with pytest.raises(LatentEditError, match="more than a seed has"):
+        evaluate_age(editor, tmp_path / "w2", aging.MOST_FACES + 1, ways=PLAIN)
+
+
+def test_a_folder_of_an_earlier_version_is_refused(editor: FaceEditor, tmp_path: Path) -> None:
+    evaluate_age(editor, tmp_path / "w", 5, step=1.0, ways=PLAIN)
+    (tmp_path / "w" / "measurement.json").unlink()
+    with pytest.raises(LatentEditError, match="another measurement"):
+        evaluate_age(editor, tmp_path / "w", 5, step=1.0, ways=PLAIN)
+
+
+def test_a_model_without_any_estimator(tiny_bundle: Path, tmp_path: Path) -> None:
+    with pytest.raises(LatentEditError, match="no age estimator"):
+        evaluate_age(FaceEditor.load(tiny_bundle), tmp_path / "w", 5, ways=PLAIN)
+
+
+def test_the_command(tiny_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["evaluate", "age", "--n", "2", "--step", "1", "--model", str(tiny_bundle)]
+    (tmp_path / "w").mkdir()
+    words += ["--json", str(tmp_path / "w" / "age.json"), "--work", str(tmp_path / "w")]
+    for _ in range(2):  # the report may lie in the folder of what was measured
+        with pytest.raises(SystemExit) as stopped:
+            main(words)
+        assert stopped.value.code == 0
+    report = json.loads((tmp_path / "w" / "age.json").read_text())
+    assert report["steps"] == {"old": -1.0, "young": 1.0}
+    assert "independent" in report["years"]
+    assert "the slides: 19.2 on 10,000" in capsys.readouterr().out
+    with pytest.raises(SystemExit) as stopped:
+        main([*words, "--step", "far"])
+    assert stopped.value.code == 2

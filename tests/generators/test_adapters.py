@@ -1,0 +1,197 @@
+"""Other people's modules and ONNX files behind the generator protocol."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from checkpoint_writers import write_onnx
+from torch import nn
+
+from latentedit.errors import LatentEditError
+from latentedit.generators.adapters import LatentGenerator, OnnxGenerator, adapt
+from latentedit.generators.stylegan2 import StyleGAN2Config, StyleGAN2Generator
+from latentedit.pretrained.hashing import weights_hash
+
+
+class Tiny(nn.Module):
+    """z [N, 10] or [N, 10, 1, 1] -> [N, 3, 8, 8] in (0, 1), wrapped as `form` says."""
+
+    def __init__(self, form: str = "tensor", channels: int = 3) -> None:
+        super().__init__()
+        self.linear = nn.Linear(10, channels * 64)
+        self.form = form
+
+    def forward(self, z: torch.Tensor):
+        images = torch.sigmoid(self.linear(z.flatten(1))).view(len(z), -1, 8, 8)
+        return {"tensor": images, "tuple": (images, None), "dict": {"image": images}}[self.form]
+
+
+@pytest.mark.parametrize("form", ["tensor", "tuple", "dict"])
+def test_any_module(form):
+    module = Tiny(form)
+    generator = adapt(module, 10, value_range=(0, 1), latent_shape="map")
+    assert isinstance(generator, LatentGenerator)
+    assert (generator.latent_dim, generator.config.resolution) == (10, 8)
+    z = torch.from_numpy(generator.sample(range(3)))
+    plain = Tiny()
+    plain.linear = module.linear
+    assert torch.allclose(generator(z), plain(z) * 2 - 1, atol=1e-6)
+    assert not generator.training
+
+
+def test_an_adapted_module_is_edited_like_any_other():
+    from latentedit.editing.editor import FaceEditor
+
+    editor = FaceEditor(adapt(Tiny(), 10, value_range=(0, 1)), device="cpu")
+    images = editor.render(editor.sample(range(5)))
+    assert images.shape == (5, 8, 8, 3)
+    assert editor.resolution == 8
+
+
+class Plain:
+    """The protocol and nothing else."""
+
+    latent_dim = 5
+
+    def __init__(self, brightness: float = 0.0) -> None:
+        self.brightness = brightness
+
+    def sample(self, seeds):
+        return np.array([[seed] * 5 for seed in seeds], dtype=np.float64) / 10
+
+    def __call__(self, latent):
+        return latent[:, :3, None, None].expand(-1, -1, 4, 4) + self.brightness
+
+
+class PlainModule(Tiny):
+    """A module that has the protocol by itself."""
+
+    latent_dim = 10
+    space = "style"
+
+    def sample(self, seeds):
+        return np.stack([np.full(10, seed, np.float32) for seed in seeds])
+
+
+def test_an_object_with_the_protocol_is_edited_like_any_other():
+    from latentedit.editing.editor import FaceEditor
+
+    editor = FaceEditor(Plain(), device="cpu")
+    z = editor.sample([2, 5])
+    np.testing.assert_allclose(z, np.array([[0.2] * 5, [0.5] * 5]), atol=1e-7)
+    images = editor.render(z)
+    assert images.shape == (2, 4, 4, 3)
+    assert (images[0] < images[1]).all()
+    assert editor.generator_hash == FaceEditor(Plain(), device="cpu").generator_hash
+    assert editor.generator_hash != FaceEditor(Plain(0.1), device="cpu").generator_hash
+    own = FaceEditor(PlainModule(), device="cpu")
+    assert (own.space, own.resolution, own.latent_dim) == ("style", 8, 10)
+
+
+class ShortSample(Plain):
+    def sample(self, seeds):
+        return np.zeros((len(list(seeds)), 4), np.float32)
+
+
+class Broken(Plain):
+    def __call__(self, latent):
+        raise ValueError("no")
+
+
+@pytest.mark.parametrize(
+    ("generator", "words"),
+    [
+        (Tiny(), "a Tiny is no generator: it needs latent_dim.*adapt"),
+        (ShortSample(), r"sample gave \[3, 4\] for 3 seeds, not \[3, 5\]"),
+        (Broken(), "fails on its own latents: no"),
+    ],
+)
+def test_objects_that_are_no_generators(generator, words):
+    from latentedit.editing.editor import FaceEditor
+
+    with pytest.raises(LatentEditError, match=words):
+        FaceEditor(generator, device="cpu")
+
+
+def test_normal_latents_are_the_same_alone_and_in_a_batch():
+    generator = adapt(Tiny(), 10, normal=True)
+    z = generator.sample(range(2000))
+    assert (generator.sample([7]) == z[7:8]).all()
+    assert abs(float(np.square(z).sum(1).std()) - np.sqrt(20)) < 0.5  # not on a sphere
+
+
+@pytest.mark.parametrize(
+    ("module", "length", "words"),
+    [
+        (Tiny(), 11, "cannot render a latent of length 11"),
+        (Tiny(channels=1), 10, r"gave \[1, 1, 8, 8\]"),
+        (nn.Linear(10, 3), 10, r"gave \[1, 3\]"),
+    ],
+)
+def test_modules_that_are_no_generators(module, length, words):
+    with pytest.raises(LatentEditError, match=words):
+        adapt(module, length)
+
+
+def test_empty_value_range():
+    with pytest.raises(LatentEditError, match="is empty"):
+        adapt(Tiny(), 10, value_range=(1, 1))
+
+
+def test_stylegan2_follows_the_protocol():
+    config = StyleGAN2Config(widths=(4, 4), mapping=(6, 8), space="w", truncation=0.5)
+    generator = StyleGAN2Generator(config)
+    assert isinstance(generator, LatentGenerator)
+    assert generator.sample([1, 2]).shape == (2, 8)
+    with torch.inference_mode():
+        assert generator(torch.from_numpy(generator.sample([1]))).shape == (1, 3, 8, 8)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"space": "x"}, "give z or w"),
+        ({"truncation": 1.5}, "give 0 to 1"),
+        ({"widths": ()}, "at least one"),
+    ],
+)
+def test_stylegan2_configurations_that_make_no_sense(options, words):
+    with pytest.raises(LatentEditError, match=words):
+        StyleGAN2Config(**options)
+
+
+@pytest.mark.parametrize(("batch", "spatial"), [("n", False), (1, False), ("n", True)])
+def test_onnx(tmp_path, batch, spatial):
+    pytest.importorskip("onnxruntime")
+    weight = np.random.RandomState(0).randn(10, 48).astype(np.float32)
+    write_onnx(tmp_path / "a.onnx", weight, batch, spatial)
+    generator = OnnxGenerator(tmp_path / "a.onnx", value_range=(0, 1))
+    assert isinstance(generator, LatentGenerator)
+    z = generator.sample(range(3))
+    wanted = (2 / (1 + np.exp(-z @ weight)) - 1).reshape(3, 3, 4, 4)
+    assert np.allclose(generator(torch.from_numpy(z)).numpy(), wanted, atol=1e-5)
+    assert (generator.latent_dim, generator.config.resolution) == (10, 4)
+    write_onnx(tmp_path / "b.onnx", weight + 1, batch, spatial)
+    assert weights_hash(generator) != weights_hash(OnnxGenerator(tmp_path / "b.onnx"))
+
+
+def test_onnx_files_that_are_none(tmp_path):
+    pytest.importorskip("onnxruntime")
+    with pytest.raises(LatentEditError, match="No such file"):
+        OnnxGenerator(tmp_path / "none.onnx")
+    (tmp_path / "a.onnx").write_bytes(b"hello")
+    with pytest.raises(LatentEditError, match="no ONNX file that can be run"):
+        OnnxGenerator(tmp_path / "a.onnx")
+    write_onnx(tmp_path / "b.onnx", np.zeros((10, 96), np.float32))
+    with pytest.raises(LatentEditError, match="not \\["):
+        OnnxGenerator(tmp_path / "b.onnx")
+
+
+def test_onnx_runtime_is_asked_for(tmp_path, monkeypatch):
+    def missing(name: str) -> None:
+        raise ImportError(name)
+
+    monkeypatch.setattr("latentedit.generators.adapters.importlib.import_module", missing)
+    with pytest.raises(LatentEditError, match=r"latentedit\[onnx\]"):
+        OnnxGenerator(tmp_path / "a.onnx")

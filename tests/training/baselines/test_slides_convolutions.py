@@ -1,0 +1,102 @@
+"""The compiled convolutions of the slides' network, against its layers."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+import torch
+from torch import Tensor
+
+from latentedit.errors import LatentEditError
+from latentedit.portrait.baseline import SlidesNetwork, SlidesSettings
+from latentedit.training.baselines.portrait_baselines import Epochs
+from latentedit.training.baselines.slides_convolutions import Convolutions
+
+
+@pytest.fixture
+def network() -> SlidesNetwork:
+    torch.manual_seed(0)
+    network = SlidesNetwork()
+    for bias in (network.depthwise0.bias, network.pointwise.bias, network.depthwise1.bias):
+        torch.nn.init.normal_(bias, std=0.1)
+    return network
+
+
+def plain(network: SlidesNetwork, images: Tensor, rows: Tensor) -> Tensor:
+    """Features by torch's layers, in the network's precision."""
+    chosen = images[rows].to(network.head.weight.dtype)
+    half = len(rows) // 2
+    return network.features(torch.cat((chosen[:half], chosen[half:].flip(3))))
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_values_and_gradients_are_those_of_the_layers(
+    network: SlidesNetwork, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    convolutions = Convolutions(network, 6)
+    reference = SlidesNetwork().double()
+    reference.load_state_dict(network.state_dict())
+    images = torch.randint(0, 256, (7, 3, 96, 96), dtype=torch.uint8)
+    for rows in (torch.tensor([6, 1, 1, 0, 5]), torch.tensor([2])):  # fewer than there is room for
+        ours, theirs = convolutions(images, rows), plain(reference, images, rows)
+        torch.testing.assert_close(ours.double(), theirs, rtol=1e-5, atol=1e-5)
+        weights = torch.randn(ours.shape, generator=torch.Generator().manual_seed(1))
+        found = torch.autograd.grad((ours * weights).sum(), convolutions.parameters)
+        wanted = torch.autograd.grad((theirs * weights).sum(), list(reference.parameters())[:8])
+        for mine, layers in zip(found, wanted, strict=True):
+            torch.testing.assert_close(mine.double(), layers, rtol=1e-4, atol=1e-3)
+
+
+def test_the_first_of_equals_gets_the_gradient(network: SlidesNetwork) -> None:
+    images = torch.full((2, 3, 96, 96), 200, dtype=torch.uint8)  # every maximum is a draw
+    rows = torch.arange(2)
+    convolutions = Convolutions(network, 2)
+    ours, theirs = convolutions(images, rows), plain(network, images, rows)
+    for mine, layers in zip(
+        torch.autograd.grad(ours.sum(), convolutions.parameters),
+        torch.autograd.grad(theirs.sum(), convolutions.parameters),
+        strict=True,
+    ):
+        torch.testing.assert_close(mine, layers, rtol=1e-3, atol=1e-2)
+
+
+def test_an_epoch_is_that_of_the_layers() -> None:
+    images = torch.randint(0, 256, (30, 3, 96, 96), dtype=torch.uint8)
+    flags = (torch.arange(30) % 2).float()
+    after = []
+    for compiled in (True, False):
+        torch.manual_seed(0)
+        epochs = Epochs(images, flags, SlidesSettings(1e-3, 10), bf16=False)
+        epochs.network.dropout.p = 0.0
+        if not compiled:
+            network = epochs.network
+            epochs.convolutions = lambda images, rows, net=network: plain(net, images, rows)  # type: ignore[assignment]
+        figures = epochs.run()
+        after.append((figures["loss"], epochs.network.head.weight.detach()))
+    assert after[0][0] == pytest.approx(after[1][0], rel=1e-4)
+    torch.testing.assert_close(after[0][1], after[1][1], rtol=1e-3, atol=1e-4)
+
+
+def test_accuracy_is_that_of_the_layers_on_portraits_as_they_are() -> None:
+    torch.manual_seed(0)
+    images = torch.randint(0, 256, (23, 3, 96, 96), dtype=torch.uint8)
+    epochs = Epochs(images, torch.ones(23), SlidesSettings(1e-3, 10), bf16=False)
+    torch.nn.init.normal_(epochs.network.dense.bias)
+    answers = epochs.network.eval()(images.float()).detach()
+    flags = (answers > answers.median()).float()
+    epochs.network.head.bias.data -= answers.median()
+    one = 1.001 / 23  # the portrait at the median itself
+    assert epochs.accuracy(images, flags) == pytest.approx(1.0, abs=one)
+    assert epochs.accuracy(images, 1 - flags) == pytest.approx(0.0, abs=one)
+
+
+def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "numba", None)
+    monkeypatch.delitem(
+        sys.modules, "latentedit.training.baselines.slides_convolutions", raising=False
+    )
+    images = torch.zeros((2, 3, 96, 96), dtype=torch.uint8)
+    with pytest.raises(LatentEditError, match=r"pip install 'latentedit\[train\]'"):
+        Epochs(images, torch.zeros(2), SlidesSettings(1e-3, 2))
