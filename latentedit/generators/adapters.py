@@ -1,7 +1,7 @@
 """Any generator as one of this package: the protocol, and adapters for modules and ONNX files.
 
 A generator is anything with a `latent_dim`, a `sample` that turns seeds into latents and a call
-that turns latents into pictures; `latentedit.editing.editor.FaceEditor` accepts any. `adapt` gives that
+that turns latents into pictures; `FaceEditor` accepts any. `adapt` gives that
 shape to a ``torch.nn.Module`` and `OnnxGenerator` to an ONNX file. Their code is the user's own: a
 module is built and run by whoever calls `adapt`, and an ONNX file is run by ONNX Runtime.
 """

@@ -42,7 +42,7 @@ class Look(Protocol):
 
 
 class FaceNetworks:
-    """What an `editing.editor.FaceEditor` does without boundaries; its arguments are explained there."""
+    """What a `FaceEditor` does without boundaries; its arguments are explained there."""
 
     def __init__(
         self,

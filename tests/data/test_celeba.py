@@ -242,7 +242,7 @@ def test_a_killed_run_leaves_no_file_under_the_final_name(
     folder.mkdir()
     script = (
         "import sys, time\n"
-        "from latentedit.training import celeba\n"
+        "from latentedit.data import celeba\n"
         "def slowly(rows, total):\n"
         "    for row in rows:\n"
         "        print(row, flush=True)\n"

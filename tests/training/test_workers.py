@@ -29,7 +29,7 @@ from pathlib import Path
 import numpy as np, torch
 from torch import nn
 from latentedit.training.options import SupervisedOptions
-from latentedit.training.supervised import LabelledFaces, fit
+from latentedit.training.supervised.loop import LabelledFaces, fit
 
 class Shade(nn.Module):
     def __init__(self):

@@ -35,7 +35,7 @@ AGE_CHANGE, AGE_FACES = 19.2, 10_000
 
 
 def boundary_rows(boundaries: Boundaries) -> dict[str, dict[str, Any]]:
-    """What `boundaries.finder.fit_boundaries` measured, by attribute, with the slides' figures beside it.
+    """What `fit_boundaries` measured, by attribute, with the slides' figures beside it.
 
     Returns:
         By attribute the figures, ``slides_accuracy`` and ``slides_f1`` (None for other attributes

@@ -1,0 +1,204 @@
+"""What every generator is: latents in, faces out. One contract; nothing else asks for the kind.
+
+A generator has one or more latent spaces. It is used in one of them (`FaceGenerator.space`): seeds
+become latents of that space, and boundaries belong to it. Latents are float32 ``[N, D]``; a
+generator whose layers take a latent each (StyleGAN's W+, Abdal et al. 2019) also takes
+``[N, L, D]``.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Self
+
+import numpy as np
+from torch import Tensor, nn
+
+from latentedit.errors import LatentEditError
+from latentedit.generators import latents
+from latentedit.io.resampling import resize
+
+
+@dataclass(frozen=True)
+class LatentSpace:
+    """One latent space of a generator.
+
+    Attributes:
+        name: ``z``, ``w``, or a name of the user's own; kept with boundaries.
+        dim: D, the length of a latent.
+        layers: L, how many layers take a latent each, ``[N, L, D]``; 1 where all share one.
+    """
+
+    name: str
+    dim: int
+    layers: int = 1
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Where the shared frame of the judges lies in a generator's pictures.
+
+    The classifier, the age estimator and the descriptors look at faces that stand in the shared
+    frame: eyes 0.27 of the width apart. The box is in shares of the picture's edge and may reach
+    out of it; there the edge is repeated.
+    """
+
+    left: float = 0.0
+    top: float = 0.0
+    right: float = 1.0
+    bottom: float = 1.0
+
+    def cut(self, images: Tensor) -> Tensor:
+        """Cut the box out of pictures [N, C, H, W] -> [N, C, h, w], at their own scale."""
+        if self == SHARED_FRAME:
+            return images
+        height, width = images.shape[-2:]
+        left, right = round(self.left * width), round(self.right * width)
+        top, bottom = round(self.top * height), round(self.bottom * height)
+        out = (max(-left, 0), max(right - width, 0), max(-top, 0), max(bottom - height, 0))
+        if any(out):
+            images = nn.functional.pad(images, out, mode="replicate")
+        left, top = left + out[0], top + out[2]
+        return images[..., top : bottom + out[2], left : right + out[0]]
+
+
+SHARED_FRAME = Frame()
+"""Of generators whose faces stand in the judges' frame already."""
+
+FFHQ_FRAME = Frame(0.037, -0.006, 0.963, 0.92)
+"""Of generators of faces that are aligned as FFHQ is (Karras et al. 2019): eyes 0.25 apart."""
+
+
+class FaceGenerator(nn.Module, ABC):
+    """Base of all generators. A kind of generator says what `spaces` it has, and `synthesize`.
+
+    Attributes:
+        kind: what cards call it; the registry finds the class by it.
+    """
+
+    kind: ClassVar[str]
+
+    @property
+    @abstractmethod
+    def resolution(self) -> int:
+        """Edge of the square pictures in pixels."""
+
+    @property
+    @abstractmethod
+    def spaces(self) -> tuple[LatentSpace, ...]:
+        """The latent spaces that it can be used in; the first is the usual one."""
+
+    @property
+    def space(self) -> LatentSpace:
+        """The latent space that it is used in."""
+        return self.spaces[0]
+
+    @property
+    def latent_dim(self) -> int:
+        """D, the length of a latent of its `space`."""
+        return self.space.dim
+
+    @property
+    def frame(self) -> Frame:
+        """Where the shared frame lies in its pictures."""
+        return SHARED_FRAME
+
+    @property
+    def previews(self) -> tuple[int, ...]:
+        """Sizes below `resolution` that it draws faster than the whole picture, increasing."""
+        return ()
+
+    @property
+    def truncation(self) -> float:
+        """psi: how far samples reach from the mean latent; 1 where nothing is truncated."""
+        return 1.0
+
+    def in_space(self, name: str) -> Self:
+        """This generator, used in another of its spaces; weights are shared.
+
+        Raises:
+            LatentEditError: it has no such space.
+        """
+        names = [space.name for space in self.spaces]
+        if name == self.space.name:
+            return self
+        raise LatentEditError(
+            f"this generator has no latent space {name!r} to be used in: give {' or '.join(names)}"
+        )
+
+    def truncated(self, psi: float) -> Self:
+        """This generator with another truncation; weights are shared where they can be.
+
+        Raises:
+            LatentEditError: `psi` out of range, or it cannot be truncated.
+        """
+        if psi == self.truncation:
+            return self
+        raise LatentEditError(f"a generator of kind {self.kind} cannot be truncated: leave psi out")
+
+    def sample(self, seeds: Iterable[int]) -> latents.FloatArray:
+        """Return one latent a seed of its `space`, float32 [N, D].
+
+        The same seed gives the same row, alone and in a batch.
+
+        Raises:
+            LatentEditError: a seed out of range.
+        """
+        return latents.sample(seeds, self.latent_dim)
+
+    @abstractmethod
+    def synthesize(self, latents: Tensor, size: int | None = None) -> Tensor:
+        """Draw latents of its `space`; differentiable where the kind allows it.
+
+        Args:
+            latents: float [N, D], or [N, L, D] where `space` has L layers.
+            size: edge of the pictures; `resolution` by default. One of `previews` is drawn faster
+                than the whole picture; others are the next larger one, resampled.
+
+        Returns:
+            float [N, 3, size, size], about [-1, 1].
+        """
+
+    def forward(self, latents: Tensor, size: int | None = None) -> Tensor:
+        """See `synthesize`."""
+        return self.synthesize(latents, size)
+
+    def own_weights(self) -> Mapping[str, Tensor]:
+        """What tells this generator from others, and its hash is taken of."""
+        return self.state_dict()
+
+    def source_of(self, size: int) -> int:
+        """The preview, or the `resolution`, that pictures of this size are made from.
+
+        Raises:
+            LatentEditError: larger than the `resolution`, or below 1.
+        """
+        if not 1 <= size <= self.resolution:
+            raise LatentEditError(f"size {size} cannot be drawn: give 1 to {self.resolution}")
+        return next((preview for preview in self.previews if preview >= size), self.resolution)
+
+
+def at_size(images: Tensor, size: int | None) -> Tensor:
+    """Resample pictures [N, C, R, R] to an edge, if one is asked for."""
+    return images if size is None else resize(images, size)
+
+
+def check_latents(space: LatentSpace, values: object) -> latents.FloatArray:
+    """Return latents as float32 [N, D], or [N, L, D] where the space has layers.
+
+    A single [D] becomes [1, D].
+
+    Raises:
+        LatentEditError: another shape, not numbers, NaN or infinity inside, or a latent of zeros.
+    """
+    array = np.asarray(values)
+    if array.ndim != 3:
+        return latents.check_latents(array, space.dim)
+    if space.layers == 1 or array.shape[1:] != (space.layers, space.dim):
+        layered = f" or [N, {space.layers}, {space.dim}]" if space.layers > 1 else ""
+        raise LatentEditError(
+            f"latents must have shape [N, {space.dim}]{layered}, got {list(array.shape)}"
+        )
+    return latents.check_latents(array.reshape(-1, space.dim), space.dim).reshape(array.shape)

@@ -1,0 +1,346 @@
+"""MobileStyleGAN's generator (Belousov 2021, arXiv 2104.04767): photographs of 1024 pixels.
+
+A student of StyleGAN2 that draws wavelets: every block enlarges by an inverse Haar transform and
+convolves depthwise, then pointwise. Demodulation is folded into the weights and the noise is fixed,
+so a latent always gives the same picture. Trained weights are read by
+`latentedit.checkpoints.openvino`.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Any, ClassVar, Literal, Self, cast
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from latentedit.errors import LatentEditError
+from latentedit.generators import latents
+from latentedit.generators.base import FFHQ_FRAME, FaceGenerator, Frame, LatentSpace, at_size
+from latentedit.generators.layers import pixel_norm
+
+SLOPE = 0.2
+"""Of every leaky ReLU."""
+
+MAPPING_GAIN = 2**0.5
+"""After every layer of the mapping network."""
+
+
+@dataclass(frozen=True)
+class MobileStyleGANConfig:
+    """Shape and use of a `MobileStyleGAN`.
+
+    Attributes:
+        widths: channels at 4 pixels and after each block, which doubles the edge; the last inverse
+            Haar transform, to colours, doubles it once more.
+        mapping: layers from z to w.
+        style: length of z and of w.
+        space: the latent space that the generator is used in, ``w`` or ``z``.
+        truncation: psi; samples are drawn towards the mean by ``mean + psi * (w - mean)``.
+        previews: edges of the pictures that `PreviewHead`s draw, increasing.
+    """
+
+    widths: tuple[int, ...] = (512, 512, 512, 512, 512, 256, 128, 64)
+    mapping: int = 8
+    style: int = 512
+    space: Literal["w", "z"] = "w"
+    truncation: float = 0.7
+    previews: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.space not in ("w", "z"):
+            raise LatentEditError(f"no latent space {self.space!r}: give w or z")
+        if not 0 <= self.truncation <= 1:
+            raise LatentEditError(f"truncation {self.truncation} is out of range: give 0 to 1")
+        if len(self.widths) < 2 or any(width < 4 or width % 4 for width in self.widths):
+            raise LatentEditError("widths must be two or more multiples of four")
+        for size in self.previews:
+            if size not in self.sizes[2:]:
+                raise LatentEditError(f"no preview of {size} pixels: give some of {self.sizes[2:]}")
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """4, 8, ... up to the edge of the last block's features."""
+        return tuple(4 * 2**block for block in range(len(self.widths)))
+
+    @property
+    def resolution(self) -> int:
+        """Edge of the picture in pixels."""
+        return 2 * self.sizes[-1]
+
+    @property
+    def layers(self) -> int:
+        """Layers that take a latent each: three a block, the first convolution, the colours."""
+        return 3 * (len(self.widths) - 1) + 2
+
+
+def inverse_haar(x: Tensor) -> Tensor:
+    """Four bands to pictures of twice the edge: [N, 4 C, H, W] -> [N, C, 2 H, 2 W].
+
+    The first C channels are the mean; then follow each channel's differences down, across and
+    both.
+    """
+    channels = x.shape[1] // 4
+    mean = x[:, :channels]
+    down, across, both = x[:, channels:].unflatten(1, (channels, 3)).unbind(2)
+    upper, lower = mean + down, mean - down
+    left, right = across + both, across - both
+    quarters = (upper + left, upper - left, lower + right, lower - right)
+    return F.pixel_shuffle(torch.stack(quarters, 2).flatten(1, 2) / 2, 2)
+
+
+class Modulation(nn.Linear):
+    """w [N, S] -> a scale for each channel, [N, C, 1, 1]."""
+
+    def forward(self, w: Tensor) -> Tensor:
+        return super().forward(w)[:, :, None, None]
+
+
+class FirstConvolution(nn.Module):
+    """The learnt constant, scaled by w, and a 3x3 convolution: w [N, S] -> [N, C, 4, 4]."""
+
+    noise: Tensor
+
+    def __init__(self, channels: int, style: int) -> None:
+        super().__init__()
+        self.constant = nn.Parameter(torch.randn(1, channels, 4, 4))
+        self.modulation = Modulation(style, channels)
+        self.weight = nn.Parameter(torch.randn(channels, channels, 3, 3) / (9 * channels) ** 0.5)
+        self.bias = nn.Parameter(torch.zeros(channels))
+        self.register_buffer("noise", torch.zeros(1, 1, 4, 4))
+
+    def forward(self, w: Tensor) -> Tensor:
+        x = F.conv2d(self.constant * self.modulation(w), self.weight, self.bias, padding=1)
+        return F.leaky_relu(x + self.noise, SLOPE)
+
+
+class SeparableConvolution(nn.Module):
+    """Scale by w, convolve each channel 3x3, mix channels, add noise: [N, I, s, s] -> [N, O, s, s].
+
+    Sec. 3.2, with the noise plane fixed.
+    """
+
+    noise: Tensor
+
+    def __init__(self, inputs: int, outputs: int, style: int, size: int) -> None:
+        super().__init__()
+        self.modulation = Modulation(style, inputs)
+        self.depthwise = nn.Parameter(torch.randn(inputs, 1, 3, 3) / 3)
+        self.pointwise = nn.Parameter(torch.randn(outputs, inputs, 1, 1) / inputs**0.5)
+        self.bias = nn.Parameter(torch.zeros(outputs))
+        self.register_buffer("noise", torch.zeros(1, 1, size, size))
+
+    def forward(self, x: Tensor, w: Tensor) -> Tensor:
+        x = F.conv2d(x * self.modulation(w), self.depthwise, padding=1, groups=x.shape[1])
+        return F.leaky_relu(F.conv2d(x, self.pointwise, self.bias) + self.noise, SLOPE)
+
+
+class Block(nn.Module):
+    """Enlarge by an inverse Haar transform, convolve twice: [N, I, s/2, s/2] -> [N, O, s, s].
+
+    Args:
+        inputs: I, a multiple of four.
+        outputs: O.
+        style: length of w.
+        size: s.
+    """
+
+    def __init__(self, inputs: int, outputs: int, style: int, size: int) -> None:
+        super().__init__()
+        self.enlarge = Modulation(style, inputs)
+        self.conv0 = SeparableConvolution(inputs // 4, outputs, style, size)
+        self.conv1 = SeparableConvolution(outputs, outputs, style, size)
+
+    def forward(self, x: Tensor, w: Tensor) -> Tensor:
+        """w [N, 3, S]: a latent for the enlargement and for each convolution."""
+        x = inverse_haar(x * self.enlarge(w[:, 0]))
+        return self.conv1(self.conv0(x, w[:, 1]), w[:, 2])
+
+
+class ToImage(nn.Module):
+    """Features [N, C, s, s] -> colours [N, 3, 2s, 2s], by twelve Haar bands."""
+
+    def __init__(self, channels: int, style: int) -> None:
+        super().__init__()
+        self.modulation = Modulation(style, channels)
+        self.weight = nn.Parameter(torch.randn(12, channels, 1, 1) / channels**0.5)
+        self.bias = nn.Parameter(torch.zeros(12))
+
+    def forward(self, x: Tensor, w: Tensor) -> Tensor:
+        return inverse_haar(F.conv2d(x * self.modulation(w), self.weight, self.bias))
+
+
+class PreviewHead(nn.Module):
+    """What the whole picture looks like at a smaller size, from the features of an early block.
+
+    [N, C, s, s] and w [N, S] -> [N, 3, 2s, 2s]. Trained by `latentedit.training.gan.previews` from
+    the generator alone; the generator's own layer for this size was not published.
+
+    Args:
+        channels: C.
+        style: length of w.
+        hidden: channels between its two convolutions.
+    """
+
+    def __init__(self, channels: int, style: int, hidden: int = 64) -> None:
+        super().__init__()
+        self.modulation = Modulation(style, channels)
+        self.squeeze = nn.Conv2d(channels, hidden, 1)
+        self.conv = nn.Conv2d(hidden, hidden, 3, padding=1)
+        self.out = nn.Conv2d(hidden, 12, 1)
+        self.straight = nn.Conv2d(channels, 12, 1)
+
+    def forward(self, x: Tensor, w: Tensor) -> Tensor:
+        x = x * self.modulation(w)
+        y = F.leaky_relu(self.squeeze(x), SLOPE)
+        y = F.leaky_relu(self.conv(y) + y, SLOPE)
+        return inverse_haar(self.out(y) + self.straight(x))
+
+
+class MobileStyleGAN(FaceGenerator):
+    """Latents -> photographs [N, 3, R, R], about [-1, 1]; used in W, or in Z.
+
+    In W space latents are [N, 512], or [N, L, 512] with one a layer (W+): the first for the first
+    convolution, three for each block (enlargement, two convolutions), the last for the colours.
+    """
+
+    kind: ClassVar[str] = "mobilestylegan"
+    mean: Tensor
+
+    def __init__(self, config: MobileStyleGANConfig | None = None) -> None:
+        super().__init__()
+        self.config = config = config or MobileStyleGANConfig()
+        style = config.style
+        self.mapping = nn.ModuleList(nn.Linear(style, style) for _ in range(config.mapping))
+        self.register_buffer("mean", torch.zeros(style))
+        self.first = FirstConvolution(config.widths[0], style)
+        self.blocks = nn.ModuleList(
+            Block(a, b, style, size)
+            for (a, b), size in zip(pairwise(config.widths), config.sizes[1:], strict=True)
+        )
+        self.to_image = ToImage(config.widths[-1], style)
+        self.heads = nn.ModuleDict()
+        for size in config.previews:
+            self.heads[str(size)] = PreviewHead(config.widths[self._depth(size)], style)
+
+    def _depth(self, size: int) -> int:
+        """Blocks before the head that draws a preview of this size."""
+        return self.config.sizes.index(size // 2)
+
+    @property
+    def resolution(self) -> int:
+        """Edge of the pictures in pixels."""
+        return self.config.resolution
+
+    @property
+    def spaces(self) -> tuple[LatentSpace, ...]:
+        """W, with a latent a layer where wanted, and Z."""
+        style = self.config.style
+        return LatentSpace("w", style, self.config.layers), LatentSpace("z", style)
+
+    @property
+    def space(self) -> LatentSpace:
+        """The config's space."""
+        return next(space for space in self.spaces if space.name == self.config.space)
+
+    @property
+    def frame(self) -> Frame:
+        """FFHQ's."""
+        return FFHQ_FRAME
+
+    @property
+    def previews(self) -> tuple[int, ...]:
+        """The sizes of its heads."""
+        return self.config.previews
+
+    @property
+    def truncation(self) -> float:
+        """The config's psi."""
+        return self.config.truncation
+
+    def in_space(self, name: str) -> Self:
+        """This generator, used in W or Z; weights are shared."""
+        if name not in ("w", "z"):
+            return super().in_space(name)
+        return self._with(space=name)
+
+    def truncated(self, psi: float) -> Self:
+        """This generator with another psi, 0 to 1; weights are shared."""
+        return self._with(truncation=psi)
+
+    def _with(self, **changes: Any) -> Self:
+        other = copy.copy(self)
+        other.config = replace(self.config, **changes)
+        return other
+
+    def with_heads(self, heads: dict[int, PreviewHead]) -> Self:
+        """This generator with other preview heads, by size; weights are shared."""
+        other = self._with(previews=tuple(sorted(heads)))
+        other._modules = {**self._modules}
+        other.heads = nn.ModuleDict({str(size): heads[size] for size in sorted(heads)})
+        return other
+
+    def own_weights(self) -> dict[str, Tensor]:
+        """All but the preview heads: they change no whole picture."""
+        state = self.state_dict()
+        return {name: value for name, value in state.items() if not name.startswith("heads.")}
+
+    def map(self, z: Tensor) -> Tensor:
+        """z [N, S] -> w [N, S], not truncated."""
+        w = pixel_norm(z)
+        for layer in self.mapping:
+            w = F.leaky_relu(layer(w), SLOPE) * MAPPING_GAIN
+        return w
+
+    def truncate(self, w: Tensor) -> Tensor:
+        """Draw w towards the mean by the config's psi (Karras et al. 2019, appendix B)."""
+        return torch.lerp(self.mean.to(w), w, self.config.truncation)
+
+    def sample(self, seeds: Iterable[int]) -> latents.FloatArray:
+        """Return one latent a seed of the config's space, float32 [N, S].
+
+        A seed's z is that of `latents.sample`; in W it is mapped and truncated, one seed at a time,
+        so that a seed gives the same row alone and in a batch.
+
+        Raises:
+            LatentEditError: a seed out of range.
+        """
+        z = latents.sample(seeds, self.config.style)
+        if self.config.space == "z":
+            return z
+        with torch.inference_mode():
+            rows = torch.from_numpy(z).to(self.mean.device).split(1)
+            w = [self.truncate(self.map(row)).float().cpu().numpy() for row in rows]
+        return np.concatenate(w) if w else np.empty((0, self.config.style), np.float32)
+
+    def styles(self, latents: Tensor) -> Tensor:
+        """Latents of the config's space, [N, S] or [N, L, S] -> w+ [N, L, S]."""
+        if self.config.space == "z":
+            latents = self.truncate(self.map(latents))
+        if latents.ndim == 2:
+            latents = latents[:, None].expand(-1, self.config.layers, -1)
+        return latents
+
+    def features(self, w: Tensor, blocks: int) -> Tensor:
+        """w+ [N, L, S] -> features after so many blocks, [N, C, s, s]."""
+        x = self.first(w[:, 0])
+        for number, block in enumerate(self.blocks[:blocks]):
+            x = block(x, w[:, 3 * number + 1 : 3 * number + 4])
+        return x
+
+    def synthesize(self, latents: Tensor, size: int | None = None) -> Tensor:
+        """See `FaceGenerator.synthesize`."""
+        w = self.styles(latents)
+        source = self.source_of(size or self.resolution)
+        if source == self.resolution:
+            images = self.to_image(self.features(w, len(self.blocks)), w[:, -1])
+        else:
+            head = cast(PreviewHead, self.heads[str(source)])
+            depth = self._depth(source)
+            images = head(self.features(w, depth), w[:, 3 * depth])
+        return at_size(images, size)
