@@ -1,7 +1,7 @@
 """Spoiling portraits by a known amount: blur, bad light, things in front of the face.
 
-All of it works on portraits in the *portrait frame* (`photos.align.portrait`), at any size. A strength
-of 0 changes next to nothing and 1 leaves little to see:
+All of it works on portraits in the *portrait frame* (`photos.align.portrait`), at any size. A
+strength of 0 changes next to nothing and 1 leaves little to see:
 
     blur           standard deviation of the blur, 4 pixels of 96 at strength 1
     illumination   stops of light, or of colour, and how unevenly they fall
