@@ -36,6 +36,9 @@ fitted on.
 EVALUATION_FIRST_SEED = 10_000_000
 """Samples to measure start here: seeds that nobody looked at while choosing a model."""
 
+PREVIEW_FIRST_SEED = 30_000_000
+"""Pictures that preview heads learn from."""
+
 TYPICAL_FIRST_SEED = 11_000_000
 LOCKS_FIRST_SEED = 12_000_000
 EFFECTS_FIRST_SEED = 13_000_000

@@ -178,28 +178,63 @@ class ToImage(nn.Module):
 class PreviewHead(nn.Module):
     """What the whole picture looks like at a smaller size, from the features of an early block.
 
-    [N, C, s, s] and w [N, S] -> [N, 3, 2s, 2s]. Trained by `latentedit.training.gan.previews` from
-    the generator alone; the generator's own layer for this size was not published.
+    [N, C, s, s] and w [N, S] -> [N, 3, 2s, 2s]. Trained by `latentedit.training.previews` from the
+    generator alone; the generator's own layers for smaller sizes were not published.
 
     Args:
         channels: C.
         style: length of w.
-        hidden: channels between its two convolutions.
+        hidden: channels of its depthwise convolutions.
+        depth: how many of them.
     """
 
-    def __init__(self, channels: int, style: int, hidden: int = 64) -> None:
+    scale: Tensor
+
+    def __init__(self, channels: int, style: int, hidden: int = 64, depth: int = 3) -> None:
         super().__init__()
-        self.modulation = Modulation(style, channels)
+        self.register_buffer("scale", torch.ones(1, channels, 1, 1))
+        self.modulation = _neutral(style, channels)
         self.squeeze = nn.Conv2d(channels, hidden, 1)
-        self.conv = nn.Conv2d(hidden, hidden, 3, padding=1)
+        self.steps = nn.ModuleList(_PreviewStep(hidden, style) for _ in range(depth))
+        self.last = _neutral(style, hidden)
         self.out = nn.Conv2d(hidden, 12, 1)
+        nn.init.zeros_(self.out.weight)
         self.straight = nn.Conv2d(channels, 12, 1)
+        nn.init.normal_(self.straight.weight, std=0.3 / channels**0.5)
+
+    def scale_to(self, features: Tensor) -> None:
+        """Make channels equally large, by example features [N, C, s, s]."""
+        power = features.square().mean((0, 2, 3)).clamp_min(1e-8)
+        self.scale.copy_(power.rsqrt().view(1, -1, 1, 1))
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
-        x = x * self.modulation(w)
+        x = x * (self.modulation(w) * self.scale)
         y = F.leaky_relu(self.squeeze(x), SLOPE)
-        y = F.leaky_relu(self.conv(y) + y, SLOPE)
-        return inverse_haar(self.out(y) + self.straight(x))
+        for step in self.steps:
+            y = step(y, w)
+        return inverse_haar(self.out(y * self.last(w)) + self.straight(x))
+
+
+class _PreviewStep(nn.Module):
+    """A residual, depthwise separable convolution, its input scaled by w."""
+
+    def __init__(self, channels: int, style: int) -> None:
+        super().__init__()
+        self.modulation = _neutral(style, channels)
+        self.depthwise = nn.Conv2d(channels, channels, 3, padding=1, groups=channels)
+        self.pointwise = nn.Conv2d(channels, channels, 1)
+
+    def forward(self, x: Tensor, w: Tensor) -> Tensor:
+        y = F.leaky_relu(self.depthwise(x * self.modulation(w)), SLOPE)
+        return F.leaky_relu(self.pointwise(y) + x, SLOPE)
+
+
+def _neutral(style: int, channels: int) -> Modulation:
+    """A modulation that leaves everything about as it is, to begin with."""
+    modulation = Modulation(style, channels)
+    nn.init.normal_(modulation.weight, std=0.002)
+    nn.init.ones_(modulation.bias)
+    return modulation
 
 
 class MobileStyleGAN(FaceGenerator):
@@ -226,11 +261,26 @@ class MobileStyleGAN(FaceGenerator):
         self.to_image = ToImage(config.widths[-1], style)
         self.heads = nn.ModuleDict()
         for size in config.previews:
-            self.heads[str(size)] = PreviewHead(config.widths[self._depth(size)], style)
+            self.heads[str(size)] = self.new_head(size)
 
-    def _depth(self, size: int) -> int:
-        """Blocks before the head that draws a preview of this size."""
+    def depth_of(self, size: int) -> int:
+        """Blocks before the head that draws a preview of this size.
+
+        Raises:
+            LatentEditError: no block's features are half as large.
+        """
+        if size % 2 or size // 2 not in self.config.sizes[1:]:
+            sizes = ", ".join(str(2 * edge) for edge in self.config.sizes[1:-1])
+            raise LatentEditError(f"no preview of {size} pixels can be drawn: give one of {sizes}")
         return self.config.sizes.index(size // 2)
+
+    def new_head(self, size: int) -> PreviewHead:
+        """An untrained head for previews of this size.
+
+        Raises:
+            LatentEditError: see `depth_of`.
+        """
+        return PreviewHead(self.config.widths[self.depth_of(size)], self.config.style)
 
     @property
     def resolution(self) -> int:
@@ -341,6 +391,6 @@ class MobileStyleGAN(FaceGenerator):
             images = self.to_image(self.features(w, len(self.blocks)), w[:, -1])
         else:
             head = cast(PreviewHead, self.heads[str(source)])
-            depth = self._depth(source)
+            depth = self.depth_of(source)
             images = head(self.features(w, depth), w[:, 3 * depth])
         return at_size(images, size)

@@ -168,3 +168,32 @@ class BaselineOptions:
     images: int = 7500
     seed: int = 0
     bf16: bool = True
+
+
+@dataclass(frozen=True)
+class PreviewOptions:
+    """Options of a run of preview heads; defaults are those of the shipped ones.
+
+    Attributes:
+        sizes: edges of the previews in pixels.
+        pictures: whole pictures that the heads learn from.
+        validation: the last so many are held out.
+        steps: of each head.
+        batch_size: patches a step.
+        learning_rate: peak of the cosine schedule (Adam).
+        save_steps: save the state and measure every so many.
+        seed: of weights and order.
+        device: auto, cpu, cuda, mps.
+        bf16: bfloat16 autocast.
+    """
+
+    sizes: tuple[int, ...] = (128, 256)
+    pictures: int = 1500
+    validation: int = 100
+    steps: int = 5000
+    batch_size: int = 16
+    learning_rate: float = 2e-3
+    save_steps: int = 250
+    seed: int = 0
+    device: str = "auto"
+    bf16: bool = True

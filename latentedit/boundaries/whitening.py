@@ -1,0 +1,104 @@
+"""Whitening: coordinates in which a generator's latents vary alike in every direction.
+
+z lies evenly on a sphere, so a step of one unit is one standard deviation whichever way it goes.
+w does not: some directions vary a hundred times more than others. Boundaries of W are therefore
+found, and projected, in whitened coordinates u, with w = mean + basis u. There a unit is a standard
+deviation of the latents; and a step along a boundary's normal becomes the pattern that goes with
+the attribute in real latents, not only the filter that detects it (Haufe et al. 2014, "On the
+interpretation of weight vectors of linear models in multivariate neuroimaging").
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from latentedit.errors import LatentEditError
+
+Float64Array = NDArray[np.float64]
+
+LEAST_SPREAD = 1e-4
+"""Smallest standard deviation, in those of the widest direction, that is taken for real."""
+
+
+@dataclass(frozen=True, eq=False)
+class Whitening:
+    """An affine change of coordinates, u = (w - mean) basis^-T.
+
+    Attributes:
+        mean: float64 [D], where u is 0.
+        basis: float64 [D, D], symmetric and of full rank: the square root of the latents'
+            covariance.
+
+    Raises:
+        LatentEditError: parts that do not fit together, or no full rank.
+    """
+
+    mean: Float64Array
+    basis: Float64Array
+
+    def __post_init__(self) -> None:
+        dim = len(self.mean)
+        if self.mean.ndim != 1 or self.basis.shape != (dim, dim):
+            raise LatentEditError(
+                f"a whitening does not fit together: mean {list(self.mean.shape)}, basis "
+                f"{list(self.basis.shape)}"
+            )
+        finite = np.isfinite(self.mean).all() and np.isfinite(self.basis).all()
+        if not finite or np.linalg.cond(self.basis) > 1 / np.finfo(np.float64).eps:
+            raise LatentEditError("a whitening is damaged: fit the boundaries again")
+
+    @classmethod
+    def of(cls, latents: ArrayLike) -> Whitening:
+        """That of the covariance of latents [N, D].
+
+        Directions that hardly vary are taken to vary by `LEAST_SPREAD` of the widest one.
+
+        Raises:
+            LatentEditError: fewer than two latents, or all are the same.
+        """
+        wide = np.asarray(latents, dtype=np.float64)
+        if wide.ndim != 2 or len(wide) < 2 or not np.ptp(wide, axis=0).any():
+            raise LatentEditError("a whitening needs two latents or more that are not the same")
+        variances, axes = np.linalg.eigh(np.cov(wide, rowvar=False).reshape(2 * wide.shape[1:]))
+        spreads = np.sqrt(np.maximum(variances, 0))
+        spreads = np.maximum(spreads, LEAST_SPREAD * spreads.max())
+        return cls(wide.mean(0), (axes * spreads) @ axes.T)
+
+    @cached_property
+    def _inverse(self) -> Float64Array:
+        return np.asarray(np.linalg.inv(self.basis), dtype=np.float64)
+
+    def coordinates(self, latents: ArrayLike) -> Float64Array:
+        """Latents [..., D] -> whitened coordinates, float64 of the same shape."""
+        centred = np.asarray(latents, dtype=np.float64) - self.mean
+        return np.asarray(centred @ self._inverse.T)
+
+    def moves(self, steps: ArrayLike) -> Float64Array:
+        """Displacements in whitened coordinates [..., D] -> displacements of latents."""
+        return np.asarray(np.asarray(steps, dtype=np.float64) @ self.basis.T)
+
+    def same_as(self, other: Whitening | None) -> bool:
+        """Whether both are the same change of coordinates."""
+        return other is not None and bool(
+            np.array_equal(self.mean, other.mean) and np.array_equal(self.basis, other.basis)
+        )
+
+
+class WhitenedLatents:
+    """Latents that are whitened as they are read, by rows; see `boundaries.finder.Latents`."""
+
+    def __init__(self, latents: Any, whitening: Whitening) -> None:
+        self._latents = latents
+        self._whitening = whitening
+        self.shape: tuple[int, ...] = tuple(latents.shape)
+
+    def __len__(self) -> int:
+        return len(self._latents)
+
+    def __getitem__(self, rows: Any, /) -> NDArray[np.float32]:
+        return self._whitening.coordinates(self._latents[rows]).astype(np.float32)

@@ -1,0 +1,274 @@
+"""Training of preview heads: small pictures from early features, by the generator alone.
+
+A generator that was published without the layers to draw small pictures gets them here. Its whole
+pictures, made smaller, are what the heads learn to draw; nothing else is needed. Features of one
+patch of each picture are kept on disk, so that no step of the training has to run the generator.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from latentedit import defaults
+from latentedit.errors import LatentEditError
+from latentedit.generators.mobilestylegan import MobileStyleGAN, PreviewHead
+from latentedit.inference.devices import autocast, keep_memory, pick_device
+from latentedit.io.files import atomic_path, make_folder
+from latentedit.io.resampling import downsample
+from latentedit.training.options import PreviewOptions
+from latentedit.training.runs import Run
+from latentedit.training.state import load_network, load_state, save_state
+
+SHARD = 50
+"""Pictures in one file of examples."""
+
+PATCH = 4
+"""A patch is this part of a picture's edge, in halves: features of half the edge are kept."""
+
+MARGIN = 6
+"""Pixels next to a patch's edges that do not count: the head would look beyond them."""
+
+Progress = Callable[[str, int, int, str], None]
+"""Called with what is done, how much of it, of how much, and a note."""
+
+
+def render_examples(
+    generator: MobileStyleGAN, folder: Path, options: PreviewOptions, on_progress: Progress
+) -> None:
+    """Keep features of one patch of each picture, and the patch; whole files are kept.
+
+    Each file ``NNNN.safetensors`` holds `SHARD` examples: ``w`` [n, S], and for each size
+    ``features.SIZE`` float16 [n, C, s, s] and ``pictures.SIZE`` uint8 [n, 3, 2s, 2s].
+    """
+    make_folder(folder)
+    shards = math.ceil(options.pictures / SHARD)
+    for shard in range(shards):
+        path = folder / f"{shard:04d}.safetensors"
+        if not path.is_file():
+            examples = [
+                _example(generator, shard * SHARD + index, options.sizes) for index in range(SHARD)
+            ]
+            tensors = {
+                name: torch.stack([example[name] for example in examples]) for name in examples[0]
+            }
+            with atomic_path(path) as temporary:
+                save_file(tensors, temporary)
+        on_progress("Pictures", (shard + 1) * SHARD, shards * SHARD, "")
+
+
+@torch.inference_mode()
+def _example(generator: MobileStyleGAN, number: int, sizes: tuple[int, ...]) -> dict[str, Tensor]:
+    """One picture by its number: features and pixels of the same patch at every size."""
+    random = np.random.RandomState(number)
+    device = generator.mean.device
+    # edits reach beyond what is sampled, so the heads learn from more and less typical faces
+    sampler = generator.in_space("w").truncated(float(random.uniform(0.5, 1)))
+    latent = torch.from_numpy(sampler.sample([defaults.PREVIEW_FIRST_SEED + number])).to(device)
+    styles = generator.in_space("w").styles(latent)
+    picture = generator.in_space("w").synthesize(latent).clamp(-1, 1)
+    top, left = random.uniform(size=2) / 2
+    example = {"w": latent[0].float().cpu()}
+    for size in sizes:
+        features = generator.features(styles, generator.depth_of(size))
+        edge = features.shape[-1] // 2
+        y, x = round(top * features.shape[-1]), round(left * features.shape[-1])
+        patch = features[0, :, y : y + edge, x : x + edge]
+        pixels = downsample(picture, generator.resolution // size)[0]
+        pixels = pixels[:, 2 * y : 2 * (y + edge), 2 * x : 2 * (x + edge)]
+        example[f"features.{size}"] = patch.half().cpu()
+        example[f"pictures.{size}"] = ((pixels + 1) * 127.5).round().byte().cpu()
+    return example
+
+
+class Examples:
+    """All examples of one size in memory: latents, features and pixels.
+
+    Attributes:
+        w: float32 [N, S].
+        features: bfloat16 [N, C, s, s], channels last.
+        pictures: uint8 [N, 3, 2s, 2s].
+    """
+
+    def __init__(self, folder: Path, size: int) -> None:
+        shards = [load_file(path) for path in sorted(folder.glob("*.safetensors"))]
+        if not shards:
+            raise LatentEditError(f"{folder} holds no pictures: begin the run anew")
+        self.w = torch.cat([shard["w"] for shard in shards])
+        features = torch.cat([shard[f"features.{size}"] for shard in shards])
+        self.features = features.bfloat16().contiguous(memory_format=torch.channels_last)
+        self.pictures = torch.cat([shard[f"pictures.{size}"] for shard in shards])
+
+    def __len__(self) -> int:
+        return len(self.w)
+
+    def batch(self, rows: Tensor, edge: int, at: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor]:
+        """Features and pixels of a patch of the patches, and latents."""
+        top, left = at
+        features = self.features[rows, :, top : top + edge, left : left + edge]
+        pixels = self.pictures[rows, :, 2 * top : 2 * (top + edge), 2 * left : 2 * (left + edge)]
+        return features, pixels.float() / 127.5 - 1, self.w[rows]
+
+
+def train_previews(
+    generator: MobileStyleGAN,
+    run_folder: str | Path,
+    options: PreviewOptions,
+    *,
+    command: str = "",
+    resume: bool = False,
+    on_progress: Progress = lambda what, done, total, note: None,
+) -> dict[int, PreviewHead]:
+    """Train one head for each size; killed at any moment, a run goes on with `resume`.
+
+    Args:
+        generator: whose pictures are learnt; its weights stay as they are.
+        run_folder: where examples, options, log and state go.
+        options: sizes, pictures, steps.
+        command: the command line, for the card.
+        resume: go on from the last saved state; pictures that are there are kept in any case.
+        on_progress: see `Progress`.
+
+    Returns:
+        The heads by size, in eval mode.
+
+    Raises:
+        LatentEditError: a size that the generator has no features for, the run folder holds
+            another run, or there is none to resume.
+    """
+    keep_memory()
+    run, device = Run(run_folder), pick_device(options.device)
+    generator = generator.to(device).eval().requires_grad_(False)
+    for size in options.sizes:
+        generator.depth_of(size)
+    run.check(resume)
+    torch.manual_seed(options.seed)
+    heads = {size: generator.new_head(size).to(device) for size in options.sizes}
+    optimizers = {
+        size: torch.optim.AdamW(head.parameters(), weight_decay=0) for size, head in heads.items()
+    }
+    parts: dict[str, Any] = {
+        "networks": {str(size): head for size, head in heads.items()},
+        "optimizers": {f"adam_{size}": optimizer for size, optimizer in optimizers.items()},
+    }
+    step = load_state(run.state, **parts)["step"] if resume else 0
+    run.begin(
+        asdict(options),
+        data="pictures of the generator itself",
+        command=command,
+        network={"sizes": list(options.sizes)},
+        resume=resume,
+    )
+    folder = run.folder / "pictures"
+    render_examples(generator, folder, options, on_progress)
+    examples = {size: Examples(folder, size) for size in options.sizes}
+    if not step:
+        for size, head in heads.items():
+            head.scale_to(examples[size].features[: -options.validation].float())
+    if resume:
+        run.rewind_log("step", step)
+    started = time.perf_counter()
+    while step < options.steps:
+        losses = {
+            size: _step(heads[size], optimizers[size], examples[size], options, step)
+            for size in options.sizes
+        }
+        step += 1
+        if step % options.save_steps == 0 or step == options.steps:
+            quality = {size: measure(heads[size], examples[size], options) for size in heads}
+            run.write_log(
+                {
+                    "step": step,
+                    **{f"psnr_{size}": decibels(loss) for size, loss in losses.items()},
+                    **{f"validation_{size}": value for size, value in quality.items()},
+                    "seconds": round(time.perf_counter() - started, 1),
+                }
+            )
+            save_state(run.state, **parts, progress={"step": step})
+        on_progress("Steps", step, options.steps, _note(losses))
+    return {size: head.eval() for size, head in heads.items()}
+
+
+def _note(losses: dict[int, float]) -> str:
+    return ", ".join(f"{size} px {decibels(loss):.1f} dB" for size, loss in losses.items())
+
+
+def _step(
+    head: PreviewHead,
+    optimizer: torch.optim.Optimizer,
+    examples: Examples,
+    options: PreviewOptions,
+    step: int,
+) -> float:
+    """One step of one head; gives the mean square error of its batch, of a range of 2."""
+    done = step / options.steps
+    rate = options.learning_rate * min(1, (step + 1) / 50) * (0.5 + 0.5 * math.cos(math.pi * done))
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    rows = torch.randint(len(examples) - options.validation, (options.batch_size,))
+    whole = examples.features.shape[-1]
+    edge = max(whole // 2, min(whole, 2 * MARGIN))
+    top, left = torch.randint(whole - edge + 1, (2,)).tolist()
+    device = next(head.parameters()).device
+    features, pixels, w = (each.to(device) for each in examples.batch(rows, edge, (top, left)))
+    with autocast(device, options.bf16):
+        drawn = head(features, w)
+    loss = F.mse_loss(inside(drawn.float()), inside(pixels))
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    nn.utils.clip_grad_norm_(head.parameters(), 0.5)
+    optimizer.step()
+    return float(loss.detach())
+
+
+def inside(pixels: Tensor) -> Tensor:
+    """Pixels of patches that are `MARGIN` away from their edges, where there are that many."""
+    margin = min(MARGIN, (pixels.shape[-1] - 1) // 4)
+    return pixels[..., margin:-margin, margin:-margin] if margin else pixels
+
+
+@torch.inference_mode()
+def measure(head: PreviewHead, examples: Examples, options: PreviewOptions) -> float:
+    """Mean PSNR in dB over the held-out examples, whose last `options.validation` they are."""
+    device = next(head.parameters()).device
+    values = []
+    for row in range(len(examples) - options.validation, len(examples)):
+        edge = examples.features.shape[-1]
+        features, pixels, w = (
+            each.to(device) for each in examples.batch(torch.tensor([row]), edge, (0, 0))
+        )
+        drawn = head(features.float(), w).clamp(-1, 1)
+        values.append(decibels(float(F.mse_loss(inside(drawn), inside(pixels)))))
+    return round(float(np.mean(values)), 2)
+
+
+def decibels(error: float) -> float:
+    """PSNR of a mean square error between pictures in [-1, 1], in dB."""
+    return round(10 * math.log10(4 / max(error, 1e-10)), 2)
+
+
+def load_previews_run(generator: MobileStyleGAN, run_folder: str | Path) -> dict[int, PreviewHead]:
+    """Return a run's heads by size, in eval mode.
+
+    Raises:
+        LatentEditError: not such a run, no state saved yet, or another generator's shapes.
+    """
+    run = Run(run_folder)
+    try:
+        sizes = [int(size) for size in run.read_options()["network"]["sizes"]]
+    except (KeyError, TypeError, ValueError):
+        raise LatentEditError(f"{run_folder} is not a run of preview heads") from None
+    heads = {size: generator.new_head(size) for size in sizes}
+    for size, head in heads.items():
+        load_network(run.state, str(size), head)
+    return {size: head.eval() for size, head in heads.items()}
