@@ -21,6 +21,7 @@ from latentedit.io.files import read_json, write_json
 from latentedit.portrait.degradations import POOR_FROM
 from latentedit.training.augment import flip, translate
 from latentedit.training.options import SupervisedOptions
+from latentedit.training.supervised.calibration import fit_platt
 from latentedit.training.supervised.loop import (
     LabelledFaces,
     fit,
@@ -31,6 +32,10 @@ from latentedit.training.supervised.loop import (
 from latentedit.training.workers import Workers
 
 CALIBRATION = "calibration.json"
+
+_CAUTION = 1e-3
+"""Of the calibration: portraits have many answers of both kinds, so the prior only has to keep a
+perfect separation finite."""
 
 _POOR_FROM = {**POOR_FROM, "pose": POSE_POOR_FROM / POSE_FULL}
 
@@ -148,37 +153,12 @@ def train_portrait(
     )
     assert isinstance(result, PortraitNetwork)
     if workers.leads:
-        outputs = predict(result, middle.images, workers.device, bf16=False).numpy()
-        scale, shift = fit_platt(outputs, middle.labels[:, : len(QUALITIES)])
-        write_json(Path(run_folder) / CALIBRATION, {"scale": scale, "shift": shift})
+        outputs = predict(result, middle.images, workers.device, bf16=False)
+        scale, shift = fit_platt(outputs, targets[:, : len(QUALITIES)], caution=_CAUTION)
+        fitted = {"scale": scale.tolist(), "shift": shift.tolist()}
+        write_json(Path(run_folder) / CALIBRATION, fitted)
     workers.wait()
     return _calibrated(result, run_folder)
-
-
-def fit_platt(
-    logits: NDArray[np.float32], flags: NDArray[np.int8]
-) -> tuple[list[float], list[float]]:
-    """Scale and shift of each head that make its probabilities mean what they say (Platt 1999).
-
-    Args:
-        logits: [N, K] on portraits that the network was not trained on.
-        flags: [N, K]; 1 poor, 0 good, -1 not known.
-
-    Returns:
-        K scales and K shifts; 1 and 0 where a head has no flag, or only one answer.
-    """
-    from sklearn.linear_model import LogisticRegression
-
-    scale, shift = [1.0] * flags.shape[1], [0.0] * flags.shape[1]
-    for head in range(flags.shape[1]):
-        known = flags[:, head] >= 0
-        if len(np.unique(flags[known, head])) < 2:
-            continue
-        # so weak a penalty that it only keeps a perfect separation finite
-        fitted = LogisticRegression(C=1e3).fit(logits[known, head, None], flags[known, head])
-        if fitted.coef_[0, 0] > 0:
-            scale[head], shift[head] = float(fitted.coef_[0, 0]), float(fitted.intercept_[0])
-    return scale, shift
 
 
 def load_portrait_run(run_folder: str | Path) -> PortraitNetwork:
