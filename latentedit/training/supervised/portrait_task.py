@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -17,11 +17,11 @@ from latentedit.classifiers.portrait import QUALITIES, PortraitConfig, PortraitN
 from latentedit.data.face_file import FaceData
 from latentedit.data.portraits import POSE_FULL, POSE_POOR_FROM, STRENGTHS, split_faces
 from latentedit.errors import LatentEditError
-from latentedit.io.files import read_json, write_json
+from latentedit.io.files import write_json
 from latentedit.portrait.degradations import POOR_FROM
 from latentedit.training.augment import flip, translate
 from latentedit.training.options import SupervisedOptions
-from latentedit.training.supervised.calibration import fit_platt
+from latentedit.training.supervised.calibration import CALIBRATION, fit_platt, read_calibration
 from latentedit.training.supervised.loop import (
     LabelledFaces,
     fit,
@@ -30,8 +30,6 @@ from latentedit.training.supervised.loop import (
     predict,
 )
 from latentedit.training.workers import Workers
-
-CALIBRATION = "calibration.json"
 
 _CAUTION = 1e-3
 """Of the calibration: portraits have many answers of both kinds, so the prior only has to keep a
@@ -172,11 +170,6 @@ def load_portrait_run(run_folder: str | Path) -> PortraitNetwork:
 
 
 def _calibrated(network: PortraitNetwork, run_folder: str | Path) -> PortraitNetwork:
-    calibration = Path(run_folder) / CALIBRATION
-    if calibration.is_file():
-        fitted: dict[str, Sequence[float]] = read_json(calibration)
-        device = next(network.parameters()).device
-        network.calibrate(
-            *(torch.tensor(fitted[name], device=device) for name in ("scale", "shift"))
-        )
+    if fitted := read_calibration(run_folder):
+        network.calibrate(*(network.scale.new_tensor(fitted[name]) for name in ("scale", "shift")))
     return network
