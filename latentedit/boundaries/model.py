@@ -80,10 +80,6 @@ class Calibration:
             return float(np.interp(goal, heights[[last, first]], knots[[last, first]]))
         return float(np.clip(0.0, knots[first], knots[last]))  # on one knot, or a level of several
 
-    def age_change(self, step: float) -> float | None:
-        """Expected change of the estimated age in years after `step`, or None."""
-        return None if self.years is None else float(np.interp(step, self.steps, self.years))
-
     def as_dict(self) -> dict[str, Any]:
         """Plain data for JSON; `from_dict` reads it."""
         years = None if self.years is None else list(self.years)

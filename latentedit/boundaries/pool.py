@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file
 
 from latentedit import defaults
 from latentedit.errors import LatentEditError
 from latentedit.generators import latents
-from latentedit.io.files import atomic_path, make_folder, read_json, write_json
+from latentedit.io.files import read_json
+from latentedit.io.folders import ResumableFolder, save_arrays
 
 if TYPE_CHECKING:
     from latentedit.inference.networks import FaceNetworks
@@ -244,7 +245,7 @@ def build_pool(
         "first_seed": first_seed,
         "shard_size": shard_size,
     }
-    pool = _open_or_start(make_folder(folder), card)
+    pool = Pool(ResumableFolder(folder, CARD, card, content="pool", before=BEFORE).path)
     together = for_many(editor)
     done = 0
     for index, path in enumerate(pool.shards):
@@ -256,9 +257,8 @@ def build_pool(
                 images = together.render(z[start : start + BATCH])
                 scores.append(together.score(images))
                 on_progress(done + start + len(images), size)
-            tensors = {"z": z, "scores": np.concatenate(scores), "seeds": np.array(seeds)}
-            with atomic_path(path) as temporary:
-                save_file(tensors, temporary)
+            arrays = {"z": z, "scores": np.concatenate(scores), "seeds": np.array(seeds)}
+            save_arrays(path, arrays)
         done += len(seeds)
         on_progress(done, size)
     return pool
@@ -277,20 +277,3 @@ def for_many(editor: Networks) -> Networks:
         largest = max(config.channels(edge) * edge**2 for edge in config.resolutions)
     size = min(FEATURES_AT_ONCE // largest, BATCH // 4)
     return editor if editor.batch_size >= size else editor.with_batch_size(size)
-
-
-def _open_or_start(folder: Path, card: dict[str, Any]) -> Pool:
-    """Write the card of a new pool, or check that the folder's pool is the same one."""
-    path = folder / CARD
-    if path.exists():
-        found = read_json(path)
-        known = {**BEFORE, **found} if isinstance(found, dict) else {}
-        if known != card:
-            other = next((key for key in card if known.get(key) != card[key]), "more entries")
-            raise LatentEditError(
-                f"{folder} holds another pool ({other} {known.get(other)!r}, not "
-                f"{card.get(other)!r}): choose another folder"
-            )
-    else:
-        write_json(path, card)
-    return Pool(folder)

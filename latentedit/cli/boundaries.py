@@ -58,7 +58,8 @@ def fit(
     from latentedit.cli.progress import progress_bar
     from latentedit.evaluation.figures.slides import boundary_rows
     from latentedit.io.cards import check_report
-    from latentedit.io.files import alone_with, check_writable, write_json
+    from latentedit.io.files import check_writable, write_json
+    from latentedit.io.locks import alone_with
     from latentedit.pretrained.bundles import TERMS
 
     check_writable(check_path(output))
@@ -79,7 +80,7 @@ def fit(
             on_attribute=lambda name, _: bar.update(task, advance=1, note=name),
         )
     card = {"terms": TERMS, "data": samples.data, "commands": [command_line()]}
-    with alone_with(output.parent):
+    with alone_with(output):
         if scores and output.exists():
             Boundaries.load(output).merged(found).save_over(output, command_line())
         else:
@@ -210,7 +211,8 @@ def measure(
     from latentedit.evaluation.edits.effects import FILE
     from latentedit.evaluation.figures import drawings
     from latentedit.evaluation.figures.plots import check_plot
-    from latentedit.io.files import alone_with, check_writable
+    from latentedit.io.files import check_writable
+    from latentedit.io.locks import alone_with
     from latentedit.pretrained.bundles import TERMS, find_bundle
 
     folder = find_bundle(model)
@@ -235,7 +237,7 @@ def measure(
         track=track,
     )
     if not dry_run:
-        with alone_with(folder):
+        with alone_with(folder / BOUNDARIES_FILE):
             stored = Boundaries.load(folder / BOUNDARIES_FILE)  # perhaps measured further meanwhile
             measured = stored.with_measured(boundaries, effects.attributes)
             measured.save_over(folder / BOUNDARIES_FILE, command_line())

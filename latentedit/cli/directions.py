@@ -13,6 +13,7 @@ from latentedit.cli.faces import ModelOption
 app = typer.Typer(help="Find directions without labels.", no_args_is_help=True)
 
 CountOption = Annotated[int, typer.Option("--k", "-k", min=1, help="How many directions.")]
+OutputOption = Annotated[Path, typer.Option("-o", "--output", help="File to write.")]
 SheetOption = Annotated[
     Path | None, typer.Option(help="Draw them as film strips [default: beside --output, .png].")
 ]
@@ -28,9 +29,7 @@ def _group() -> None:
 @app.command()
 def sefa(
     k: CountOption = 20,
-    output: Annotated[Path, typer.Option("-o", "--output", help="File to write.")] = Path(
-        "sefa.safetensors"
-    ),
+    output: OutputOption = Path("sefa.safetensors"),
     sheet: SheetOption = None,
     seed: SeedOption = defaults.SEED,
     faces: FacesOption = 32,
@@ -43,9 +42,7 @@ def sefa(
 @app.command()
 def pca(
     k: CountOption = 20,
-    output: Annotated[Path, typer.Option("-o", "--output", help="File to write.")] = Path(
-        "pca.safetensors"
-    ),
+    output: OutputOption = Path("pca.safetensors"),
     sheet: SheetOption = None,
     seed: SeedOption = defaults.SEED,
     faces: FacesOption = 32,

@@ -86,7 +86,7 @@ def portraits(
     ] = 0,
 ) -> None:
     """Cut portraits, flag six qualities, and spoil some by a known amount."""
-    from latentedit.cli.progress import console, track
+    from latentedit.cli.progress import print_skipped, track
     from latentedit.data.portraits import prepare_portraits
 
     report = prepare_portraits(
@@ -98,8 +98,7 @@ def portraits(
         seed=seed,
         progress=lambda rows, total: track(rows, total, "Cutting"),
     )
-    for message in report.skipped:
-        console.print(f"skipped: {message}", highlight=False, markup=False)
+    print_skipped(report.skipped)
     print(
         f"{report.rows} portraits of {report.faces} faces in {output}, "
         f"{len(report.skipped)} skipped"
@@ -138,8 +137,7 @@ def faces(
 
 
 def _say(written: int, resolution: int, output: Path, skipped: Sequence[str]) -> None:
-    from latentedit.cli.progress import console
+    from latentedit.cli.progress import print_skipped
 
-    for message in skipped:
-        console.print(f"skipped: {message}", highlight=False, markup=False)
+    print_skipped(skipped)
     print(f"{written} faces of {resolution}x{resolution} in {output}, {len(skipped)} skipped")

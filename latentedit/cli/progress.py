@@ -52,3 +52,9 @@ def track(items: Iterable[T], total: int, description: str) -> Iterator[T]:
         for item in items:
             yield item
             bar.advance(task)
+
+
+def print_skipped(messages: Iterable[str]) -> None:
+    """Say what was left out, and why."""
+    for message in messages:
+        console.print(f"skipped: {message}", highlight=False, markup=False)

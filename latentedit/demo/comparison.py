@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from html import escape
-
 from latentedit.demo.studio import Way
+from latentedit.io.html import render
 
 
 def draw(seed: int, original: str, ways: list[Way]) -> str:
@@ -15,29 +14,4 @@ def draw(seed: int, original: str, ways: list[Way]) -> str:
         original: its picture as a data URI.
         ways: see `Studio.compare`.
     """
-    figures = [_figure(original, "Original", f"<p>Seed {seed}</p>")]
-    figures += [_figure(way.picture, way.title, _text(way)) for way in ways]
-    return f'<div class="le-compare">{"".join(figures)}</div>'
-
-
-def _text(way: Way) -> str:
-    rows = [
-        _row(change.trait, f"{change.before:.0%} → {change.after:.0%}", asked=change.asked)
-        for change in way.changes
-    ]
-    if way.years:
-        rows.insert(0, _row("estimated age", "{:.0f} → {:.0f}".format(*way.years), asked=True))
-    return f"<p>All else moved by <b>{way.leakage:.1%}</b> on average</p><ul>{''.join(rows)}</ul>"
-
-
-def _row(trait: str, figures: str, *, asked: bool) -> str:
-    wanted = ' class="le-wanted"' if asked else ""
-    return f"<li{wanted}><span>{escape(trait)}</span> <b>{escape(figures)}</b></li>"
-
-
-def _figure(picture: str, title: str, text: str) -> str:
-    alt = escape(title, quote=True)
-    return (
-        f'<figure><img src="{escape(picture, quote=True)}" alt="{alt}">'
-        f"<h3>{escape(title)}</h3>{text}</figure>"
-    )
+    return render(__package__, "compare.html.jinja", seed=seed, original=original, ways=ways)

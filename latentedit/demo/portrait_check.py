@@ -5,11 +5,10 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Callable
-from html import escape
-from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from latentedit.errors import LatentEditError
+from latentedit.io.html import asset, render
 from latentedit.io.images import open_image
 from latentedit.portrait.assessor import PortraitAssessor
 from latentedit.portrait.report import fragment
@@ -37,7 +36,7 @@ def check_photo(assessor: PortraitAssessor, request: Any) -> dict[str, str]:
         name, photo = _photo(request)
         found = assessor.assess(open_image(photo, max_pixels=MAX_PHOTO_PIXELS))
     except LatentEditError as error:
-        return {"html": f"<p>{escape(str(error))}</p>"}
+        return {"html": render(__package__, "message.html.jinja", message=error)}
     return {"html": fragment(name, found)}
 
 
@@ -51,8 +50,8 @@ def build_portrait_check(check: Callable[[Any], Any], **event: Any) -> gr.HTML:
     import gradio as gr
 
     page = gr.HTML(
-        html_template=_asset("portrait.html"),
-        js_on_load=_asset("portrait.js"),
+        html_template=asset(__package__, "portrait.html"),
+        js_on_load=asset(__package__, "portrait.js"),
         apply_default_css=False,
     )
     page.check(check, page, page, api_visibility="private", **event)
@@ -68,7 +67,3 @@ def _photo(request: Any) -> tuple[str, bytes]:
         return name[:200], base64.b64decode(data, validate=True)
     except (binascii.Error, ValueError):
         raise LatentEditError("the photo did not arrive whole: choose it again") from None
-
-
-def _asset(name: str) -> str:
-    return files(__package__).joinpath("assets", name).read_text(encoding="utf-8")

@@ -15,9 +15,8 @@ from latentedit.demo.controls import Control
 from latentedit.demo.session import View, checked_steps, with_seed
 from latentedit.editing.editor import FaceEditor
 from latentedit.editing.recipes import EditRecipe, steps_to_reach
-from latentedit.editing.strips import RECIPE_KEY
+from latentedit.editing.strips import read_origin
 from latentedit.errors import LatentEditError
-from latentedit.io.images import read_metadata
 
 MAX_UPLOAD_BYTES = 16_000_000
 MAX_UPLOAD_PIXELS = 16_000_000
@@ -97,10 +96,7 @@ def _recipe_text(data: bytes) -> str:
             "saved here is that large"
         )
     if data.startswith(_PNG):
-        text = read_metadata(io.BytesIO(data), max_pixels=MAX_UPLOAD_PIXELS).get(RECIPE_KEY)
-        if text is None:
-            raise LatentEditError("this picture carries no recipe: open one that was saved here")
-        return text
+        return read_origin(io.BytesIO(data), max_pixels=MAX_UPLOAD_PIXELS)
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError:

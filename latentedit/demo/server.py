@@ -9,8 +9,6 @@ import socket
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial, wraps
-from html import escape
-from importlib.resources import files
 from typing import Any, TypeVar
 
 import gradio as gr
@@ -28,6 +26,7 @@ from latentedit.demo.studio import Reply, Studio
 from latentedit.editing.editor import FaceEditor
 from latentedit.errors import LatentEditError
 from latentedit.io.files import reason
+from latentedit.io.html import asset, render
 from latentedit.portrait.assessor import PortraitAssessor
 
 MAX_BODY = MAX_PHOTO_BYTES + 1_000_000
@@ -42,28 +41,6 @@ AT_ONCE: dict[str, Any] = {"queue": False, "show_progress": "hidden"}
 Answer = TypeVar("Answer")
 
 FONT = [gr.themes.Font("system-ui"), gr.themes.Font("sans-serif")]
-
-TOP = """
-<div class="le-top"><h1>latentedit</h1><p>Move a slider, and a face that nobody has changes.</p>
-<button type="button" aria-pressed="false">Dark</button></div>
-"""
-
-TOP_SCRIPT = """
-const button = element.querySelector("button");
-const kept = localStorage.getItem("latentedit-theme");
-const show = (dark) => {
-  document.body.classList.toggle("dark", dark);
-  button.textContent = dark ? "Light" : "Dark";
-  button.setAttribute("aria-label", dark ? "Light colours" : "Dark colours");
-};
-show(kept ? kept === "dark" : document.body.classList.contains("dark")
-  || matchMedia("(prefers-color-scheme: dark)").matches);
-button.addEventListener("click", () => {
-  const dark = !document.body.classList.contains("dark");
-  localStorage.setItem("latentedit-theme", dark ? "dark" : "light");
-  show(dark);
-});
-"""
 
 
 def build(studio: Studio) -> gr.Blocks:
@@ -93,12 +70,16 @@ def build(studio: Studio) -> gr.Blocks:
 
     with gr.Blocks(title="latentedit", analytics_enabled=False, fill_width=True) as blocks:
         session = gr.State(studio.new_session())
-        gr.HTML(TOP, js_on_load=TOP_SCRIPT, apply_default_css=False)
+        gr.HTML(
+            asset(__package__, "top.html"),
+            js_on_load=asset(__package__, "top.js"),
+            apply_default_css=False,
+        )
         with gr.Tabs():
             with gr.Tab("Edit"):
                 page = gr.HTML(
-                    html_template=_asset("page.html"),
-                    js_on_load=_asset("page.js"),
+                    html_template=asset(__package__, "page.html"),
+                    js_on_load=asset(__package__, "page.js"),
                     apply_default_css=False,
                 )
             with gr.Tab("Compare") as compare_tab:
@@ -157,7 +138,7 @@ def _build_comparison(
             seed = session.view.seed
             return draw(seed, *studio.compare(seed, name, step))
         except LatentEditError as error:
-            return f"<p>{escape(str(error))}</p>"
+            return render(__package__, "message.html.jinja", message=error)
 
     gr.Markdown(
         "The same face and the same step twice: once with nothing held, once with the holds that "
@@ -186,10 +167,6 @@ def _build_comparison(
 def _ends(control: Control) -> tuple[float, float]:
     """Values at the left and right end of a slider."""
     return (-control.high, -control.low) if control.flipped else (control.low, control.high)
-
-
-def _asset(name: str) -> str:
-    return files(__package__).joinpath("assets", name).read_text(encoding="utf-8")
 
 
 def _theme() -> gr.themes.Base:
@@ -315,7 +292,7 @@ def serve(
             prevent_thread_lock=True,
             quiet=True,
             theme=_theme(),
-            head=f"<style>{_asset('page.css')}</style>",  # css= rewrites selectors
+            head=f"<style>{asset(__package__, 'page.css')}</style>",  # css= rewrites selectors
             footer_links=[],
             run_history=False,
             enable_monitoring=False,

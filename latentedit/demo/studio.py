@@ -23,6 +23,7 @@ from latentedit.demo.takeaways import film, take
 from latentedit.editing.editor import FaceEditor
 from latentedit.errors import LatentEditError
 from latentedit.generators.latents import MAX_SEED
+from latentedit.io.html import png_uri
 from latentedit.io.images import UInt8Array, png_bytes
 
 GALLERY = 12
@@ -297,7 +298,7 @@ def _strictest(holds: Mapping[str, Mapping[str, float]]) -> list[str]:
 
 
 def _data_uri(image: UInt8Array) -> str:
-    return "data:image/png;base64," + base64.b64encode(png_bytes(image)).decode("ascii")
+    return png_uri(png_bytes(image))
 
 
 def _decoded(data: Any) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,7 +17,7 @@ from latentedit.editing.editor import FaceEditor
 from latentedit.editing.recipes import EditRecipe, Step, displacement
 from latentedit.errors import LatentEditError
 from latentedit.generators.latents import check_latents
-from latentedit.io.images import UInt8Array, film_strip, read_metadata, save_image
+from latentedit.io.images import MAX_PIXELS, UInt8Array, film_strip, read_metadata, save_image
 
 RECIPE_KEY = "latentedit"
 """Name of the PNG text chunk that carries an edit's recipe."""
@@ -212,13 +212,21 @@ def save_strip(path: str | Path, strip: EditStrip) -> bool:
     return keeps
 
 
-def read_recipe(path: str | Path) -> EditRecipe:
-    """Return the recipe that a film strip's PNG carries.
+def read_origin(file: str | Path | BinaryIO, *, max_pixels: int = MAX_PIXELS) -> str:
+    """Return what a PNG of ours says of how it was made: an edit's recipe, or a sample's seeds.
+
+    Args:
+        file: a path, or an open file.
+        max_pixels: refuse larger pictures.
+
+    Returns:
+        JSON; `EditRecipe.from_json` reads an edit's.
 
     Raises:
-        LatentEditError: the file cannot be read, or carries no recipe.
+        LatentEditError: the file cannot be read, or carries nothing of ours.
     """
-    text = read_metadata(path).get(RECIPE_KEY)
+    text = read_metadata(file, max_pixels=max_pixels).get(RECIPE_KEY)
     if text is None:
-        raise LatentEditError(f"{path} carries no recipe: give a PNG made by 'latentedit edit'")
-    return EditRecipe.from_json(text)
+        name = file if isinstance(file, str | Path) else "this picture"
+        raise LatentEditError(f"{name} carries no recipe: give a PNG that was saved by latentedit")
+    return text

@@ -53,21 +53,6 @@ def normalize(z: ArrayLike) -> FloatArray:
     return (wide / length).astype(np.float32)
 
 
-def slerp(start: ArrayLike, end: ArrayLike, count: int) -> FloatArray:
-    """Return `count` latents on the great circle from `start` to `end`, both [dim], ends included.
-
-    Shoemake 1985; near-parallel ends fall back to a straight line.
-    """
-    a, b = np.asarray(start, dtype=np.float64), np.asarray(end, dtype=np.float64)
-    cosine = np.clip(a @ b / np.maximum(np.linalg.norm(a) * np.linalg.norm(b), 1e-12), -1, 1)
-    angle = np.arccos(cosine)
-    t = np.linspace(0, 1, count)[:, None]
-    if np.sin(angle) < 1e-6:
-        return ((1 - t) * a + t * b).astype(np.float32)
-    mixed = (np.sin((1 - t) * angle) * a + np.sin(t * angle) * b) / np.sin(angle)
-    return np.asarray(mixed, dtype=np.float32)
-
-
 def parse_seeds(text: str) -> list[int]:
     """Read seeds as people write them: ``7``, ``0-7``, ``0-7,12,20-22``.
 

@@ -106,29 +106,6 @@ def _alive(process: int) -> bool:
     return True
 
 
-@contextmanager
-def alone_with(folder: str | Path) -> Iterator[None]:
-    """Wait until no other process is in such a block of the folder, where the system can tell.
-
-    For what is read, joined with something and written back. The lock goes with the process.
-    """
-    try:
-        import fcntl
-    except ImportError:  # pragma: no cover - Windows
-        yield
-        return
-    try:
-        held = os.open(folder, os.O_RDONLY)
-    except OSError as error:
-        raise LatentEditError(f"cannot read {folder}: {reason(error)}") from error
-    try:
-        with suppress(OSError):  # a file system without locks
-            fcntl.flock(held, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(held)
-
-
 def check_writable(path: str | Path) -> None:
     """Refuse early an output path that could not be written at the end of a long computation.
 

@@ -12,7 +12,8 @@ from latentedit.training.gan.snapshots import mean_of_snapshots
 from latentedit.training.runs import Run
 from latentedit.training.state import read_progress
 from latentedit.training.supervised.age_task import load_age_run
-from latentedit.training.supervised.attribute_task import load_classifier_run, read_calibration
+from latentedit.training.supervised.attribute_task import load_classifier_run
+from latentedit.training.supervised.calibration import read_calibration
 from latentedit.training.supervised.portrait_task import load_portrait_run
 
 
@@ -78,7 +79,11 @@ def bundle_classifier(run_folder: str | Path, folder: str | Path) -> None:
     card = {
         **run.origin(),
         "epochs": run.read_log(),
-        "calibration": read_calibration(run_folder),
+        "calibration": {
+            name: value
+            for name, value in read_calibration(run_folder).items()
+            if name not in ("scale", "shift")  # the weights have taken them in
+        },
     }
     save_part(folder, "classifier", network, network.config, card)
 

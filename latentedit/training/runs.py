@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import errno
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
+
+from filelock import BaseFileLock
 
 from latentedit.errors import LatentEditError
-from latentedit.io.files import atomic_path, make_folder, read_json, reason, write_json
+from latentedit.io.files import atomic_path, make_folder, read_json, write_json
+from latentedit.io.locks import hold
 from latentedit.pretrained.bundles import config_from_json
 from latentedit.training.options import GeneratorOptions
 
@@ -29,7 +31,7 @@ class Run:
         self.state = self.folder / "state.safetensors"
         self.log = self.folder / "log.jsonl"
         self.options = self.folder / "options.json"
-        self._lock: IO[str] | None = None
+        self._lock: BaseFileLock | None = None
 
     def check(self, resume: bool) -> None:
         """Refuse to overwrite a run, or to resume where there is none.
@@ -95,28 +97,15 @@ class Run:
     def hold(self) -> None:
         """Keep other processes from training in this folder, until this one ends or is killed.
 
-        Where the system or its disk knows no locks, nothing is kept.
-
         Raises:
             LatentEditError: another process trains in it, or it cannot be written.
         """
-        try:
-            import fcntl
-        except ImportError:  # not POSIX
-            return
-        path = self.folder / ".lock"
-        try:
-            self._lock = self._lock or open(path, "a", encoding="utf-8")  # noqa: SIM115 (stays open)
-        except OSError as error:
-            raise LatentEditError(f"cannot write {path}: {reason(error)}") from None
-        try:
-            fcntl.lockf(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            if error.errno in (errno.EACCES, errno.EAGAIN):
-                raise LatentEditError(
-                    f"another process trains in {self.folder}: let it finish, end it, or choose "
-                    "another folder"
-                ) from None
+        self._lock = hold(self.folder / ".lock")
+        if self._lock is None:
+            raise LatentEditError(
+                f"another process trains in {self.folder}: let it finish, end it, or choose "
+                "another folder"
+            )
 
     def write_log(self, record: Mapping[str, Any]) -> None:
         """Append one record."""

@@ -90,8 +90,6 @@ def test_a_calibration_goes_there_and_back() -> None:
     assert calibration.step(0.1) == -1  # a level: the step nearest to none
     assert (calibration.step(0), calibration.step(1)) == (-1, 3)
     assert (calibration.probability(-9), calibration.probability(9)) == (0.1, 0.9)
-    assert calibration.age_change(-1.5) == pytest.approx(15.5)
-    assert Calibration((0, 1), (0, 1)).age_change(1) is None
 
 
 @given(

@@ -12,13 +12,14 @@ import numpy as np
 import pytest
 from conftest import Run, draw_face
 from PIL import Image
+from saved import read_recipe
 
 from latentedit import defaults
 from latentedit.attributes import ATTRIBUTES
 from latentedit.boundaries.model import Boundaries
 from latentedit.editing.editor import FaceEditor
 from latentedit.editing.projection import FIGHTING, discounted_direction
-from latentedit.editing.strips import edit_strip, read_recipe
+from latentedit.editing.strips import edit_strip
 from latentedit.generators.latents import load_latents
 from latentedit.io.images import open_image, read_metadata
 

@@ -4,23 +4,18 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 from collections.abc import Iterator
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
+from page_needs import CHROMIUM, give_up, lacking
 from PIL import Image
 from torch import Tensor
 
-if find_spec("gradio") is None:
-    pytest.skip("Gradio is not installed: pip install 'latentedit[demo]'", allow_module_level=True)
-if find_spec("playwright") is None:
-    pytest.skip(
-        "Playwright is not installed: pip install 'latentedit[test]'", allow_module_level=True
-    )
+if why := lacking(browser=True):
+    give_up(why)
 
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
@@ -30,11 +25,6 @@ from latentedit.demo.server import serve
 from latentedit.editing.editor import FaceEditor
 from latentedit.editing.recipes import EditRecipe
 from latentedit.pretrained.bundles import load_classifier, load_generator
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None, reason="there is no Chromium: apt-get install chromium"
-)
 
 expect.set_options(timeout=20_000)  # machines are busy sometimes
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import base64
 import io
-import shutil
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 import torch
+from page_needs import CHROMIUM, give_up, lacking
 from PIL import Image
 from portraits import draw_portrait
 
@@ -73,14 +72,10 @@ DROP = """photo => {
   zone.dispatchEvent(new DragEvent("drop", { dataTransfer, bubbles: true, cancelable: true }));
 }"""
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
-
-@pytest.mark.skipif(
-    CHROMIUM is None or find_spec("gradio") is None or find_spec("playwright") is None,
-    reason="needs Gradio, Playwright and Chromium",
-)
 def test_the_tab_in_a_browser(assessor: PortraitAssessor, tmp_path: Path) -> None:
+    if why := lacking(browser=True):
+        give_up(why)
     import gradio as gr
     from playwright.sync_api import expect, sync_playwright
 

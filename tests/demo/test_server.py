@@ -11,14 +11,14 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
+from page_needs import give_up, lacking
 
-if find_spec("gradio") is None:
-    pytest.skip("Gradio is not installed: pip install 'latentedit[demo]'", allow_module_level=True)
+if why := lacking(browser=False):
+    give_up(why)
 
 import httpx
 

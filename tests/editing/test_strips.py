@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from saved import read_recipe
 
 from latentedit.editing import strips
 from latentedit.editing.editor import FaceEditor
-from latentedit.editing.strips import EditStrip, edit_strip, read_recipe, save_strip
+from latentedit.editing.strips import EditStrip, edit_strip, save_strip
 from latentedit.errors import LatentEditError
 from latentedit.io.images import open_image, save_image
 

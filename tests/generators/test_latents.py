@@ -59,24 +59,6 @@ def test_normalize_keeps_directions(count: int, scale: float, data: st.DataObjec
     np.testing.assert_allclose(latents.normalize(z * scale), z, rtol=1e-5, atol=1e-6)
 
 
-@given(seeds, seeds, st.integers(2, 9))
-def test_slerp_moves_at_one_speed_along_the_sphere(first: int, second: int, count: int) -> None:
-    assume(first != second)
-    start, end = latents.sample([first, second], 16).astype(np.float64)
-    path = latents.slerp(start, end, count)
-    assert path.shape == (count, 16)
-    np.testing.assert_allclose(path[[0, -1]], [start, end], atol=1e-4)
-    np.testing.assert_allclose(np.linalg.norm(path, axis=1), 4, rtol=1e-5)
-    whole = np.arccos(np.clip(start @ end / 16, -1, 1))
-    steps = np.arccos(np.clip((path[1:] * path[:-1]).sum(1) / 16, -1, 1))
-    np.testing.assert_allclose(steps, whole / (count - 1), atol=2e-3)
-
-
-def test_slerp_between_equal_ends_stays_there() -> None:
-    z = latents.sample([4], 16)[0]
-    np.testing.assert_allclose(latents.slerp(z, z, 5), np.tile(z, (5, 1)), rtol=1e-6)
-
-
 ranges = st.tuples(st.integers(0, latents.MAX_SEED), st.integers(0, 30)).map(
     lambda pair: (pair[0], min(pair[0] + pair[1], latents.MAX_SEED))
 )

@@ -6,8 +6,6 @@ import stat
 import subprocess
 import sys
 import tempfile
-import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,7 +17,6 @@ from safetensors.numpy import save_file
 
 from latentedit.errors import LatentEditError
 from latentedit.io.files import (
-    alone_with,
     atomic_path,
     check_writable,
     make_folder,
@@ -187,27 +184,6 @@ def test_a_read_only_file_is_not_replaced(tmp_path: Path, monkeypatch: pytest.Mo
         with pytest.raises(LatentEditError, match="it is read-only, give another name"):
             write(path)
     assert read_json(path) == 1
-
-
-@posix
-def test_one_at_a_time(tmp_path: Path) -> None:
-    order, begun = [], threading.Event()
-
-    def other() -> None:
-        begun.set()
-        with alone_with(tmp_path):
-            order.append("other")
-
-    thread = threading.Thread(target=other)
-    with alone_with(tmp_path):
-        thread.start()
-        assert begun.wait(10)
-        time.sleep(0.05)
-        order.append("first")
-    thread.join(10)
-    assert order == ["first", "other"]
-    with pytest.raises(LatentEditError, match="cannot read"), alone_with(tmp_path / "missing"):
-        pass
 
 
 def test_make_folder_makes_parents_and_takes_what_is_there(tmp_path: Path) -> None:

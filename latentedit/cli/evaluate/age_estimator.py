@@ -17,7 +17,6 @@ from latentedit.cli.evaluate.shared import (
     labelled,
     looking,
     origin,
-    print_skipped,
 )
 from latentedit.cli.faces import ModelOption
 from latentedit.errors import LatentEditError
@@ -58,6 +57,7 @@ def age_estimator(
     """Compare estimated ages with true ones, in UTKFace's framing and in the shared frame."""
     import numpy as np
 
+    from latentedit.cli.progress import print_skipped
     from latentedit.data.utkface import RESOLUTION, to_shared_frame
     from latentedit.editing.editor import FaceEditor
     from latentedit.evaluation.classifiers.age_estimator import agreement, evaluate_age_estimator

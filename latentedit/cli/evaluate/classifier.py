@@ -16,7 +16,6 @@ from latentedit.cli.evaluate.shared import (
     labelled,
     looking,
     origin,
-    print_skipped,
 )
 from latentedit.cli.faces import ModelOption
 from latentedit.errors import LatentEditError
@@ -38,6 +37,7 @@ def classifier(
     """Compare the classifier's 40 probabilities with labels."""
     import numpy as np
 
+    from latentedit.cli.progress import print_skipped
     from latentedit.editing.editor import FaceEditor
     from latentedit.evaluation.classifiers.classifier import evaluate_classifier
     from latentedit.evaluation.classifiers.labels import predict_folder

@@ -85,10 +85,3 @@ def finish(report: dict[str, Any], output: Path, model: str | None, part: str | 
         folder = find_bundle(model, part)
         onnx = part == "generator" and (folder / ONNX_FILE).is_file()
         update_card(folder / (ONNX_FILE if onnx else f"{part}.safetensors"), {"figures": report})
-
-
-def print_skipped(skipped: Sequence[str]) -> None:
-    from latentedit.cli.progress import console
-
-    for message in skipped:
-        console.print(f"skipped: {message}", highlight=False, markup=False)

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
 
 from latentedit import defaults
 from latentedit.attributes import AGE_ATTRIBUTE
@@ -26,7 +25,8 @@ from latentedit.evaluation.classifiers.independent_age import independent_ages
 from latentedit.evaluation.edits.traces import Track, look, no_bar
 from latentedit.evaluation.figures.slides import AGE_CHANGE, AGE_FACES
 from latentedit.inference import descriptors
-from latentedit.io.files import atomic_path, make_folder, read_json, write_json
+from latentedit.io.files import make_folder
+from latentedit.io.folders import ResumableFolder
 from latentedit.io.images import UInt8Array, film_strip, save_image
 
 if TYPE_CHECKING:
@@ -122,7 +122,8 @@ def evaluate_age(
     first = defaults.AGE_FIRST_SEED + seed * 1_000_000
     holds = resolve_holds(editor.boundaries, AGE_ATTRIBUTE, [AGE_ATTRIBUTE], hold)
     low, high = editor.boundaries.safe_range(AGE_ATTRIBUTE)
-    folder = _open(editor, work, holds, ways, first)
+    card = _card(editor, holds, ways, first)
+    folder = ResumableFolder(work, _CARD, card, content="measurement")
     frontier = None
     ends = (-float(step), float(step)) if step else (low, high)
     if step is None:
@@ -272,7 +273,7 @@ def _person(young: NDArray[np.float32], old: NDArray[np.float32]) -> dict[str, d
 
 def _measure(
     editor: FaceEditor,
-    folder: Path,
+    folder: ResumableFolder,
     first: int,
     n: int,
     share: float,
@@ -287,33 +288,23 @@ def _measure(
     centre = _centre(editor, folder)
     for start in track(range(0, n, CHUNK), -(-n // CHUNK), f"{steps[0]:+.1f} to {steps[1]:+.1f}"):
         seeds = range(first + start, first + min(start + CHUNK, n))
-        path = folder / f"{steps[0]:+.4f}{steps[1]:+.4f}-{seeds[0]}-{len(seeds)}.safetensors"
-        if not path.is_file():
-            arrays = _look(editor, seeds, steps, holds, ways.of(start), centre)
-            with atomic_path(path) as temporary:
-                save_file(arrays, temporary)
-        parts.append(_load(path))
+        look_at = partial(_look, editor, seeds, steps, holds, ways.of(start), centre)
+        name = f"{steps[0]:+.4f}{steps[1]:+.4f}-{seeds[0]}-{len(seeds)}"
+        parts.append(folder.keep(name, look_at))
     return {
         name: np.concatenate([part[name] for part in parts if name in part]) for name in parts[0]
     }
 
 
-def _centre(editor: FaceEditor, folder: Path) -> NDArray[np.float32]:
+def _centre(editor: FaceEditor, folder: ResumableFolder) -> NDArray[np.float32]:
     """Mean feature of unedited faces, which cosines are taken around."""
-    path = folder / "centre.safetensors"
-    if not path.is_file():
-        first = defaults.TYPICAL_FIRST_SEED
+    first = defaults.TYPICAL_FIRST_SEED
+
+    def see() -> Seen:
         images = editor.render(editor.sample(range(first, first + _CENTRE_FACES)))
-        with atomic_path(path) as temporary:
-            save_file({"centre": look(editor, images).features.mean(0)}, temporary)
-    return _load(path)["centre"]
+        return {"centre": look(editor, images).features.mean(0)}
 
-
-def _load(path: Path) -> Seen:
-    try:
-        return load_file(path)
-    except SafetensorError:
-        raise LatentEditError(f"{path} is damaged: delete it and run again") from None
+    return folder.keep("centre", see)["centre"]
 
 
 def _look(
@@ -377,12 +368,9 @@ def _save_examples(
         save_image(folder / f"{seed}.png", picture)
 
 
-def _open(
-    editor: FaceEditor, work: str | Path, holds: Mapping[str, float], ways: Ways, first: int
-) -> Path:
-    """Start the folder of a measurement, or check that it is the same one."""
-    folder = make_folder(work)
-    card = {
+def _card(editor: FaceEditor, holds: Mapping[str, float], ways: Ways, first: int) -> dict[str, Any]:
+    """What all faces of a measurement are made from."""
+    return {
         "generator_hash": editor.generator_hash,
         "classifier_hash": editor.classifier_hash,
         "age_hash": editor.age_hash,
@@ -391,12 +379,6 @@ def _open(
         "ways": [ways.independent, "descriptors" if ways.dlib else None, ways.faces],
         "first": first,
     }
-    path = folder / _CARD
-    if not path.exists() and not any(folder.glob("*.safetensors")):
-        write_json(path, card)
-    if not path.exists() or read_json(path) != card:
-        raise LatentEditError(f"{folder} holds another measurement: choose another folder")
-    return folder
 
 
 def installed_ways(faces: int = defaults.AGE_SLOW_FACES) -> Ways:

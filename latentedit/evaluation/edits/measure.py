@@ -120,7 +120,7 @@ def open_search(
         weights = fitted.network.state_dict()
         return {**{key: value.numpy() for key, value in weights.items()}, "r2": fitted.r2}
 
-    kept = traces.keep(name, fit)
+    kept = traces.folder.keep(name, fit)
     columns = [
         editor.attributes.index(name) if name in editor.attributes else None
         for name in boundaries.names
@@ -148,7 +148,7 @@ def _scored_latents(traces: Traces, count: int, track: Track) -> tuple[FloatArra
         )
         return {"logits": looks.logits}
 
-    return z, traces.keep(f"scored-{count}", score)["logits"]
+    return z, traces.folder.keep(f"scored-{count}", score)["logits"]
 
 
 def _pooled_latents(traces: Traces, pool: Pool) -> tuple[FloatArray, FloatArray]:

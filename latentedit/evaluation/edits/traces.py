@@ -17,18 +17,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
 
 from latentedit import defaults
 from latentedit.boundaries.model import Boundaries
 from latentedit.boundaries.pool import for_many
 from latentedit.classifiers.dlib_network import WIDTH
 from latentedit.editing.projection import discounted_direction
-from latentedit.errors import LatentEditError
 from latentedit.evaluation.edits.strangeness import Places, PlacesFit
 from latentedit.inference import descriptors
-from latentedit.io.files import atomic_path, make_folder, read_json, write_json
+from latentedit.io.folders import ResumableFolder
 from latentedit.io.images import UInt8Array
 
 if TYPE_CHECKING:
@@ -235,6 +232,7 @@ class Traces:
     Attributes:
         editor: generator, classifier, boundaries, perhaps an age estimator.
         boundaries: those that are followed; the editor's, or others of its generator.
+        folder: where everything that was seen is kept.
         typical: unedited faces.
         describe: whether dlib's descriptors are computed (slow).
     """
@@ -255,14 +253,19 @@ class Traces:
             typical_seeds: of the unedited faces that strangeness is measured against.
 
         Raises:
-            LatentEditError: no boundaries or classifier, the folder belongs to another model, or
-                it cannot be written.
+            LatentEditError: no boundaries or classifier, or the folder holds another measurement
+                or cannot be written.
         """
         self.editor, self.describe, self._track = for_many(editor), describe, track
         self.boundaries = boundaries or editor.boundaries
-        self.folder = make_folder(folder)
-        self._open(list(typical_seeds))
-        kept = self.keep("typical", lambda: self._typical(typical_seeds))
+        self.folder = ResumableFolder(
+            folder,
+            CARD,
+            self._card(typical_seeds),
+            content="measurement",
+            before={"precision": defaults.PRECISION},
+        )
+        kept = self.folder.keep("typical", lambda: self._typical(typical_seeds))
         self.typical = Typical(
             kept["centre"],
             Places(kept["mean"], kept["whitening"]),
@@ -291,7 +294,7 @@ class Traces:
         """
         direction = discounted_direction(self.boundaries, attribute, holds).vector
         made_of = [attribute, sorted(holds.items()), [float(step) for step in steps], list(seeds)]
-        arrays = self.keep(
+        arrays = self.folder.keep(
             f"{attribute}-{_digest(made_of)}",
             lambda: self._follow(direction, [np.array([step]) for step in steps], seeds),
         )
@@ -325,12 +328,12 @@ class Traces:
             moves = [magnitude * side for magnitude in magnitudes]
             return self._follow(direction, moves, seeds, estimate=False)
 
-        arrays = self.keep(f"{attribute}-{_digest(made_of)}", make)
+        arrays = self.folder.keep(f"{attribute}-{_digest(made_of)}", make)
         return Trace(attribute, dict(holds), np.array(magnitudes, np.float64), **arrays)
 
     def originals(self, seeds: Sequence[int]) -> Looks:
         """What the networks see in the unedited faces of some seeds."""
-        arrays = self.keep(
+        arrays = self.folder.keep(
             f"original-{_digest(list(seeds))}",
             lambda: asdict(self._look(self.editor.sample(seeds))),
         )
@@ -392,23 +395,9 @@ class Traces:
             "logits": others.logits,
         }
 
-    def keep(
-        self, name: str, make: Callable[[], Mapping[str, FloatArray]]
-    ) -> dict[str, FloatArray]:
-        """Read what is kept in the folder under a name, or make and keep it."""
-        path = self.folder / f"{name}.safetensors"
-        if not path.is_file():
-            arrays = {key: np.ascontiguousarray(value) for key, value in make().items()}
-            with atomic_path(path) as temporary:
-                save_file(arrays, temporary)
-        try:
-            return load_file(path)
-        except SafetensorError:
-            raise LatentEditError(f"{path} is damaged: delete it and run again") from None
-
-    def _open(self, typical_seeds: list[int]) -> None:
-        """Write the card of a new folder, or check that the folder belongs to this model."""
-        card = {
+    def _card(self, typical_seeds: Sequence[int]) -> dict[str, Any]:
+        """What all traces in the folder are made from."""
+        return {
             "generator_hash": self.editor.generator_hash,
             "classifier_hash": self.editor.classifier_hash,
             "boundaries": self.boundaries.normals_hash,
@@ -419,17 +408,6 @@ class Traces:
             "strangeness": "mean over places",
             "typical_seeds": [typical_seeds[0], typical_seeds[-1]],
         }
-        path = self.folder / CARD
-        if not path.exists():
-            write_json(path, card)
-        found = read_json(path)
-        known = {"precision": defaults.PRECISION, **found} if isinstance(found, dict) else {}
-        if known != card:
-            other = next((key for key in card if known.get(key) != card[key]), "entries")
-            raise LatentEditError(
-                f"{self.folder} holds measurements of another model or version (other {other}): "
-                "choose another folder"
-            )
 
 
 def _digest(made_of: Sequence[Any]) -> str:

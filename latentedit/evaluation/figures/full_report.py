@@ -22,7 +22,7 @@ from latentedit.evaluation.edits.effects import FILE, OF_MOST, Effects, frontier
 from latentedit.evaluation.edits.measure import Plan, Reduction, measure, open_traces, reduction
 from latentedit.evaluation.edits.traces import Track, no_bar
 from latentedit.evaluation.figures import drawings
-from latentedit.evaluation.figures.html import Section, Table, bad, good, page
+from latentedit.evaluation.figures.html import Cell, Section, Table, bad, good, page
 from latentedit.evaluation.figures.slides import boundary_rows
 from latentedit.io.cards import check_report
 from latentedit.io.files import atomic_path, make_folder, read_json, write_json
@@ -145,7 +145,7 @@ def _show_boundaries(folder: Path) -> Section:
     headings = ("attribute", "size", "train", "test", "slides", "F1", "slides", "ROC AUC", "AP")
     lines, won = [], 0
     for name, row in rows.items():
-        cells = [display_name(name) + (" (rare)" if row["rare"] else "")]
+        cells: list[str | Cell] = [display_name(name) + (" (rare)" if row["rare"] else "")]
         cells += [_number(row.get("samples"), 0), _number(row.get("train_accuracy"))]
         both = True
         for key in ("accuracy", "f1"):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -17,11 +16,11 @@ from latentedit.classifiers.backbone import Backbone
 from latentedit.data.face_file import FaceData
 from latentedit.data.utkface import LABELS, as_questions
 from latentedit.errors import LatentEditError
-from latentedit.io.files import read_json, write_json
+from latentedit.io.files import write_json
 from latentedit.training.augment import affine, blur, colour, erase, flip
 from latentedit.training.options import SupervisedOptions
 from latentedit.training.runs import Run
-from latentedit.training.supervised.calibration import calibration
+from latentedit.training.supervised.calibration import CALIBRATION, calibration, read_calibration
 from latentedit.training.supervised.loop import (
     LabelledFaces,
     fit,
@@ -32,8 +31,6 @@ from latentedit.training.supervised.loop import (
 )
 from latentedit.training.supervised.teaching import Teaching, taught
 from latentedit.training.workers import Workers
-
-CALIBRATION = "calibration.json"
 
 
 @dataclass(frozen=True)
@@ -140,24 +137,12 @@ def load_classifier_run(run_folder: str | Path) -> AttributeClassifier:
     return _calibrated(network, run_folder)
 
 
-def read_calibration(run_folder: str | Path) -> dict[str, Any]:
-    """Return what a finished run's calibration was fitted on and is worth, or nothing.
-
-    See `calibration.calibration`, here without its scales and shifts.
-    """
-    path = Path(run_folder) / CALIBRATION
-    entries = read_json(path) if path.is_file() else {}
-    return {name: value for name, value in entries.items() if name not in ("scale", "shift")}
-
-
 @torch.no_grad()
 def _calibrated(network: AttributeClassifier, run_folder: str | Path) -> AttributeClassifier:
     """Scale and shift the logits; the last layer is linear and takes that in."""
-    path = Path(run_folder) / CALIBRATION
-    if path.is_file():
-        entries = read_json(path)
+    if fitted := read_calibration(run_folder):
         weight, bias = network.head.weight, network.head.bias
-        scale, shift = (bias.new_tensor(entries[name]) for name in ("scale", "shift"))
+        scale, shift = (bias.new_tensor(fitted[name]) for name in ("scale", "shift"))
         weight.mul_(scale[:, None])
         bias.mul_(scale).add_(shift)
     return network

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from latentedit.classifiers.reliability import error_if_calibrated, expected_calibration_error
+from latentedit.io.files import read_json
+
+CALIBRATION = "calibration.json"
+"""In the folder of a finished run: ``scale`` and ``shift`` of each output, see `fit_platt`."""
 
 CAUTION = 20.0
 """Precision of the prior on what is fitted: chosen once, on held-out faces of CelebA, where 1,000
@@ -103,3 +108,9 @@ def _figures(probabilities: Tensor, targets: Tensor) -> dict[str, float]:
             rows.append((right, expected_calibration_error(p, y), error_if_calibrated(p)))
     accuracy, ece, ece_if_calibrated = np.array(rows).mean(0).tolist()
     return {"accuracy": accuracy, "ece": ece, "ece_if_calibrated": ece_if_calibrated}
+
+
+def read_calibration(run_folder: str | Path) -> dict[str, Any]:
+    """Return what a finished run's calibration is, or nothing where there is none."""
+    path = Path(run_folder) / CALIBRATION
+    return dict(read_json(path)) if path.is_file() else {}

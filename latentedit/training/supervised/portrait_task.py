@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -17,10 +17,11 @@ from latentedit.classifiers.portrait import QUALITIES, PortraitConfig, PortraitN
 from latentedit.data.face_file import FaceData
 from latentedit.data.portraits import POSE_FULL, POSE_POOR_FROM, STRENGTHS, split_faces
 from latentedit.errors import LatentEditError
-from latentedit.io.files import read_json, write_json
+from latentedit.io.files import write_json
 from latentedit.portrait.degradations import POOR_FROM
 from latentedit.training.augment import flip, translate
 from latentedit.training.options import SupervisedOptions
+from latentedit.training.supervised.calibration import CALIBRATION, fit_platt, read_calibration
 from latentedit.training.supervised.loop import (
     LabelledFaces,
     fit,
@@ -30,7 +31,9 @@ from latentedit.training.supervised.loop import (
 )
 from latentedit.training.workers import Workers
 
-CALIBRATION = "calibration.json"
+_CAUTION = 1e-3
+"""Of the calibration: portraits have many answers of both kinds, so the prior only has to keep a
+perfect separation finite."""
 
 _POOR_FROM = {**POOR_FROM, "pose": POSE_POOR_FROM / POSE_FULL}
 
@@ -148,37 +151,12 @@ def train_portrait(
     )
     assert isinstance(result, PortraitNetwork)
     if workers.leads:
-        outputs = predict(result, middle.images, workers.device, bf16=False).numpy()
-        scale, shift = fit_platt(outputs, middle.labels[:, : len(QUALITIES)])
-        write_json(Path(run_folder) / CALIBRATION, {"scale": scale, "shift": shift})
+        outputs = predict(result, middle.images, workers.device, bf16=False)
+        scale, shift = fit_platt(outputs, targets[:, : len(QUALITIES)], caution=_CAUTION)
+        fitted = {"scale": scale.tolist(), "shift": shift.tolist()}
+        write_json(Path(run_folder) / CALIBRATION, fitted)
     workers.wait()
     return _calibrated(result, run_folder)
-
-
-def fit_platt(
-    logits: NDArray[np.float32], flags: NDArray[np.int8]
-) -> tuple[list[float], list[float]]:
-    """Scale and shift of each head that make its probabilities mean what they say (Platt 1999).
-
-    Args:
-        logits: [N, K] on portraits that the network was not trained on.
-        flags: [N, K]; 1 poor, 0 good, -1 not known.
-
-    Returns:
-        K scales and K shifts; 1 and 0 where a head has no flag, or only one answer.
-    """
-    from sklearn.linear_model import LogisticRegression
-
-    scale, shift = [1.0] * flags.shape[1], [0.0] * flags.shape[1]
-    for head in range(flags.shape[1]):
-        known = flags[:, head] >= 0
-        if len(np.unique(flags[known, head])) < 2:
-            continue
-        # so weak a penalty that it only keeps a perfect separation finite
-        fitted = LogisticRegression(C=1e3).fit(logits[known, head, None], flags[known, head])
-        if fitted.coef_[0, 0] > 0:
-            scale[head], shift[head] = float(fitted.coef_[0, 0]), float(fitted.intercept_[0])
-    return scale, shift
 
 
 def load_portrait_run(run_folder: str | Path) -> PortraitNetwork:
@@ -192,11 +170,6 @@ def load_portrait_run(run_folder: str | Path) -> PortraitNetwork:
 
 
 def _calibrated(network: PortraitNetwork, run_folder: str | Path) -> PortraitNetwork:
-    calibration = Path(run_folder) / CALIBRATION
-    if calibration.is_file():
-        fitted: dict[str, Sequence[float]] = read_json(calibration)
-        device = next(network.parameters()).device
-        network.calibrate(
-            *(torch.tensor(fitted[name], device=device) for name in ("scale", "shift"))
-        )
+    if fitted := read_calibration(run_folder):
+        network.calibrate(*(network.scale.new_tensor(fitted[name]) for name in ("scale", "shift")))
     return network

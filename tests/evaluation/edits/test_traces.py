@@ -76,10 +76,10 @@ def test_another_models_folder_is_refused(editor: FaceEditor, tmp_path: Path) ->
     other = Boundaries(
         editor.boundaries.names, normals, editor.boundaries.biases, editor.generator_hash
     )
-    with pytest.raises(LatentEditError, match=r"another model or version \(other boundaries"):
+    with pytest.raises(LatentEditError, match=r"another measurement \(boundaries"):
         Traces(editor, tmp_path / "t", range(100, 130), boundaries=other)
     (tmp_path / "t" / "traces.json").write_text("[]")
-    with pytest.raises(LatentEditError, match="another model"):
+    with pytest.raises(LatentEditError, match=r"traces\.json is damaged"):
         open_traces(editor, tmp_path / "t")
 
 
@@ -93,7 +93,7 @@ def test_traces_of_faces_in_another_precision_are_refused(
     path.write_text(json.dumps(card))  # as it was before there was a choice
     open_traces(editor, tmp_path / "t")
     path.write_text(json.dumps({**card, "precision": "bfloat16"}))
-    with pytest.raises(LatentEditError, match=r"\(other precision\)"):
+    with pytest.raises(LatentEditError, match="precision 'bfloat16'"):
         open_traces(editor, tmp_path / "t")
 
 

@@ -25,7 +25,6 @@ from latentedit.training.options import BaselineOptions, SupervisedOptions
 from latentedit.training.supervised import portrait_task
 from latentedit.training.supervised.portrait_task import (
     PortraitTask,
-    fit_platt,
     load_portrait_run,
     targets_of,
     train_portrait,
@@ -73,17 +72,6 @@ def test_metrics_are_balanced_and_skip_the_unknown() -> None:
     labels = np.concatenate([row(blur=0)] * 9 + [row(blur=1)])
     outputs = torch.full((10, 6), -1.0)
     assert PortraitTask().metrics(outputs, targets_of(labels)) == {"score": 0.5, "blur": 0.5}
-
-
-def test_platt_finds_scale_and_shift() -> None:
-    random = np.random.RandomState(0)
-    logits = random.standard_normal((20000, 2)).astype(np.float32) * 2
-    chance = 1 / (1 + np.exp(-(0.5 * logits - 1)))
-    flags = (random.rand(20000, 2) < chance).astype(np.int8)
-    flags[:, 1] = 1  # one answer: nothing to learn
-    scale, shift = fit_platt(logits, flags)
-    assert (scale[0], shift[0]) == (pytest.approx(0.5, abs=0.06), pytest.approx(-1, abs=0.1))
-    assert (scale[1], shift[1]) == (1.0, 0.0)
 
 
 @pytest.fixture(scope="module")

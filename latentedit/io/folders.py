@@ -1,0 +1,105 @@
+"""Folders of arrays that long computations fill, and go on filling after they were stopped."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from latentedit.errors import LatentEditError
+from latentedit.io.files import atomic_path, make_folder, read_json, write_json
+
+_SUFFIX = ".safetensors"
+_LONGEST = 40
+"""Letters of a value that a message repeats."""
+
+
+class ResumableFolder:
+    """A folder of files of arrays, with a card that says what all of them are made from.
+
+    Whoever opens the folder again with the same card finds the finished arrays and makes only the
+    missing ones. Every file is whole or absent.
+
+    Attributes:
+        path: the folder.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        card_name: str,
+        card: Mapping[str, Any],
+        *,
+        content: str,
+        before: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Open the folder, or start it.
+
+        Args:
+            path: of the folder; made if it is missing.
+            card_name: name of the card's file, such as ``pool.json``.
+            card: plain data that JSON can hold; the same data means the same arrays.
+            content: what the folder holds, for messages, such as ``pool``.
+            before: entries that older cards lack, and what they stand for there.
+
+        Raises:
+            LatentEditError: the folder holds arrays of another card or of none, its card is
+                damaged, or it cannot be written.
+        """
+        self.path = make_folder(path)
+        self._content = content
+        card_path, wanted = self.path / card_name, json.loads(json.dumps(card))
+        if not card_path.exists():
+            if any(self.path.glob(f"*{_SUFFIX}")):
+                raise self._refusal(f"{card_name} is missing")
+            write_json(card_path, wanted)
+        found = read_json(card_path)
+        if not isinstance(found, dict):
+            raise self._refusal(f"{card_name} is damaged")
+        found = {**(before or {}), **found}
+        for key in (*wanted, *found):
+            if key not in wanted or key not in found or found[key] != wanted[key]:
+                raise self._refusal(_difference(key, found.get(key), wanted.get(key)))
+
+    def keep(
+        self, name: str, make: Callable[[], Mapping[str, NDArray[Any]]]
+    ) -> dict[str, NDArray[Any]]:
+        """Return the arrays that are kept under a name; make and keep them where there are none.
+
+        Raises:
+            LatentEditError: the file is damaged, or the folder cannot be written.
+        """
+        path = self.path / f"{name}{_SUFFIX}"
+        if not path.is_file():
+            save_arrays(path, make())
+        try:
+            return load_file(path)
+        except SafetensorError:
+            raise LatentEditError(f"{path} is damaged: delete it and run again") from None
+
+    def _refusal(self, why: str) -> LatentEditError:
+        return LatentEditError(
+            f"{self.path} holds another {self._content} ({why}): choose another folder"
+        )
+
+
+def save_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Write arrays as a ``.safetensors`` file, whole or not at all.
+
+    Raises:
+        LatentEditError: the file cannot be written.
+    """
+    with atomic_path(path) as temporary:
+        save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, temporary)
+
+
+def _difference(key: str, found: Any, wanted: Any) -> str:
+    if max(len(repr(found)), len(repr(wanted))) > _LONGEST:
+        return f"other {key}"
+    return f"{key} {found!r}, not {wanted!r}"

@@ -1,0 +1,45 @@
+"""HTML from Jinja2's templates, which lie in the folder ``assets`` of their package."""
+
+from __future__ import annotations
+
+import base64
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+_FOLDER = "assets"
+
+
+def render(package: str, name: str, **values: Any) -> str:
+    """Fill in a template; all values are escaped.
+
+    Args:
+        package: dotted name of the package whose template it is.
+        name: of the template's file.
+        values: what the template names. All that it names must be here.
+    """
+    return _environment(package).get_template(name).render(values)
+
+
+def asset(package: str, name: str) -> str:
+    """The text of a file in a package's folder ``assets``, as it is."""
+    return files(package).joinpath(_FOLDER, name).read_text(encoding="utf-8")
+
+
+def png_uri(png: bytes) -> str:
+    """A PNG file as an address that carries it whole, for ``src``."""
+    return "data:image/png;base64," + base64.b64encode(png).decode("ascii")
+
+
+@cache
+def _environment(package: str) -> Environment:
+    return Environment(
+        loader=PackageLoader(package, _FOLDER),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )

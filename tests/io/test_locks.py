@@ -1,0 +1,94 @@
+"""Locks: one at a time, gone with their process, and a word where they cannot be."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+from latentedit.errors import LatentEditError
+from latentedit.io.locks import alone_with, hold
+
+HOLD = """
+import sys
+from latentedit.io.locks import hold
+kept = hold(sys.argv[1])
+print(kept is not None, flush=True)
+sys.stdin.read()
+"""
+
+
+def test_one_at_a_time(tmp_path: Path) -> None:
+    order, begun = [], threading.Event()
+
+    def other() -> None:
+        begun.set()
+        with alone_with(tmp_path / "a"):
+            order.append("other")
+
+    thread = threading.Thread(target=other)
+    with alone_with(tmp_path / "a"):
+        thread.start()
+        assert begun.wait(10)
+        time.sleep(0.05)
+        order.append("first")
+    thread.join(10)
+    assert order == ["first", "other"]
+
+
+def test_another_file_of_the_folder_is_free(tmp_path: Path) -> None:
+    with alone_with(tmp_path / "a"), alone_with(tmp_path / "b"):
+        pass
+    assert {path.name for path in tmp_path.iterdir()} <= {".a.lock", ".b.lock"}
+
+
+def test_an_error_inside_lets_the_next_one_in(tmp_path: Path) -> None:
+    for _ in range(2):
+        with pytest.raises(KeyError), alone_with(tmp_path / "a"):
+            raise KeyError
+
+
+def test_a_missing_folder_is_named(tmp_path: Path) -> None:
+    with pytest.raises(LatentEditError, match="cannot write"), alone_with(tmp_path / "no" / "a"):
+        pass
+    with pytest.raises(LatentEditError, match="cannot write"):
+        hold(tmp_path / "no" / "lock")
+
+
+def test_what_is_held_is_held_from_others_until_they_end(tmp_path: Path) -> None:
+    words = [sys.executable, "-c", HOLD, str(tmp_path / "lock")]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"True\n"
+        assert hold(tmp_path / "lock") is None
+        other.kill()
+    kept = hold(tmp_path / "lock")
+    assert kept is not None
+    assert hold(tmp_path / "lock") is not None  # again in this process
+    refused = subprocess.run(words, input=b"", capture_output=True, check=True)
+    assert refused.stdout == b"False\n"
+    del kept
+
+
+@pytest.mark.parametrize(("number", "goes_on"), [(errno.ENOLCK, True), (errno.EACCES, False)])
+def test_a_disk_without_locks_stops_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, goes_on: bool
+) -> None:
+    def fail(self: FileLock) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(FileLock, "acquire", fail)
+    if goes_on:
+        assert hold(tmp_path / "lock") is not None
+        with alone_with(tmp_path / "a"):
+            pass
+    else:
+        with pytest.raises(LatentEditError, match="choose another folder"):
+            hold(tmp_path / "lock")
