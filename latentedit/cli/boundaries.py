@@ -205,13 +205,14 @@ def measure(
     from latentedit.boundaries.pool import Pool
     from latentedit.cli.invocation import command_line
     from latentedit.cli.progress import track
-    from latentedit.editing.editor import BOUNDARIES_FILE, FaceEditor
+    from latentedit.editing.editor import FaceEditor
     from latentedit.evaluation.edits import measure as measuring
     from latentedit.evaluation.edits.effects import FILE
     from latentedit.evaluation.figures import drawings
     from latentedit.evaluation.figures.plots import check_plot
     from latentedit.io.files import alone_with, check_writable
     from latentedit.pretrained.bundles import TERMS, find_bundle
+    from latentedit.pretrained.model import BOUNDARIES_FILE
 
     folder = find_bundle(model)
     if not dry_run:

@@ -10,7 +10,7 @@ from typing import IO, Any
 
 from latentedit.errors import LatentEditError
 from latentedit.io.files import atomic_path, make_folder, read_json, reason, write_json
-from latentedit.pretrained.bundles import config_from_json
+from latentedit.io.weights import config_from_json
 from latentedit.training.options import GeneratorOptions
 
 

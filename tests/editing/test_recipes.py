@@ -270,7 +270,7 @@ def test_impossible_combinations_are_refused() -> None:
 
 def test_latents_of_another_shape_are_refused() -> None:
     recipe = make_recipe(BOUNDARIES, {"Young": 1.0})
-    for shape in ((DIM,), (2, DIM + 1), (1, 2, DIM), ()):
+    for shape in ((DIM,), (2, DIM + 1), (1, 2, DIM + 1), ()):
         with pytest.raises(LatentEditError, match=r"shape \[N, 64\]"):
             displacement(BOUNDARIES, np.zeros(shape), recipe)
 
