@@ -163,10 +163,8 @@ def edit(
         notes.append(f"{output.suffix} keeps no recipe; a .png does")
     for note in notes:
         print(f"note: {note}", file=sys.stderr)
-    if as_json:
-        print(json.dumps({"file": str(output), **strip.summary()}))
-    else:
-        print(f"{_faces_in_words(len(z))} in {output}")
+    done = {"file": str(output), **strip.summary()}
+    print(json.dumps(done) if as_json else f"{_faces_in_words(len(z))} in {output}")
 
 
 def label(

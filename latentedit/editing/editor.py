@@ -21,6 +21,7 @@ from latentedit.boundaries.model import Boundaries
 from latentedit.classifiers.age import AgeEstimator
 from latentedit.classifiers.attributes import AttributeClassifier
 from latentedit.editing import recipes
+from latentedit.editing.layers import check_layers, mean_over_layers
 from latentedit.editing.recipes import EditRecipe, Hold
 from latentedit.errors import LatentEditError
 from latentedit.generators.adapters import LatentGenerator
@@ -437,7 +438,7 @@ class FaceEditor:
                 not got.
         """
         z = check_latents(self.renderer.space, z)
-        recipes.check_layers(layers, self.layers)
+        check_layers(layers, self.layers)
         if layers is not None and z.ndim == 2:
             z = np.repeat(z[:, None], self.layers, axis=1)
         return z
@@ -452,7 +453,7 @@ class FaceEditor:
             layers: those to look at; all by default.
         """
         z = self.lay_out(z, layers)
-        return self.boundaries.distances(recipes.mean_over_layers(z, layers))
+        return self.boundaries.distances(mean_over_layers(z, layers))
 
     def edit(
         self,
@@ -501,7 +502,7 @@ class FaceEditor:
         layers: Sequence[int] | None = None,
     ) -> EditRecipe:
         """Describe an edit so that it can be made again; see `recipes.make_recipe`."""
-        recipes.check_layers(layers, self.layers)
+        check_layers(layers, self.layers)
         return recipes.make_recipe(
             self.boundaries,
             steps,

@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any, TypeVar
 
 import numpy as np
@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from latentedit import defaults
 from latentedit.attributes import find_attribute
 from latentedit.boundaries.model import Boundaries, Float64Array
+from latentedit.editing.layers import check_layers, layer_numbers, mean_over_layers
 from latentedit.editing.projection import Direction, discounted_direction
 from latentedit.errors import LatentEditError
 from latentedit.generators.latents import MAX_SEED
@@ -180,7 +181,7 @@ class EditRecipe:
             _number(seed, "a seed", 0, MAX_SEED)
         if not 2 <= self.frames <= MAX_FRAMES:
             raise LatentEditError(f"a film strip has 2 to {MAX_FRAMES} frames, not {self.frames}")
-        if self.layers is not None and self.layers != _layers(self.layers):
+        if self.layers is not None and self.layers != layer_numbers(self.layers):
             raise LatentEditError("layers must be different numbers, the lowest first")
 
     @property
@@ -296,55 +297,8 @@ def make_recipe(
         to={name: _number(goal, f"distance of {name}") for name, goal in to.items()},
         holds={name: resolve_holds(boundaries, name, edited, hold) for name in edited},
         frames=frames,
-        layers=None if layers is None else _layers(layers),
+        layers=None if layers is None else layer_numbers(layers),
     )
-
-
-def _layers(numbers: Sequence[int]) -> tuple[int, ...]:
-    """Numbers of layers, each once, the lowest first."""
-    for number in numbers:
-        if not isinstance(number, Integral) or isinstance(number, bool) or number < 0:
-            raise LatentEditError(f"a layer cannot be {number!r}: give numbers from 0")
-    if not len(numbers):
-        raise LatentEditError("no layer is named: name some, or leave them out for all")
-    return tuple(sorted({int(number) for number in numbers}))
-
-
-def check_layers(layers: Sequence[int] | None, count: int) -> None:
-    """Refuse layers that a generator has not got.
-
-    Args:
-        layers: numbers from 0, or None for all.
-        count: of its layers; 1 where all share a latent.
-
-    Raises:
-        LatentEditError: such a number, or all layers share a latent.
-    """
-    if layers is None:
-        return
-    if count == 1:
-        raise LatentEditError(
-            "this generator has no layers to name, one latent is for all: leave layers out"
-        )
-    if (highest := _layers(layers)[-1]) >= count:
-        raise LatentEditError(f"layer {highest} is out of range: give 0 to {count - 1}")
-
-
-def mean_over_layers(z: ArrayLike, layers: Sequence[int] | None = None) -> NDArray[Any]:
-    """The latents that distances are measured of: [N, D] as it is, [N, L, D] -> [N, D].
-
-    Args:
-        z: float [N, D] or [N, L, D].
-        layers: those to look at; all by default.
-
-    Returns:
-        float64 where layers are averaged.
-    """
-    latents = np.asarray(z)
-    if latents.ndim < 3:
-        return latents
-    chosen = latents if layers is None else latents[:, _layers(layers)]
-    return np.asarray(chosen.mean(1, dtype=np.float64))
 
 
 def displacement(boundaries: Boundaries, z: ArrayLike, recipe: EditRecipe) -> Float64Array:

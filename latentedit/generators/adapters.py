@@ -142,8 +142,8 @@ class AdaptedGenerator(Adapted):
 class ProtocolGenerator(Adapted):
     """An object with the protocol, as a module; made by `FaceEditor`.
 
-    An object that is no module has no weights that could be told from another's, so a buffer holds
-    a digest of the pictures of three seeds.
+    An object without weights could not be told from another, so a buffer holds a digest of the
+    pictures of three seeds.
     """
 
     kind: ClassVar[str] = "protocol"
@@ -151,13 +151,12 @@ class ProtocolGenerator(Adapted):
     def __init__(self, generator: LatentGenerator) -> None:
         super().__init__()
         self.generator = generator
-        module = generator if isinstance(generator, nn.Module) else None
         space = str(getattr(generator, "space", "z"))
         self.config = AdaptedConfig(1, int(generator.latent_dim), space)
         latents = torch.from_numpy(self.sample(range(3)))
-        images = self(latents if module is None else latents.to(_device(module)))
+        images = self(latents.to(_device(self)))
         self.config = replace(self.config, resolution=int(images.shape[-1]))
-        if module is None:
+        if not self.state_dict():
             pixels = images.detach().cpu().contiguous().numpy().tobytes()
             digest = np.frombuffer(hashlib.sha256(pixels).digest(), np.uint8).copy()
             self.register_buffer("digest", torch.from_numpy(digest))
