@@ -10,11 +10,12 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 
 HOMES = {
-    "latentedit.adapters": "latentedit.generators.adapters",
-    "latentedit.editor": "latentedit.editing.editor",
-    "latentedit.finder": "latentedit.boundaries.finder",
-    "latentedit.pool": "latentedit.boundaries.pool",
+    "latentedit.adapters": ("latentedit.generators.adapters", "latentedit.generators.onnx"),
+    "latentedit.editor": ("latentedit.editing.editor",),
+    "latentedit.finder": ("latentedit.boundaries.finder",),
+    "latentedit.pool": ("latentedit.boundaries.pool",),
 }
+"""Where what was in a module is now; what the first home has not got is looked for in the next."""
 
 
 class _Moved(MetaPathFinder, Loader):
@@ -26,8 +27,13 @@ class _Moved(MetaPathFinder, Loader):
         return ModuleSpec(name, self) if name in HOMES else None
 
     def exec_module(self, module: ModuleType) -> None:
-        home = HOMES[module.__name__]
-        module.__dict__["__getattr__"] = lambda name: getattr(import_module(home), name)
+        *others, last = HOMES[module.__name__]
+
+        def find(name: str) -> object:
+            homes = (home for home in map(import_module, others) if hasattr(home, name))
+            return getattr(next(homes, None) or import_module(last), name)
+
+        module.__dict__["__getattr__"] = find
 
 
 def install() -> None:

@@ -252,7 +252,7 @@ def measure_pool(count: int, *, rounds: int, peak: float) -> dict[str, dict[str,
     z = editor.sample(range(count))
     images = editor.render(z)
     face = to_tensor(images[:1])
-    generator = prepare_generator(editor._generator, packed=False)
+    generator = prepare_generator(editor.generator, packed=False)
     classifier = prepare_backbone(editor.classifier, packed=False)
     drawing = count_flops(generator, torch.from_numpy(z[:1]))
     judging = count_flops(classifier, face)

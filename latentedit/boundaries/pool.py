@@ -33,9 +33,6 @@ FEATURES_AT_ONCE = 2**20
 """Values in the largest layer, of the faces that go through the networks together on a CPU: one
 reading of the weights serves all of them, while their features still fit into the cache."""
 
-CHANNELS = 32
-"""What is assumed of generators that do not say how many they have at full size."""
-
 
 class Pool:
     """A folder with ``pool.json`` and ``shard-NNNNN.safetensors`` (z, scores, seeds).
@@ -269,11 +266,5 @@ def for_many(editor: Networks) -> Networks:
 
     A colour value may come out one step different from the one that the face has alone.
     """
-    from latentedit.generators.progressive import Generator
-
-    generator, largest = editor.generator, CHANNELS * editor.resolution**2
-    if isinstance(generator, Generator):
-        config = generator.config
-        largest = max(config.channels(edge) * edge**2 for edge in config.resolutions)
-    size = min(FEATURES_AT_ONCE // largest, BATCH // 4)
+    size = min(FEATURES_AT_ONCE // editor.generator.largest_layer, BATCH // 4)
     return editor if editor.batch_size >= size else editor.with_batch_size(size)

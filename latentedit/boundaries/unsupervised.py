@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from latentedit import defaults
 from latentedit.boundaries.model import Boundaries
 from latentedit.errors import LatentEditError
-from latentedit.generators.progressive import Generator
-from latentedit.generators.stylegan2 import StyleGAN2Generator
+from latentedit.generators.base import FaceGenerator
 
 if TYPE_CHECKING:
     from latentedit.inference.networks import FaceNetworks
@@ -30,37 +29,13 @@ NAMING_STEP = 2.0
 """Directions are named by what this step to either side does."""
 
 
-def first_layer(generator: nn.Module) -> Float64Array:
-    """The matrix [outputs, D] by which a generator first looks at a latent.
-
-    For StyleGAN2 in W the styles of all layers, one below the other; in Z the first layer of the
-    mapping network.
-
-    Raises:
-        LatentEditError: a generator whose layers are not known here.
-    """
-    parts: Any = generator
-    with torch.no_grad():
-        if isinstance(generator, Generator):
-            weight = parts.blocks[0].dense.weight
-        elif isinstance(generator, StyleGAN2Generator) and generator.config.space == "z":
-            weight = parts.mapping[0].weight
-        elif isinstance(generator, StyleGAN2Generator):
-            weight = torch.cat([layer.conv.style.weight for layer in parts.layers])
-        else:
-            raise LatentEditError(
-                "the first layer of an adapted generator is not known: convert its weights"
-            )
-        return np.asarray(weight.detach().double().cpu().numpy())
-
-
-def sefa(generator: nn.Module, k: int) -> tuple[Float64Array, Float64Array]:
+def sefa(generator: FaceGenerator, k: int) -> tuple[Float64Array, Float64Array]:
     """Directions that change the first layer's output most (Shen and Zhou 2021, equation 8).
 
     The eigenvectors of A^T A for the first layer A, largest eigenvalue first.
 
     Args:
-        generator: a `Generator` or a `StyleGAN2Generator`.
+        generator: of a kind that knows its first layer.
         k: how many.
 
     Returns:
@@ -68,23 +43,13 @@ def sefa(generator: nn.Module, k: int) -> tuple[Float64Array, Float64Array]:
 
     Raises:
         LatentEditError: more directions than the latent is long or the layer wide, or see
-            `first_layer`.
+            `FaceGenerator.first_weights`.
     """
-    matrix = first_layer(generator)
+    matrix = generator.first_weights().detach().double().cpu().numpy()
     _check_count(k, min(matrix.shape))
     _, sizes, rows = np.linalg.svd(matrix, full_matrices=False)
     powers = np.square(sizes)
     return _signed(rows[:k]), powers[:k] / powers.sum()
-
-
-def early_features(generator: nn.Module, z: Tensor) -> Tensor:
-    """What GANSpace looks at, [N, F]: the first block's output, or StyleGAN2's w."""
-    if isinstance(generator, Generator):
-        first: nn.Module = next(iter(generator.blocks))
-        return first(z).flatten(1)
-    if isinstance(generator, StyleGAN2Generator):
-        return generator.map(z) if generator.config.space == "z" else z
-    raise LatentEditError("early features of an adapted generator are not known: convert it")
 
 
 def pca(
@@ -109,17 +74,16 @@ def pca(
         Unit rows float64 [k, D], and each component's share of the variance [k].
 
     Raises:
-        LatentEditError: more directions than the latent is long or there are features, or an
-            adapted generator.
+        LatentEditError: more directions than the latent is long or there are features, or see
+            `FaceGenerator.early_features`.
     """
     _check_count(k, editor.latent_dim)
-    generator = editor.generator
     moments: list[Tensor] = []
     with torch.inference_mode():
         for start in range(0, count, _BATCH):
             seeds = range(first_seed + start, first_seed + min(start + _BATCH, count))
             z = torch.from_numpy(editor.sample(seeds)).to(editor.device)
-            x = early_features(generator, z).float()
+            x = editor.generator.early_features(z).float()
             _check_count(k, x.shape[1])
             parts = [x.sum(0), x.T @ x, z.sum(0), z.T @ x]
             if not moments:

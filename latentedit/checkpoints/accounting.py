@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from latentedit.errors import LatentEditError
-from latentedit.generators.progressive import Generator
-from latentedit.generators.stylegan2 import StyleGAN2Generator
+from latentedit.generators.base import FaceGenerator
 
 Shape = tuple[int | None, ...]
 """A shape; None where any size will do (because it follows from a key that is missing)."""
@@ -28,7 +27,7 @@ class Reading(NamedTuple):
         unused: reason by name for everything else in the file.
     """
 
-    network: Generator | StyleGAN2Generator
+    network: FaceGenerator
     keys: int
     notes: list[str]
     unused: dict[str, str] = {}  # noqa: RUF012 - never changed

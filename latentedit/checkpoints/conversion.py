@@ -18,11 +18,10 @@ from latentedit.checkpoints.tensors import (
     load_torch,
 )
 from latentedit.errors import LatentEditError
-from latentedit.generators.adapters import OnnxGenerator
-from latentedit.generators.progressive import Generator
-from latentedit.generators.stylegan2 import StyleGAN2Generator
+from latentedit.generators.base import FaceGenerator
+from latentedit.generators.onnx import OnnxGenerator
 from latentedit.io.files import make_folder, reason, sha256, temporary_beside
-from latentedit.pretrained.bundles import save_onnx, save_part
+from latentedit.pretrained.bundles import save_generator
 
 TERMS = (
     "Converted from another project's weights, which keep their own licence: read it before you "
@@ -43,7 +42,7 @@ class ConvertedGenerator:
         notes: what the reader should know.
     """
 
-    network: Generator | StyleGAN2Generator | OnnxGenerator
+    network: FaceGenerator
     format: str
     source: Path
     keys: int
@@ -53,9 +52,8 @@ class ConvertedGenerator:
     @property
     def card(self) -> dict[str, Any]:
         """The entries that a bundle's card gets beside the network's own."""
-        kinds = {StyleGAN2Generator: "stylegan2", OnnxGenerator: "onnx"}
         return {
-            "network": kinds.get(type(self.network), "progressive"),
+            "network": self.network.kind,
             "terms": TERMS,
             "converted": {
                 "from": self.source.name,
@@ -86,10 +84,7 @@ class ConvertedGenerator:
         temporary = temporary_beside(folder / "generator" if existed else folder.absolute())
         try:
             temporary.mkdir()
-            if isinstance(self.network, OnnxGenerator):
-                save_onnx(temporary, self.network, self.card)
-            else:
-                save_part(temporary, "generator", self.network, self.network.config, self.card)
+            save_generator(temporary, self.network, self.card)
             if existed:
                 for path in sorted(temporary.iterdir(), reverse=True):  # the card last
                     os.replace(path, folder / path.name)
@@ -127,14 +122,12 @@ def convert(
             missing, extra or mis-shaped.
     """
     converted = _read(Path(path), space, truncation, value_range)
-    network = converted.network
-    if isinstance(network, Generator) and (space != "z" or truncation != 1):
+    if (converted.network.space.name, converted.network.truncation) != (space, truncation):
         raise LatentEditError(
-            f"{path} holds a {converted.format}: space w and truncation are for StyleGAN2 only"
+            f"{path} holds no StyleGAN2 ({converted.format}): leave out space w, truncation is for "
+            "StyleGAN2 only"
         )
-    if isinstance(network, OnnxGenerator) and truncation != 1:
-        raise LatentEditError(f"{path} is an ONNX file: truncation is for StyleGAN2 only")
-    if not isinstance(network, OnnxGenerator) and value_range != (-1.0, 1.0):
+    if value_range != (-1.0, 1.0) and kind_of(Path(path)) != "onnx":
         raise LatentEditError(
             f"{path} holds a {converted.format}: a value range is for ONNX files only"
         )

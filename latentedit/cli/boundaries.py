@@ -206,7 +206,7 @@ def measure(
     from latentedit.boundaries.pool import Pool
     from latentedit.cli.invocation import command_line
     from latentedit.cli.progress import track
-    from latentedit.editing.editor import BOUNDARIES_FILE, FaceEditor
+    from latentedit.editing.editor import FaceEditor
     from latentedit.evaluation.edits import measure as measuring
     from latentedit.evaluation.edits.effects import FILE
     from latentedit.evaluation.figures import drawings
@@ -214,6 +214,7 @@ def measure(
     from latentedit.io.files import check_writable
     from latentedit.io.locks import alone_with
     from latentedit.pretrained.bundles import TERMS, find_bundle
+    from latentedit.pretrained.model import BOUNDARIES_FILE
 
     folder = find_bundle(model)
     if not dry_run:

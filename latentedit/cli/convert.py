@@ -43,14 +43,14 @@ def convert(
 
     converted = read(source, space=space.value, truncation=truncation, value_range=value_range)
     converted.save(output)
-    config = converted.network.config
+    network = converted.network
     if as_json:
-        size = {"resolution": config.resolution, "latent_dim": config.latent_dim}
+        size = {"resolution": network.resolution, "latent_dim": network.latent_dim}
         print(json.dumps({"bundle": str(output), **size, **converted.card["converted"]}))
         return
     print(
-        f"{converted.format}, {config.resolution} x {config.resolution}, latents of length "
-        f"{config.latent_dim}: {converted.keys} keys used"
+        f"{converted.format}, {network.resolution} x {network.resolution}, latents of length "
+        f"{network.latent_dim}: {converted.keys} keys used"
     )
     for name, reason in converted.unused.items():
         print(f"not used: {name} ({reason})")

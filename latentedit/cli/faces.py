@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperCommand
@@ -123,6 +123,10 @@ def edit(
     hold: Annotated[
         str, typer.Option(help="auto, all, none, or NAME[=DISCOUNT],...: what must not change.")
     ] = defaults.HOLD,
+    layers: Annotated[
+        str | None,
+        typer.Option(help="Of a model with a latent a layer: those that move, like 0-7."),
+    ] = None,
     force: Annotated[
         bool, typer.Option("--force", help="Go past the range in which faces hold together.")
     ] = False,
@@ -137,16 +141,20 @@ def edit(
     """Move faces along attributes, hold others, and draw the way as a film strip."""
     from latentedit.editing.recipes import parse_hold
     from latentedit.editing.strips import edit_strip, save_strip
+    from latentedit.generators.latents import parse_seeds
 
     ages = _ages(attr, step, to, age, age_to)
     steps, goals = ({}, {}) if ages else _moves(attr or [], step or [], to or [], context.obj)
     holds = parse_hold(hold)
+    moving = None if layers is None else parse_seeds(layers, "layer")
     _check_picture(output)
     editor, z, numbers = _faces(model, seed, seeds, latents_file, boundaries)
+    z = editor.lay_out(z, moving)
+    described: dict[str, Any] = {"seeds": numbers, "frames": frames, "layers": moving}
     if ages:
-        recipe, notes = _aged(editor, z, ages, holds, force, numbers, frames)
+        recipe, notes = _aged(editor, z, ages, holds, force, described)
     else:
-        recipe = editor.recipe(steps, holds, to=goals, seeds=numbers, frames=frames)
+        recipe = editor.recipe(steps, holds, to=goals, **described)
         recipe, notes = (recipe, []) if force else _within_safe_ranges(editor, z, recipe)
     notes += _released(recipe, holds, editor.boundaries.names)
     notes += _hindered(recipe, holds, editor.boundaries)
@@ -155,10 +163,8 @@ def edit(
         notes.append(f"{output.suffix} keeps no recipe; a .png does")
     for note in notes:
         print(f"note: {note}", file=sys.stderr)
-    if as_json:
-        print(json.dumps({"file": str(output), **strip.summary()}))
-    else:
-        print(f"{_faces_in_words(len(z))} in {output}")
+    done = {"file": str(output), **strip.summary()}
+    print(json.dumps(done) if as_json else f"{_faces_in_words(len(z))} in {output}")
 
 
 def label(
@@ -170,26 +176,27 @@ def label(
     import numpy as np
 
     from latentedit.editing.editor import FaceEditor
+    from latentedit.generators.base import SHARED_FRAME
     from latentedit.io.images import open_image, to_frame
 
     faces = [to_frame(open_image(path)) for path in images]
-    editor = FaceEditor.load(model)
-    rows = np.concatenate([editor.score(face[None]) for face in faces])
-    ages = [float(editor.age(face[None])[0]) if editor.estimates_age else None for face in faces]
+    judges = FaceEditor.load(model).judges.with_frame(SHARED_FRAME)
+    rows = np.concatenate([judges.score(face[None]) for face in faces])
+    ages = [float(judges.age(face[None])[0]) if judges.estimates_age else None for face in faces]
     if as_json:
         results = [
             {
                 "file": str(path),
                 **({} if age is None else {"age": round(age, 1)}),
                 "attributes": {
-                    name: round(float(p), 4) for name, p in zip(editor.attributes, row, strict=True)
+                    name: round(float(p), 4) for name, p in zip(judges.attributes, row, strict=True)
                 },
             }
             for path, row, age in zip(images, rows, ages, strict=True)
         ]
         print(json.dumps(results))
     else:
-        _print_table(images, editor.attributes, rows, ages)
+        _print_table(images, judges.attributes, rows, ages)
 
 
 def _ages(
@@ -220,17 +227,21 @@ def _aged(
     ages: Mapping[str, float],
     hold: Hold,
     force: bool,
-    seeds: list[int] | None,
-    frames: int,
+    described: Mapping[str, Any],
 ) -> tuple[EditRecipe, list[str]]:
-    """Search each face's step to an age; say what was reached."""
+    """Search each face's step to an age; say what was reached.
+
+    Args:
+        described: of the recipe: seeds, frames and layers.
+    """
     from latentedit.attributes import AGE_ATTRIBUTE
     from latentedit.editing.search import search_age
 
     low, high = editor.boundaries.safe_range(AGE_ATTRIBUTE) if editor.estimates_age else (0, 0)
     limits = (2 * low, 2 * high) if force else (low, high)
-    found = search_age(editor, z, **ages, hold=hold, limits=limits)
-    recipe = editor.recipe({AGE_ATTRIBUTE: found.steps.tolist()}, hold, seeds=seeds, frames=frames)
+    layers, seeds = described["layers"], described["seeds"]
+    found = search_age(editor, z, **ages, hold=hold, limits=limits, layers=layers)
+    recipe = editor.recipe({AGE_ATTRIBUTE: found.steps.tolist()}, hold, **described)
     notes = []
     for index, (step, goal, before, reached) in enumerate(
         zip(found.steps, found.goals, found.before, found.reached, strict=True)
@@ -338,7 +349,8 @@ def _faces(
         raise LatentEditError("give only one of --seed, --seeds and --latents")
     if latents_file is not None:
         editor = FaceEditor.load(model, boundaries=boundaries)
-        return editor, latents.load_latents(latents_file, editor.latent_dim), None
+        z = latents.load_latents(latents_file, editor.latent_dim, editor.layers)
+        return editor, z, None
     if seeds is not None:
         numbers = latents.parse_seeds(seeds)
     else:

@@ -82,6 +82,10 @@ def view_of(editor: FaceEditor, controls: Mapping[str, Control], data: bytes) ->
         return with_seed(View(0), seeds[0], keep=False)
     recipe = EditRecipe.from_json(text)
     _check_model(editor, recipe.generator_hash, recipe.model)
+    if recipe.layers is not None:
+        raise LatentEditError(
+            "this edit moves some layers only, which the page does not show: use 'latentedit edit'"
+        )
     if not recipe.seeds:
         raise LatentEditError("this edit was made of a latent file, not of a seed: use its seed")
     _check_names(editor, recipe)

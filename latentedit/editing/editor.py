@@ -1,13 +1,19 @@
-"""`FaceEditor`: the public face of everything. Every call takes z; there is no hidden state."""
+"""`FaceEditor`: the public face of everything. Every call takes latents; there is no hidden state.
+
+It is put together of a renderer, judges, boundaries and, where it was loaded, a bundle.
+"""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from copy import copy
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Self
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike, NDArray
 
 from latentedit import defaults
@@ -15,37 +21,32 @@ from latentedit.boundaries.model import Boundaries
 from latentedit.classifiers.age import AgeEstimator
 from latentedit.classifiers.attributes import AttributeClassifier
 from latentedit.editing import recipes
+from latentedit.editing.layers import check_layers, mean_over_layers
 from latentedit.editing.recipes import EditRecipe, Hold
 from latentedit.errors import LatentEditError
-from latentedit.generators import latents
 from latentedit.generators.adapters import LatentGenerator
-from latentedit.generators.stylegan2 import StyleGAN2Generator
-from latentedit.inference.networks import AnyGenerator, FaceNetworks, Look, generator_space
-from latentedit.io.files import atomic_path, read_json
+from latentedit.generators.base import FaceGenerator, check_latents
+from latentedit.inference.judges import Judge, Judges
+from latentedit.inference.renderer import Renderer
+from latentedit.io.files import atomic_path
+from latentedit.io.images import UInt8Array
 from latentedit.pretrained import hub
-from latentedit.pretrained.bundles import (
-    bundle_names,
-    find_bundle,
-    find_judges,
-    load_age_estimator,
-    load_classifier,
-    load_generator,
-    save_generator,
-    save_part,
+from latentedit.pretrained.bundles import bundle_names
+from latentedit.pretrained.model import (
+    BOUNDARIES_FILE,
+    PARTS,
+    Bundle,
+    kept_entries,
+    save_networks,
 )
 
-PARTS = {"generator", "classifier", "age", "boundaries"}
-"""What a bundle of a `FaceEditor` is made of."""
 
-BOUNDARIES_FILE = "boundaries.safetensors"
-
-
-class FaceEditor(FaceNetworks):
+class FaceEditor:
     """Samples, renders, scores and edits faces.
 
     Args:
-        generator: z [N, D] -> images: one of this package, or any object with the protocol of
-            `adapters.LatentGenerator`.
+        generator: latents [N, D] -> images: one of this package, or any object with the protocol
+            of `adapters.LatentGenerator`.
         classifier: images -> logits; needed by `score`.
         age_estimator: images -> years [N]; needed by `age`.
         boundaries: needed by `edit` and `distances`; must belong to `generator`.
@@ -56,6 +57,14 @@ class FaceEditor(FaceNetworks):
             elsewhere.
         precision: that the generator computes in, ``float32`` or ``bfloat16``, which is faster and
             changes a colour value by less than 0.5 in the mean.
+        bundle: that the parts are from. Boundaries are then checked when they are first asked for:
+            where the generator was bundled anew, what needs none goes on.
+
+    Attributes:
+        name: see above.
+        renderer: samples and draws.
+        judges: look at pictures.
+        bundle: see above, or None.
 
     Raises:
         LatentEditError: the boundaries belong to another generator, no such device, or one that
@@ -64,30 +73,33 @@ class FaceEditor(FaceNetworks):
 
     def __init__(
         self,
-        generator: AnyGenerator | LatentGenerator,
+        generator: FaceGenerator | LatentGenerator,
         classifier: AttributeClassifier | None = None,
-        age_estimator: AgeEstimator | Look | None = None,
+        age_estimator: AgeEstimator | Judge | None = None,
         boundaries: Boundaries | None = None,
         *,
         name: str = "unnamed",
         device: str = "auto",
         batch_size: int | None = None,
         precision: str = defaults.PRECISION,
+        bundle: Bundle | None = None,
     ) -> None:
-        super().__init__(
-            generator,
+        self.name = name
+        self.bundle = bundle
+        self.renderer = Renderer(
+            generator, device=device, batch_size=batch_size, precision=precision
+        )
+        self.judges = Judges(
             classifier,
             age_estimator,
+            frame=self.renderer.generator.frame,
             name=name,
             device=device,
             batch_size=batch_size,
-            precision=precision,
         )
-        if boundaries is not None:
-            check_boundaries(boundaries, self.generator_hash, self.space)
         self._boundaries = boundaries
-        self._outdated: Boundaries | None = None
-        self._cards: dict[str, Mapping[str, Any]] = {}
+        if boundaries is not None and bundle is None:
+            check_boundaries(boundaries, self.generator_hash, self.space)
 
     @classmethod
     def load(
@@ -97,8 +109,8 @@ class FaceEditor(FaceNetworks):
         boundaries: str | Path | None = None,
         device: str = "auto",
         precision: str = defaults.PRECISION,
-        space: Literal["z", "w"] | None = None,
-    ) -> FaceEditor:
+        space: str | None = None,
+    ) -> Self:
         """Load a bundle: the default, a shipped one by name, or a folder.
 
         Args:
@@ -107,8 +119,8 @@ class FaceEditor(FaceNetworks):
                 has a name that the bundle has too, the file's is used.
             device: auto, cpu, cuda, mps.
             precision: see `FaceEditor`.
-            space: of a StyleGAN2, the space to sample, edit and render in; boundaries of the other
-                one stay out. By default that of the boundaries, or else the bundle's.
+            space: of a generator with several, the space to sample, edit and render in; boundaries
+                of another one stay out. By default that of the boundaries, or else the bundle's.
 
         Raises:
             LatentEditError: no such bundle, a part with a wrong checksum or shape, half a part,
@@ -117,39 +129,40 @@ class FaceEditor(FaceNetworks):
                 them. One without a classifier is judged by the default bundle's, see
                 `pretrained.bundles.find_judges`.
         """
-        folder = find_bundle(model)
-        generator, _ = load_generator(folder)
-        has = {path.stem for path in folder.iterdir() if path.suffix in (".safetensors", ".json")}
-        known = Boundaries.load(folder / BOUNDARIES_FILE) if "boundaries" in has else None
-        if boundaries is not None:
-            more = Boundaries.load(boundaries)
-            fits = known and known.generator_hash == more.generator_hash
-            known = known.merged(more) if known and fits else more
-        if known and space and known.space != space:
-            known = None
-        wanted = space or (known.space if known else None)
-        if isinstance(generator, StyleGAN2Generator) and wanted:
-            generator = generator.in_space(wanted)
-        elif space not in (None, generator_space(generator)):
-            raise LatentEditError(
-                f"{folder} is used in space {generator_space(generator)} only: leave out the space"
-            )
-        judges = find_judges(folder)
+        bundle = Bundle.find(model)
+        return cls.from_bundle(
+            bundle, boundaries=boundaries, device=device, precision=precision, space=space
+        )
+
+    @classmethod
+    def from_bundle(
+        cls,
+        bundle: Bundle,
+        *,
+        boundaries: str | Path | None = None,
+        device: str = "auto",
+        precision: str = defaults.PRECISION,
+        space: str | None = None,
+    ) -> Self:
+        """Load the parts of a bundle; see `load`."""
+        generator = bundle.generator()
+        known = _known_boundaries(bundle, boundaries, space)
+        if space is not None:
+            generator = generator.in_space(space)
+        elif known and known.space in {each.name for each in generator.spaces}:
+            generator = generator.in_space(known.space)
         editor = cls(
             generator,
-            load_classifier(judges["classifier"])[0] if "classifier" in judges else None,
-            load_age_estimator(judges["age"])[0] if "age" in judges else None,
-            name=folder.resolve().name,
+            bundle.classifier(),
+            bundle.age_estimator(),
+            known,
+            name=bundle.name,
             device=device,
             precision=precision,
+            bundle=bundle,
         )
-        homes = dict.fromkeys(has & PARTS, folder) | judges
-        if known and boundaries is None and known.generator_hash != editor.generator_hash:
-            editor._outdated = known  # the generator was bundled anew: what needs none goes on
-        elif known:
+        if boundaries is not None and known is not None:
             check_boundaries(known, editor.generator_hash, editor.space)
-            editor._boundaries = known
-        editor._cards = {part: read_json(home / f"{part}.json") for part, home in homes.items()}
         return editor
 
     @classmethod
@@ -163,7 +176,7 @@ class FaceEditor(FaceNetworks):
         local_files_only: bool = False,
         force_download: bool = False,
         **options: Any,
-    ) -> FaceEditor:
+    ) -> Self:
         """Load a folder, a shipped bundle, or ``OWNER/NAME`` from the Hugging Face Hub.
 
         Args:
@@ -189,9 +202,8 @@ class FaceEditor(FaceNetworks):
             local_files_only=local_files_only,
             force_download=force_download,
         )
-        editor = cls.load(folder, **options)
-        editor.name = name.rpartition("/")[2]  # the cache's folder is called like the commit
-        return editor
+        bundle = Bundle.find(folder)  # the cache's folder is called like the commit
+        return cls.from_bundle(replace(bundle, name=name.rpartition("/")[2]), **options)
 
     def save_pretrained(
         self,
@@ -217,18 +229,18 @@ class FaceEditor(FaceNetworks):
                 cannot be written, or see `push_to_hub`.
         """
         folder = Path(save_directory)
-        network = self._age_estimator
-        if network is not None and not isinstance(network, AgeEstimator):
-            raise LatentEditError("a bundle cannot hold an age estimator of your own: leave it out")
-        cards = {part: _kept(self._cards.get(part, {})) for part in PARTS}
-        save_generator(folder, self._generator, cards["generator"])
-        if self._classifier is not None:
-            classifier = self._classifier
-            save_part(folder, "classifier", classifier, classifier.config, cards["classifier"])
-        if network is not None:
-            save_part(folder, "age", network, network.config, cards["age"])
-        if self._boundaries is not None:
-            self._boundaries.save(folder / BOUNDARIES_FILE, cards["boundaries"])
+        known = self.bundle.cards if self.bundle else {}
+        cards = {part: kept_entries(known.get(part, {})) for part in PARTS}
+        judges = self.judges
+        save_networks(
+            folder,
+            self.generator,
+            judges.classifier if judges.scores else None,
+            judges.age_estimator if judges.estimates_age else None,
+            cards,
+        )
+        if self.has_boundaries:
+            self.boundaries.save(folder / BOUNDARIES_FILE, cards["boundaries"])
         name = repo_id or folder.resolve().name
         with atomic_path(folder / "README.md") as readme:
             readme.write_text(hub.model_card(folder, name), encoding="utf-8")
@@ -251,6 +263,151 @@ class FaceEditor(FaceNetworks):
             self.save_pretrained(folder, repo_id=repo_id)
             return hub.upload(folder, repo_id, **options)
 
+    def with_batch_size(self, batch_size: int) -> Self:
+        """The same model, sharing its networks, with another `batch_size`.
+
+        Raises:
+            LatentEditError: it is below 1.
+        """
+        other = copy(self)
+        other.renderer = self.renderer.with_batch_size(batch_size)
+        other.judges = self.judges.with_batch_size(batch_size)
+        return other
+
+    # ---- latents and pictures
+
+    @property
+    def generator(self) -> FaceGenerator:
+        """The generator, in eval mode."""
+        return self.renderer.generator
+
+    @property
+    def generator_hash(self) -> str:
+        """Hash of the generator's weights."""
+        return self.renderer.hash
+
+    @property
+    def space(self) -> str:
+        """Name of the latent space, ``z`` or ``w``."""
+        return self.renderer.space.name
+
+    @property
+    def latent_dim(self) -> int:
+        """D, the length of a latent."""
+        return self.renderer.space.dim
+
+    @property
+    def layers(self) -> int:
+        """L, how many layers take a latent each; 1 where all share one."""
+        return self.renderer.space.layers
+
+    @property
+    def resolution(self) -> int:
+        """Edge of the rendered pictures in pixels."""
+        return self.renderer.resolution
+
+    @property
+    def device(self) -> torch.device:
+        """Where networks run."""
+        return self.renderer.device
+
+    @property
+    def batch_size(self) -> int:
+        """Faces that go through a network together."""
+        return self.renderer.batch_size
+
+    @property
+    def precision(self) -> torch.dtype:
+        """That the generator computes in."""
+        return self.renderer.precision
+
+    @property
+    def precision_name(self) -> str:
+        """``float32`` or ``bfloat16``."""
+        return str(self.precision).removeprefix("torch.")
+
+    def sample(self, seeds: Iterable[int]) -> NDArray[np.float32]:
+        """Return one latent a seed, float32 [N, D], in the generator's space.
+
+        Raises:
+            LatentEditError: a seed out of range.
+        """
+        return self.renderer.sample(seeds)
+
+    def render(self, z: ArrayLike, size: int | None = None) -> UInt8Array:
+        """Render latents [N, D], or [N, L, D] -> uint8 [N, H, W, 3], RGB; see `Renderer.render`.
+
+        Args:
+            z: latents.
+            size: edge of the pictures, up to `resolution`, which is the default.
+
+        Raises:
+            LatentEditError: latents of another shape or space, not finite, or no such size.
+        """
+        return self.renderer.render(z, size)
+
+    # ---- what is seen in pictures
+
+    @property
+    def attributes(self) -> tuple[str, ...]:
+        """Names of the columns of `score`."""
+        return self.judges.attributes
+
+    @property
+    def classifier(self) -> AttributeClassifier:
+        """The classifier, in eval mode; see `Judges.classifier`."""
+        return self.judges.classifier
+
+    @property
+    def classifier_hash(self) -> str:
+        """Hash of the classifier's weights; see `Judges.classifier`."""
+        return self.judges.classifier_hash
+
+    @property
+    def estimates_age(self) -> bool:
+        """Whether `age` can be called."""
+        return self.judges.estimates_age
+
+    @property
+    def age_estimator(self) -> AgeEstimator | Judge:
+        """The age estimator; see `Judges.age_estimator`."""
+        return self.judges.age_estimator
+
+    @property
+    def age_hash(self) -> str | None:
+        """Hash of the age estimator's weights, its type where it has none, or None without one."""
+        return self.judges.age_hash
+
+    def score(self, images: UInt8Array) -> NDArray[np.float32]:
+        """Return attribute probabilities of rendered faces, float32 [N, 40].
+
+        Args:
+            images: uint8 [N, H, W, 3] of any size. Pictures that are in the shared frame already
+                are for ``judges.with_frame(SHARED_FRAME)``.
+
+        Raises:
+            LatentEditError: the model has no classifier, or images of another shape or dtype.
+        """
+        return self.judges.score(images)
+
+    def logits_features_and_maps(
+        self, images: UInt8Array
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+        """Return what `score` comes from; see `Judges.logits_features_and_maps`."""
+        return self.judges.logits_features_and_maps(images)
+
+    def age(self, images: UInt8Array, *, tight: bool = False) -> NDArray[np.float32]:
+        """Return estimated years of uint8 [N, H, W, 3] faces, float32 [N]; see `Judges.age`."""
+        return self.judges.age(images, tight=tight)
+
+    # ---- edits
+
+    @property
+    def has_boundaries(self) -> bool:
+        """Whether there are boundaries, and they belong to the generator."""
+        known = self._boundaries
+        return known is not None and known.generator_hash == self.generator_hash
+
     @property
     def boundaries(self) -> Boundaries:
         """The boundaries.
@@ -258,18 +415,45 @@ class FaceEditor(FaceNetworks):
         Raises:
             LatentEditError: this model has none, or another generator's.
         """
-        if self._outdated is not None:
-            check_boundaries(self._outdated, self.generator_hash, self._outdated.space)
         if self._boundaries is None:
             raise LatentEditError(
                 f"model {self.name} has no boundaries: make them with 'latentedit pool build' "
                 "and 'latentedit boundaries fit'"
             )
+        check_boundaries(self._boundaries, self.generator_hash, self.space)
         return self._boundaries
 
-    def distances(self, z: ArrayLike) -> NDArray[np.float64]:
-        """Return signed distances of latents [N, D] to all boundaries, float64 [N, K]."""
-        return self.boundaries.distances(latents.check_latents(z, self.latent_dim))
+    def lay_out(self, z: ArrayLike, layers: Sequence[int] | None = None) -> NDArray[np.float32]:
+        """Return latents in the form that they are edited in, checked.
+
+        Args:
+            z: float [N, D], or [N, L, D] with a latent for each layer.
+            layers: that an edit names.
+
+        Returns:
+            float32, as they came; [N, D] become [N, L, D] where layers are named.
+
+        Raises:
+            LatentEditError: latents of another shape or space, or layers that the generator has
+                not got.
+        """
+        z = check_latents(self.renderer.space, z)
+        check_layers(layers, self.layers)
+        if layers is not None and z.ndim == 2:
+            z = np.repeat(z[:, None], self.layers, axis=1)
+        return z
+
+    def distances(
+        self, z: ArrayLike, *, layers: Sequence[int] | None = None
+    ) -> NDArray[np.float64]:
+        """Return signed distances of latents to all boundaries, float64 [N, K].
+
+        Args:
+            z: float [N, D], or [N, L, D], whose distance is the mean over layers.
+            layers: those to look at; all by default.
+        """
+        z = self.lay_out(z, layers)
+        return self.boundaries.distances(mean_over_layers(z, layers))
 
     def edit(
         self,
@@ -278,30 +462,33 @@ class FaceEditor(FaceNetworks):
         hold: Hold = defaults.HOLD,
         *,
         to: Mapping[str, float] | None = None,
+        layers: Sequence[int] | None = None,
     ) -> NDArray[np.float32]:
         """Move latents along attributes while holding others; see `recipes.displacement`.
 
         Args:
-            z: float [N, D].
+            z: float [N, D], or [N, L, D].
             steps: signed displacement in latent units by attribute, one number or one a face.
             hold: "auto" | "all" | "none" | names | {name: discount in [0, 1]}.
             to: the signed distance from the boundary to reach, by attribute.
+            layers: numbers of the layers that move, from 0; all by default.
 
         Returns:
-            float32 [N, D].
+            float32, shaped as z; [N, L, D] where layers are named.
 
         Raises:
-            LatentEditError: unknown attributes, values out of range, or holds that leave nothing.
+            LatentEditError: unknown attributes, values out of range, layers that the generator has
+                not got, or holds that leave nothing.
         """
-        return self.apply(self.recipe(steps or {}, hold, to=to), z)
+        return self.apply(self.recipe(steps or {}, hold, to=to, layers=layers), z)
 
     def apply(self, recipe: EditRecipe, z: ArrayLike) -> NDArray[np.float32]:
-        """Make a recipe's edit of latents [N, D] -> float32 [N, D].
+        """Make a recipe's edit of latents -> float32; see `edit`.
 
         Raises:
             LatentEditError: a recipe for another model, or see `edit`.
         """
-        z = latents.check_latents(z, self.latent_dim)
+        z = self.lay_out(z, recipe.layers)
         return (z + recipes.displacement(self.boundaries, z, recipe)).astype(np.float32)
 
     def recipe(
@@ -312,18 +499,33 @@ class FaceEditor(FaceNetworks):
         to: Mapping[str, float] | None = None,
         seeds: Sequence[int] | None = None,
         frames: int = defaults.FRAMES,
+        layers: Sequence[int] | None = None,
     ) -> EditRecipe:
         """Describe an edit so that it can be made again; see `recipes.make_recipe`."""
+        check_layers(layers, self.layers)
         return recipes.make_recipe(
-            self.boundaries, steps, hold, to=to, seeds=seeds, frames=frames, model=self.name
+            self.boundaries,
+            steps,
+            hold,
+            to=to,
+            seeds=seeds,
+            frames=frames,
+            model=self.name,
+            layers=layers,
         )
 
 
-def _kept(card: Mapping[str, Any]) -> dict[str, Any]:
-    """A loaded card's entries that stay true of the part when it is written again."""
-    written_anew = {"kind", "sha256", "config", "weights_hash", "network"}
-    written_anew |= {"generator_hash", "space", "attributes"}  # of boundaries
-    return {key: value for key, value in card.items() if key not in written_anew}
+def _known_boundaries(
+    bundle: Bundle, more: str | Path | None, space: str | None
+) -> Boundaries | None:
+    """A bundle's boundaries with those of a further file, unless they are of another space."""
+    own = bundle.boundaries_file
+    known = Boundaries.load(own) if own else None
+    if more is not None:
+        further = Boundaries.load(more)
+        fits = known and known.generator_hash == further.generator_hash
+        known = known.merged(further) if known and fits else further
+    return None if known and space and known.space != space else known
 
 
 def check_boundaries(boundaries: Boundaries, generator_hash: str, space: str = "z") -> None:

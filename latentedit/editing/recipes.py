@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from latentedit import defaults
 from latentedit.attributes import find_attribute
 from latentedit.boundaries.model import Boundaries, Float64Array
+from latentedit.editing.layers import check_layers, layer_numbers, mean_over_layers
 from latentedit.editing.projection import Direction, discounted_direction
 from latentedit.errors import LatentEditError
 from latentedit.generators.latents import MAX_SEED
@@ -139,6 +140,7 @@ class EditRecipe:
         to: instead, the signed distance from the boundary to reach, by attribute.
         holds: for each edited attribute {name: discount} of what it must not change.
         frames: frames of the film strip.
+        layers: numbers of the layers that move, from 0, increasing; None for all.
 
     Raises:
         LatentEditError: no edit, an attribute edited twice or held too, a number out of range, or
@@ -152,6 +154,7 @@ class EditRecipe:
     to: dict[str, float]
     holds: dict[str, dict[str, float]]
     frames: int = defaults.FRAMES
+    layers: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         edited = {*self.steps, *self.to}
@@ -178,6 +181,8 @@ class EditRecipe:
             _number(seed, "a seed", 0, MAX_SEED)
         if not 2 <= self.frames <= MAX_FRAMES:
             raise LatentEditError(f"a film strip has 2 to {MAX_FRAMES} frames, not {self.frames}")
+        if self.layers is not None and self.layers != layer_numbers(self.layers):
+            raise LatentEditError("layers must be different numbers, the lowest first")
 
     @property
     def edited(self) -> tuple[str, ...]:
@@ -191,8 +196,11 @@ class EditRecipe:
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain data for JSON, marked with the format's version."""
-        seeds = None if self.seeds is None else list(self.seeds)
-        return {"latentedit": RECIPE_VERSION, **asdict(self), "seeds": seeds}
+        values = {"latentedit": RECIPE_VERSION, **asdict(self)}
+        values["seeds"] = None if self.seeds is None else list(self.seeds)
+        if values.pop("layers") is not None:  # recipes without stay what they were before layers
+            values["layers"] = list(self.layers or ())
+        return values
 
     def to_json(self) -> str:
         """Return one line of JSON."""
@@ -214,9 +222,11 @@ class EditRecipe:
             raise LatentEditError("this is not an edit recipe that this version can read")
         del values["latentedit"]
         seeds, steps = values.pop("seeds"), values.pop("steps")
+        layers = values.pop("layers", None)
         return cls(
             **values,
             seeds=None if seeds is None else tuple(seeds),
+            layers=None if layers is None else tuple(layers),
             steps={name: tuple(s) if isinstance(s, list) else s for name, s in steps.items()},
         )
 
@@ -237,10 +247,11 @@ def _is_recipe(values: Any) -> bool:
     names = {"latentedit", *(entry.name for entry in fields(EditRecipe))}
     return (
         isinstance(values, dict)
-        and values.keys() == names
+        and values.keys() | {"layers"} == names
         and isinstance(values["model"], str)
         and isinstance(values["generator_hash"], str)
         and (values["seeds"] is None or isinstance(values["seeds"], list))
+        and isinstance(values.get("layers", []), list)
         and all(type(whole) is int for whole in (values["frames"], *(values["seeds"] or ())))
         and type(values["latentedit"]) is int
         and values["latentedit"] == RECIPE_VERSION
@@ -258,6 +269,7 @@ def make_recipe(
     seeds: Sequence[int] | None = None,
     frames: int = defaults.FRAMES,
     model: str = "unnamed",
+    layers: Sequence[int] | None = None,
 ) -> EditRecipe:
     """Describe an edit with names spelt canonically and holds resolved.
 
@@ -270,6 +282,7 @@ def make_recipe(
         seeds: of the faces, where they come from seeds.
         frames: frames of the film strip.
         model: name of the bundle.
+        layers: numbers of the layers that move, from 0, in any order; all by default.
 
     Raises:
         LatentEditError: unknown names, or see `EditRecipe`.
@@ -284,6 +297,7 @@ def make_recipe(
         to={name: _number(goal, f"distance of {name}") for name, goal in to.items()},
         holds={name: resolve_holds(boundaries, name, edited, hold) for name in edited},
         frames=frames,
+        layers=None if layers is None else layer_numbers(layers),
     )
 
 
@@ -294,13 +308,16 @@ def displacement(boundaries: Boundaries, z: ArrayLike, recipe: EditRecipe) -> Fl
     alone, so their order does not matter, to the last bit. Distances to reach are met exactly, all
     of them together and after the steps.
 
+    Of latents with one a layer, the layers that the recipe names all move alike, or all layers;
+    their distance is the mean over those.
+
     Args:
         boundaries: of the generator that the recipe names.
-        z: float [N, D].
+        z: float [N, D], or [N, L, D], which a recipe that names layers needs.
         recipe: what to do.
 
     Returns:
-        float64 [N, D].
+        float64, shaped as z.
 
     Raises:
         LatentEditError: a recipe for another generator, latents of another shape, holds that leave
@@ -311,14 +328,19 @@ def displacement(boundaries: Boundaries, z: ArrayLike, recipe: EditRecipe) -> Fl
             f"the recipe is for generator {recipe.generator_hash} ({recipe.model}), not for "
             f"{boundaries.generator_hash}: use that model"
         )
-    latents = _latents(boundaries, z)
+    given = _checked(boundaries, z, recipe)
+    latents = mean_over_layers(given, recipe.layers)  # [N, D]
     directions = _directions(boundaries, recipe)
     moved = _stepped(latents, recipe, directions)
     if recipe.to:
         names = sorted(recipe.to)
         vectors = np.stack([directions[name].vector for name in names])  # [G, D]
         moved += _reach(boundaries, latents + moved, recipe.to, directions) @ vectors
-    return moved
+    if given.ndim == 2:
+        return moved
+    added = np.zeros_like(given)
+    added[:, slice(None) if recipe.layers is None else recipe.layers] = moved[:, None]
+    return added
 
 
 def steps_to_reach(boundaries: Boundaries, z: ArrayLike, recipe: EditRecipe) -> dict[str, Step]:
@@ -328,13 +350,13 @@ def steps_to_reach(boundaries: Boundaries, z: ArrayLike, recipe: EditRecipe) -> 
 
     Args:
         boundaries: of the generator that the recipe names.
-        z: float [N, D].
+        z: float [N, D], or [N, L, D]; see `displacement`.
         recipe: with distances to reach.
 
     Raises:
         LatentEditError: see `displacement`.
     """
-    latents = _latents(boundaries, z)
+    latents = mean_over_layers(_checked(boundaries, z, recipe), recipe.layers)
     directions = _directions(boundaries, recipe)
     steps = _reach(
         boundaries, latents + _stepped(latents, recipe, directions), recipe.to, directions
@@ -370,12 +392,12 @@ def clamp(boundaries: Boundaries, steps: Mapping[str, Step]) -> tuple[dict[str, 
     return clamped, notices
 
 
-def _latents(boundaries: Boundaries, z: ArrayLike) -> Float64Array:
+def _checked(boundaries: Boundaries, z: ArrayLike, recipe: EditRecipe) -> Float64Array:
     latents = np.asarray(z, dtype=np.float64)
-    if latents.ndim != 2 or latents.shape[1] != boundaries.normals.shape[1]:
-        raise LatentEditError(
-            f"latents must have shape [N, {boundaries.normals.shape[1]}], got {list(latents.shape)}"
-        )
+    dim = boundaries.normals.shape[1]
+    if latents.ndim not in (2, 3) or latents.shape[-1] != dim:
+        raise LatentEditError(f"latents must have shape [N, {dim}], got {list(latents.shape)}")
+    check_layers(recipe.layers, latents.shape[1] if latents.ndim == 3 else 1)
     return latents
 
 

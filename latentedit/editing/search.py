@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +13,6 @@ from latentedit.attributes import AGE_ATTRIBUTE
 from latentedit.editing.editor import FaceEditor
 from latentedit.editing.recipes import Hold
 from latentedit.errors import LatentEditError
-from latentedit.generators.latents import check_latents
 from latentedit.io.images import UInt8Array
 
 Float64Array = NDArray[np.float64]
@@ -51,6 +50,7 @@ def search_steps(
     hold: Hold = defaults.HOLD,
     limits: tuple[float, float] | None = None,
     rising: int = 0,
+    layers: Sequence[int] | None = None,
 ) -> Search:
     """Find for each face the smallest step at which a measure of its picture meets a goal.
 
@@ -59,7 +59,7 @@ def search_steps(
 
     Args:
         editor: renders.
-        z: float [N, D].
+        z: float [N, D], or [N, L, D].
         attribute: what moves.
         measure: looks at pictures; see `Measure`.
         goals: [N], or one for all.
@@ -67,15 +67,16 @@ def search_steps(
         limits: lowest and highest step; by default the attribute's safe range.
         rising: 1 or -1, the sign of the steps that are to raise the measure, so that no face moves
             the other way where that happens to bring it nearer; 0 allows both.
+        layers: that move; see `FaceEditor.edit`.
 
     Raises:
         LatentEditError: see `FaceEditor.edit`.
     """
-    z = check_latents(z, editor.latent_dim)
+    z = editor.lay_out(z, layers)
     low, high = limits or editor.boundaries.safe_range(attribute)
 
     def measured(steps: Float64Array) -> Float64Array:
-        moved = editor.edit(z, {attribute: tuple(steps.tolist())}, hold)
+        moved = editor.edit(z, {attribute: tuple(steps.tolist())}, hold, layers=layers)
         return np.asarray(measure(editor.render(moved)), dtype=np.float64)
 
     before = measured(np.zeros(len(z)))
@@ -132,6 +133,7 @@ def search_age(
     to: float | None = None,
     hold: Hold = defaults.HOLD,
     limits: tuple[float, float] | None = None,
+    layers: Sequence[int] | None = None,
 ) -> Search:
     """Find for each face the step along Young at which its estimated age is as asked.
 
@@ -139,11 +141,12 @@ def search_age(
 
     Args:
         editor: with an age estimator.
-        z: float [N, D].
+        z: float [N, D], or [N, L, D].
         by: years to add to each face's own estimate.
         to: instead, the age to reach.
         hold: what must not change.
         limits: lowest and highest step; by default Young's safe range.
+        layers: that move; see `FaceEditor.edit`.
 
     Raises:
         LatentEditError: no age estimator, both or neither of `by` and `to`, or see
@@ -154,7 +157,7 @@ def search_age(
             f"model {editor.name} has no age estimator, so it cannot aim at an age: use --attr "
             "Young --step, or a model with one"
         )
-    z = check_latents(z, editor.latent_dim)
+    z = editor.lay_out(z, layers)
     goals: ArrayLike
     if by is not None and to is None:
         goals = editor.age(editor.render(z)) + by
@@ -163,5 +166,13 @@ def search_age(
     else:
         raise LatentEditError("give years to add, or an age to reach")
     return search_steps(
-        editor, z, AGE_ATTRIBUTE, editor.age, goals, hold=hold, limits=limits, rising=-1
+        editor,
+        z,
+        AGE_ATTRIBUTE,
+        editor.age,
+        goals,
+        hold=hold,
+        limits=limits,
+        rising=-1,
+        layers=layers,
     )

@@ -16,7 +16,6 @@ from latentedit.boundaries.model import Boundaries
 from latentedit.editing.editor import FaceEditor
 from latentedit.editing.recipes import EditRecipe, Step, displacement
 from latentedit.errors import LatentEditError
-from latentedit.generators.latents import check_latents
 from latentedit.io.images import MAX_PIXELS, UInt8Array, film_strip, read_metadata, save_image
 
 RECIPE_KEY = "latentedit"
@@ -34,7 +33,8 @@ class EditStrip:
         recipe: how to make it again.
         images: uint8 [N, F, H, W, 3]; frame 0 is the original, the last is the edit.
         scores: float32 [N, F, K] probabilities.
-        distances: float64 [N, F, K] signed distances from the boundaries.
+        distances: float64 [N, F, K] signed distances from the boundaries, over the layers that
+            move; see `FaceEditor.distances`.
         attributes: names of the scores' columns.
         boundaries: names of the distances' columns.
         years: estimated ages, float32 [N, F], or None without an age estimator.
@@ -111,6 +111,8 @@ class EditStrip:
         )
         held = sorted({name for holds in self.recipe.holds.values() for name in holds})
         holding = f"holding {_counted(len(held), 'attribute')}" if held else "nothing held"
+        if self.recipe.layers is not None:
+            holding += f", {_counted(len(self.recipe.layers), 'layer')}"
         return "   ".join((", ".join(moves), holding, f"{self.recipe.model}, {faces}"))
 
 
@@ -127,18 +129,19 @@ def _counted(count: int, what: str) -> str:
 
 
 def edit_strip(editor: FaceEditor, z: ArrayLike, recipe: EditRecipe) -> EditStrip:
-    """Render the way from each latent [N, D] to its edit in the recipe's number of frames.
+    """Render the way from each latent to its edit in the recipe's number of frames.
 
     Args:
         editor: the recipe's model, with a classifier.
-        z: float [N, D]; ``editor.sample(recipe.seeds)`` gives the recipe's picture again.
+        z: float [N, D], or [N, L, D]; ``editor.sample(recipe.seeds)`` gives the recipe's picture
+            again.
         recipe: see `FaceEditor.recipe`.
 
     Raises:
         LatentEditError: a recipe for another model or other faces, more than `MAX_PICTURES`, or
             see `FaceEditor.edit`.
     """
-    z = check_latents(z, editor.latent_dim)
+    z = editor.lay_out(z, recipe.layers)
     if recipe.seeds is not None and len(recipe.seeds) != len(z):
         raise LatentEditError(f"the recipe is for {len(recipe.seeds)} faces, {len(z)} are given")
     if len(z) * recipe.frames > MAX_PICTURES:
@@ -146,16 +149,17 @@ def edit_strip(editor: FaceEditor, z: ArrayLike, recipe: EditRecipe) -> EditStri
             f"{len(z)} faces of {recipe.frames} frames are too many for one film strip: "
             f"at most {MAX_PICTURES // recipe.frames} faces fit"
         )
-    moved = displacement(editor.boundaries, z, recipe)  # [N, D]
-    way = z[:, None] + recipe.fractions[:, None] * moved[:, None]  # [N, F, D]
-    flat = way.reshape(-1, z.shape[1]).astype(np.float32)
+    moved = displacement(editor.boundaries, z, recipe)  # [N, D] or [N, L, D]
+    fractions = recipe.fractions.reshape(-1, *(1,) * (z.ndim - 1))
+    way = z[:, None] + fractions * moved[:, None]  # [N, F, ...]
+    flat = way.reshape(-1, *z.shape[1:]).astype(np.float32)
     images = editor.render(flat)
     shape = way.shape[:2]
     return EditStrip(
         recipe=recipe,
         images=images.reshape(*shape, *images.shape[1:]),
         scores=editor.score(images).reshape(*shape, -1),
-        distances=editor.distances(flat).reshape(*shape, -1),
+        distances=editor.distances(flat, layers=recipe.layers).reshape(*shape, -1),
         attributes=editor.attributes,
         boundaries=editor.boundaries.names,
         years=editor.age(images).reshape(shape) if editor.estimates_age else None,

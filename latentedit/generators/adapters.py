@@ -1,19 +1,18 @@
-"""Any generator as one of this package: the protocol, and adapters for modules and ONNX files.
+"""Any generator as one of this package: the protocol, and adapters for objects and modules.
 
 A generator is anything with a `latent_dim`, a `sample` that turns seeds into latents and a call
-that turns latents into pictures; `FaceEditor` accepts any. `adapt` gives that
-shape to a ``torch.nn.Module`` and `OnnxGenerator` to an ONNX file. Their code is the user's own: a
-module is built and run by whoever calls `adapt`, and an ONNX file is run by ONNX Runtime.
+that turns latents into pictures; `FaceEditor` accepts any. `adapt` gives that shape to a
+``torch.nn.Module``, whose code is the user's own: it is built and run by whoever calls `adapt`.
 """
 
 from __future__ import annotations
 
 import hashlib
-import importlib
+from abc import abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -21,6 +20,7 @@ from torch import Tensor, nn
 
 from latentedit.errors import LatentEditError
 from latentedit.generators import latents
+from latentedit.generators.base import FaceGenerator, LatentSpace, at_size
 
 
 @runtime_checkable
@@ -60,21 +60,46 @@ class AdaptedConfig:
     value_range: tuple[float, float] = (-1.0, 1.0)
 
 
-class _Adapted(nn.Module):
+class Adapted(FaceGenerator):
+    """What adapted generators share: they are used in one space, and drawn at one size."""
+
+    config_type: ClassVar[type] = AdaptedConfig
     config: AdaptedConfig
 
     @property
-    def latent_dim(self) -> int:
-        """Length of a latent."""
-        return self.config.latent_dim
+    def resolution(self) -> int:
+        """Edge of the pictures in pixels."""
+        return self.config.resolution
 
-    def sample(self, seeds: Iterable[int]) -> latents.FloatArray:
-        """Return one latent a seed, float32 [N, D]; see `latents.sample`."""
-        return latents.sample(seeds, self.config.latent_dim)
+    @property
+    def spaces(self) -> tuple[LatentSpace, ...]:
+        """The one that was named."""
+        return (LatentSpace(self.config.space, self.config.latent_dim),)
+
+    def synthesize(self, latents: Tensor, size: int | None = None) -> Tensor:
+        """See `FaceGenerator.synthesize`.
+
+        Raises:
+            LatentEditError: what is adapted gives something else than RGB pictures.
+        """
+        self.source_of(size or self.resolution)
+        return at_size(self.draw(latents), size)
+
+    @abstractmethod
+    def draw(self, latents: Tensor) -> Tensor:
+        """Latents float [N, D] -> images float [N, 3, R, R], about [-1, 1]."""
+
+    def write(self, weights: Path) -> None:
+        """Its code is the user's own: refused."""
+        raise LatentEditError(
+            "a bundle cannot hold a module of your own: export it to ONNX and convert that"
+        )
 
 
-class AdaptedGenerator(_Adapted):
+class AdaptedGenerator(Adapted):
     """A module behind the protocol; made by `adapt`."""
+
+    kind: ClassVar[str] = "adapted"
 
     def __init__(
         self,
@@ -91,7 +116,7 @@ class AdaptedGenerator(_Adapted):
         self.low, self.high = value_range
         self.latent_shape = latent_shape
         self.normal = normal
-        self.config = AdaptedConfig(4, latent_dim, space, value_range)
+        self.config = AdaptedConfig(1, latent_dim, space, value_range)
         with torch.inference_mode():
             shape = self(torch.from_numpy(self.sample([0])).to(_device(module))).shape
         self.config = replace(self.config, resolution=int(shape[-1]))
@@ -107,34 +132,31 @@ class AdaptedGenerator(_Adapted):
         rows = [np.random.RandomState(seed).standard_normal(self.latent_dim) for seed in seeds]
         return np.array(rows, dtype=np.float32).reshape(len(rows), self.latent_dim)
 
-    def forward(self, latent: Tensor) -> Tensor:
-        """Latents float [N, D] -> images float [N, 3, R, R], about [-1, 1].
-
-        Raises:
-            LatentEditError: the module gives something else than RGB pictures.
-        """
-        if self.latent_shape == "map":
-            latent = latent[:, :, None, None]
-        images = _picture_of(self.module(latent), len(latent))
+    def draw(self, latents: Tensor) -> Tensor:
+        """See `Adapted.draw`."""
+        latents = latents[:, :, None, None] if self.latent_shape == "map" else latents
+        images = picture_of(self.module(latents), len(latents))
         return (images - self.low) * (2 / (self.high - self.low)) - 1
 
 
-class ProtocolGenerator(_Adapted):
+class ProtocolGenerator(Adapted):
     """An object with the protocol, as a module; made by `FaceEditor`.
 
-    An object that is no module has no weights that could be told from another's, so a buffer holds
-    a digest of the pictures of three seeds.
+    An object without weights could not be told from another, so a buffer holds a digest of the
+    pictures of three seeds.
     """
+
+    kind: ClassVar[str] = "protocol"
 
     def __init__(self, generator: LatentGenerator) -> None:
         super().__init__()
         self.generator = generator
         space = str(getattr(generator, "space", "z"))
-        self.config = AdaptedConfig(4, int(generator.latent_dim), space)
-        latent = torch.from_numpy(self.sample(range(3)))
-        images = self(latent.to(_device(generator)) if isinstance(generator, nn.Module) else latent)
+        self.config = AdaptedConfig(1, int(generator.latent_dim), space)
+        latents = torch.from_numpy(self.sample(range(3)))
+        images = self(latents.to(_device(self)))
         self.config = replace(self.config, resolution=int(images.shape[-1]))
-        if not isinstance(generator, nn.Module):
+        if not self.state_dict():
             pixels = images.detach().cpu().contiguous().numpy().tobytes()
             digest = np.frombuffer(hashlib.sha256(pixels).digest(), np.uint8).copy()
             self.register_buffer("digest", torch.from_numpy(digest))
@@ -155,22 +177,18 @@ class ProtocolGenerator(_Adapted):
         return rows
 
     @torch.inference_mode()
-    def forward(self, latent: Tensor) -> Tensor:
-        """Latents float [N, D] -> images float [N, 3, R, R], about [-1, 1].
-
-        Raises:
-            LatentEditError: the object gives something else than RGB pictures.
-        """
-        return _picture_of(self.generator(latent), len(latent))
+    def draw(self, latents: Tensor) -> Tensor:
+        """See `Adapted.draw`."""
+        return picture_of(self.generator(latents), len(latents))
 
 
-def as_network(generator: object) -> nn.Module:
-    """Make a module of an object with the protocol; one of this module is left as it is.
+def as_network(generator: object) -> FaceGenerator:
+    """Make a `FaceGenerator` of an object with the protocol; one is left as it is.
 
     Raises:
         LatentEditError: it has not got the protocol, or fails on its own latents.
     """
-    if isinstance(generator, _Adapted):
+    if isinstance(generator, FaceGenerator):
         return generator
     if not isinstance(generator, LatentGenerator):
         raise LatentEditError(
@@ -227,88 +245,16 @@ def adapt(
         ) from None
 
 
-class OnnxGenerator(_Adapted):
-    """An ONNX file with one input [N, D] (or [N, D, 1, 1]) and pictures [N, 3, R, R] first.
-
-    Runs on the CPU with ONNX Runtime. The file's SHA-256 is a buffer, so that boundaries can tell
-    generators apart.
+def picture_of(output: Any, count: int) -> Tensor:
+    """What a foreign generator gave for `count` latents -> float [count, 3, R, R].
 
     Args:
-        path: the file.
-        value_range: the values of black and white.
-        space: the latent space's name, kept with boundaries.
+        output: pictures, or a tuple whose first entry, or a dictionary whose ``image``, they are.
+        count: latents.
 
     Raises:
-        LatentEditError: ONNX Runtime is not installed, or the file is missing, damaged or no such
-            generator.
+        LatentEditError: it is something else.
     """
-
-    digest: Tensor
-
-    def __init__(
-        self,
-        path: str | Path,
-        *,
-        value_range: tuple[float, float] = (-1.0, 1.0),
-        space: str = "z",
-    ) -> None:
-        super().__init__()
-        try:
-            runtime: Any = importlib.import_module("onnxruntime")
-        except ImportError:
-            raise LatentEditError(
-                "ONNX files need ONNX Runtime: pip install 'latentedit[onnx]'"
-            ) from None
-        try:
-            data = Path(path).read_bytes()
-        except OSError as error:
-            raise LatentEditError(f"cannot read {path}: {error.strerror}") from None
-        try:
-            self.session = runtime.InferenceSession(data, providers=["CPUExecutionProvider"])
-        except Exception as error:  # ONNX Runtime has no common type
-            detail = " ".join(str(error).split())[:160]
-            raise LatentEditError(f"{path} is no ONNX file that can be run: {detail}") from None
-        inputs = self.session.get_inputs()
-        shape = inputs[0].shape if len(inputs) == 1 else []
-        if (
-            len(shape) not in (2, 4)
-            or not isinstance(shape[1], int)
-            or shape[2:] not in ([], [1, 1])
-        ):
-            raise LatentEditError(
-                f"{path} must have one input of shape [N, D], with a fixed D; it has "
-                f"{[entry.shape for entry in inputs]}"
-            )
-        self.low, self.high = value_range
-        if not self.low < self.high:
-            raise LatentEditError(f"value range {value_range} is empty: give black, then white")
-        self.path = Path(path)
-        self._input = inputs[0].name
-        self._map = len(shape) == 4
-        self._one_by_one = shape[0] == 1
-        digest = np.frombuffer(hashlib.sha256(data).digest(), np.uint8).copy()
-        self.register_buffer("digest", torch.from_numpy(digest))
-        self.config = AdaptedConfig(4, shape[1], space, value_range)
-        images = self(torch.from_numpy(self.sample([0])))
-        self.config = replace(self.config, resolution=int(images.shape[-1]))
-
-    def forward(self, latent: Tensor) -> Tensor:
-        """Latents float [N, D] -> images float [N, 3, R, R], about [-1, 1].
-
-        Raises:
-            LatentEditError: the file gives something else than RGB pictures.
-        """
-        rows = latent.detach().float().cpu().numpy()
-        rows = rows[:, :, None, None] if self._map else rows
-        batches = np.split(rows, len(rows)) if self._one_by_one else [rows]
-        outputs = [
-            torch.from_numpy(self.session.run(None, {self._input: batch})[0]) for batch in batches
-        ]
-        images = _picture_of(torch.cat(outputs), len(latent)).to(latent.device)
-        return (images - self.low) * (2 / (self.high - self.low)) - 1
-
-
-def _picture_of(output: Any, count: int) -> Tensor:
     if isinstance(output, Mapping):
         output = output.get("image")
     elif isinstance(output, tuple | list) and output:

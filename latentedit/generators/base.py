@@ -4,6 +4,8 @@ A generator has one or more latent spaces. It is used in one of them (`FaceGener
 become latents of that space, and boundaries belong to it. Latents are float32 ``[N, D]``; a
 generator whose layers take a latent each (StyleGAN's W+, Abdal et al. 2019) also takes
 ``[N, L, D]``.
+
+A kind of generator is one file, with a subclass of `FaceGenerator`, and one line in `registry`.
 """
 
 from __future__ import annotations
@@ -11,7 +13,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from pathlib import Path
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from torch import Tensor, nn
@@ -19,6 +22,10 @@ from torch import Tensor, nn
 from latentedit.errors import LatentEditError
 from latentedit.generators import latents
 from latentedit.io.resampling import resize
+from latentedit.io.weights import build_network, save_weights
+
+CHANNELS = 32
+"""What is assumed of generators that do not say how many they have at full size."""
 
 
 @dataclass(frozen=True)
@@ -76,9 +83,32 @@ class FaceGenerator(nn.Module, ABC):
 
     Attributes:
         kind: what cards call it; the registry finds the class by it.
+        config_type: the dataclass of its `config`, which a card holds.
+        suffix: of the file that a bundle keeps its weights in.
+        config: its shape and use.
     """
 
     kind: ClassVar[str]
+    config_type: ClassVar[type[Any]]
+    suffix: ClassVar[str] = ".safetensors"
+    config: Any
+
+    @classmethod
+    def read(cls, weights: Path, config: Any) -> Self:
+        """Build it as a card's ``config`` says, in eval mode, with the weights of a file.
+
+        Raises:
+            LatentEditError: no such configuration, or weights that are damaged or do not fit it.
+        """
+        return build_network(cls, cls.config_type, config, weights)
+
+    def write(self, weights: Path) -> None:
+        """Write the file that `read` reads.
+
+        Raises:
+            LatentEditError: its code is the user's own, which no file can hold.
+        """
+        save_weights(weights, self)
 
     @property
     @abstractmethod
@@ -115,6 +145,11 @@ class FaceGenerator(nn.Module, ABC):
         """psi: how far samples reach from the mean latent; 1 where nothing is truncated."""
         return 1.0
 
+    @property
+    def largest_layer(self) -> int:
+        """Values in its largest layer for one face: how many faces fit into a cache."""
+        return CHANNELS * self.resolution**2
+
     def in_space(self, name: str) -> Self:
         """This generator, used in another of its spaces; weights are shared.
 
@@ -125,7 +160,7 @@ class FaceGenerator(nn.Module, ABC):
         if name == self.space.name:
             return self
         raise LatentEditError(
-            f"this generator has no latent space {name!r} to be used in: give {' or '.join(names)}"
+            f"no latent space {name!r}: this generator is used in space {' or '.join(names)} only"
         )
 
     def truncated(self, psi: float) -> Self:
@@ -136,7 +171,7 @@ class FaceGenerator(nn.Module, ABC):
         """
         if psi == self.truncation:
             return self
-        raise LatentEditError(f"a generator of kind {self.kind} cannot be truncated: leave psi out")
+        raise self._cannot("be truncated: leave psi out")
 
     def sample(self, seeds: Iterable[int]) -> latents.FloatArray:
         """Return one latent a seed of its `space`, float32 [N, D].
@@ -169,6 +204,25 @@ class FaceGenerator(nn.Module, ABC):
         """What tells this generator from others, and its hash is taken of."""
         return self.state_dict()
 
+    def first_weights(self) -> Tensor:
+        """The matrix [outputs, D] by which it first looks at a latent of its `space`; for SeFa.
+
+        Raises:
+            LatentEditError: it is not known.
+        """
+        raise self._cannot("show its first layer: convert its weights")
+
+    def early_features(self, latents: Tensor) -> Tensor:
+        """What it first makes of latents float [N, D]: float [N, F]; for GANSpace.
+
+        Raises:
+            LatentEditError: it is not known.
+        """
+        raise self._cannot("show its early features: convert its weights")
+
+    def _cannot(self, what: str) -> LatentEditError:
+        return LatentEditError(f"a generator of kind {self.kind} cannot {what}")
+
     def source_of(self, size: int) -> int:
         """The preview, or the `resolution`, that pictures of this size are made from.
 
@@ -188,17 +242,27 @@ def at_size(images: Tensor, size: int | None) -> Tensor:
 def check_latents(space: LatentSpace, values: object) -> latents.FloatArray:
     """Return latents as float32 [N, D], or [N, L, D] where the space has layers.
 
-    A single [D] becomes [1, D].
+    A single [D] becomes [1, D]. Latents that all lie on the sphere of z are taken for z, and only
+    a space of that name takes those, or one of the user's own.
 
     Raises:
-        LatentEditError: another shape, not numbers, NaN or infinity inside, or a latent of zeros.
+        LatentEditError: another shape, not numbers, NaN or infinity inside, a latent of zeros, or
+            z where w is asked.
     """
-    array = np.asarray(values)
-    if array.ndim != 3:
-        return latents.check_latents(array, space.dim)
-    if space.layers == 1 or array.shape[1:] != (space.layers, space.dim):
-        layered = f" or [N, {space.layers}, {space.dim}]" if space.layers > 1 else ""
+    checked = latents.check_latents(values, space.dim, space.layers)
+    if space.name == "w" and _on_sphere(checked):
         raise LatentEditError(
-            f"latents must have shape [N, {space.dim}]{layered}, got {list(array.shape)}"
+            "these are latents of space z, this generator is used in w: sample them anew, or use "
+            "it in space z"
         )
-    return latents.check_latents(array.reshape(-1, space.dim), space.dim).reshape(array.shape)
+    return checked
+
+
+def _on_sphere(values: latents.FloatArray) -> bool:
+    """Whether all latents have the length that `latents.normalize` gives, to its rounding."""
+    squares = np.square(values, dtype=np.float64).mean(-1)
+    return bool(np.abs(squares - 1).max() < SPHERE)
+
+
+SPHERE = 1e-6
+"""Mean squares of rows of float32 are this near to 1 where `latents.normalize` made them so."""

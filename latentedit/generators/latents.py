@@ -53,8 +53,12 @@ def normalize(z: ArrayLike) -> FloatArray:
     return (wide / length).astype(np.float32)
 
 
-def parse_seeds(text: str) -> list[int]:
+def parse_seeds(text: str, what: str = "seed") -> list[int]:
     """Read seeds as people write them: ``7``, ``0-7``, ``0-7,12,20-22``.
+
+    Args:
+        text: what they wrote.
+        what: the numbers are, for messages.
 
     Raises:
         LatentEditError: any other syntax, a backward range, or more than a million seeds.
@@ -64,45 +68,54 @@ def parse_seeds(text: str) -> list[int]:
         first, dash, last = part.strip().partition("-")
         bounds = (first, last) if dash else (first, first)
         if not all(bound.strip().isascii() and bound.strip().isdigit() for bound in bounds):
-            raise LatentEditError(f"cannot read seeds {text!r}: write them like 7 or 0-7,12")
+            raise LatentEditError(f"cannot read {what}s {text!r}: write them like 7 or 0-7,12")
         try:
             start, stop = (int(bound) for bound in bounds)
         except ValueError:  # thousands of digits
-            raise LatentEditError(f"a seed is out of range: use 0 to {MAX_SEED}") from None
+            raise LatentEditError(f"a {what} is out of range: use 0 to {MAX_SEED}") from None
         if stop < start:
-            raise LatentEditError(f"seeds {part.strip()!r} run backwards: write {stop}-{start}")
+            raise LatentEditError(f"{what}s {part.strip()!r} run backwards: write {stop}-{start}")
         if stop > MAX_SEED:
-            raise LatentEditError(f"seed {stop} is out of range: use 0 to {MAX_SEED}")
+            raise LatentEditError(f"{what} {stop} is out of range: use 0 to {MAX_SEED}")
         if len(seeds) + stop - start >= MAX_SEEDS:
-            raise LatentEditError(f"{text!r} asks for more than {MAX_SEEDS:,} seeds: ask for fewer")
+            raise LatentEditError(f"{text!r} are more than {MAX_SEEDS:,} {what}s: ask for fewer")
         seeds.extend(range(start, stop + 1))
     return seeds
 
 
-def check_latents(z: Any, dim: int = LATENT_DIM) -> FloatArray:
-    """Return `z` as float32 [N, dim]; a single [dim] becomes [1, dim].
+def check_latents(z: Any, dim: int = LATENT_DIM, layers: int = 1) -> FloatArray:
+    """Return `z` as float32 [N, dim], or [N, layers, dim]; a single [dim] becomes [1, dim].
+
+    Args:
+        z: latents.
+        dim: length of a latent.
+        layers: how many layers may take a latent each; 1 where all share one.
 
     Raises:
-        LatentEditError: another shape, not numbers, NaN or infinity inside, or a row of zeros.
+        LatentEditError: another shape, not numbers, NaN or infinity inside, or a latent of zeros.
     """
+    shapes = f"[N, {dim}]" + (f" or [N, {layers}, {dim}]" if layers > 1 else "")
     try:
         with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused below
             array = np.asarray(z).astype(np.float32, casting="same_kind", copy=False)
     except (TypeError, ValueError):
-        raise LatentEditError(f"latents must be numbers in shape [N, {dim}]") from None
+        raise LatentEditError(f"latents must be numbers in shape {shapes}") from None
     if array.ndim == 1:
         array = array[None]
-    if array.ndim != 2 or array.shape[1] != dim or not len(array):
-        raise LatentEditError(f"latents must have shape [N, {dim}], got {list(array.shape)}")
+    allowed = [(dim,), (layers, dim)][: 1 + (layers > 1)]
+    if array.shape[1:] not in allowed or not len(array):
+        raise LatentEditError(f"latents must have shape {shapes}, got {list(array.shape)}")
     if not np.isfinite(array).all():
         raise LatentEditError("latents hold NaN or infinity: make them again")
-    if not array.any(axis=1).all():
+    if not array.any(axis=-1).all():
         raise LatentEditError("a latent is all zeros and has no direction: make them again")
     return array
 
 
 def save_latents(path: str | Path, z: FloatArray, metadata: Mapping[str, Any]) -> None:
-    """Write [N, dim] to ``.npy`` (values only) or ``.safetensors`` (with metadata), atomically.
+    """Write [N, dim] or [N, L, dim] to ``.npy`` (values only) or ``.safetensors`` (with metadata).
+
+    The file is whole or not there.
 
     Raises:
         LatentEditError: another ending, or the path cannot be written.
@@ -120,8 +133,11 @@ def save_latents(path: str | Path, z: FloatArray, metadata: Mapping[str, Any]) -
             save_file({"z": z}, temporary, metadata={"latents": json.dumps(dict(metadata))})
 
 
-def load_latents(path: str | Path, dim: int = LATENT_DIM) -> FloatArray:
-    """Read latents saved as ``.npy`` (no pickles) or ``.safetensors`` -> float32 [N, dim].
+def load_latents(path: str | Path, dim: int = LATENT_DIM, layers: int = 1) -> FloatArray:
+    """Read latents saved as ``.npy`` (no pickles) or ``.safetensors``; see `check_latents`.
+
+    Returns:
+        float32 [N, dim], or [N, layers, dim].
 
     Raises:
         LatentEditError: missing, another format, or not latents (see `check_latents`).
@@ -140,7 +156,7 @@ def load_latents(path: str | Path, dim: int = LATENT_DIM) -> FloatArray:
     if not isinstance(z, np.ndarray):
         raise LatentEditError(f"{path} holds several arrays: give a .npy of shape [N, {dim}]")
     try:
-        return check_latents(z, dim)
+        return check_latents(z, dim, layers)
     except LatentEditError as error:
         advice = "'latentedit sample --save-latents' writes such a file"
         raise LatentEditError(f"{path}: {error}; {advice}") from None

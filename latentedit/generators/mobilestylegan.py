@@ -245,6 +245,8 @@ class MobileStyleGAN(FaceGenerator):
     """
 
     kind: ClassVar[str] = "mobilestylegan"
+    config_type: ClassVar[type] = MobileStyleGANConfig
+    config: MobileStyleGANConfig
     mean: Tensor
 
     def __init__(self, config: MobileStyleGANConfig | None = None) -> None:
@@ -339,6 +341,25 @@ class MobileStyleGAN(FaceGenerator):
         """All but the preview heads: they change no whole picture."""
         state = self.state_dict()
         return {name: value for name, value in state.items() if not name.startswith("heads.")}
+
+    @property
+    def largest_layer(self) -> int:
+        """Values in the largest of its blocks' features, for one face."""
+        sizes = zip(self.config.widths, self.config.sizes, strict=True)
+        return max(width * size**2 for width, size in sizes)
+
+    def first_weights(self) -> Tensor:
+        """The mapping network's first layer in Z; in W those of all blocks, stacked."""
+        if self.config.space == "z":
+            return cast(nn.Linear, self.mapping[0]).weight
+        modulations = [self.first.modulation]
+        for block in cast(Iterable[Block], self.blocks):
+            modulations += [block.enlarge, block.conv0.modulation, block.conv1.modulation]
+        return torch.cat([each.weight for each in modulations])
+
+    def early_features(self, latents: Tensor) -> Tensor:
+        """w, [N, S]."""
+        return self.map(latents) if self.config.space == "z" else latents
 
     def map(self, z: Tensor) -> Tensor:
         """z [N, S] -> w [N, S], not truncated."""

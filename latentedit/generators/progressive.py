@@ -6,11 +6,13 @@ import copy
 import math
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import ClassVar, cast
 
 import torch
 from torch import Tensor, nn
 
 from latentedit.errors import LatentEditError
+from latentedit.generators.base import FaceGenerator, LatentSpace, at_size
 from latentedit.generators.layers import (
     EqualizedConv2d,
     EqualizedLinear,
@@ -102,11 +104,15 @@ class GrowBlock(nn.Module):
         return normalized_leaky_relu(self.conv1(x))
 
 
-class Generator(nn.Module):
+class Generator(FaceGenerator):
     """z [N, latent_dim] -> images [N, 3, R, R], about [-1, 1].
 
     z is pixel-normalised inside, so only its direction matters.
     """
+
+    kind: ClassVar[str] = "progressive"
+    config_type: ClassVar[type] = GeneratorConfig
+    config: GeneratorConfig
 
     def __init__(self, config: GeneratorConfig | None = None) -> None:
         super().__init__()
@@ -118,18 +124,60 @@ class Generator(nn.Module):
         self.blocks.extend(GrowBlock(a, b) for a, b in pairwise(widths))
         self.to_rgb = nn.ModuleList(EqualizedConv2d(width, 3, 1, gain=1.0) for width in widths)
 
-    def forward(self, z: Tensor, *, resolution: int | None = None, alpha: float = 1.0) -> Tensor:
-        """Render.
+    @property
+    def resolution(self) -> int:
+        """Edge of the final pictures in pixels."""
+        return self.config.resolution
+
+    @property
+    def spaces(self) -> tuple[LatentSpace, ...]:
+        """Z alone."""
+        return (LatentSpace("z", self.config.latent_dim),)
+
+    @property
+    def largest_layer(self) -> int:
+        """Values in the largest of its blocks' features, for one face."""
+        return max(self.config.channels(edge) * edge**2 for edge in self.config.resolutions)
+
+    def first_weights(self) -> Tensor:
+        """The dense layer's, [16 C, D]."""
+        return cast(FirstBlock, self.blocks[0]).dense.weight
+
+    def early_features(self, latents: Tensor) -> Tensor:
+        """The first block's output, [N, 16 C]."""
+        return cast(Tensor, self.blocks[0](latents)).flatten(1)
+
+    def synthesize(self, latents: Tensor, size: int | None = None) -> Tensor:
+        """See `FaceGenerator.synthesize`."""
+        self.source_of(size or self.resolution)
+        return at_size(self.grow(latents, self.resolution), size)
+
+    def forward(
+        self,
+        z: Tensor,
+        size: int | None = None,
+        *,
+        resolution: int | None = None,
+        alpha: float = 1.0,
+    ) -> Tensor:
+        """Render; while it grows, as far as it has.
 
         Args:
             z: float [N, latent_dim].
-            resolution: stop growing here; the config's resolution by default.
+            size: see `FaceGenerator.synthesize`.
+            resolution: stop growing here, and render at this size.
             alpha: weight of the newest block while it fades in (sec. 2), 0 to 1.
 
         Returns:
-            float [N, 3, resolution, resolution].
+            float [N, 3, R, R].
         """
-        last = self.config.resolutions.index(resolution or self.config.resolution)
+        if resolution is None and alpha == 1:
+            return self.synthesize(z, size)
+        return self.grow(z, resolution or self.resolution, alpha)
+
+    def grow(self, z: Tensor, resolution: int, alpha: float = 1.0) -> Tensor:
+        """Render z [N, latent_dim] by the blocks up to a resolution; see `forward`."""
+        last = self.config.resolutions.index(resolution)
         x = before = self.blocks[0](z)
         for block in self.blocks[1 : last + 1]:
             x, before = block(x), x

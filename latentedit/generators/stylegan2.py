@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Literal, cast
+from typing import Any, ClassVar, Literal, Self, cast
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from latentedit.errors import LatentEditError
 from latentedit.generators import latents
+from latentedit.generators.base import FaceGenerator, LatentSpace, at_size
 from latentedit.generators.layers import pixel_norm
 
 
@@ -58,6 +59,11 @@ class StyleGAN2Config:
     def latent_dim(self) -> int:
         """Length of a latent in the space that is used."""
         return self.mapping[0] if self.space == "z" else self.mapping[-1]
+
+    @property
+    def layers(self) -> int:
+        """Layers that take a latent each: one at 4 pixels, two a block, and the last colours."""
+        return 2 * len(self.widths)
 
 
 class ModulatedConv2d(nn.Module):
@@ -127,9 +133,17 @@ class ToRGB(nn.Module):
         return self.conv(x, w) + self.bias[:, None, None]
 
 
-class StyleGAN2Generator(nn.Module):
-    """Latents [N, latent_dim] of the config's space -> images [N, 3, R, R], about [-1, 1]."""
+class StyleGAN2Generator(FaceGenerator):
+    """Latents of the config's space -> images [N, 3, R, R], about [-1, 1].
 
+    In W space latents are [N, D], or [N, L, D] with one a layer (W+): the first for the layer at 4
+    pixels, two for each block, the last for the last colours. A block's colours take the latent of
+    the layer that follows it.
+    """
+
+    kind: ClassVar[str] = "stylegan2"
+    config_type: ClassVar[type] = StyleGAN2Config
+    config: StyleGAN2Config
     mean: Tensor
 
     def __init__(self, config: StyleGAN2Config | None = None) -> None:
@@ -147,19 +161,58 @@ class StyleGAN2Generator(nn.Module):
         self.to_rgb = nn.ModuleList(ToRGB(width, style) for width in config.widths)
 
     @property
-    def latent_dim(self) -> int:
-        """Length of a latent in the config's space."""
-        return self.config.latent_dim
+    def resolution(self) -> int:
+        """Edge of the pictures in pixels."""
+        return self.config.resolution
 
-    def in_space(self, space: str) -> StyleGAN2Generator:
+    @property
+    def spaces(self) -> tuple[LatentSpace, ...]:
+        """Z, and W with a latent a layer where wanted."""
+        mapping = self.config.mapping
+        return LatentSpace("z", mapping[0]), LatentSpace("w", mapping[-1], self.config.layers)
+
+    @property
+    def space(self) -> LatentSpace:
+        """The config's space."""
+        return next(space for space in self.spaces if space.name == self.config.space)
+
+    @property
+    def truncation(self) -> float:
+        """The config's psi."""
+        return self.config.truncation
+
+    @property
+    def largest_layer(self) -> int:
+        """Values in the largest of its layers' features, for one face."""
+        return max(width * (4 * 2**block) ** 2 for block, width in enumerate(self.config.widths))
+
+    def in_space(self, name: str) -> Self:
         """This generator, called with latents of space ``z`` or ``w``; weights are shared.
 
         Raises:
             LatentEditError: another space.
         """
+        return self._with(space=name) if name in ("z", "w") else super().in_space(name)
+
+    def truncated(self, psi: float) -> Self:
+        """This generator with another psi, 0 to 1; weights are shared."""
+        return self._with(truncation=psi)
+
+    def _with(self, **changes: Any) -> Self:
         other = copy.copy(self)
-        other.config = replace(self.config, space=cast(Literal["z", "w"], space))
+        other.config = replace(self.config, **changes)
         return other
+
+    def first_weights(self) -> Tensor:
+        """The mapping network's first layer in Z; in W the styles of all layers, stacked."""
+        if self.config.space == "z":
+            return cast(nn.Linear, self.mapping[0]).weight
+        layers = cast(Iterable[StyledLayer], self.layers)
+        return torch.cat([layer.conv.style.weight for layer in layers])
+
+    def early_features(self, latents: Tensor) -> Tensor:
+        """w, [N, D]."""
+        return self.map(latents) if self.config.space == "z" else latents
 
     def map(self, z: Tensor) -> Tensor:
         """z [N, mapping[0]] -> w [N, mapping[-1]], not truncated."""
@@ -172,27 +225,29 @@ class StyleGAN2Generator(nn.Module):
         """Draw w [N, D] towards the mean by the config's psi (Karras et al. 2019, appendix B)."""
         return torch.lerp(self.mean.to(w), w, self.config.truncation)
 
-    def synthesize(self, w: Tensor) -> Tensor:
-        """w [N, D] -> images float [N, 3, R, R]."""
-        x = self.layers[0](self.const.expand(len(w), -1, -1, -1), w)
-        images = self.to_rgb[0](x, w)
-        for block in range(1, len(self.to_rgb)):
-            x = self.layers[2 * block](self.layers[2 * block - 1](x, w), w)
-            images = enlarge(images) + self.to_rgb[block](x, w)
-        return images
+    def styles(self, latents: Tensor) -> Tensor:
+        """Latents of the config's space -> w+ [N, L, D].
 
-    def forward(self, latent: Tensor) -> Tensor:
-        """Render latents of the config's space.
-
-        Args:
-            latent: float [N, latent_dim]; z is pixel-normalised, mapped and truncated, w is
-                rendered as it is.
-
-        Returns:
-            float [N, 3, R, R].
+        z [N, D] is pixel-normalised, mapped and truncated; w, [N, D] or [N, L, D], is taken as it
+        is.
         """
-        w = self.truncate(self.map(latent)) if self.config.space == "z" else latent
-        return self.synthesize(w)
+        if self.config.space == "z":
+            latents = self.truncate(self.map(latents))
+        if latents.ndim == 2:
+            latents = latents[:, None].expand(-1, self.config.layers, -1)
+        return latents
+
+    def synthesize(self, latents: Tensor, size: int | None = None) -> Tensor:
+        """See `FaceGenerator.synthesize`."""
+        self.source_of(size or self.resolution)
+        w = self.styles(latents).unbind(1)
+        x = self.layers[0](self.const.expand(len(latents), -1, -1, -1), w[0])
+        images = self.to_rgb[0](x, w[1])
+        for block in range(1, len(self.to_rgb)):
+            number = 2 * block
+            x = self.layers[number](self.layers[number - 1](x, w[number - 1]), w[number])
+            images = enlarge(images) + self.to_rgb[block](x, w[number + 1])
+        return at_size(images, size)
 
     def sample(self, seeds: Iterable[int]) -> latents.FloatArray:
         """Return one latent a seed in the config's space.

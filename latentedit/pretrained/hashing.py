@@ -11,10 +11,12 @@ from torch import nn
 def weights_hash(network: nn.Module) -> str:
     """Return 16 hex digits of the SHA-256 over all names, shapes and values.
 
-    Two networks have the same hash exactly when their state dictionaries are equal.
+    Two networks have the same hash exactly when their state dictionaries are equal, or what a
+    generator takes for its own of them (`FaceGenerator.own_weights`).
     """
     digest = hashlib.sha256()
-    for name, value in sorted(network.state_dict().items()):
+    weights = getattr(network, "own_weights", network.state_dict)()
+    for name, value in sorted(weights.items()):
         tensor = value.detach().cpu().contiguous()
         digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
         digest.update(tensor.flatten().view(torch.uint8).numpy().tobytes())

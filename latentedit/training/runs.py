@@ -12,7 +12,7 @@ from filelock import BaseFileLock
 from latentedit.errors import LatentEditError
 from latentedit.io.files import atomic_path, make_folder, read_json, write_json
 from latentedit.io.locks import hold
-from latentedit.pretrained.bundles import config_from_json
+from latentedit.io.weights import config_from_json
 from latentedit.training.options import GeneratorOptions
 
 

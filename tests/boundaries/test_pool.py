@@ -200,7 +200,7 @@ def test_another_models_folder(editor: FaceEditor, tiny_bundle: Path, folder: Pa
 
 def test_another_classifier(editor: FaceEditor, tiny_generator: Generator, folder: Path) -> None:
     build(editor, folder)
-    classifier = editor._classifier
+    classifier = editor.classifier
     assert classifier is not None
     with torch.no_grad():
         classifier.head.bias.add_(1)

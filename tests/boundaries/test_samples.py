@@ -60,7 +60,7 @@ def test_labels_of_seeds_make_a_boundary(
     assert found.normals[0] @ planted > 0.8
     merged = editor.boundaries.merged(found)
     assert merged.names[-2:] == ("wink", "big_ears")
-    moved = FaceEditor(editor._generator, boundaries=merged).edit(
+    moved = FaceEditor(editor.generator, boundaries=merged).edit(
         editor.sample([1]), {"wink": 2.0}, {"Male": 1.0}
     )
     change = (merged.distances(moved) - merged.distances(editor.sample([1])))[0]

@@ -230,6 +230,7 @@ def test_recipes_that_do_not_fit(editor: FaceEditor) -> None:
     assert "Age must be" in refused(editor, recipe(editor, steps={"Young": 500.0}))
     assert "another model" in refused(editor, recipe(editor, generator_hash="0" * 12))
     assert "of a seed" in refused(editor, recipe(editor, seeds=None))
+    assert "some layers only" in refused(editor, recipe(editor, layers=[0, 1]))
     assert "seed" in refused(editor, recipe(editor, seeds=[-1]))
     unknown = recipe(editor, steps={"Yuong": 1.0}, holds={"Yuong": {}})
     assert "'Yuong'" in refused(editor, unknown)

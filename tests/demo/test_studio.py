@@ -253,9 +253,7 @@ def test_locks_that_leave_nothing_refuse_the_move_in_the_page_s_words(editor: Fa
     twins = Boundaries(
         editor.boundaries.names, normals, editor.boundaries.biases, editor.generator_hash
     )
-    studio = Studio(
-        FaceEditor(editor._generator, editor.classifier, boundaries=twins, device="cpu")
-    )
+    studio = Studio(FaceEditor(editor.generator, editor.classifier, boundaries=twins, device="cpu"))
     session, _ = studio.act(studio.new_session(), {**move(Smiling=1.0), "locks": ["Gray_Hair"]})
     same, reply = studio.act(session, {**move(Smiling=1.0, Young=1.0), "locks": ["Gray_Hair"]})
     assert same is session

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from latentedit import defaults
 from latentedit.attributes import ATTRIBUTES
 from latentedit.boundaries.model import Boundaries
+from latentedit.editing.layers import mean_over_layers
 from latentedit.editing.recipes import (
     MAX_FRAMES,
     EditRecipe,
@@ -270,7 +271,7 @@ def test_impossible_combinations_are_refused() -> None:
 
 def test_latents_of_another_shape_are_refused() -> None:
     recipe = make_recipe(BOUNDARIES, {"Young": 1.0})
-    for shape in ((DIM,), (2, DIM + 1), (1, 2, DIM), ()):
+    for shape in ((DIM,), (2, DIM + 1), (1, 2, DIM + 1), ()):
         with pytest.raises(LatentEditError, match=r"shape \[N, 64\]"):
             displacement(BOUNDARIES, np.zeros(shape), recipe)
 
@@ -399,3 +400,66 @@ json_values = st.recursive(
 def test_no_damage_raises_anything_else(entry: str, value: Any) -> None:
     with suppress(LatentEditError):
         EditRecipe.from_json(damaged(**{entry: value}))
+
+
+# ---- layers
+
+LAYERED = np.random.RandomState(0).standard_normal((3, 6, DIM))
+
+
+@given(
+    layers=st.none() | st.lists(st.integers(0, 5), min_size=1),
+    goals=st.dictionaries(names, st.floats(-3, 3), max_size=2),
+    moves=edits,
+)
+def test_layers_move_together_and_reach_distances_in_their_mean(
+    layers: list[int] | None, goals: dict[str, float], moves: dict[str, float]
+) -> None:
+    moves = {name: step for name, step in moves.items() if name not in goals}
+    recipe = make_recipe(BOUNDARIES, moves, "none", to=goals, layers=layers) if moves else None
+    assume(recipe is not None)
+    assert recipe is not None
+    moved = displacement(BOUNDARIES, LAYERED, recipe)
+    assert moved.shape == LAYERED.shape
+    named = set(range(6) if layers is None else layers)
+    first = moved[:, [min(named)]]
+    for layer in range(6):
+        wanted = first[:, 0] if layer in named else np.zeros((3, DIM))
+        np.testing.assert_array_equal(moved[:, layer], wanted)
+    seen = mean_over_layers(LAYERED + moved, layers)
+    for name, goal in goals.items():
+        reached = BOUNDARIES.distances(seen)[:, BOUNDARIES.index(name)]
+        np.testing.assert_allclose(reached, goal, atol=1e-8)
+
+
+def test_a_recipe_without_layers_says_nothing_of_them() -> None:
+    text = make_recipe(BOUNDARIES, {"Young": -3.0}, "auto", seeds=[0]).to_json()
+    assert text == (
+        '{"latentedit": 1, "model": "unnamed", "generator_hash": "tiny", "seeds": [0], '
+        '"steps": {"Young": -3.0}, "to": {}, "holds": {"Young": {"Gray_Hair": 0.9, "Male": 0.5}}, '
+        '"frames": 7}'
+    )
+    assert EditRecipe.from_json(text).layers is None
+
+
+def test_a_recipe_with_layers_is_read_again() -> None:
+    recipe = make_recipe(BOUNDARIES, {"Young": -3.0}, layers=[5, 0, 5, 1])
+    assert recipe.layers == (0, 1, 5)
+    assert EditRecipe.from_json(recipe.to_json()) == recipe
+
+
+@pytest.mark.parametrize(
+    "layers", [[], [1, 0], [0, 0], [-1], [0.5], [True], "0-7", {"0": 1}, 3, None]
+)
+def test_layers_that_no_recipe_has(layers: Any) -> None:
+    recipe = make_recipe(BOUNDARIES, {"Young": -3.0}, layers=[0])
+    with pytest.raises(LatentEditError):
+        EditRecipe.from_json(json.dumps({**recipe.as_dict(), "layers": layers}))
+
+
+def test_layers_of_latents_without() -> None:
+    recipe = make_recipe(BOUNDARIES, {"Young": 1.0}, layers=[0])
+    with pytest.raises(LatentEditError, match="no layers to name"):
+        displacement(BOUNDARIES, Z, recipe)
+    with pytest.raises(LatentEditError, match="layer 6 is out of range"):
+        displacement(BOUNDARIES, LAYERED, make_recipe(BOUNDARIES, {"Young": 1.0}, layers=[6]))

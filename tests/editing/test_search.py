@@ -15,11 +15,12 @@ from torch import Tensor
 
 from latentedit.boundaries.model import Boundaries
 from latentedit.classifiers.age import AgeConfig, AgeEstimator
-from latentedit.editing.editor import BOUNDARIES_FILE, FaceEditor
+from latentedit.editing.editor import FaceEditor
 from latentedit.editing.search import search_age, search_steps
 from latentedit.errors import LatentEditError
 from latentedit.generators.progressive import Generator
 from latentedit.pretrained.bundles import load_generator, save_part
+from latentedit.pretrained.model import BOUNDARIES_FILE
 
 
 class Brightness:

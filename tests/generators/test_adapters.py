@@ -1,17 +1,14 @@
-"""Other people's modules and ONNX files behind the generator protocol."""
+"""Other people's modules and objects behind the generator protocol."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 import torch
-from checkpoint_writers import write_onnx
 from torch import nn
 
 from latentedit.errors import LatentEditError
-from latentedit.generators.adapters import LatentGenerator, OnnxGenerator, adapt
-from latentedit.generators.stylegan2 import StyleGAN2Config, StyleGAN2Generator
-from latentedit.pretrained.hashing import weights_hash
+from latentedit.generators.adapters import LatentGenerator, adapt
 
 
 class Tiny(nn.Module):
@@ -137,61 +134,3 @@ def test_modules_that_are_no_generators(module, length, words):
 def test_empty_value_range():
     with pytest.raises(LatentEditError, match="is empty"):
         adapt(Tiny(), 10, value_range=(1, 1))
-
-
-def test_stylegan2_follows_the_protocol():
-    config = StyleGAN2Config(widths=(4, 4), mapping=(6, 8), space="w", truncation=0.5)
-    generator = StyleGAN2Generator(config)
-    assert isinstance(generator, LatentGenerator)
-    assert generator.sample([1, 2]).shape == (2, 8)
-    with torch.inference_mode():
-        assert generator(torch.from_numpy(generator.sample([1]))).shape == (1, 3, 8, 8)
-
-
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
-        ({"space": "x"}, "give z or w"),
-        ({"truncation": 1.5}, "give 0 to 1"),
-        ({"widths": ()}, "at least one"),
-    ],
-)
-def test_stylegan2_configurations_that_make_no_sense(options, words):
-    with pytest.raises(LatentEditError, match=words):
-        StyleGAN2Config(**options)
-
-
-@pytest.mark.parametrize(("batch", "spatial"), [("n", False), (1, False), ("n", True)])
-def test_onnx(tmp_path, batch, spatial):
-    pytest.importorskip("onnxruntime")
-    weight = np.random.RandomState(0).randn(10, 48).astype(np.float32)
-    write_onnx(tmp_path / "a.onnx", weight, batch, spatial)
-    generator = OnnxGenerator(tmp_path / "a.onnx", value_range=(0, 1))
-    assert isinstance(generator, LatentGenerator)
-    z = generator.sample(range(3))
-    wanted = (2 / (1 + np.exp(-z @ weight)) - 1).reshape(3, 3, 4, 4)
-    assert np.allclose(generator(torch.from_numpy(z)).numpy(), wanted, atol=1e-5)
-    assert (generator.latent_dim, generator.config.resolution) == (10, 4)
-    write_onnx(tmp_path / "b.onnx", weight + 1, batch, spatial)
-    assert weights_hash(generator) != weights_hash(OnnxGenerator(tmp_path / "b.onnx"))
-
-
-def test_onnx_files_that_are_none(tmp_path):
-    pytest.importorskip("onnxruntime")
-    with pytest.raises(LatentEditError, match="No such file"):
-        OnnxGenerator(tmp_path / "none.onnx")
-    (tmp_path / "a.onnx").write_bytes(b"hello")
-    with pytest.raises(LatentEditError, match="no ONNX file that can be run"):
-        OnnxGenerator(tmp_path / "a.onnx")
-    write_onnx(tmp_path / "b.onnx", np.zeros((10, 96), np.float32))
-    with pytest.raises(LatentEditError, match="not \\["):
-        OnnxGenerator(tmp_path / "b.onnx")
-
-
-def test_onnx_runtime_is_asked_for(tmp_path, monkeypatch):
-    def missing(name: str) -> None:
-        raise ImportError(name)
-
-    monkeypatch.setattr("latentedit.generators.adapters.importlib.import_module", missing)
-    with pytest.raises(LatentEditError, match=r"latentedit\[onnx\]"):
-        OnnxGenerator(tmp_path / "a.onnx")

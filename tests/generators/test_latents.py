@@ -120,6 +120,14 @@ def test_latents_in_any_form_become_float32_rows() -> None:
     assert latents.check_latents(z, dim=3).shape == (2, 3)
 
 
+def test_latents_a_layer() -> None:
+    assert latents.check_latents(np.ones((2, 5, 3)), 3, 5).shape == (2, 5, 3)
+    assert latents.check_latents(np.ones((2, 3)), 3, 5).shape == (2, 3)
+    for shape in ((2, 4, 3), (2, 5, 4), (0, 5, 3), (1, 2, 5, 3)):
+        with pytest.raises(LatentEditError, match=r"shape \[N, 3\] or \[N, 5, 3\]"):
+            latents.check_latents(np.ones(shape), 3, 5)
+
+
 @pytest.mark.parametrize(
     ("z", "said"),
     [

@@ -75,11 +75,16 @@ def test_a_saved_model_is_the_same_and_keeps_its_cards(tiny_bundle: Path, tmp_pa
     assert editor.save_pretrained(tmp_path / "saved") is None
     saved = FaceEditor.from_pretrained(tmp_path / "saved", device="cpu")
     assert_same(editor, saved)
-    assert saved._cards["generator"] == {**editor._cards["generator"], "network": "progressive"}
+    assert editor.bundle is not None
+    assert saved.bundle is not None
+    assert saved.bundle.cards["generator"] == {
+        **editor.bundle.cards["generator"],
+        "network": "progressive",
+    }
     readme = (tmp_path / "saved" / "README.md").read_text()
     assert readme.startswith("---\nlibrary_name: latentedit\n")
     assert editor.generator_hash in readme
-    assert saved._cards["generator"]["terms"] in readme
+    assert saved.bundle.cards["generator"]["terms"] in readme
 
 
 def test_pushed_and_fetched(tiny_bundle: Path, remote: Path) -> None:

@@ -16,7 +16,7 @@ from torch import nn
 from latentedit.classifiers.attributes import AttributeClassifier, ClassifierConfig
 from latentedit.data.face_file import open_face_data
 from latentedit.errors import LatentEditError
-from latentedit.pretrained.bundles import config_from_json
+from latentedit.io.weights import config_from_json
 from latentedit.training.runs import Run
 from latentedit.training.state import load_network
 from latentedit.training.supervised.calibration import calibration

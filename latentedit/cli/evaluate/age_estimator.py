@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from latentedit.data.labelled import LabelledFolder
-    from latentedit.editing.editor import FaceEditor
+    from latentedit.inference.judges import Judges
     from latentedit.io.images import UInt8Array
 
 
@@ -64,6 +64,7 @@ def age_estimator(
     from latentedit.evaluation.classifiers.independent_age import independent_ages
     from latentedit.evaluation.classifiers.labels import predict_folder
     from latentedit.evaluation.figures import plots as drawing
+    from latentedit.generators.base import SHARED_FRAME
 
     check_outputs(output, plot)
     faces, names = labelled(data)
@@ -73,9 +74,10 @@ def age_estimator(
     if others and "Young" not in others[1]:
         raise LatentEditError(f"{celeba} has no labels of Young: give CelebA's folder or file")
     editor = FaceEditor.load(model)
+    framed = editor.judges.with_frame(SHARED_FRAME)
     found = predict_folder(
         lambda chips: np.stack(
-            (editor.age(chips, tight=True), editor.age(to_shared_frame(chips))), axis=1
+            (framed.age(chips, tight=True), framed.age(to_shared_frame(chips))), axis=1
         ),
         faces,
         resolution=RESOLUTION,
@@ -91,7 +93,7 @@ def age_estimator(
         "shared_frame": {key: wide[key] for key in ("mae", "cs5", "bias")},
     }
     if others:
-        report |= _on_celeba(editor, *others, independent=generated > 0)
+        report |= _on_celeba(framed, *others, independent=generated > 0)
     if generated:
         first = defaults.EVALUATION_FIRST_SEED
         samples = editor.render(editor.sample(range(first, first + generated)))
@@ -107,7 +109,7 @@ def age_estimator(
 
 
 def _on_celeba(
-    editor: FaceEditor, faces: LabelledFolder, names: Sequence[str], *, independent: bool
+    judges: Judges, faces: LabelledFolder, names: Sequence[str], *, independent: bool
 ) -> dict[str, Any]:
     """Young from the others in CelebA's last faces; and agreement there, as on generated ones."""
     import numpy as np
@@ -117,7 +119,7 @@ def _on_celeba(
     from latentedit.evaluation.classifiers.independent_age import independent_ages
     from latentedit.evaluation.classifiers.labels import predict_folder
 
-    estimators: list[Callable[[UInt8Array], NDArray[np.float32]]] = [editor.age]
+    estimators: list[Callable[[UInt8Array], NDArray[np.float32]]] = [judges.age]
     if independent:
         estimators.append(independent_ages)
     seen = predict_folder(

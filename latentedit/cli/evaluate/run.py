@@ -12,7 +12,6 @@ from latentedit import defaults
 from latentedit.cli.evaluate.shared import HeldOutOption, TrainingFileOption, check_outputs
 from latentedit.cli.faces import ModelOption
 from latentedit.cli.invocation import parse_numbers
-from latentedit.errors import LatentEditError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -85,17 +84,14 @@ def truncation(
     plot: PlotOption = None,
     model: ModelOption = None,
 ) -> None:
-    """Measure a progressive generator's truncation: variety against quality."""
+    """Measure a generator's truncation: variety against quality."""
     from latentedit.editing.editor import FaceEditor
-    from latentedit.generators.progressive import Generator
     from latentedit.pretrained.bundles import find_bundle, load_generator
     from latentedit.pretrained.hashing import weights_hash
 
     check_outputs(output, plot)
     values = parse_numbers(psi, f"--psi {psi}: give numbers such as 0.5,0.75,1")
     generator, _ = load_generator(find_bundle(model))
-    if not isinstance(generator, Generator):
-        raise LatentEditError("truncation is measured for progressive generators only")
     for value in values:
         generator.truncated(value)  # refuse early what cannot be
 
@@ -104,7 +100,7 @@ def truncation(
         return lambda seeds: editor.render(editor.sample(seeds))
 
     moments = {value: partial(load, value) for value in values}
-    resolution = generator.config.resolution
+    resolution = generator.resolution
     whose = {"generator_hash": weights_hash(generator)}
     _measure("truncation", moments, data, output, n, validation, resolution, plot, model, whose)
 

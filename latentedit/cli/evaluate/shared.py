@@ -78,10 +78,9 @@ def finish(report: dict[str, Any], output: Path, model: str | None, part: str | 
     """Write the report, and into a part's card if one is named."""
     from latentedit.io.cards import update_card
     from latentedit.io.files import write_json
-    from latentedit.pretrained.bundles import ONNX_FILE, find_bundle
+    from latentedit.pretrained.bundles import find_bundle, weights_file
 
     write_json(output, report)
     if part:
         folder = find_bundle(model, part)
-        onnx = part == "generator" and (folder / ONNX_FILE).is_file()
-        update_card(folder / (ONNX_FILE if onnx else f"{part}.safetensors"), {"figures": report})
+        update_card(weights_file(folder, part), {"figures": report})

@@ -20,7 +20,7 @@ from latentedit.data.face_file import Faces
 from latentedit.errors import LatentEditError
 from latentedit.inference.devices import autocast, place
 from latentedit.io.images import to_tensor
-from latentedit.pretrained.bundles import config_from_json
+from latentedit.io.weights import config_from_json
 from latentedit.training.options import SupervisedOptions
 from latentedit.training.runs import Run
 from latentedit.training.state import load_network, load_state, save_state

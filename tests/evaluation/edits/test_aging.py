@@ -12,7 +12,7 @@ from torch import Tensor
 
 from latentedit.boundaries.model import Boundaries
 from latentedit.cli import main
-from latentedit.editing.editor import BOUNDARIES_FILE, FaceEditor
+from latentedit.editing.editor import FaceEditor
 from latentedit.errors import LatentEditError
 from latentedit.evaluation.edits import aging
 from latentedit.evaluation.edits.aging import (
@@ -25,6 +25,7 @@ from latentedit.evaluation.edits.aging import (
     shortfall,
 )
 from latentedit.pretrained.bundles import load_classifier, load_generator
+from latentedit.pretrained.model import BOUNDARIES_FILE
 
 PLAIN = Ways(independent=False, dlib=False)
 

@@ -1,0 +1,43 @@
+"""The kinds of generators that a bundle can hold, by what its card calls them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from latentedit.errors import LatentEditError
+from latentedit.generators.base import FaceGenerator
+from latentedit.generators.mobilestylegan import MobileStyleGAN
+from latentedit.generators.onnx import OnnxGenerator
+from latentedit.generators.progressive import Generator
+from latentedit.generators.stylegan2 import StyleGAN2Generator
+from latentedit.io.weights import no_such_network
+
+_KNOWN: tuple[type[FaceGenerator], ...] = (
+    Generator,
+    StyleGAN2Generator,
+    MobileStyleGAN,
+    OnnxGenerator,
+)
+"""All kinds; the first where a card names none."""
+
+KINDS = {network.kind: network for network in _KNOWN}
+SUFFIXES = tuple(dict.fromkeys(network.suffix for network in _KNOWN))
+"""Endings of the files that their weights are in."""
+
+
+def read_generator(weights: Path, card: Mapping[str, Any]) -> FaceGenerator:
+    """Build the generator that a card describes, in eval mode, with a file's weights.
+
+    Args:
+        weights: the file; its ending is one of `SUFFIXES`.
+        card: its ``network`` names the kind, its ``config`` the shape.
+
+    Raises:
+        LatentEditError: no such kind, or see `FaceGenerator.read`.
+    """
+    network = KINDS.get(str(card.get("network", _KNOWN[0].kind)))
+    if network is None or network.suffix != weights.suffix:
+        raise LatentEditError(no_such_network(weights))
+    return network.read(weights, card.get("config"))

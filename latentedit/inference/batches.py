@@ -1,0 +1,42 @@
+"""Rows in batches of one size."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from latentedit.errors import LatentEditError
+
+
+def pick_batch_size(size: int | None, device: torch.device) -> int:
+    """Return the size, or the one that is usual on a device.
+
+    Raises:
+        LatentEditError: it is below 1.
+    """
+    if size is None:
+        return 1 if device.type == "cpu" else 64
+    if size < 1:
+        raise LatentEditError(f"batch size {size} cannot be: give 1 or more")
+    return size
+
+
+def in_batches(rows: NDArray[Any], size: int) -> Iterator[tuple[NDArray[Any], int]]:
+    """Batches of exactly `size` rows, and how many of them count.
+
+    The last batch is filled up: convolutions add up in another order in batches of another size,
+    and now and then a pixel rounds the other way. So a row gives the same alone and in any company.
+
+    Raises:
+        LatentEditError: there are no rows.
+    """
+    if not rows.size:
+        raise LatentEditError("nothing to do: no face was given")
+    for start in range(0, len(rows), size):
+        batch = rows[start : start + size]
+        missing = size - len(batch)
+        yield np.concatenate((batch, np.repeat(batch[-1:], missing, axis=0))), len(batch)

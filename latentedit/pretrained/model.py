@@ -1,0 +1,117 @@
+"""A bundle as a whole: whose parts they are, what their cards say, how they are loaded and saved.
+
+Boundaries are read by who knows them; here is only where their file lies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from latentedit.classifiers.age import AgeEstimator
+from latentedit.classifiers.attributes import AttributeClassifier
+from latentedit.errors import LatentEditError
+from latentedit.generators.base import FaceGenerator
+from latentedit.io.files import read_json
+from latentedit.pretrained.bundles import (
+    find_bundle,
+    find_judges,
+    load_age_estimator,
+    load_classifier,
+    load_generator,
+    save_generator,
+    save_part,
+)
+
+PARTS = ("generator", "classifier", "age", "boundaries")
+"""What a face editor is made of."""
+
+BOUNDARIES_FILE = "boundaries.safetensors"
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """Where a model's parts are.
+
+    Attributes:
+        folder: the bundle.
+        name: what recipes call the model.
+        homes: the folder of each part that is there, or half there; a judge's may be the default
+            bundle's, see `find_judges`.
+        cards: each part's.
+    """
+
+    folder: Path
+    name: str
+    homes: Mapping[str, Path]
+    cards: Mapping[str, Any]
+
+    @classmethod
+    def find(cls, model: str | Path | None = None) -> Self:
+        """Look into a bundle: the default, a shipped one by name, or a folder.
+
+        Raises:
+            LatentEditError: neither a name nor a folder, or a card that is no JSON.
+        """
+        folder = find_bundle(model)
+        has = {path.stem for path in folder.iterdir() if path.suffix in (".safetensors", ".json")}
+        homes = {part: folder for part in PARTS if part in has} | find_judges(folder)
+        files = {part: home / f"{part}.json" for part, home in homes.items()}
+        cards = {part: read_json(file) for part, file in files.items() if file.is_file()}
+        return cls(folder, folder.resolve().name, homes, cards)
+
+    def generator(self) -> FaceGenerator:
+        """Load the generator; see `load_generator`."""
+        return load_generator(self.folder)[0]
+
+    def classifier(self) -> AttributeClassifier | None:
+        """Load the classifier, if there is one; see `load_classifier`."""
+        home = self.homes.get("classifier")
+        return load_classifier(home)[0] if home else None
+
+    def age_estimator(self) -> AgeEstimator | None:
+        """Load the age estimator, if there is one; see `load_age_estimator`."""
+        home = self.homes.get("age")
+        return load_age_estimator(home)[0] if home else None
+
+    @property
+    def boundaries_file(self) -> Path | None:
+        """The file of boundaries, if there is one."""
+        home = self.homes.get("boundaries")
+        return home / BOUNDARIES_FILE if home else None
+
+
+def save_networks(
+    folder: Path,
+    generator: FaceGenerator,
+    classifier: AttributeClassifier | None,
+    age_estimator: object | None,
+    cards: Mapping[str, Mapping[str, Any]],
+) -> None:
+    """Write a model's networks as a bundle.
+
+    Args:
+        folder: made if it is missing.
+        age_estimator: an `AgeEstimator`, or None.
+        cards: by part, what is to stand in its card.
+
+    Raises:
+        LatentEditError: a generator or an age estimator that no bundle can hold, or a folder that
+            cannot be written.
+    """
+    if age_estimator is not None and not isinstance(age_estimator, AgeEstimator):
+        raise LatentEditError("a bundle cannot hold an age estimator of your own: leave it out")
+    save_generator(folder, generator, cards["generator"])
+    if classifier is not None:
+        save_part(folder, "classifier", classifier, classifier.config, cards["classifier"])
+    if age_estimator is not None:
+        save_part(folder, "age", age_estimator, age_estimator.config, cards["age"])
+
+
+def kept_entries(card: Mapping[str, Any]) -> dict[str, Any]:
+    """A loaded card's entries that stay true of the part when it is written again."""
+    written_anew = {"kind", "sha256", "config", "weights_hash", "network"}
+    written_anew |= {"generator_hash", "space", "attributes"}  # of boundaries
+    return {key: value for key, value in card.items() if key not in written_anew}

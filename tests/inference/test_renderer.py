@@ -1,0 +1,67 @@
+"""Rendering: sizes, previews, latents a layer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from tiny_generators import KINDS, mobilestylegan, progressive
+
+from latentedit.errors import LatentEditError
+from latentedit.generators.base import FaceGenerator
+from latentedit.inference.renderer import Renderer
+from latentedit.io.images import to_uint8
+from latentedit.pretrained.hashing import weights_hash
+
+every_kind = pytest.mark.parametrize("make", KINDS.values(), ids=KINDS)
+
+
+@every_kind
+def test_pictures_of_every_size(make: Callable[[], FaceGenerator]) -> None:
+    renderer = Renderer(make(), device="cpu", batch_size=2)
+    z = renderer.sample(range(3))
+    assert renderer.hash == weights_hash(make())
+    for size in (5, 16, renderer.resolution, None):
+        images = renderer.render(z, size)
+        edge = size or renderer.resolution
+        assert (images.shape, images.dtype) == ((3, edge, edge, 3), np.uint8)
+        with torch.inference_mode():
+            wanted = to_uint8(make()(torch.from_numpy(z), size))
+        assert np.abs(images.astype(int) - wanted).max() <= 1
+    for size in (0, -4, renderer.resolution + 1):
+        with pytest.raises(LatentEditError, match=f"size {size} cannot be drawn"):
+            renderer.render(z, size)
+
+
+def test_previews_leave_the_rest_of_the_network_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = mobilestylegan()
+    renderer = Renderer(generator, device="cpu")
+    z = renderer.sample([0])
+    before = renderer.render(z, 16)
+    monkeypatch.setattr(generator.to_image, "forward", None)
+    np.testing.assert_array_equal(renderer.render(z, 16), before)
+    assert renderer.render(z, 9).shape == (1, 9, 9, 3)
+    with pytest.raises(TypeError):
+        renderer.render(z)
+
+
+def test_a_latent_a_layer() -> None:
+    renderer = Renderer(mobilestylegan(), device="cpu")
+    w = renderer.sample([0, 1])
+    each = np.repeat(w[:, None], renderer.space.layers, axis=1)
+    difference = renderer.render(each).astype(int) - renderer.render(w)
+    assert np.abs(difference).max() <= 1
+    each[:, 4:] = each[::-1, 4:]
+    mixed = renderer.render(each)
+    assert not np.array_equal(mixed[0], renderer.render(w)[0])
+    np.testing.assert_array_equal(renderer.render(each[1:])[0], mixed[1])
+
+
+def test_latents_of_another_generator() -> None:
+    renderer = Renderer(mobilestylegan(), device="cpu")
+    with pytest.raises(LatentEditError, match=r"\[N, 16\] or \[N, 8, 16\], got \[1, 18, 16\]"):
+        renderer.render(np.full((1, 18, 16), 0.1, np.float32))
+    with pytest.raises(LatentEditError, match="latents of space z"):
+        renderer.render(Renderer(progressive(), device="cpu").sample([0]))
