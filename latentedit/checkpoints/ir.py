@@ -33,6 +33,8 @@ _VERSIONS = ("10", "11")
 
 _TYPES = {"f32": "<f4", "f16": "<f2", "f64": "<f8", "i32": "<i4", "i64": "<i8", "u8": "u1"}
 
+_NUMBER = re.compile(r"\s*[0-9]{1,12}\s*")
+
 Shape = tuple[int, ...]
 
 
@@ -276,7 +278,7 @@ def whole_number(text: str | None, what: str) -> int:
     Raises:
         LatentEditError: anything else.
     """
-    if text is None or re.fullmatch(r"\s*[0-9]{1,12}\s*", text) is None:
+    if text is None or _NUMBER.fullmatch(text) is None:
         shown = "nothing" if text is None else repr(text[:40])
         raise LatentEditError(f"{what} is damaged: {shown} stands where a whole number should")
     return int(text)

@@ -352,11 +352,22 @@ def test_values_that_are_no_numbers(folder: Path) -> None:
     assert re.search("NaN or infinity|inverse Haar", refused(folder))
 
 
-def test_a_large_network_of_few_bytes(folder: Path) -> None:
+def test_a_large_network_of_few_bytes(tmp_path: Path) -> None:
     """Layers that share their weights would take memory without end."""
-    changed(folder / "MappingNetwork.xml", r'(offset=)"\d+"( size="576")', r'\1"32"\2', count=0)
-    message = refused(folder)
-    assert "share their weights" in message or "overlap" in message
+    network = network_of(MobileStyleGANConfig(widths=(4, 4), mapping=24, style=128))
+    weight = network.mapping[0].weight.detach()
+    for layer in network.mapping:
+        layer.weight.data = weight
+    folder = ir_writers.write_folder(tmp_path, ir_writers.ir_files(network))
+    assert (folder / "MappingNetwork.bin").stat().st_size < 100_000
+    assert "share their weights" in refused(folder)
+
+
+def test_zeros_may_be_stored_once(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network = MobileStyleGAN(CONFIG)
+    found = read_ir(ir_writers.write_folder(tmp_path, ir_writers.ir_files(network)))
+    assert_same(found, network)
 
 
 def test_another_network_is_told_by_its_shapes(tmp_path: Path) -> None:
@@ -541,7 +552,7 @@ def few_files() -> dict[str, bytes]:
 
 @pytest.mark.usefixtures("short_mean")
 def test_fuzzed(few_files: dict[str, bytes], tmp_path: Path) -> None:
-    read, refused = fuzz(few_files, tmp_path / "ir", range(300))
+    read, refused = fuzz(few_files, tmp_path / "ir", range(200))
     assert read > 10
     assert refused > 100
 
@@ -549,7 +560,7 @@ def test_fuzzed(few_files: dict[str, bytes], tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.usefixtures("short_mean")
 def test_fuzzed_long(files: dict[str, bytes], tmp_path: Path) -> None:
-    read, refused = fuzz(files, tmp_path / "ir", range(300, 10_300))
+    read, refused = fuzz(files, tmp_path / "ir", range(200, 10_200))
     assert read > 100
     assert refused > 1000
 
