@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latentedit.checkpoints.ir import Graph, Layer, Output
-from latentedit.generators.mobilestylegan import MAPPING_GAIN, SLOPE
+from latentedit.generators.mobilestylegan import MAPPING_GAIN
+from latentedit.generators.wavelets import SLOPE
 
 Array = NDArray[Any]
 State = dict[str, Array]

@@ -23,12 +23,8 @@ from latentedit.checkpoints.ir_files import Pair, pairs
 from latentedit.checkpoints.ir_walk import Array, MismatchError, State, walk_mapping, walk_synthesis
 from latentedit.errors import LatentEditError
 from latentedit.generators import latents
-from latentedit.generators.mobilestylegan import (
-    MAPPING_GAIN,
-    SLOPE,
-    MobileStyleGAN,
-    MobileStyleGANConfig,
-)
+from latentedit.generators.mobilestylegan import MAPPING_GAIN, MobileStyleGAN, MobileStyleGANConfig
+from latentedit.generators.wavelets import SLOPE
 
 NAME = "MobileStyleGAN, OpenVINO IR"
 

@@ -204,6 +204,26 @@ class FaceGenerator(nn.Module, ABC):
         """What tells this generator from others, and its hash is taken of."""
         return self.state_dict()
 
+    def new_heads(self, sizes: tuple[int, ...]) -> nn.Module:
+        """Untrained heads for previews of these sizes.
+
+        Raises:
+            LatentEditError: no previews of such a size, or of any, can be drawn.
+        """
+        raise self._cannot("draw previews")
+
+    def read_previews(self, weights: Path, config: Any) -> Self:
+        """This generator with the preview heads of a file; weights are shared.
+
+        Args:
+            weights: a safetensors file.
+            config: the heads' configuration, from the card beside it.
+
+        Raises:
+            LatentEditError: heads that are damaged or of another generator, or it has none.
+        """
+        raise self._cannot("draw previews")
+
     def first_weights(self) -> Tensor:
         """The matrix [outputs, D] by which it first looks at a latent of its `space`; for SeFa.
 

@@ -12,6 +12,7 @@ import copy
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from pathlib import Path
 from typing import Any, ClassVar, Literal, Self, cast
 
 import numpy as np
@@ -23,9 +24,9 @@ from latentedit.errors import LatentEditError
 from latentedit.generators import latents
 from latentedit.generators.base import FFHQ_FRAME, FaceGenerator, Frame, LatentSpace, at_size
 from latentedit.generators.layers import pixel_norm
-
-SLOPE = 0.2
-"""Of every leaky ReLU."""
+from latentedit.generators.previews import PreviewHeads, PreviewHeadsConfig
+from latentedit.generators.wavelets import SLOPE, Modulation, inverse_haar
+from latentedit.io.weights import build_network
 
 MAPPING_GAIN = 2**0.5
 """After every layer of the mapping network."""
@@ -42,7 +43,7 @@ class MobileStyleGANConfig:
         style: length of z and of w.
         space: the latent space that the generator is used in, ``w`` or ``z``.
         truncation: psi; samples are drawn towards the mean by ``mean + psi * (w - mean)``.
-        previews: edges of the pictures that `PreviewHead`s draw, increasing.
+        previews: edges of the pictures that its `PreviewHeads` draw, increasing.
     """
 
     widths: tuple[int, ...] = (512, 512, 512, 512, 512, 256, 128, 64)
@@ -77,28 +78,6 @@ class MobileStyleGANConfig:
     def layers(self) -> int:
         """Layers that take a latent each: three a block, the first convolution, the colours."""
         return 3 * (len(self.widths) - 1) + 2
-
-
-def inverse_haar(x: Tensor) -> Tensor:
-    """Four bands to pictures of twice the edge: [N, 4 C, H, W] -> [N, C, 2 H, 2 W].
-
-    The first C channels are the mean; then follow each channel's differences down, across and
-    both.
-    """
-    channels = x.shape[1] // 4
-    mean = x[:, :channels]
-    down, across, both = x[:, channels:].unflatten(1, (channels, 3)).unbind(2)
-    upper, lower = mean + down, mean - down
-    left, right = across + both, across - both
-    quarters = (upper + left, upper - left, lower + right, lower - right)
-    return F.pixel_shuffle(torch.stack(quarters, 2).flatten(1, 2) / 2, 2)
-
-
-class Modulation(nn.Linear):
-    """w [N, S] -> a scale for each channel, [N, C, 1, 1]."""
-
-    def forward(self, w: Tensor) -> Tensor:
-        return super().forward(w)[:, :, None, None]
 
 
 class FirstConvolution(nn.Module):
@@ -175,68 +154,6 @@ class ToImage(nn.Module):
         return inverse_haar(F.conv2d(x * self.modulation(w), self.weight, self.bias))
 
 
-class PreviewHead(nn.Module):
-    """What the whole picture looks like at a smaller size, from the features of an early block.
-
-    [N, C, s, s] and w [N, S] -> [N, 3, 2s, 2s]. Trained by `latentedit.training.previews` from the
-    generator alone; the generator's own layers for smaller sizes were not published.
-
-    Args:
-        channels: C.
-        style: length of w.
-        hidden: channels of its depthwise convolutions.
-        depth: how many of them.
-    """
-
-    scale: Tensor
-
-    def __init__(self, channels: int, style: int, hidden: int = 64, depth: int = 3) -> None:
-        super().__init__()
-        self.register_buffer("scale", torch.ones(1, channels, 1, 1))
-        self.modulation = _neutral(style, channels)
-        self.squeeze = nn.Conv2d(channels, hidden, 1)
-        self.steps = nn.ModuleList(_PreviewStep(hidden, style) for _ in range(depth))
-        self.last = _neutral(style, hidden)
-        self.out = nn.Conv2d(hidden, 12, 1)
-        nn.init.zeros_(self.out.weight)
-        self.straight = nn.Conv2d(channels, 12, 1)
-        nn.init.normal_(self.straight.weight, std=0.3 / channels**0.5)
-
-    def scale_to(self, features: Tensor) -> None:
-        """Make channels equally large, by example features [N, C, s, s]."""
-        power = features.square().mean((0, 2, 3)).clamp_min(1e-8)
-        self.scale.copy_(power.rsqrt().view(1, -1, 1, 1))
-
-    def forward(self, x: Tensor, w: Tensor) -> Tensor:
-        x = x * (self.modulation(w) * self.scale)
-        y = F.leaky_relu(self.squeeze(x), SLOPE)
-        for step in self.steps:
-            y = step(y, w)
-        return inverse_haar(self.out(y * self.last(w)) + self.straight(x))
-
-
-class _PreviewStep(nn.Module):
-    """A residual, depthwise separable convolution, its input scaled by w."""
-
-    def __init__(self, channels: int, style: int) -> None:
-        super().__init__()
-        self.modulation = _neutral(style, channels)
-        self.depthwise = nn.Conv2d(channels, channels, 3, padding=1, groups=channels)
-        self.pointwise = nn.Conv2d(channels, channels, 1)
-
-    def forward(self, x: Tensor, w: Tensor) -> Tensor:
-        y = F.leaky_relu(self.depthwise(x * self.modulation(w)), SLOPE)
-        return F.leaky_relu(self.pointwise(y) + x, SLOPE)
-
-
-def _neutral(style: int, channels: int) -> Modulation:
-    """A modulation that leaves everything about as it is, to begin with."""
-    modulation = Modulation(style, channels)
-    nn.init.normal_(modulation.weight, std=0.002)
-    nn.init.ones_(modulation.bias)
-    return modulation
-
-
 class MobileStyleGAN(FaceGenerator):
     """Latents -> photographs [N, 3, R, R], about [-1, 1]; used in W, or in Z.
 
@@ -261,9 +178,7 @@ class MobileStyleGAN(FaceGenerator):
             for (a, b), size in zip(pairwise(config.widths), config.sizes[1:], strict=True)
         )
         self.to_image = ToImage(config.widths[-1], style)
-        self.heads = nn.ModuleDict()
-        for size in config.previews:
-            self.heads[str(size)] = self.new_head(size)
+        self.heads = self.new_heads(config.previews)
 
     def depth_of(self, size: int) -> int:
         """Blocks before the head that draws a preview of this size.
@@ -276,13 +191,14 @@ class MobileStyleGAN(FaceGenerator):
             raise LatentEditError(f"no preview of {size} pixels can be drawn: give one of {sizes}")
         return self.config.sizes.index(size // 2)
 
-    def new_head(self, size: int) -> PreviewHead:
-        """An untrained head for previews of this size.
+    def new_heads(self, sizes: tuple[int, ...]) -> PreviewHeads:
+        """Untrained heads for previews of these sizes.
 
         Raises:
             LatentEditError: see `depth_of`.
         """
-        return PreviewHead(self.config.widths[self.depth_of(size)], self.config.style)
+        channels = tuple(self.config.widths[self.depth_of(size)] for size in sizes)
+        return PreviewHeads(PreviewHeadsConfig(sizes, channels, self.config.style))
 
     @property
     def resolution(self) -> int:
@@ -330,12 +246,24 @@ class MobileStyleGAN(FaceGenerator):
         other.config = replace(self.config, **changes)
         return other
 
-    def with_heads(self, heads: dict[int, PreviewHead]) -> Self:
-        """This generator with other preview heads, by size; weights are shared."""
-        other = self._with(previews=tuple(sorted(heads)))
+    def with_heads(self, heads: PreviewHeads) -> Self:
+        """This generator with other preview heads; weights are shared.
+
+        Raises:
+            LatentEditError: they are made for features of another shape.
+        """
+        sizes = heads.config.sizes
+        wanted = self.new_heads(sizes).config
+        if (heads.config.channels, heads.config.style) != (wanted.channels, wanted.style):
+            raise LatentEditError("these preview heads belong to another generator: train others")
+        other = self._with(previews=sizes)
         other._modules = {**self._modules}
-        other.heads = nn.ModuleDict({str(size): heads[size] for size in sorted(heads)})
+        other.heads = heads
         return other
+
+    def read_previews(self, weights: Path, config: Any) -> Self:
+        """See `FaceGenerator.read_previews`."""
+        return self.with_heads(build_network(PreviewHeads, PreviewHeadsConfig, config, weights))
 
     def own_weights(self) -> dict[str, Tensor]:
         """All but the preview heads: they change no whole picture."""
@@ -411,7 +339,6 @@ class MobileStyleGAN(FaceGenerator):
         if source == self.resolution:
             images = self.to_image(self.features(w, len(self.blocks)), w[:, -1])
         else:
-            head = cast(PreviewHead, self.heads[str(source)])
             depth = self.depth_of(source)
-            images = head(self.features(w, depth), w[:, 3 * depth])
+            images = self.heads.head(source)(self.features(w, depth), w[:, 3 * depth])
         return at_size(images, size)

@@ -187,7 +187,7 @@ class PreviewOptions:
         bf16: bfloat16 autocast.
     """
 
-    sizes: tuple[int, ...] = (128, 256)
+    sizes: tuple[int, ...] = (256,)
     pictures: int = 1500
     validation: int = 100
     steps: int = 5000

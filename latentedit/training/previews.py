@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -22,10 +22,13 @@ from torch import Tensor, nn
 
 from latentedit import defaults
 from latentedit.errors import LatentEditError
-from latentedit.generators.mobilestylegan import MobileStyleGAN, PreviewHead
+from latentedit.generators.base import FaceGenerator
+from latentedit.generators.mobilestylegan import MobileStyleGAN
+from latentedit.generators.previews import PreviewHead, PreviewHeads, PreviewHeadsConfig
 from latentedit.inference.devices import autocast, keep_memory, pick_device
 from latentedit.io.files import atomic_path, make_folder
 from latentedit.io.resampling import downsample
+from latentedit.io.weights import config_from_json
 from latentedit.training.options import PreviewOptions
 from latentedit.training.runs import Run
 from latentedit.training.state import load_network, load_state, save_state
@@ -121,14 +124,14 @@ class Examples:
 
 
 def train_previews(
-    generator: MobileStyleGAN,
+    generator: FaceGenerator,
     run_folder: str | Path,
     options: PreviewOptions,
     *,
     command: str = "",
     resume: bool = False,
     on_progress: Progress = lambda what, done, total, note: None,
-) -> dict[int, PreviewHead]:
+) -> PreviewHeads:
     """Train one head for each size; killed at any moment, a run goes on with `resume`.
 
     Args:
@@ -140,25 +143,24 @@ def train_previews(
         on_progress: see `Progress`.
 
     Returns:
-        The heads by size, in eval mode.
+        The heads, in eval mode.
 
     Raises:
-        LatentEditError: a size that the generator has no features for, the run folder holds
+        LatentEditError: a size that the generator cannot draw, the run folder holds
             another run, or there is none to resume.
     """
     keep_memory()
     run, device = Run(run_folder), pick_device(options.device)
-    generator = generator.to(device).eval().requires_grad_(False)
-    for size in options.sizes:
-        generator.depth_of(size)
     run.check(resume)
     torch.manual_seed(options.seed)
-    heads = {size: generator.new_head(size).to(device) for size in options.sizes}
+    heads = cast(PreviewHeads, generator.new_heads(options.sizes).to(device))
+    network = cast(MobileStyleGAN, generator.to(device).eval().requires_grad_(False))
     optimizers = {
-        size: torch.optim.AdamW(head.parameters(), weight_decay=0) for size, head in heads.items()
+        size: torch.optim.AdamW(heads.head(size).parameters(), weight_decay=0)
+        for size in options.sizes
     }
     parts: dict[str, Any] = {
-        "networks": {str(size): head for size, head in heads.items()},
+        "networks": {"heads": heads},
         "optimizers": {f"adam_{size}": optimizer for size, optimizer in optimizers.items()},
     }
     step = load_state(run.state, **parts)["step"] if resume else 0
@@ -166,26 +168,28 @@ def train_previews(
         asdict(options),
         data="pictures of the generator itself",
         command=command,
-        network={"sizes": list(options.sizes)},
+        network=asdict(heads.config),
         resume=resume,
     )
     folder = run.folder / "pictures"
-    render_examples(generator, folder, options, on_progress)
+    render_examples(network, folder, options, on_progress)
     examples = {size: Examples(folder, size) for size in options.sizes}
     if not step:
-        for size, head in heads.items():
-            head.scale_to(examples[size].features[: -options.validation].float())
+        for size in options.sizes:
+            heads.head(size).scale_to(examples[size].features[: -options.validation].float())
     if resume:
         run.rewind_log("step", step)
     started = time.perf_counter()
     while step < options.steps:
         losses = {
-            size: _step(heads[size], optimizers[size], examples[size], options, step)
+            size: _step(heads.head(size), optimizers[size], examples[size], options, step)
             for size in options.sizes
         }
         step += 1
         if step % options.save_steps == 0 or step == options.steps:
-            quality = {size: measure(heads[size], examples[size], options) for size in heads}
+            quality = {
+                size: measure(heads.head(size), examples[size], options) for size in options.sizes
+            }
             run.write_log(
                 {
                     "step": step,
@@ -196,7 +200,7 @@ def train_previews(
             )
             save_state(run.state, **parts, progress={"step": step})
         on_progress("Steps", step, options.steps, _note(losses))
-    return {size: head.eval() for size, head in heads.items()}
+    return heads.eval()
 
 
 def _note(losses: dict[int, float]) -> str:
@@ -257,18 +261,17 @@ def decibels(error: float) -> float:
     return round(10 * math.log10(4 / max(error, 1e-10)), 2)
 
 
-def load_previews_run(generator: MobileStyleGAN, run_folder: str | Path) -> dict[int, PreviewHead]:
-    """Return a run's heads by size, in eval mode.
+def load_previews_run(run_folder: str | Path) -> PreviewHeads:
+    """Return a run's heads, in eval mode.
 
     Raises:
-        LatentEditError: not such a run, no state saved yet, or another generator's shapes.
+        LatentEditError: not such a run, or no state saved yet.
     """
     run = Run(run_folder)
     try:
-        sizes = [int(size) for size in run.read_options()["network"]["sizes"]]
-    except (KeyError, TypeError, ValueError):
+        config = config_from_json(PreviewHeadsConfig, run.read_options()["network"])
+    except (KeyError, TypeError):
         raise LatentEditError(f"{run_folder} is not a run of preview heads") from None
-    heads = {size: generator.new_head(size) for size in sizes}
-    for size, head in heads.items():
-        load_network(run.state, str(size), head)
-    return {size: head.eval() for size, head in heads.items()}
+    heads = PreviewHeads(config)
+    load_network(run.state, "heads", heads)
+    return heads.eval()

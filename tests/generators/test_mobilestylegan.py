@@ -10,7 +10,9 @@ from tiny_generators import mobilestylegan
 
 from latentedit.errors import LatentEditError
 from latentedit.generators.base import FFHQ_FRAME
-from latentedit.generators.mobilestylegan import MobileStyleGANConfig, PreviewHead, inverse_haar
+from latentedit.generators.mobilestylegan import MobileStyleGANConfig
+from latentedit.generators.previews import PreviewHeads, PreviewHeadsConfig
+from latentedit.generators.wavelets import inverse_haar
 from latentedit.pretrained.hashing import weights_hash
 
 
@@ -32,8 +34,8 @@ def test_an_inverse_haar_transform_undoes_a_haar_transform() -> None:
 
 def test_preview_heads_change_no_whole_picture_and_no_hash() -> None:
     generator = mobilestylegan()
-    other = generator.with_heads({16: PreviewHead(8, 16)})
-    none = generator.with_heads({})
+    other = generator.with_heads(PreviewHeads(PreviewHeadsConfig((16,), (8,), 16)))
+    none = generator.with_heads(generator.new_heads(()))
     z = torch.from_numpy(generator.sample([0]))
     with torch.inference_mode():
         assert torch.equal(other(z), generator(z))
@@ -41,6 +43,13 @@ def test_preview_heads_change_no_whole_picture_and_no_hash() -> None:
     assert weights_hash(generator) == weights_hash(other) == weights_hash(none)
     assert (generator.previews, none.previews) == ((16,), ())
     assert generator.frame == FFHQ_FRAME
+
+
+def test_heads_of_another_generator_are_refused() -> None:
+    with pytest.raises(LatentEditError, match="another generator"):
+        mobilestylegan().with_heads(PreviewHeads(PreviewHeadsConfig((16,), (4,), 16)))
+    with pytest.raises(LatentEditError, match="no preview of 64 pixels"):
+        mobilestylegan().new_heads((64,))
 
 
 def test_first_weights_are_those_of_all_blocks() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from latentedit.cli.train import age, classifier, generator, portrait
+from latentedit.cli.train import age, classifier, generator, portrait, previews
 
 app = typer.Typer(help="Train a network; every run can be resumed.", no_args_is_help=True)
 app.command("classifier")(classifier.classifier)
@@ -13,3 +13,4 @@ app.command("portrait")(portrait.portrait)
 app.command("portrait-baselines")(portrait.portrait_baselines)
 app.command("generator")(generator.generator)
 app.command("pack")(generator.pack)
+app.command("previews")(previews.previews)
