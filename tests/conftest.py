@@ -25,10 +25,14 @@ from latentedit.data.face_file import FaceData, create_face_data, open_face_data
 from latentedit.generators.progressive import Generator, GeneratorConfig
 from latentedit.io.files import temporary_beside
 from latentedit.pretrained.bundles import save_part
+from latentedit.pretrained.cache import HOME_VARIABLE, pulled
 from latentedit.pretrained.hashing import weights_hash
 
 settings.register_profile("steady", derandomize=True, deadline=None, max_examples=50)
 settings.load_profile("steady")
+
+PULLED = pulled("ffhq1024")
+"""The user's own ffhq1024, for tests of it alone; the others see none."""
 
 TINY_GENERATOR = GeneratorConfig(resolution=16, latent_dim=64, fmap_base=64, fmap_max=16)
 TINY_CLASSIFIER = ClassifierConfig(resolution=16, stem=4, widths=(8, 8), blocks=(1, 1))
@@ -42,6 +46,14 @@ def _generator() -> Generator:
 def _classifier() -> AttributeClassifier:
     torch.manual_seed(1)
     return AttributeClassifier(TINY_CLASSIFIER).eval()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_pulled_models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Tests do not depend on what the user pulled; processes that they start do not either."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(HOME_VARIABLE, str(tmp_path_factory.mktemp("home")))
+        yield
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import typer
 
 app = typer.Typer(help="List, show, check and fetch bundles.", no_args_is_help=True)
 
-_PARTS = ("generator", "classifier", "age", "boundaries")
+_PARTS = ("generator", "previews", "classifier", "age", "boundaries")
 
 ModelArgument = Annotated[
     str | None, typer.Argument(metavar="[MODEL]", help="A name or folder [default: the shipped]")
@@ -169,8 +169,10 @@ def _pull_from_hub(name: str, folder: Path, file: str | None, revision: str | No
 def _cards(folder: Path) -> dict[str, dict[str, Any]]:
     from latentedit.errors import LatentEditError
     from latentedit.io.files import read_json
+    from latentedit.pretrained.bundles import weights_file
 
     paths = {part: folder / f"{part}.json" for part in _PARTS}
+    paths["generator"] = weights_file(folder, "generator").with_suffix(".json")
     cards = {part: read_json(path) for part, path in paths.items() if path.is_file()}
     if "generator" not in cards:
         raise LatentEditError(f"{folder} has no generator.json: give a bundle's folder")
@@ -181,9 +183,10 @@ def _cards(folder: Path) -> dict[str, dict[str, Any]]:
 
 
 def _summary(folder: Path) -> dict[str, Any]:
+    from latentedit.generators.registry import card_resolution
+
     cards = _cards(folder)
-    config = cards["generator"].get("config", {})
-    resolution = config.get("resolution") or 4 * 2 ** (len(config.get("widths") or [0]) - 1)
+    resolution = card_resolution(cards["generator"])
     return {
         "name": folder.name,
         "folder": str(folder),

@@ -12,7 +12,7 @@ from latentedit.generators.mobilestylegan import MobileStyleGAN
 from latentedit.generators.onnx import OnnxGenerator
 from latentedit.generators.progressive import Generator
 from latentedit.generators.stylegan2 import StyleGAN2Generator
-from latentedit.io.weights import no_such_network
+from latentedit.io.weights import config_from_json, no_such_network
 
 _KNOWN: tuple[type[FaceGenerator], ...] = (
     Generator,
@@ -41,3 +41,13 @@ def read_generator(weights: Path, card: Mapping[str, Any]) -> FaceGenerator:
     if network is None or network.suffix != weights.suffix:
         raise LatentEditError(no_such_network(weights))
     return network.read(weights, card.get("config"))
+
+
+def card_resolution(card: Mapping[str, Any]) -> int | None:
+    """Edge of the pictures of the generator that a card describes, if it describes one."""
+    network = KINDS.get(str(card.get("network", _KNOWN[0].kind)))
+    try:
+        config: Any = config_from_json(network.config_type, card["config"]) if network else None
+    except (KeyError, TypeError, AttributeError, LatentEditError):
+        return None
+    return config.resolution if network else None

@@ -18,9 +18,14 @@ from latentedit.generators.registry import SUFFIXES, read_generator
 from latentedit.io.cards import load_card, save_with_card
 from latentedit.io.files import make_folder
 from latentedit.io.weights import build_network, save_weights
+from latentedit.pretrained.cache import SOURCES, pulled
 from latentedit.pretrained.hashing import weights_hash
 
-DEFAULT_BUNDLE = "faces128"
+EMBEDDED_BUNDLE = "faces128"
+"""The model that ships whole: the default where no better one was pulled, and judge of others."""
+
+PULLED_BUNDLE = "ffhq1024"
+"""The default where its generator was pulled (`pretrained.cache`); all else of it ships."""
 
 PORTRAIT_BUNDLE = "portrait"
 """The bundle that holds the portrait network, and nothing else."""
@@ -38,8 +43,17 @@ _ROOTS = (_PACKAGE / "bundles", _PACKAGE.parent / "pretrained")  # in a wheel; i
 
 
 def bundle_names(part: str = "generator") -> list[str]:
-    """Names of the bundles that ship with the package and hold a part."""
-    return sorted({card.parent.name for root in _ROOTS for card in root.glob(f"*/{part}.json")})
+    """Names of the bundles that ship with the package, or were pulled, and hold a part."""
+    names = {card.parent.name for root in _ROOTS for card in root.glob(f"*/{part}.json")}
+    if part == KIND:
+        names |= {name for name in SOURCES if pulled(name)}
+    return sorted(names)
+
+
+def default_bundle() -> str:
+    """Name of the model that is used where none is named."""
+    ready = pulled(PULLED_BUNDLE) and _shipped(PULLED_BUNDLE, "boundaries")
+    return PULLED_BUNDLE if ready else EMBEDDED_BUNDLE
 
 
 def find_bundle(name: str | Path | None = None, part: str = "generator") -> Path:
@@ -50,18 +64,32 @@ def find_bundle(name: str | Path | None = None, part: str = "generator") -> Path
         part: what it will be opened for.
 
     Raises:
-        LatentEditError: neither a name nor a folder.
+        LatentEditError: neither a name nor a folder, or a model that has to be pulled first.
     """
     if name is None:
-        name = PORTRAIT_BUNDLE if part == "portrait" else DEFAULT_BUNDLE
+        name = PORTRAIT_BUNDLE if part == "portrait" else default_bundle()
     name = str(name)
     if name in bundle_names(part):
-        return next(root / name for root in _ROOTS if (root / name / f"{part}.json").is_file())
+        own = _shipped(name, part) or _shipped(name) or pulled(name)
+        assert own is not None  # as it is among the names
+        return own
     if name and Path(name).is_dir():
         return Path(name)
+    if name in SOURCES and part == KIND:
+        raise LatentEditError(
+            f"{name} is not here yet: fetch it once with 'latentedit models pull {name}'"
+        )
     raise LatentEditError(
         f"no model {name!r}: give a bundle's folder, or one of: "
         f"{', '.join(bundle_names(part)) or 'none is shipped'}"
+    )
+
+
+def _shipped(name: str, part: str | None = None) -> Path | None:
+    """The folder of that name that came with the package, if it holds a part."""
+    folders = (root / name for root in _ROOTS)
+    return next(
+        (each for each in folders if (each / f"{part}.json" if part else each).exists()), None
     )
 
 
@@ -69,15 +97,15 @@ def find_judges(folder: Path) -> dict[str, Path]:
     """Return the bundles whose classifier and age estimator look at a bundle's faces.
 
     They are its own. One without a classifier, such as `latentedit convert` writes, is judged by
-    the default bundle's.
+    the embedded bundle's.
 
     Returns:
         Folder by part, ``classifier`` and ``age``; a part that is nowhere is left out.
     """
     own = {part: folder for part in ("classifier", "age") if _holds(folder, part)}
-    if "classifier" in own or DEFAULT_BUNDLE not in bundle_names("classifier"):
+    if "classifier" in own or EMBEDDED_BUNDLE not in bundle_names("classifier"):
         return own
-    shipped = find_bundle(DEFAULT_BUNDLE, "classifier")
+    shipped = find_bundle(EMBEDDED_BUNDLE, "classifier")
     return {part: shipped for part in ("classifier", "age") if _holds(shipped, part)} | own
 
 
@@ -86,8 +114,15 @@ def _holds(folder: Path, part: str) -> bool:
 
 
 def weights_file(folder: str | Path, part: str) -> Path:
-    """The file of a part's weights, there or not; its card lies beside it."""
-    files = [Path(folder) / f"{part}{suffix}" for suffix in SUFFIXES]
+    """The file of a part's weights, there or not; its card lies beside it.
+
+    The generator of a shipped bundle may be in the user's cache, where it was pulled to.
+    """
+    folder = Path(folder)
+    homes = [folder]
+    if part == KIND and folder.parent in _ROOTS and (cached := pulled(folder.name)):
+        homes.append(cached)
+    files = [home / f"{part}{suffix}" for home in homes for suffix in SUFFIXES]
     return next((file for file in files if file.is_file()), files[0])
 
 

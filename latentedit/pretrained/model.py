@@ -14,6 +14,7 @@ from latentedit.classifiers.age import AgeEstimator
 from latentedit.classifiers.attributes import AttributeClassifier
 from latentedit.errors import LatentEditError
 from latentedit.generators.base import FaceGenerator
+from latentedit.io.cards import load_card
 from latentedit.io.files import read_json
 from latentedit.pretrained.bundles import (
     find_bundle,
@@ -23,10 +24,14 @@ from latentedit.pretrained.bundles import (
     load_generator,
     save_generator,
     save_part,
+    weights_file,
 )
 
 PARTS = ("generator", "classifier", "age", "boundaries")
 """What a face editor is made of."""
+
+PREVIEWS = "previews"
+"""Preview heads that ship apart from the generator they belong to."""
 
 BOUNDARIES_FILE = "boundaries.safetensors"
 
@@ -57,14 +62,31 @@ class Bundle:
         """
         folder = find_bundle(model)
         has = {path.stem for path in folder.iterdir() if path.suffix in (".safetensors", ".json")}
-        homes = {part: folder for part in PARTS if part in has} | find_judges(folder)
+        homes = {part: folder for part in (*PARTS, PREVIEWS) if part in has} | find_judges(folder)
+        if (weights := weights_file(folder, "generator")).is_file():
+            homes["generator"] = weights.parent
         files = {part: home / f"{part}.json" for part, home in homes.items()}
         cards = {part: read_json(file) for part, file in files.items() if file.is_file()}
         return cls(folder, folder.resolve().name, homes, cards)
 
     def generator(self) -> FaceGenerator:
-        """Load the generator; see `load_generator`."""
-        return load_generator(self.folder)[0]
+        """Load the generator, with its preview heads; see `load_generator`.
+
+        Raises:
+            LatentEditError: see `load_generator`, or preview heads of another generator.
+        """
+        generator, card = load_generator(self.folder)
+        home = self.homes.get(PREVIEWS)
+        if home is None:
+            return generator
+        weights = home / f"{PREVIEWS}.safetensors"
+        heads = load_card(weights, PREVIEWS)
+        if heads.get("generator_hash") != card.get("weights_hash"):
+            raise LatentEditError(
+                f"{weights} belongs to generator {heads.get('generator_hash')}, this one is "
+                f"{card.get('weights_hash')}: make others with 'latentedit train previews'"
+            )
+        return generator.read_previews(weights, heads.get("config"))
 
     def classifier(self) -> AttributeClassifier | None:
         """Load the classifier, if there is one; see `load_classifier`."""

@@ -83,7 +83,7 @@ def test_loading_leaves_torchs_random_numbers_alone(tiny_bundle: Path) -> None:
 def shipped(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """`tiny_bundle` as if it came with the package, and the default."""
     monkeypatch.setattr(pretrained, "_ROOTS", (tiny_bundle.parent,))
-    monkeypatch.setattr(pretrained, "DEFAULT_BUNDLE", "tiny")
+    monkeypatch.setattr(pretrained, "EMBEDDED_BUNDLE", "tiny")
     return tiny_bundle
 
 

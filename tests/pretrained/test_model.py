@@ -10,7 +10,7 @@ import pytest
 from latentedit.classifiers.attributes import AttributeClassifier
 from latentedit.errors import LatentEditError
 from latentedit.generators.progressive import Generator
-from latentedit.pretrained.bundles import DEFAULT_BUNDLE, find_bundle
+from latentedit.pretrained.bundles import EMBEDDED_BUNDLE, find_bundle
 from latentedit.pretrained.hashing import weights_hash
 from latentedit.pretrained.model import Bundle, kept_entries, save_networks
 
@@ -32,7 +32,7 @@ def test_judges_come_from_the_default_bundle(tiny_bundle: Path) -> None:
             (tiny_bundle / f"{part}{suffix}").unlink()
     bundle = Bundle.find(tiny_bundle)
     assert bundle.boundaries_file is None
-    assert bundle.homes["classifier"] == bundle.homes["age"] == find_bundle(DEFAULT_BUNDLE)
+    assert bundle.homes["classifier"] == bundle.homes["age"] == find_bundle(EMBEDDED_BUNDLE)
     assert bundle.cards["age"]["kind"] == "age"
 
 
