@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from latentedit import defaults
-from latentedit.cli.faces import ModelOption, PrecisionOption
+from latentedit.cli.options import ModelOption, PrecisionOption
 from latentedit.errors import LatentEditError
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from latentedit.cli.evaluate.shared import (
     origin,
     print_skipped,
 )
-from latentedit.cli.faces import ModelOption
+from latentedit.cli.options import ModelOption
 from latentedit.errors import LatentEditError
 
 if TYPE_CHECKING:

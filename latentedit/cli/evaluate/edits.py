@@ -9,7 +9,7 @@ import typer
 
 from latentedit import defaults
 from latentedit.cli.evaluate.shared import check_outputs
-from latentedit.cli.faces import ModelOption
+from latentedit.cli.options import ModelOption
 from latentedit.errors import LatentEditError
 
 WorkOption = Annotated[

@@ -15,7 +15,7 @@ from latentedit.cli.evaluate.shared import (
     check_outputs,
     finish,
 )
-from latentedit.cli.faces import ModelOption
+from latentedit.cli.options import ModelOption
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

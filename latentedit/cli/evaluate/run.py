@@ -10,8 +10,8 @@ import typer
 
 from latentedit import defaults
 from latentedit.cli.evaluate.shared import HeldOutOption, TrainingFileOption, check_outputs
-from latentedit.cli.faces import ModelOption
 from latentedit.cli.invocation import parse_numbers
+from latentedit.cli.options import ModelOption
 from latentedit.errors import LatentEditError
 
 if TYPE_CHECKING:
