@@ -30,8 +30,8 @@ from latentedit.evaluation.edits.traces import (
     Trace,
     Traces,
     Track,
-    look_at_latents,
     no_bar,
+    observe_latents,
 )
 from latentedit.inference.devices import device_name
 
@@ -143,10 +143,10 @@ def _scored_latents(traces: Traces, count: int, track: Track) -> tuple[FloatArra
     z = traces.editor.sample(seeds)
 
     def score() -> dict[str, FloatArray]:
-        looks = look_at_latents(
+        observed = observe_latents(
             traces.editor, z, estimate=False, track=track, title="Scoring latents"
         )
-        return {"logits": looks.logits}
+        return {"logits": observed.logits}
 
     return z, traces.keep(f"scored-{count}", score)["logits"]
 
