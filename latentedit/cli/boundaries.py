@@ -161,26 +161,32 @@ def measure(
     faces: Annotated[
         int, typer.Option(min=8, help="Faces that effects are reported on.")
     ] = defaults.EFFECTS_FACES,
-    lock_faces: Annotated[
-        int, typer.Option(min=8, help="Other faces, that locks are chosen on.")
-    ] = defaults.LOCKS_FACES,
+    hold_faces: Annotated[
+        int,
+        typer.Option(
+            "--hold-faces", "--lock-faces", min=8, help="Other faces, that holds are chosen on."
+        ),
+    ] = defaults.HOLDS_FACES,
     pool: Annotated[
         Path | None,
         typer.Option(
-            "--pool", help="A pool of this model, to search locks with: the larger the better."
+            "--pool", help="A pool of this model, to search holds with: the larger the better."
         ),
     ] = None,
     search_latents: Annotated[
         int,
         typer.Option(
-            min=defaults.SEARCH_LEAST, help="Without a pool: latents scored to search locks with."
+            min=defaults.SEARCH_LEAST, help="Without a pool: latents scored to search holds with."
         ),
     ] = defaults.SEARCH_LATENTS,
     typical: Annotated[
         int, typer.Option(min=50, help="Unedited faces that say what is typical.")
     ] = defaults.TYPICAL_FACES,
-    keep_locks: Annotated[
-        bool, typer.Option("--keep-locks", help="Measure the stored locks, choose no new ones.")
+    keep_holds: Annotated[
+        bool,
+        typer.Option(
+            "--keep-holds", "--keep-locks", help="Measure the stored holds, choose no new ones."
+        ),
     ] = False,
     dlib: Annotated[
         bool, typer.Option("--dlib", help="Identity by dlib's descriptor too (slow).")
@@ -194,12 +200,13 @@ def measure(
     precision: PrecisionOption = defaults.PRECISION,
     model: ModelOption = None,
 ) -> None:
-    """Measure what edits do: locks, side effects, safe ranges, calibrations.
+    """Measure what edits do: holds, side effects, safe ranges, calibrations.
 
-    For each attribute, faces are followed along it under several locks. The auto locks of least
-    leakage, the safe range of steps and the calibration are stored with the bundle's boundaries,
-    the re-scoring matrix beside them in effects.safetensors; what is stored there of other
-    attributes stays, if it was measured with the same boundaries. Run again to go on after a break.
+    For each attribute, faces are followed along it under several kinds of holds. The auto holds
+    of least leakage, the safe range of steps and the calibration are stored with the bundle's
+    boundaries, the re-scoring matrix beside them in effects.safetensors; what is stored there of
+    other attributes stays, if it was measured with the same boundaries. Run again to go on after a
+    break.
     """
     from latentedit.boundaries.model import Boundaries
     from latentedit.boundaries.pool import Pool
@@ -220,7 +227,7 @@ def measure(
         check_writable(plot)
         check_plot(plot)
     editor = FaceEditor.load(model, precision=precision)
-    plan = measuring.Plan(faces=faces, lock_faces=lock_faces, search_latents=search_latents)
+    plan = measuring.Plan(faces=faces, hold_faces=hold_faces, search_latents=search_latents)
     if not dry_run:
         chosen = measuring.measured_attributes(editor.boundaries, editor.attributes, attr)
         facts = measuring.describe_plan(editor, editor.boundaries, plan)
@@ -230,7 +237,7 @@ def measure(
         traces,
         plan,
         attributes=attr,
-        choose=not keep_locks,
+        choose=not keep_holds,
         pool=Pool(pool) if pool else None,
         track=track,
     )
@@ -245,13 +252,13 @@ def measure(
     for name in effects.attributes:
         low, high = boundaries.safe_range(name)
         print(f"{name}: safe from {low:+.1f} to {high:+.1f}")
-    _print_locks(effects)
+    _print_holds(effects)
 
 
 def _check_stored(path: Path, facts: Mapping[str, Any], chosen: list[str]) -> None:
     """Refuse what would take the place of other attributes' stored effects, or say so.
 
-    Those of boundaries that are no more cannot stay: locks hold others.
+    Those of boundaries that are no more cannot stay: others are held.
     """
     from latentedit.evaluation.edits.effects import Effects
 
@@ -277,12 +284,12 @@ def _check_stored(path: Path, facts: Mapping[str, Any], chosen: list[str]) -> No
             )
 
 
-def _print_locks(effects: Effects) -> None:
+def _print_holds(effects: Effects) -> None:
     """One sentence an attribute, then the average."""
-    from latentedit.evaluation.edits.measure import locks_in_words, reduction
+    from latentedit.evaluation.edits.measure import holds_in_words, reduction
 
     for name, row in effects.at_half().items():
-        print(locks_in_words(name, row))
-    for against, words in (("none", "no locks"), ("two", "holding the two most similar")):
+        print(holds_in_words(name, row))
+    for against, words in (("none", "no holds"), ("two", "holding the two most similar")):
         if found := reduction(effects, "auto", against):
             print(found.in_words(words))

@@ -1,6 +1,6 @@
 """Following faces along an edit: what the networks see at every step, kept on disk.
 
-Everything that is said about edits (effects, locks, safe ranges, calibration, ages) is computed
+Everything that is said about edits (effects, holds, safe ranges, calibration, ages) is computed
 from traces. A trace is found again by what it was made of, so a measurement that was stopped goes
 on where it was.
 """

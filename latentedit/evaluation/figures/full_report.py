@@ -239,9 +239,9 @@ def _show_effects(folder: Path) -> Section:
     )
     words = [
         "Leakage is the mean absolute change of the other attributes' probabilities at the step "
-        f"where half of the faces flip, or {OF_MOST:.0%} of the most that flip without locks. "
-        "Locks: nothing; InterFaceGAN's projection on the one and the two most similar boundaries; "
-        "the measured auto locks; everything.",
+        f"where half of the faces flip, or {OF_MOST:.0%} of the most that flip without holds. "
+        "Holds: nothing; InterFaceGAN's projection on the one and the two most similar boundaries; "
+        "the measured auto holds; everything.",
         *(
             f"The {Reduction(**found).in_words(drawings.MODE_NAMES[against])}."
             for against, found in report["reduction"].items()
