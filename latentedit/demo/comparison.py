@@ -1,33 +1,33 @@
-"""The tab "Compare": the same move with and without automatic locks, as HTML. No Gradio."""
+"""The tab "Compare": the same move with and without auto holds, as HTML. No Gradio."""
 
 from __future__ import annotations
 
 from html import escape
 
-from latentedit.demo.studio import Way
+from latentedit.demo.studio import ComparedEdit
 
 
-def draw(seed: int, original: str, ways: list[Way]) -> str:
-    """Return the original and the ways side by side.
+def draw(seed: int, original: str, edits: list[ComparedEdit]) -> str:
+    """Return the original and the edits side by side.
 
     Args:
         seed: of the face.
         original: its picture as a data URI.
-        ways: see `Studio.compare`.
+        edits: see `Studio.compare`.
     """
     figures = [_figure(original, "Original", f"<p>Seed {seed}</p>")]
-    figures += [_figure(way.picture, way.title, _text(way)) for way in ways]
+    figures += [_figure(edit.picture, edit.title, _text(edit)) for edit in edits]
     return f'<div class="le-compare">{"".join(figures)}</div>'
 
 
-def _text(way: Way) -> str:
+def _text(edit: ComparedEdit) -> str:
     rows = [
         _row(change.trait, f"{change.before:.0%} → {change.after:.0%}", asked=change.asked)
-        for change in way.changes
+        for change in edit.changes
     ]
-    if way.years:
-        rows.insert(0, _row("estimated age", "{:.0f} → {:.0f}".format(*way.years), asked=True))
-    return f"<p>All else moved by <b>{way.leakage:.1%}</b> on average</p><ul>{''.join(rows)}</ul>"
+    if edit.years:
+        rows.insert(0, _row("estimated age", "{:.0f} → {:.0f}".format(*edit.years), asked=True))
+    return f"<p>All else moved by <b>{edit.leakage:.1%}</b> on average</p><ul>{''.join(rows)}</ul>"
 
 
 def _row(trait: str, figures: str, *, asked: bool) -> str:

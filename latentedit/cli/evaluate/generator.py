@@ -55,7 +55,7 @@ def generator(
     faces = open_face_data(data)
     editor = FaceEditor.load(model)
     classifier = editor.classifier
-    real = evaluation.look_at_real(
+    real = evaluation.describe_real_faces(
         faces,
         classifier,
         n,

@@ -131,7 +131,7 @@ def _measure(
 
     evaluation.check_extras()
     classifier, _ = load_classifier(find_bundle(model))
-    real = evaluation.look_at_real(
+    real = evaluation.describe_real_faces(
         open_face_data(data),
         classifier,
         n,

@@ -10,7 +10,12 @@ from latentedit.classifiers.attributes import AttributeClassifier
 from latentedit.errors import LatentEditError
 from latentedit.evaluation.edits.traces import Track, no_bar
 from latentedit.evaluation.generators import pictures
-from latentedit.evaluation.generators.report import RealFaces, compare_spaces, look_at, shrink
+from latentedit.evaluation.generators.report import (
+    RealFaces,
+    compare_spaces,
+    describe_faces,
+    shrink,
+)
 from latentedit.io.files import read_json, write_json
 from latentedit.io.images import UInt8Array
 from latentedit.pretrained.hashing import weights_hash
@@ -37,7 +42,7 @@ def measure_curve(
         path: JSON, written anew after each moment.
         moments: by the value on the curve's axis, what loads that generator.
         classifier: for its features.
-        real: from `look_at_real`; as many samples are drawn as it has training faces.
+        real: from `describe_real_faces`; as many samples are drawn as it has training faces.
         along: what the axis is.
         first_seed: samples are the seeds from here on.
         subject: what is measured, where `along` leaves that open; kept with the settings.
@@ -87,7 +92,7 @@ def measure_curve(
         if value in done:
             continue
         images = shrink(load()(range(first_seed, first_seed + n)), edge)
-        samples = look_at(images, classifier, track=track, title=f"{along} {value:g}")
+        samples = describe_faces(images, classifier, track=track, title=f"{along} {value:g}")
         levels = pictures.sliced_wasserstein(real.reference.images, images, seed=0)
         curve["points"].append(
             {
