@@ -179,10 +179,10 @@ def train_generator(
         real = faces.batch(options.batch_size, phase)
         seen_by_features = feature_faces.batch(options.batch_size, phase) if feature_faces else None
         z = workers.share(torch.randn(options.batch_size, options.generator.latent_dim)).to(device)
-        rests = seen < options.frozen_kimg * 1000
+        freeze = seen < options.frozen_kimg * 1000
         seen += options.batch_size
         now = adversaries.step(
-            z, real, seen_by_features, phase, step, images=before + seen, rests=rests
+            z, real, seen_by_features, phase, step, images=before + seen, freeze=freeze
         )
         step += 1
         meter.add(now)

@@ -19,7 +19,7 @@ from latentedit.data.face_file import FaceData
 from latentedit.errors import LatentEditError
 from latentedit.training.gan import adversarial
 from latentedit.training.gan.adversarial import Report, build_objective, load_generator_run
-from latentedit.training.gan.losses import Look, NonSaturatingR1
+from latentedit.training.gan.losses import Inputs, NonSaturatingR1
 from latentedit.training.gan.schedule import Phase
 from latentedit.training.options import OBJECTIVES, GeneratorOptions
 from latentedit.training.runs import Run, read_generator_options
@@ -218,7 +218,7 @@ def test_real_faces_fade_in_their_detail_as_the_networks_do(
     seen: list[tuple[Tensor, Tensor]] = []
 
     class Watching(NonSaturatingR1):
-        def discriminator_loss(self, real: Look, fake: Look, alpha: float, step: int):
+        def discriminator_loss(self, real: Inputs, fake: Inputs, alpha: float, step: int):
             seen.append((real.images.clone(), fake.images.clone()))
             return super().discriminator_loss(real, fake, alpha, step)
 

@@ -33,7 +33,7 @@ def test_a_run_starts_from_a_smaller_one_whole(data: FaceData, tmp_path: Path) -
         assert taken
         assert all(torch.equal(before[key], after[key]) for key in taken)
     key = "objective.pixel.blocks.0.dense1.weight"
-    assert not torch.equal(before[key], after[key])  # it learns while the generator rests
+    assert not torch.equal(before[key], after[key])  # it learns while the generator is frozen
     torch.testing.assert_close(before[key], after[key], rtol=0, atol=0.01)
     assert after["generator.blocks.2.conv0.weight"].shape[0] == 8
 
