@@ -31,7 +31,8 @@ from latentedit.evaluation.generators.report import (
 from latentedit.io.files import make_folder, read_json, write_json
 from latentedit.io.images import grid, open_image, save_image
 from latentedit.pretrained.bundles import load_classifier
-from latentedit.training.gan.adversarial import Report, load_generator_run, train_generator
+from latentedit.training.gan.adversarial import load_generator_run, train_generator
+from latentedit.training.gan.meter import Report
 from latentedit.training.options import GeneratorOptions
 
 GROWTH = GeneratorOptions(

@@ -1,4 +1,4 @@
-"""Runs that start from another run or a bundle."""
+"""Where a run starts: from other runs or bundles, or where it was stopped; what is refused."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import copy
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from generator_runs import TINY, contents, refused, train
@@ -167,3 +168,64 @@ def test_a_start_that_does_not_fit_is_refused(data: FaceData, tmp_path: Path) ->
     assert "is not a training state" in refused(data, tmp_path / "b", init=[tmp_path])
     write_state(tmp_path / "state.safetensors", {"a": torch.zeros(1)}, {"epoch": 1})
     assert "is not a generator's run" in refused(data, tmp_path / "b", init=[tmp_path])
+
+
+def test_averages_that_a_run_did_not_keep_begin_as_its_first(
+    data: FaceData, tmp_path: Path
+) -> None:
+    train(data, tmp_path / "run", replace(TINY, total_kimg=0.04, ema_kimg=(0.001, 1.0)))
+    still = replace(TINY, total_kimg=0.008, ema_kimg=(1.0, 3.0), frozen_kimg=1)
+    train(data, tmp_path / "next", still, init=[tmp_path / "run"])
+    before, _ = contents(tmp_path / "run")
+    after, _ = contents(tmp_path / "next")
+    key = "blocks.0.conv.weight"
+    assert torch.equal(after[f"average_1000.{key}"], before[f"average_1000.{key}"])
+    assert torch.equal(after[f"average_3000.{key}"], before[f"average_1.{key}"])
+    assert not torch.equal(before[f"average_1.{key}"], before[f"average_1000.{key}"])
+
+
+def test_a_resume_that_does_not_fit_changes_nothing(
+    data: FaceData, tmp_path: Path, tiny_classifier: AttributeClassifier
+) -> None:
+    short = replace(TINY, objective="projected", total_kimg=0.04)
+    run = tmp_path / "run"
+    train(data, run, short, classifier=tiny_classifier)
+    before = {path.name: path.read_bytes() for path in run.iterdir() if path.is_file()}
+    wider = replace(short, fmap_max=9)
+    assert "made with other options" in refused(
+        data, run, wider, classifier=tiny_classifier, resume=True
+    )
+    fewer = replace(short, objective="r1")
+    assert "of more networks" in refused(data, run, fewer, classifier=tiny_classifier, resume=True)
+    with torch.no_grad():
+        tiny_classifier.head.bias.add_(1)
+    assert "looked through another classifier" in refused(
+        data, run, short, classifier=tiny_classifier, resume=True
+    )
+    after = {path.name: path.read_bytes() for path in run.iterdir() if path.is_file()}
+    assert after == before
+
+
+def test_options_that_cannot_work_are_refused_before_a_folder_is_made(
+    data: FaceData, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    odd = replace(data, images=np.zeros((240, 24, 24, 3), np.uint8))
+    assert "16x16, too small for 32" in refused(data, run, replace(TINY, resolution=32))
+    assert "cannot be halved down to 16" in refused(odd, run)
+    assert "cannot hold out 240" in refused(data, run, validation=240)
+    assert "cannot grow from 32 to 16" in refused(data, run, replace(TINY, start=32))
+    assert "choose from projected, r1, wgan-gp" in refused(
+        data, run, replace(TINY, objective="hinge")
+    )
+    assert "give --classifier" in refused(data, run, replace(TINY, objective="projected"))
+    assert "--total-kimg must be a finite number" in refused(
+        data, run, replace(TINY, total_kimg=float("inf"))
+    )
+    assert "--learning-rate must be a finite number" in refused(
+        data, run, replace(TINY, learning_rate=float("nan"))
+    )
+    for halves in ((), (0.0,), (-1.0,), (float("nan"),), (0.05, 0.05), (0.0001, 0.0002)):
+        assert "--ema-kimg must be thousands" in refused(data, run, replace(TINY, ema_kimg=halves))
+    assert "nothing to resume" in refused(data, run, resume=True)
+    assert not run.exists()

@@ -1,4 +1,4 @@
-"""What judges beside the pixel discriminator: frozen features and patches."""
+"""What judges beside the pixel discriminator: frozen features and patches, built from options."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from torch import Tensor
 from latentedit.classifiers.attributes import AttributeClassifier
 from latentedit.data.face_file import FaceData
 from latentedit.errors import LatentEditError
-from latentedit.training.gan.adversarial import build_objective, load_generator_run
+from latentedit.training.gan.adversarial import load_generator_run
 from latentedit.training.gan.losses import Inputs, NonSaturatingR1, Projected, WassersteinGP
+from latentedit.training.gan.objectives import build_objective
 from latentedit.training.runs import Run
 from latentedit.training.state import write_state
 
