@@ -134,7 +134,7 @@ def test_the_pixel_discriminator_beside_projected_ones_has_an_objective_of_its_o
     assert isinstance(wasserstein, Projected)
     assert isinstance(by_default.pixel, NonSaturatingR1)
     assert isinstance(wasserstein.pixel, WassersteinGP)
-    with pytest.raises(LatentEditError, match="unknown pixel objective 'x': choose from r1, wgan"):
+    with pytest.raises(LatentEditError, match="pixel objective 'x'"):
         build_objective(replace(options, pixel_objective="x"), tiny_classifier)
 
 

