@@ -40,16 +40,16 @@ PREVIEW_FIRST_SEED = 30_000_000
 """Pictures that preview heads learn from."""
 
 TYPICAL_FIRST_SEED = 11_000_000
-LOCKS_FIRST_SEED = 12_000_000
+HOLDS_FIRST_SEED = 12_000_000
 EFFECTS_FIRST_SEED = 13_000_000
-"""Unedited faces, the faces that locks are chosen on, and those that effects are reported on."""
+"""Unedited faces, the faces that holds are chosen on, and those that effects are reported on."""
 
 TYPICAL_FACES = 4000
-LOCKS_FACES = 100
+HOLDS_FACES = 100
 EFFECTS_FACES = 500
 
 SEARCH_LATENTS = 10_000
-"""Latents that are scored to search locks with, where no pool is given."""
+"""Latents that are scored to search holds with, where no pool is given."""
 
 SEARCH_LEAST = 100
 """Fewer say nothing, scored or of a pool."""
@@ -58,7 +58,7 @@ SEARCH_MOST = 100_000
 """Latents of a pool that are used, at most."""
 
 SEARCH_FACES = 2000
-"""Latents that locks are searched on, none that the surrogate was fitted to."""
+"""Latents that holds are searched on, none that the surrogate was fitted to."""
 
 EFFECT_STEPS = (-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0)
 """Steps of the re-scoring matrix."""

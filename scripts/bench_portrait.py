@@ -23,7 +23,7 @@ import typer
 
 from latentedit.inference.devices import keep_memory
 from latentedit.portrait.baseline import EDGE, SETTINGS, slides_macs
-from latentedit.training.baselines.portrait_baselines import Epochs
+from latentedit.training.baselines.portraits import Epochs
 from latentedit.training.options import BaselineOptions
 
 SLIDES_EPOCHS, SLIDES_IMAGES = 100, BaselineOptions().images

@@ -23,11 +23,16 @@ import typer
 from latentedit.classifiers.attributes import AttributeClassifier
 from latentedit.data.face_file import FaceData, open_face_data
 from latentedit.editing.editor import FaceEditor
-from latentedit.evaluation.generators.report import RealFaces, evaluate_generator, look_at_real
+from latentedit.evaluation.generators.report import (
+    RealFaces,
+    describe_real_faces,
+    evaluate_generator,
+)
 from latentedit.io.files import make_folder, read_json, write_json
 from latentedit.io.images import grid, open_image, save_image
 from latentedit.pretrained.bundles import load_classifier
-from latentedit.training.gan.adversarial import Report, load_generator_run, train_generator
+from latentedit.training.gan.adversarial import load_generator_run, train_generator
+from latentedit.training.gan.meter import Report
 from latentedit.training.options import GeneratorOptions
 
 GROWTH = GeneratorOptions(
@@ -61,7 +66,7 @@ def main(
     n: Annotated[int, typer.Option(help="Samples to measure.")] = 1000,
 ) -> None:
     faces, (classifier, _) = open_face_data(data), load_classifier(bundle)
-    real = look_at_real(faces, classifier, n)
+    real = describe_real_faces(faces, classifier, n)
     rows = []
     for name, changes in SETTINGS.items():
         folder = folder_of(make_folder(output), name)

@@ -1,4 +1,4 @@
-"""What edits of a model do, as the slides measured it: boundaries, ageing, locks.
+"""What edits of a model do, as the slides measured it: boundaries, ageing, holds.
 
     python scripts/evaluate_edits.py [MODEL]
 
@@ -12,7 +12,7 @@ import argparse
 
 from latentedit import FaceEditor
 from latentedit.evaluation.edits.aging import evaluate_age
-from latentedit.evaluation.edits.measure import locks_in_words, measure, open_traces
+from latentedit.evaluation.edits.measure import holds_in_words, measure, open_traces
 from latentedit.evaluation.figures.slides import boundary_rows
 
 parser = argparse.ArgumentParser(description=__doc__)
@@ -24,5 +24,5 @@ for name, row in boundary_rows(editor.boundaries).items():
     print(f"{name}: accuracy {row['accuracy']} (slides {row['slides_accuracy']})")
 boundaries, effects = measure(open_traces(editor, "runs/measure"), choose=False)
 for name, row in effects.at_half().items():
-    print(locks_in_words(name, row))
+    print(holds_in_words(name, row))
 print(evaluate_age(editor, "runs/age")["years"])

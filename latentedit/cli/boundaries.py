@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from latentedit import defaults
-from latentedit.cli.faces import ModelOption, PrecisionOption
+from latentedit.cli.options import ModelOption, PrecisionOption
 from latentedit.errors import LatentEditError
 
 if TYPE_CHECKING:
+    from latentedit.boundaries.model import Boundaries
     from latentedit.boundaries.samples import Samples
     from latentedit.evaluation.edits.effects import Effects
 
@@ -146,43 +147,56 @@ def _print_fit(rows: Mapping[str, Mapping[str, float | bool | None]]) -> None:
         print(f"too rare among the generator's faces to be trusted: {', '.join(rare)}")
 
 
+MeasuredOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--attr",
+        metavar="NAME",
+        help="Only these; may be repeated [default: all that the classifier scores].",
+    ),
+]
+HoldFacesOption = Annotated[
+    int,
+    typer.Option(
+        "--hold-faces", "--lock-faces", min=8, help="Other faces, that holds are chosen on."
+    ),
+]
+SearchPoolOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--pool", help="A pool of this model, to search holds with: the larger the better."
+    ),
+]
+SearchLatentsOption = Annotated[
+    int,
+    typer.Option(
+        min=defaults.SEARCH_LEAST, help="Without a pool: latents scored to search holds with."
+    ),
+]
+KeepHoldsOption = Annotated[
+    bool,
+    typer.Option(
+        "--keep-holds", "--keep-locks", help="Measure the stored holds, choose no new ones."
+    ),
+]
+
+
 @app.command()
 def measure(
     work: Annotated[
         Path, typer.Option("--work", help="Folder of what was seen; the same one goes on.")
     ] = Path("runs/measure"),
-    attr: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--attr",
-            metavar="NAME",
-            help="Only these; may be repeated [default: all that the classifier scores].",
-        ),
-    ] = None,
+    attr: MeasuredOption = None,
     faces: Annotated[
         int, typer.Option(min=8, help="Faces that effects are reported on.")
     ] = defaults.EFFECTS_FACES,
-    lock_faces: Annotated[
-        int, typer.Option(min=8, help="Other faces, that locks are chosen on.")
-    ] = defaults.LOCKS_FACES,
-    pool: Annotated[
-        Path | None,
-        typer.Option(
-            "--pool", help="A pool of this model, to search locks with: the larger the better."
-        ),
-    ] = None,
-    search_latents: Annotated[
-        int,
-        typer.Option(
-            min=defaults.SEARCH_LEAST, help="Without a pool: latents scored to search locks with."
-        ),
-    ] = defaults.SEARCH_LATENTS,
+    hold_faces: HoldFacesOption = defaults.HOLDS_FACES,
+    pool: SearchPoolOption = None,
+    search_latents: SearchLatentsOption = defaults.SEARCH_LATENTS,
     typical: Annotated[
         int, typer.Option(min=50, help="Unedited faces that say what is typical.")
     ] = defaults.TYPICAL_FACES,
-    keep_locks: Annotated[
-        bool, typer.Option("--keep-locks", help="Measure the stored locks, choose no new ones.")
-    ] = False,
+    keep_holds: KeepHoldsOption = False,
     dlib: Annotated[
         bool, typer.Option("--dlib", help="Identity by dlib's descriptor too (slow).")
     ] = False,
@@ -195,25 +209,22 @@ def measure(
     precision: PrecisionOption = defaults.PRECISION,
     model: ModelOption = None,
 ) -> None:
-    """Measure what edits do: locks, side effects, safe ranges, calibrations.
+    """Measure what edits do: holds, side effects, safe ranges, calibrations.
 
-    For each attribute, faces are followed along it under several locks. The auto locks of least
-    leakage, the safe range of steps and the calibration are stored with the bundle's boundaries,
-    the re-scoring matrix beside them in effects.safetensors; what is stored there of other
-    attributes stays, if it was measured with the same boundaries. Run again to go on after a break.
+    For each attribute, faces are followed along it under several kinds of holds. The auto holds
+    of least leakage, the safe range of steps and the calibration are stored with the bundle's
+    boundaries, the re-scoring matrix beside them in effects.safetensors; what is stored there of
+    other attributes stays, if it was measured with the same boundaries. Run again to go on after a
+    break.
     """
-    from latentedit.boundaries.model import Boundaries
     from latentedit.boundaries.pool import Pool
-    from latentedit.cli.invocation import command_line
     from latentedit.cli.progress import track
     from latentedit.editing.editor import FaceEditor
     from latentedit.evaluation.edits import measure as measuring
-    from latentedit.evaluation.edits.effects import FILE
     from latentedit.evaluation.figures import drawings
     from latentedit.evaluation.figures.plots import check_plot
     from latentedit.io.files import check_writable
-    from latentedit.io.locks import alone_with
-    from latentedit.pretrained.bundles import TERMS, find_bundle
+    from latentedit.pretrained.bundles import find_bundle
     from latentedit.pretrained.model import BOUNDARIES_FILE
 
     folder = find_bundle(model)
@@ -223,41 +234,30 @@ def measure(
         check_writable(plot)
         check_plot(plot)
     editor = FaceEditor.load(model, precision=precision)
-    plan = measuring.Plan(faces=faces, lock_faces=lock_faces, search_latents=search_latents)
+    plan = measuring.Plan(faces=faces, hold_faces=hold_faces, search_latents=search_latents)
     if not dry_run:
         chosen = measuring.measured_attributes(editor.boundaries, editor.attributes, attr)
-        facts = measuring.describe_plan(editor, editor.boundaries, plan)
-        _check_stored(folder / FILE, facts, chosen)
+        _check_stored(folder, measuring.describe_plan(editor, editor.boundaries, plan), chosen)
     traces = measuring.open_traces(editor, work, typical=typical, describe=dlib, track=track)
+    pooled = Pool(pool) if pool else None
     boundaries, effects = measuring.measure(
-        traces,
-        plan,
-        attributes=attr,
-        choose=not keep_locks,
-        pool=Pool(pool) if pool else None,
-        track=track,
+        traces, plan, attributes=attr, choose=not keep_holds, pool=pooled, track=track
     )
     if not dry_run:
-        with alone_with(folder / BOUNDARIES_FILE):
-            stored = Boundaries.load(folder / BOUNDARIES_FILE)  # perhaps measured further meanwhile
-            measured = stored.with_measured(boundaries, effects.attributes)
-            measured.save_over(folder / BOUNDARIES_FILE, command_line())
-            effects.save_beside(folder / FILE, command_line(), {"terms": TERMS})
+        _store(folder, boundaries, effects)
     if plot:
         drawings.plot_effects(plot, effects)
-    for name in effects.attributes:
-        low, high = boundaries.safe_range(name)
-        print(f"{name}: safe from {low:+.1f} to {high:+.1f}")
-    _print_locks(effects)
+    _print_measured(boundaries, effects)
 
 
-def _check_stored(path: Path, facts: Mapping[str, Any], chosen: list[str]) -> None:
+def _check_stored(folder: Path, facts: Mapping[str, Any], chosen: list[str]) -> None:
     """Refuse what would take the place of other attributes' stored effects, or say so.
 
-    Those of boundaries that are no more cannot stay: locks hold others.
+    Those of boundaries that are no more cannot stay: others are held.
     """
-    from latentedit.evaluation.edits.effects import Effects
+    from latentedit.evaluation.edits.effects import FILE, Effects
 
+    path = folder / FILE
     if not path.is_file():
         return
     stored = Effects.load(path)
@@ -280,12 +280,31 @@ def _check_stored(path: Path, facts: Mapping[str, Any], chosen: list[str]) -> No
             )
 
 
-def _print_locks(effects: Effects) -> None:
-    """One sentence an attribute, then the average."""
-    from latentedit.evaluation.edits.measure import locks_in_words, reduction
+def _store(folder: Path, boundaries: Boundaries, effects: Effects) -> None:
+    """Keep what was measured with the bundle."""
+    from latentedit.boundaries.model import Boundaries
+    from latentedit.cli.invocation import command_line
+    from latentedit.evaluation.edits.effects import FILE
+    from latentedit.io.locks import alone_with
+    from latentedit.pretrained.bundles import TERMS
+    from latentedit.pretrained.model import BOUNDARIES_FILE
 
+    with alone_with(folder / BOUNDARIES_FILE):
+        stored = Boundaries.load(folder / BOUNDARIES_FILE)  # perhaps measured further meanwhile
+        measured = stored.with_measured(boundaries, effects.attributes)
+        measured.save_over(folder / BOUNDARIES_FILE, command_line())
+        effects.save_beside(folder / FILE, command_line(), {"terms": TERMS})
+
+
+def _print_measured(boundaries: Boundaries, effects: Effects) -> None:
+    """Each attribute's safe range, one sentence of its holds, then the average."""
+    from latentedit.evaluation.edits.measure import holds_in_words, reduction
+
+    for name in effects.attributes:
+        low, high = boundaries.safe_range(name)
+        print(f"{name}: safe from {low:+.1f} to {high:+.1f}")
     for name, row in effects.at_half().items():
-        print(locks_in_words(name, row))
-    for against, words in (("none", "no locks"), ("two", "holding the two most similar")):
+        print(holds_in_words(name, row))
+    for against, words in (("none", "no holds"), ("two", "holding the two most similar")):
         if found := reduction(effects, "auto", against):
             print(found.in_words(words))

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from latentedit.cli.faces import BoundariesOption, ModelOption
+from latentedit.cli.options import BoundariesOption, ModelOption
 from latentedit.errors import LatentEditError
 
 

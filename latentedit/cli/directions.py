@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from latentedit import defaults
-from latentedit.cli.faces import ModelOption
+from latentedit.cli.options import ModelOption
 
 app = typer.Typer(help="Find directions without labels.", no_args_is_help=True)
 

@@ -13,6 +13,7 @@ import typer
 from typer.core import TyperCommand
 
 from latentedit import defaults
+from latentedit.cli.options import BoundariesOption, ModelOption, check_picture
 from latentedit.errors import LatentEditError
 
 if TYPE_CHECKING:
@@ -22,25 +23,6 @@ if TYPE_CHECKING:
     from latentedit.boundaries.model import Boundaries
     from latentedit.editing.editor import FaceEditor
     from latentedit.editing.recipes import EditRecipe, Hold
-
-PICTURES = (".png", ".jpg", ".jpeg", ".webp")
-
-ModelOption = Annotated[
-    str | None, typer.Option("--model", help="A bundle's name or folder [default: the shipped one]")
-]
-
-PrecisionOption = Annotated[
-    str,
-    typer.Option(
-        help="That faces are rendered in: float32, or bfloat16, which is faster on machines that "
-        "compute in it."
-    ),
-]
-
-BoundariesOption = Annotated[
-    Path | None,
-    typer.Option("--boundaries", help="Other boundaries or directions of the model [default: its]"),
-]
 
 
 def sample(
@@ -61,7 +43,7 @@ def sample(
     from latentedit.io.images import MAX_PIXELS, grid, save_image
 
     numbers = latents.parse_seeds(seeds)
-    keeps = _check_picture(output)
+    keeps = check_picture(output)
     editor = FaceEditor.load(model)
     most = MAX_PIXELS // editor.resolution**2
     if len(numbers) > most:
@@ -147,7 +129,7 @@ def edit(
     steps, goals = ({}, {}) if ages else _moves(attr or [], step or [], to or [], context.obj)
     holds = parse_hold(hold)
     moving = None if layers is None else parse_seeds(layers, "layer")
-    _check_picture(output)
+    check_picture(output)
     editor, z, numbers = _faces(model, seed, seeds, latents_file, boundaries)
     z = editor.lay_out(z, moving)
     described: dict[str, Any] = {"seeds": numbers, "frames": frames, "layers": moving}
@@ -357,16 +339,6 @@ def _faces(
         numbers = [defaults.SEED if seed is None else seed]
     editor = FaceEditor.load(model, boundaries=boundaries)
     return editor, editor.sample(numbers), numbers
-
-
-def _check_picture(output: Path) -> bool:
-    """Refuse early a picture that could not be written; return whether it can keep a recipe."""
-    from latentedit.io.files import check_writable
-
-    if output.suffix.lower() not in PICTURES:
-        raise LatentEditError(f"cannot save {output}: end its name in {' or '.join(PICTURES)}")
-    check_writable(output)
-    return output.suffix.lower() == ".png"
 
 
 def _faces_in_words(count: int) -> str:

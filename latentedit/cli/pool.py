@@ -9,7 +9,7 @@ import typer
 
 from latentedit import defaults
 from latentedit.cli.convert import Space
-from latentedit.cli.faces import ModelOption, PrecisionOption
+from latentedit.cli.options import ModelOption, PrecisionOption
 
 app = typer.Typer(help="Sample and label latents in bulk.", no_args_is_help=True)
 

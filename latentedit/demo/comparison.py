@@ -1,17 +1,17 @@
-"""The tab "Compare": the same move with and without automatic locks, as HTML. No Gradio."""
+"""The tab "Compare": the same move with and without auto holds, as HTML. No Gradio."""
 
 from __future__ import annotations
 
-from latentedit.demo.studio import Way
+from latentedit.demo.studio import ComparedEdit
 from latentedit.io.html import render
 
 
-def draw(seed: int, original: str, ways: list[Way]) -> str:
-    """Return the original and the ways side by side.
+def draw(seed: int, original: str, edits: list[ComparedEdit]) -> str:
+    """Return the original and the edits side by side.
 
     Args:
         seed: of the face.
         original: its picture as a data URI.
-        ways: see `Studio.compare`.
+        edits: see `Studio.compare`.
     """
-    return render(__package__, "compare.html.jinja", seed=seed, original=original, ways=ways)
+    return render(__package__, "compare.html.jinja", seed=seed, original=original, edits=edits)

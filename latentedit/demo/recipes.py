@@ -32,12 +32,12 @@ def recipe_of(editor: FaceEditor, view: View) -> EditRecipe:
     """
     hold = "auto" if view.auto else "none"
     recipe = editor.recipe(view.steps, hold, seeds=[view.seed])
-    locks = {name: view.strictness for name in view.locks if name not in view.steps}
+    own = {name: view.strictness for name in view.held if name not in view.steps}
     given = view.given or {}
     holds = {
         name: {held: g for held, g in given[name].items() if held not in view.steps}
         if name in given
-        else {**held, **locks}
+        else {**held, **own}
         for name, held in recipe.holds.items()
     }
     return replace(recipe, holds=holds)
@@ -47,7 +47,7 @@ def latent_of(editor: FaceEditor, view: View) -> NDArray[np.float32]:
     """Return the latent that a view shows, float32 [1, D].
 
     Raises:
-        LatentEditError: locks that leave nothing of a move.
+        LatentEditError: holds that leave nothing of a move.
     """
     z = editor.sample([view.seed])
     return editor.apply(recipe_of(editor, view), z) if view.steps else z
@@ -150,7 +150,7 @@ def _steps(editor: FaceEditor, recipe: EditRecipe) -> dict[str, float]:
 def _with_holds(
     editor: FaceEditor, controls: Mapping[str, Control], view: View, recipe: EditRecipe
 ) -> View:
-    """The view with the recipe's holds: as locks where they say it exactly, else as given."""
+    """The view with the recipe's holds: in `held` where that says it exactly, else as given."""
     for auto in (True, False):
         plain = recipe_of(editor, replace(view, auto=auto)).holds
         extra = {
@@ -161,12 +161,12 @@ def _with_holds(
         }
         if len(set(extra.values())) > 1:
             continue
-        locked = replace(
+        restored = replace(
             view,
             auto=auto,
-            locks=tuple(name for name in controls if name in extra),
+            held=tuple(name for name in controls if name in extra),
             strictness=next(iter(extra.values()), 1.0),
         )
-        if recipe_of(editor, locked).holds == recipe.holds:
-            return locked
+        if recipe_of(editor, restored).holds == recipe.holds:
+            return restored
     return replace(view, given=recipe.holds)

@@ -114,7 +114,7 @@ def _in_turn(
 def _build_comparison(
     studio: Studio, session: gr.State, tab: gr.Tab, turns: CapacityLimiter
 ) -> None:
-    """One attribute, the same step, with no locks and with automatic ones."""
+    """One attribute, the same step, with no holds and with automatic ones."""
     controls = studio.controls
     first = "Young" if "Young" in controls else next(iter(controls))
 

@@ -18,22 +18,22 @@ MAX_HISTORY = 200
 
 @dataclass(frozen=True)
 class View:
-    """What is on the page: a face, its sliders and its locks.
+    """What is on the page: a face, its sliders and what is held.
 
     Attributes:
         seed: of the original face.
         steps: slider values in latent units by attribute; what is not here stands at 0.
         auto: whether the holds stored with the boundaries apply.
-        locks: attributes that must not change, besides.
-        strictness: discount of the locks, 0 (free) to 1 (held fully).
-        given: holds of an opened recipe that locks cannot express, by edited attribute; None once
-            a lock was touched.
+        held: attributes that must not change, besides; the page calls them locked.
+        strictness: their discount, 0 (free) to 1 (held fully).
+        given: holds of an opened recipe that `held` cannot express, by edited attribute; None once
+            that was touched.
     """
 
     seed: int
     steps: Mapping[str, float] = field(default_factory=dict)
     auto: bool = True
-    locks: tuple[str, ...] = ()
+    held: tuple[str, ...] = ()
     strictness: float = 1.0
     given: Mapping[str, Mapping[str, float]] | None = None
 
@@ -82,7 +82,7 @@ class Session:
 
 
 def moved(view: View, request: Mapping[str, Any], controls: Mapping[str, Control]) -> View:
-    """Return the view that a request from the page asks for: its steps and its locks.
+    """Return the view that a request from the page asks for: its steps and holds.
 
     The page is not trusted: everything in the request is checked.
 
@@ -97,28 +97,28 @@ def moved(view: View, request: Mapping[str, Any], controls: Mapping[str, Control
     """
     steps = request.get("steps")
     auto = request.get("auto", view.auto)
-    locks = request.get("locks", list(view.locks))
-    if not isinstance(steps, dict) or not isinstance(auto, bool) or not isinstance(locks, list):
+    held = request.get("locks", list(view.held))
+    if not isinstance(steps, dict) or not isinstance(auto, bool) or not isinstance(held, list):
         raise LatentEditError("the page sent something unreadable: reload it")
-    if not all(isinstance(name, str) and name in controls for name in locks):
+    if not all(isinstance(name, str) and name in controls for name in held):
         raise LatentEditError("a lock is on an attribute that this model does not know: reload")
     changed = replace(
         view,
         steps=checked_steps(steps, controls),
         auto=auto,
-        locks=tuple(name for name in controls if name in locks),
+        held=tuple(name for name in controls if name in held),
         strictness=_number(request.get("strictness", view.strictness), 0, 1, "strictness"),
     )
-    touched = (view.auto, view.locks, view.strictness) != (
+    touched = (view.auto, view.held, view.strictness) != (
         changed.auto,
-        changed.locks,
+        changed.held,
         changed.strictness,
     )
     return replace(changed, given=None) if touched or request.get("given") is False else changed
 
 
 def with_seed(view: View, seed: Any, *, keep: bool) -> View:
-    """Return the view of another face, with the sliders kept or back at 0; locks stay.
+    """Return the view of another face, with the sliders kept or back at 0; holds stay.
 
     Raises:
         LatentEditError: not a seed.

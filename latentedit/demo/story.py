@@ -86,22 +86,22 @@ def tell(changes: list[Change], years: tuple[float, float] | None) -> str:
 def find_fights(
     boundaries: Boundaries, controls: Mapping[str, Control], view: View, recipe: EditRecipe
 ) -> list[str]:
-    """Return a sentence for each slider that is locked itself, or that the user's locks hinder.
+    """Return a sentence for each slider that is held itself, or that the visitor's holds hinder.
 
     Args:
-        boundaries: whose normals tell which lock hinders most.
+        boundaries: whose normals tell which hold hinders most.
         controls: words for the attributes.
         view: what the user set.
         recipe: the edit that `view` stands for.
     """
     sentences = [
         f"“{controls[name].label}” is locked, but you moved its slider: the slider wins."
-        for name in view.locks
+        for name in view.held
         if name in view.steps
     ]
-    locks = {*view.locks, *(held for holds in (view.given or {}).values() for held in holds)}
+    own = {*view.held, *(held for holds in (view.given or {}).values() for held in holds)}
     for name, holds in recipe.holds.items():
-        found = find_hindrance(boundaries, name, holds, locks)
+        found = find_hindrance(boundaries, name, holds, own)
         if found is None:
             continue
         gain, worst = found

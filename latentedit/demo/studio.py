@@ -37,7 +37,7 @@ Reply = dict[str, Any]
 
 
 @dataclass(frozen=True, eq=False)
-class Face:
+class ScoredFace:
     """One picture and what the networks see in it.
 
     Attributes:
@@ -52,8 +52,8 @@ class Face:
 
 
 @dataclass(frozen=True)
-class Way:
-    """One way to make an edit, for comparison.
+class ComparedEdit:
+    """An edit made with some holds, for comparison.
 
     Attributes:
         title: what is held.
@@ -126,18 +126,18 @@ class Studio:
         except LatentEditError as error:
             return session, {**self._controls(session), "message": self._plain(str(error))}
 
-    def compare(self, seed: int, attribute: Any, step: Any) -> tuple[str, list[Way]]:
-        """Move one attribute by the same step, holding nothing and with automatic locks.
+    def compare(self, seed: int, attribute: Any, step: Any) -> tuple[str, list[ComparedEdit]]:
+        """Move one attribute by the same step, holding nothing and with auto holds.
 
         Returns:
-            The original's data URI, and the two ways.
+            The original's data URI, and the two edits.
 
         Raises:
             LatentEditError: no such attribute, or a step that is far out of range.
         """
         steps = checked_steps({attribute: step}, self.controls)
         original = self._original(seed)
-        ways = []
+        edits = []
         for title, auto in (("No locks", False), ("Automatic locks", True)):
             view = View(seed, steps=steps, auto=auto)
             face = self._edited(view)
@@ -147,8 +147,8 @@ class Studio:
                 for name in original.scores.keys() - steps.keys()
             ]
             years = _years(original, face)
-            ways.append(Way(title, face.picture, changes, years, float(np.mean(leakage))))
-        return original.picture, ways
+            edits.append(ComparedEdit(title, face.picture, changes, years, float(np.mean(leakage))))
+        return original.picture, edits
 
     # ---- acts
 
@@ -217,18 +217,18 @@ class Studio:
             "changes": [asdict(change) for change in changes],
             "told": tell(changes, years),
             "fights": find_fights(self.editor.boundaries, self.controls, view, recipe),
-            "held": [name for name in _strictest(recipe.holds) if name not in view.locks],
+            "held": [name for name in _strictest(recipe.holds) if name not in view.held],
         }
 
     def _controls(self, session: Session) -> Reply:
-        """Where the page's sliders, locks and buttons stand."""
+        """Where the page's sliders, holds (its locks) and buttons stand."""
         view = session.view
         return {
             "view": {
                 "seed": view.seed,
                 "steps": dict(view.steps),
                 "auto": view.auto,
-                "locks": list(view.locks),
+                "locks": list(view.held),
                 "strictness": view.strictness,
                 "given": view.given is not None,
             },
@@ -244,19 +244,19 @@ class Studio:
             groups.setdefault(control.group, []).append({**asdict(control), "calibration": knots})
         return [{"title": title, "controls": controls} for title, controls in groups.items()]
 
-    def _edited(self, view: View) -> Face:
+    def _edited(self, view: View) -> ScoredFace:
         if not view.steps:
             return self._original(view.seed)
         return self._face(latent_of(self.editor, view))
 
-    def _face(self, z: NDArray[np.float32]) -> Face:
+    def _face(self, z: NDArray[np.float32]) -> ScoredFace:
         """Render and look at one latent [1, D]."""
         images = self.editor.render(z)
         scores = dict(
             zip(self.editor.attributes, self.editor.score(images)[0].tolist(), strict=True)
         )
         age = float(self.editor.age(images)[0]) if self.editor.estimates_age else None
-        return Face(_data_uri(images[0]), scores, age)
+        return ScoredFace(_data_uri(images[0]), scores, age)
 
     def _make_gallery(self, page: int) -> Reply:
         """The sharpest faces of some seeds; on the first page the face that users start with."""
@@ -282,7 +282,7 @@ class Studio:
         return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
 
 
-def _years(original: Face, edited: Face) -> tuple[float, float] | None:
+def _years(original: ScoredFace, edited: ScoredFace) -> tuple[float, float] | None:
     if original.age is None or edited.age is None:
         return None
     return original.age, edited.age

@@ -24,7 +24,7 @@ _HALVINGS = 7
 
 
 @dataclass(frozen=True, eq=False)
-class Search:
+class FoundSteps:
     """What a search found for N faces.
 
     Attributes:
@@ -51,7 +51,7 @@ def search_steps(
     limits: tuple[float, float] | None = None,
     rising: int = 0,
     layers: Sequence[int] | None = None,
-) -> Search:
+) -> FoundSteps:
     """Find for each face the smallest step at which a measure of its picture meets a goal.
 
     A grid of steps over the limits finds where the measure first passes the goal on either side;
@@ -100,7 +100,7 @@ def search_steps(
         short = (measured(middle) - wanted > 0) == at_start
         near, far = np.where(short, middle, near), np.where(short, far, middle)
     steps = (near + far) / 2
-    return Search(steps, wanted.copy(), before, measured(steps))
+    return FoundSteps(steps, wanted.copy(), before, measured(steps))
 
 
 def _brackets(
@@ -134,7 +134,7 @@ def search_age(
     hold: Hold = defaults.HOLD,
     limits: tuple[float, float] | None = None,
     layers: Sequence[int] | None = None,
-) -> Search:
+) -> FoundSteps:
     """Find for each face the step along Young at which its estimated age is as asked.
 
     Older is towards lower steps and younger towards higher ones, for all faces.

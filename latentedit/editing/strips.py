@@ -178,7 +178,7 @@ def direction_sheet(
     """Draw one face moved along each direction, one film strip a direction.
 
     Args:
-        directions: K of them, without locks.
+        directions: K of them, without holds.
         labels: for each direction a few words, drawn under the middle of its strip.
         seed: of the face.
         frames: odd, so that the middle one is the face itself.

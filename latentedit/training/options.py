@@ -51,7 +51,7 @@ class GeneratorOptions:
             projected objective has it.
         ema_kimg: half-lives of the averaged weights, one average each; samples are drawn from the
             first, and the best is chosen by measuring.
-        frozen_kimg: the generator rests for the first so many thousands of images, so that new
+        frozen_kimg: the generator is frozen for the first so many thousands of images, so that new
             discriminators can catch up with one that was trained before.
         save_kimg: save the state and draw samples every so many thousands.
         snapshot_kimg: keep the averaged generator every so many thousands; 0 keeps none.

@@ -189,7 +189,7 @@ def test_what_is_no_training_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_missing_file_or_a_folder_is_named(tmp_path: Path) -> None:
-    with pytest.raises(LatentEditError, match=r"cannot read .*none: No such file.*prepare"):
+    with pytest.raises(LatentEditError, match=r"none: .*prepare"):
         open_face_data(tmp_path / "none")
     with pytest.raises(LatentEditError, match=r"cannot read .*: Is a directory"):
         open_face_data(tmp_path)
@@ -209,5 +209,5 @@ def test_joined_faces_are_read_as_one_array(counts: list[int], seed: int) -> Non
 
 def test_faces_of_other_sizes_are_not_joined() -> None:
     parts = [np.zeros((1, edge, edge, 3), np.uint8) for edge in (4, 8)]
-    with pytest.raises(LatentEditError, match="faces of 4 and 8 pixels cannot be used together"):
+    with pytest.raises(LatentEditError, match="4 and 8 pixels"):
         Joined(parts)

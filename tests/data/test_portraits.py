@@ -118,5 +118,5 @@ def test_faces_are_split_whole(portraits: FaceData) -> None:
 
 
 def test_other_training_files_are_refused(face_file: Path) -> None:
-    with pytest.raises(LatentEditError, match="no portraits: make them with 'prepare portraits'"):
+    with pytest.raises(LatentEditError, match="prepare portraits"):
         split_faces(open_face_data(face_file), 10)

@@ -156,8 +156,8 @@ def test_unreadable_moves_are_refused(request_: dict[str, Any]) -> None:
 
 
 def test_another_face_keeps_locks_and_if_asked_sliders() -> None:
-    view = View(1, {"Young": 1.0}, locks=("Male",), given={"Young": {}})
-    assert with_seed(view, 2, keep=False) == View(2, locks=("Male",))
+    view = View(1, {"Young": 1.0}, held=("Male",), given={"Young": {}})
+    assert with_seed(view, 2, keep=False) == View(2, held=("Male",))
     assert with_seed(view, 2.0, keep=True) == replace(view, seed=2)
     for seed in (-1, 2**32, 1.5, math.nan, "3", None, True):
         with pytest.raises(LatentEditError, match="seed"):
@@ -209,13 +209,13 @@ def fights(cosine: float, view: View) -> list[str]:
     normals = np.eye(2, 64)
     normals[1, :2] = [cosine, math.sqrt(1 - cosine**2)]
     boundaries = Boundaries(("Young", "Gray_Hair"), normals, np.zeros(2), generator_hash="abc")
-    locks = dict.fromkeys(view.locks, view.strictness)
+    locks = dict.fromkeys(view.held, view.strictness)
     recipe = make_recipe(boundaries, view.steps, view.given["Young"] if view.given else locks)
     return find_fights(boundaries, make_controls(boundaries), view, recipe)
 
 
 def test_a_lock_that_hinders_is_named() -> None:
-    view = View(0, {"Young": -2.0}, locks=("Gray_Hair",))
+    view = View(0, {"Young": -2.0}, held=("Gray_Hair",))
     (sentence,) = fights(-0.95, view)
     assert (
         sentence
@@ -225,10 +225,10 @@ def test_a_lock_that_hinders_is_named() -> None:
     assert "“Age: younger”" in sentence
     assert fights(-0.2, view) == []
     assert fights(-0.95, replace(view, strictness=0.2)) == []
-    given_ = replace(view, locks=(), given={"Young": {"Gray_Hair": 1.0}})
+    given_ = replace(view, held=(), given={"Young": {"Gray_Hair": 1.0}})
     assert len(fights(-0.95, given_)) == 1
 
 
 def test_a_locked_slider_that_is_moved_is_named() -> None:
-    (sentence,) = fights(0.0, View(0, {"Young": 1.0}, locks=("Young",)))
+    (sentence,) = fights(0.0, View(0, {"Young": 1.0}, held=("Young",)))
     assert "“Age” is locked" in sentence

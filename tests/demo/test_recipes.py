@@ -44,7 +44,7 @@ views = st.builds(
     seed=st.integers(0, 2**32 - 1),
     steps=st.dictionaries(names, st.floats(-3, 3).filter(bool), min_size=1, max_size=3),
     auto=st.booleans(),
-    locks=st.lists(names, max_size=3, unique=True).map(tuple),
+    held=st.lists(names, max_size=3, unique=True).map(tuple),
     strictness=st.floats(0, 1),
 )
 
@@ -68,15 +68,15 @@ def test_a_recipe_restores_what_was_made(
 
 
 def test_locks_come_back_as_locks(editor: FaceEditor, controls: dict[str, Control]) -> None:
-    view = View(3, {"Young": -2.0, "Smiling": 1.5}, locks=("Bald", "Wearing_Hat"), strictness=0.8)
-    assert set(recipe_of(editor, view).holds["Young"]) == {"Male", "Gray_Hair", *view.locks}
+    view = View(3, {"Young": -2.0, "Smiling": 1.5}, held=("Bald", "Wearing_Hat"), strictness=0.8)
+    assert set(recipe_of(editor, view).holds["Young"]) == {"Male", "Gray_Hair", *view.held}
     restored = view_of(editor, controls, recipe_json(editor, view).encode())
-    assert (set(restored.locks), restored.strictness) == ({"Bald", "Wearing_Hat"}, 0.8)
+    assert (set(restored.held), restored.strictness) == ({"Bald", "Wearing_Hat"}, 0.8)
     assert (restored.auto, restored.given) == (True, None)
 
 
 def test_a_lock_replaces_an_automatic_hold_and_a_moved_one_waits(editor: FaceEditor) -> None:
-    view = View(3, {"Young": -2.0, "Bald": 1.0}, locks=("Male", "Bald"), strictness=0.0)
+    view = View(3, {"Young": -2.0, "Bald": 1.0}, held=("Male", "Bald"), strictness=0.0)
     assert recipe_of(editor, view).holds == {
         "Young": {"Male": 0.0, "Gray_Hair": 0.5},
         "Bald": {"Male": 0.0},
@@ -122,7 +122,7 @@ def test_strips_of_the_command_line_open_at_their_first_face(
 def test_what_is_taken_home(
     editor: FaceEditor, controls: dict[str, Control], tmp_path: Path
 ) -> None:
-    view = View(6, {"Young": -2.0, "Smiling": 1.0}, locks=("Bald",))
+    view = View(6, {"Young": -2.0, "Smiling": 1.0}, held=("Bald",))
     picture = take(editor, view, "picture")
     assert (picture.name, picture.type) == ("face-6-edited.png", "image/png")
     pixels = np.array(Image.open(io.BytesIO(picture.content)))

@@ -20,7 +20,7 @@ from latentedit.boundaries.model import Boundaries, Calibration
 from latentedit.demo.comparison import draw
 from latentedit.demo.recipes import MAX_UPLOAD_BYTES, latent_of
 from latentedit.demo.session import Session, View
-from latentedit.demo.studio import GALLERY, Studio, Way
+from latentedit.demo.studio import GALLERY, ComparedEdit, Studio
 from latentedit.editing.editor import FaceEditor
 from latentedit.errors import LatentEditError
 from latentedit.pretrained.bundles import load_classifier, load_generator
@@ -272,13 +272,13 @@ def test_compare_makes_the_same_move_with_and_without_locks(
 ) -> None:
     original, (free, held) = studio.compare(3, "Young", -2.0)
     z = editor.sample([3])
-    for way, hold in ((free, "none"), (held, "auto")):
+    for edit, hold in ((free, "none"), (held, "auto")):
         image = editor.render(editor.edit(z, {"Young": -2.0}, hold))
-        np.testing.assert_array_equal(pixels(way.picture), image[0])
+        np.testing.assert_array_equal(pixels(edit.picture), image[0])
         change = np.abs(editor.score(image)[0] - editor.score(editor.render(z))[0])
         others = np.delete(change, editor.attributes.index("Young"))
-        assert way.leakage == pytest.approx(others.mean(), abs=1e-6)
-        assert way.changes[0].asked
+        assert edit.leakage == pytest.approx(others.mean(), abs=1e-6)
+        assert edit.changes[0].asked
     assert free.picture != held.picture
     html = draw(3, original, [free, held])
     assert html.count("<img ") == 3
@@ -297,5 +297,5 @@ def test_compare_makes_the_same_move_with_and_without_locks(
 
 
 def test_comparisons_escape_what_they_show() -> None:
-    way = Way("<script>", '"><script>', [], None, 0.1)
-    assert "<script>" not in draw(1, '"><script>', [way])
+    edit = ComparedEdit("<script>", '"><script>', [], None, 0.1)
+    assert "<script>" not in draw(1, '"><script>', [edit])

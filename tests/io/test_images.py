@@ -209,7 +209,7 @@ def test_a_file_cut_short_is_refused(tmp_path: Path, format_name: str, share: fl
 def test_what_is_no_picture_is_refused_whatever_its_name(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "page.png"
     path.write_bytes(content)
-    assert "is not an image that can be read: use PNG or JPEG" in refused(path)
+    assert "is not an image" in refused(path)
 
 
 def test_missing_files_and_folders_are_told_apart(tmp_path: Path) -> None:
@@ -270,7 +270,7 @@ def test_the_metadata_of_a_bomb_is_an_error_of_ours(tmp_path: Path) -> None:
 def test_the_limit_on_pixels_can_be_set(tmp_path: Path) -> None:
     images.save_image(tmp_path / "a.png", ramp())  # 12 x 16
     assert images.open_image(tmp_path / "a.png", max_pixels=192).shape == (12, 16, 3)
-    with pytest.raises(LatentEditError, match="16 x 12 pixels, more than the 191 allowed"):
+    with pytest.raises(LatentEditError, match=r"16 x 12 .*191"):
         images.open_image(tmp_path / "a.png", max_pixels=191)
 
 
@@ -371,7 +371,7 @@ def test_values_outside_are_clipped_and_others_rounded(values: np.ndarray) -> No
 
 @pytest.mark.parametrize("shape", [(2, 2, 3), (1, 3, 2, 2), (1, 2, 2, 4)])
 def test_what_are_no_pictures_is_refused(shape: tuple[int, ...]) -> None:
-    with pytest.raises(LatentEditError, match=r"must be uint8 \[N, H, W, 3\], got uint8"):
+    with pytest.raises(LatentEditError, match=r"uint8 \[N, H, W, 3\]"):
         images.to_tensor(np.zeros(shape, np.uint8))
     with pytest.raises(LatentEditError, match=r"got float64 \[1, 2, 2, 3\]"):
         images.to_tensor(np.zeros((1, 2, 2, 3)))
@@ -446,6 +446,6 @@ def test_what_is_in_a_file_opens_like_the_file(tmp_path: Path) -> None:
 
 def test_a_jpeg_too_wide_is_refused_before_it_is_encoded(tmp_path: Path) -> None:
     wide = np.zeros((1, 65_501, 3), np.uint8)
-    with pytest.raises(LatentEditError, match=r"at most 65500 pixels a side, save as \.png"):
+    with pytest.raises(LatentEditError, match=r"65500 .*png"):
         images.save_image(tmp_path / "wide.jpg", wide)
     assert not (tmp_path / "wide.jpg").exists()

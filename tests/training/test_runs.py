@@ -92,7 +92,7 @@ def test_records_beyond_the_resumed_state_are_dropped(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(LatentEditError, match=r"is not a training run: options\.json is missing"):
+    with pytest.raises(LatentEditError, match=r"options\.json is missing"):
         Run(tmp_path).read_options()
     (tmp_path / "options.json").write_text("{")
     with pytest.raises(LatentEditError, match="is not valid JSON"):

@@ -184,7 +184,7 @@ def test_shares_are_disjoint_and_whole() -> None:
         assert len(share) == 4
         seen.extend(share)
     assert sorted(seen) == list(range(12))
-    with pytest.raises(LatentEditError, match="a batch of 16 cannot be shared by 3 processes"):
+    with pytest.raises(LatentEditError, match=r"batch of 16 .*3 processes"):
         workers.check_batch(16)
 
 

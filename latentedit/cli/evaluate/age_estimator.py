@@ -18,7 +18,7 @@ from latentedit.cli.evaluate.shared import (
     looking,
     origin,
 )
-from latentedit.cli.faces import ModelOption
+from latentedit.cli.options import ModelOption
 from latentedit.errors import LatentEditError
 
 if TYPE_CHECKING:

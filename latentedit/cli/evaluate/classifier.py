@@ -17,7 +17,7 @@ from latentedit.cli.evaluate.shared import (
     looking,
     origin,
 )
-from latentedit.cli.faces import ModelOption
+from latentedit.cli.options import ModelOption
 from latentedit.errors import LatentEditError
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def classifier(
 
     from latentedit.cli.progress import print_skipped
     from latentedit.editing.editor import FaceEditor
-    from latentedit.evaluation.classifiers.classifier import evaluate_classifier
+    from latentedit.evaluation.classifiers.attributes import evaluate_classifier
     from latentedit.evaluation.classifiers.labels import predict_folder
     from latentedit.evaluation.figures import plots as drawing
 
@@ -83,7 +83,7 @@ def _print_classifier(report: Mapping[str, Any]) -> None:
     from rich.table import Table
 
     from latentedit.attributes import display_name
-    from latentedit.evaluation.classifiers.classifier import BEYOND_PUBLISHED
+    from latentedit.evaluation.classifiers.attributes import BEYOND_PUBLISHED
 
     columns = {
         "acc.": "accuracy",

@@ -9,7 +9,7 @@ import typer
 
 from latentedit import defaults
 from latentedit.cli.evaluate.shared import check_outputs
-from latentedit.cli.faces import ModelOption
+from latentedit.cli.options import ModelOption
 from latentedit.errors import LatentEditError
 
 WorkOption = Annotated[
@@ -53,7 +53,7 @@ def age(
     from latentedit.cli.progress import track
     from latentedit.editing.editor import FaceEditor
     from latentedit.editing.recipes import parse_hold
-    from latentedit.evaluation.edits.aging import evaluate_age, installed_ways
+    from latentedit.evaluation.edits.aging import evaluate_age, installed_judges
     from latentedit.evaluation.figures import drawings
     from latentedit.io.files import write_json
 
@@ -66,7 +66,7 @@ def age(
         seed=seed,
         step=length,
         hold=parse_hold(hold),
-        ways=installed_ways(slow),
+        judges=installed_judges(slow),
         images=images,
         track=track,
     )

@@ -15,7 +15,7 @@ from latentedit.cli.evaluate.shared import (
     check_outputs,
     finish,
 )
-from latentedit.cli.faces import ModelOption
+from latentedit.cli.options import ModelOption
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -55,7 +55,7 @@ def generator(
     faces = open_face_data(data)
     editor = FaceEditor.load(model)
     classifier = editor.classifier
-    real = evaluation.look_at_real(
+    real = evaluation.describe_real_faces(
         faces,
         classifier,
         n,

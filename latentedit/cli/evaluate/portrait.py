@@ -43,7 +43,7 @@ def portrait(
     from latentedit.data.portraits import as_taken, split_faces
     from latentedit.evaluation.classifiers import portrait as evaluation
     from latentedit.portrait.assessor import PortraitAssessor
-    from latentedit.training.baselines.portrait_baselines import load_baselines, predict_slides
+    from latentedit.training.baselines.portraits import load_baselines, predict_slides
 
     check_outputs(output, None)
     faces = open_face_data(data)

@@ -10,8 +10,8 @@ import typer
 
 from latentedit import defaults
 from latentedit.cli.evaluate.shared import HeldOutOption, TrainingFileOption, check_outputs
-from latentedit.cli.faces import ModelOption
 from latentedit.cli.invocation import parse_numbers
+from latentedit.cli.options import ModelOption
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -127,7 +127,7 @@ def _measure(
 
     evaluation.check_extras()
     classifier, _ = load_classifier(find_bundle(model))
-    real = evaluation.look_at_real(
+    real = evaluation.describe_real_faces(
         open_face_data(data),
         classifier,
         n,

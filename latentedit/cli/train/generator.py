@@ -160,7 +160,8 @@ def generator(
     """Train the progressive generator."""
     from latentedit.cli.progress import progress_bar
     from latentedit.data.face_file import open_face_data
-    from latentedit.training.gan.adversarial import Report, train_generator
+    from latentedit.training.gan.adversarial import train_generator
+    from latentedit.training.gan.meter import Report
 
     options = GeneratorOptions(
         objective=objective,

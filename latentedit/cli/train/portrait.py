@@ -92,7 +92,7 @@ def portrait_baselines(
     from latentedit.cli.progress import progress_bar
     from latentedit.data.face_file import open_face_data
     from latentedit.evaluation.figures.plots import can_plot, plot_accuracy_by_epoch
-    from latentedit.training.baselines.portrait_baselines import train_baselines
+    from latentedit.training.baselines.portraits import train_baselines
     from latentedit.training.runs import Run
 
     options = BaselineOptions(epochs=epochs, images=images, seed=seed)

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from latentedit.cli.faces import ModelOption
 from latentedit.cli.invocation import command_line, parse_numbers
+from latentedit.cli.options import ModelOption
 from latentedit.cli.train.options import (
     BatchOption,
     DeviceOption,

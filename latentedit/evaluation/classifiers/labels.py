@@ -35,7 +35,7 @@ class Predictions:
 
 
 def predict_folder(
-    look: Callable[[UInt8Array], NDArray[np.float32]],
+    predict: Callable[[UInt8Array], NDArray[np.float32]],
     folder: LabelledFolder,
     *,
     resolution: int,
@@ -45,7 +45,7 @@ def predict_folder(
     """Show a network the faces of a data set, a batch at a time.
 
     Args:
-        look: uint8 [N, R, R, 3] -> float32 [N, ...].
+        predict: uint8 [N, R, R, 3] -> float32 [N, ...].
         folder: the faces.
         resolution: R.
         last: only the last so many (those that training held out).
@@ -66,10 +66,10 @@ def predict_folder(
         except LatentEditError as error:
             skipped.append(str(error))
         if len(batch) == BATCH:
-            outputs.append(look(np.stack(batch)))
+            outputs.append(predict(np.stack(batch)))
             batch.clear()
     if batch:
-        outputs.append(look(np.stack(batch)))
+        outputs.append(predict(np.stack(batch)))
     if not outputs:
         reason = f": {skipped[0]}" if skipped else ""
         raise LatentEditError(f"no face here can be used{reason}")

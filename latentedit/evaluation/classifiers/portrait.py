@@ -12,7 +12,7 @@ from sklearn import metrics
 
 from latentedit.classifiers.portrait import QUALITIES
 from latentedit.errors import LatentEditError
-from latentedit.evaluation.classifiers.classifier import binary_figures
+from latentedit.evaluation.classifiers.attributes import binary_figures
 from latentedit.io.images import UInt8Array
 from latentedit.portrait.assessor import TOO_BLURRED, UNSURE
 from latentedit.portrait.degradations import UNSEEN, degrade

@@ -1,1 +1,1 @@
-"""What edits do: traces, effects, locks, safe ranges, ages."""
+"""What edits do: traces, effects, holds, safe ranges, ages."""

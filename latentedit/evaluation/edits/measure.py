@@ -1,4 +1,4 @@
-"""Measuring boundaries: locks, effects, safe ranges and calibrations, in one go or in parts."""
+"""Measuring boundaries: holds, effects, safe ranges and calibrations, in one go or in parts."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from latentedit.boundaries.pool import Pool
 from latentedit.editing.projection import discounted_direction
 from latentedit.errors import LatentEditError
 from latentedit.evaluation.edits.effects import MODES, Effects, mode_holds, summarize
-from latentedit.evaluation.edits.locks import (
+from latentedit.evaluation.edits.holds import (
     Choice,
-    Search,
+    HoldSearch,
     choose_holds,
     find_candidates,
     leak_weights,
@@ -30,8 +30,8 @@ from latentedit.evaluation.edits.traces import (
     Trace,
     Traces,
     Track,
-    look_at_latents,
     no_bar,
+    observe_latents,
 )
 from latentedit.inference.devices import device_name
 
@@ -48,16 +48,16 @@ class Plan:
 
     Attributes:
         faces: that effects are reported on.
-        lock_faces: other ones that locks are chosen on.
-        modes: kinds of locks that are compared; ``none`` and ``auto`` are among them.
+        hold_faces: other ones that holds are chosen on.
+        modes: kinds of holds that are compared; ``none`` and ``auto`` are among them.
         steps: of the re-scoring matrix.
-        far_steps: all steps that are rendered with no locks and with auto ones; `steps` are among
+        far_steps: all steps that are rendered with no holds and with auto ones; `steps` are among
             them.
-        search_latents: that are scored to search locks with, where no pool is given.
+        search_latents: that are scored to search holds with, where no pool is given.
     """
 
     faces: int = defaults.EFFECTS_FACES
-    lock_faces: int = defaults.LOCKS_FACES
+    hold_faces: int = defaults.HOLDS_FACES
     modes: tuple[str, ...] = MODES
     steps: tuple[float, ...] = defaults.EFFECT_STEPS
     far_steps: tuple[float, ...] = defaults.FAR_STEPS
@@ -74,9 +74,9 @@ class Plan:
         return tuple(step for step in self.far_steps if step >= 0)
 
     @property
-    def lock_seeds(self) -> range:
-        """Of the faces that locks are chosen on."""
-        return range(defaults.LOCKS_FIRST_SEED, defaults.LOCKS_FIRST_SEED + self.lock_faces)
+    def hold_seeds(self) -> range:
+        """Of the faces that holds are chosen on."""
+        return range(defaults.HOLDS_FIRST_SEED, defaults.HOLDS_FIRST_SEED + self.hold_faces)
 
 
 def open_traces(
@@ -94,8 +94,8 @@ def open_traces(
 
 def open_search(
     traces: Traces, plan: Plan, pool: Pool | None = None, *, track: Track = no_bar
-) -> tuple[Search, float]:
-    """Fit the surrogate that locks are searched in, or read the one in the traces' folder.
+) -> tuple[HoldSearch, float]:
+    """Fit the surrogate that holds are searched in, or read the one in the traces' folder.
 
     Args:
         pool: of the same model; without one `Plan.search_latents` are rendered and scored.
@@ -126,7 +126,7 @@ def open_search(
         for name in boundaries.names
     ]
     unseen = slice(-min(defaults.SEARCH_FACES, held_out(len(latents))), None)
-    search = Search(
+    search = HoldSearch(
         load_surrogate(kept),
         boundaries,
         columns,
@@ -143,10 +143,10 @@ def _scored_latents(traces: Traces, count: int, track: Track) -> tuple[FloatArra
     z = traces.editor.sample(seeds)
 
     def score() -> dict[str, FloatArray]:
-        looks = look_at_latents(
+        observed = observe_latents(
             traces.editor, z, estimate=False, track=track, title="Scoring latents"
         )
-        return {"logits": looks.logits}
+        return {"logits": observed.logits}
 
     return z, traces.folder.keep(f"scored-{count}", score)["logits"]
 
@@ -161,7 +161,7 @@ def _pooled_latents(traces: Traces, pool: Pool) -> tuple[FloatArray, FloatArray]
             )
     if len(pool.latents) < defaults.SEARCH_LEAST:
         raise LatentEditError(
-            f"locks cannot be searched with {len(pool.latents)} latents: give a pool of at least "
+            f"holds cannot be searched with {len(pool.latents)} latents: give a pool of at least "
             f"{defaults.SEARCH_LEAST}, or leave --pool out"
         )
     rows = slice(0, defaults.SEARCH_MOST)
@@ -169,20 +169,20 @@ def _pooled_latents(traces: Traces, pool: Pool) -> tuple[FloatArray, FloatArray]
     return pool.latents[rows], np.log(limited / (1 - limited))
 
 
-def choose_locks(
+def choose_auto_holds(
     traces: Traces,
     plan: Plan,
     attributes: Sequence[str],
-    search: Search,
+    search: HoldSearch,
     *,
     track: Track = no_bar,
 ) -> dict[str, Choice]:
-    """Choose the auto holds of some attributes; see `locks`."""
+    """Choose the auto holds of some attributes; see `holds`."""
     return {
         attributes[row]: choose_holds(
-            traces, find_candidates(search, attributes[row]), attributes[row], plan.lock_seeds
+            traces, find_candidates(search, attributes[row]), attributes[row], plan.hold_seeds
         )
-        for row in track(range(len(attributes)), len(attributes), "Choosing locks")
+        for row in track(range(len(attributes)), len(attributes), "Choosing holds")
     }
 
 
@@ -194,16 +194,16 @@ def follow_modes(
     *,
     track: Track = no_bar,
 ) -> Iterator[tuple[str, str, Trace]]:
-    """Follow the reported faces along every attribute under every kind of locks.
+    """Follow the reported faces along every attribute under every kind of holds.
 
-    The similar boundaries' locks are there to be compared, so faces are followed away from their
-    own side only; with all locks hardly anything moves, so no further than the matrix asks.
+    The similar boundaries' holds are there to be compared, so faces are followed away from their
+    own side only; where all is held hardly anything moves, so no further than the matrix asks.
 
     Args:
         boundaries: those of `traces`, with the auto holds to use.
 
     Yields:
-        (mode, attribute, trace); nothing where the locks leave nothing of a direction.
+        (mode, attribute, trace); nothing where the holds leave nothing of a direction.
 
     Raises:
         LatentEditError: what was kept of a trace is damaged, or it cannot be kept.
@@ -239,8 +239,8 @@ def measure(
         traces: follows faces, or remembers them.
         plan: how much.
         attributes: to measure; by default all that the classifier scores.
-        choose: choose locks; otherwise the stored ones are measured.
-        pool: that locks are searched with, see `open_search`.
+        choose: choose holds; otherwise the stored ones are measured.
+        pool: that holds are searched with, see `open_search`.
         track: draws progress bars.
 
     Returns:
@@ -248,7 +248,7 @@ def measure(
         effects.
 
     Raises:
-        LatentEditError: unknown attributes, some that the classifier does not score, or locks to
+        LatentEditError: unknown attributes, some that the classifier does not score, or holds to
             choose where it scores a single one.
     """
     plan, boundaries = plan or Plan(), traces.boundaries
@@ -256,13 +256,13 @@ def measure(
     chosen = measured_attributes(boundaries, scored, attributes)
     if choose and len(scored) < 2:
         raise LatentEditError(
-            f"locks are chosen by what else changes, and the classifier scores {scored[0]} alone: "
-            "give --keep-locks"
+            f"holds are chosen by what else changes, and the classifier scores {scored[0]} alone: "
+            "give --keep-holds"
         )
     explained = None
     if choose:
         search, explained = open_search(traces, plan, pool, track=track)
-        choices = choose_locks(traces, plan, chosen, search, track=track)
+        choices = choose_auto_holds(traces, plan, chosen, search, track=track)
         found = {name: choice.holds for name, choice in choices.items()}
         boundaries = replace(boundaries, auto={**boundaries.auto, **found})
     ranges, calibrations = dict(boundaries.safe_ranges), dict(boundaries.calibrations)
@@ -286,7 +286,7 @@ def measure(
             **describe_plan(traces.editor, boundaries, plan),
             "device": device_name(traces.editor.device),
             "faces": plan.faces,
-            "lock_faces": plan.lock_faces if choose else None,
+            "hold_faces": plan.hold_faces if choose else None,
             "surrogate_r2": explained,
         },
     )
@@ -334,7 +334,7 @@ def describe_plan(editor: FaceEditor, boundaries: Boundaries, plan: Plan) -> dic
 def _with_leakages(
     figures: Mapping[str, Mapping[str, float]], at_half: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, dict[str, float]]:
-    """Add to each attribute's figures its locks' magnitudes and leakages where half flip."""
+    """Add to each attribute's figures its holds' magnitudes and leakages where half flip."""
     added = {name: dict(values) for name, values in figures.items()}
     for name, row in at_half.items():
         values = added.setdefault(name, {})
@@ -347,7 +347,7 @@ def _with_leakages(
     return added
 
 
-def locks_in_words(name: str, row: Mapping[str, Any]) -> str:
+def holds_in_words(name: str, row: Mapping[str, Any]) -> str:
     """One sentence of what an attribute's auto holds achieve.
 
     Args:
@@ -356,15 +356,15 @@ def locks_in_words(name: str, row: Mapping[str, Any]) -> str:
     """
     none, auto, two = row.get("none"), row.get("auto"), row.get("two")
     if none is None:
-        return f"{name}: too few faces flip for locks to be compared ({row['share']:.0%})"
+        return f"{name}: too few faces flip for holds to be compared ({row['share']:.0%})"
     where = f"where {row['share']:.0%} of the faces flip"
     if auto is None:
-        return f"{name}: with auto locks too few faces flip to compare"
+        return f"{name}: with auto holds too few faces flip to compare"
     if not none["leakage"]:
         return f"{name}: nothing else changes"
     text = (
         f"{name}: {where} (step {auto['magnitude']:.1f}), others change by "
-        f"{auto['leakage']:.4f} with auto locks, {none['leakage']:.4f} with none "
+        f"{auto['leakage']:.4f} with auto holds, {none['leakage']:.4f} with none "
         f"({auto['leakage'] / none['leakage'] - 1:+.0%})"
     )
     return text if two is None else f"{text}, {two['leakage']:.4f} holding the two most similar"
@@ -372,7 +372,7 @@ def locks_in_words(name: str, row: Mapping[str, Any]) -> str:
 
 @dataclass(frozen=True)
 class Reduction:
-    """How much less one kind of locks leaks than another.
+    """How much less one kind of holds leaks than another.
 
     Attributes:
         share: averaged over the attributes where both can be compared; 0.3 is 30 %.
@@ -387,23 +387,23 @@ class Reduction:
     unreached: tuple[str, ...]
 
     def in_words(self, against: str) -> str:
-        """One sentence, of auto locks.
+        """One sentence, of auto holds.
 
         Args:
-            against: the other kind in words, such as ``no locks``.
+            against: the other kind in words, such as ``no holds``.
         """
         text = (
-            f"auto locks leak {self.share:.0%} less than {against}, averaged over the "
+            f"auto holds leak {self.share:.0%} less than {against}, averaged over the "
             f"{self.compared} of {self.attributes} attributes that can be compared"
         )
         if not self.unreached:
             return text
         names = ", ".join(display_name(name) for name in self.unreached)
-        return f"{text}; with auto locks too few faces flip of: {names}"
+        return f"{text}; with auto holds too few faces flip of: {names}"
 
 
 def reduction(effects: Effects, mode: str = "auto", against: str = "none") -> Reduction | None:
-    """Compare two kinds of locks; None where no attribute can be compared."""
+    """Compare two kinds of holds; None where no attribute can be compared."""
     rows = effects.at_half()
     other = {name for name, row in rows.items() if row.get(against) and row[against]["leakage"]}
     both = [name for name in rows if name in other and rows[name].get(mode)]

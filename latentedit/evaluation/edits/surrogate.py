@@ -2,7 +2,7 @@
 
 Fitted to a pool in about a minute on one core, it answers a few hundred times faster than generator
 and classifier do, and it has gradients, so what an edit does can be searched. What a search finds
-with it is judged on real faces (`locks`).
+with it is judged on real faces (`holds`).
 """
 
 from __future__ import annotations

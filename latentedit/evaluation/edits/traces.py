@@ -1,6 +1,6 @@
 """Following faces along an edit: what the networks see at every step, kept on disk.
 
-Everything that is said about edits (effects, locks, safe ranges, calibration, ages) is computed
+Everything that is said about edits (effects, holds, safe ranges, calibration, ages) is computed
 from traces. A trace is found again by what it was made of, so a measurement that was stopped goes
 on where it was.
 """
@@ -45,7 +45,7 @@ _FITTED = 0.75
 """Unedited faces that distributions are fitted to; the others say what is typical."""
 
 _CHUNK = 64
-"""Faces looked at together, the most pictures in memory."""
+"""Faces observed together, the most pictures in memory."""
 
 
 def no_bar(items: Iterable[int], total: int, title: str) -> Iterator[int]:
@@ -54,7 +54,7 @@ def no_bar(items: Iterable[int], total: int, title: str) -> Iterator[int]:
 
 
 @dataclass(frozen=True, eq=False)
-class Looks:
+class Observations:
     """What the networks see in N faces.
 
     Attributes:
@@ -72,19 +72,19 @@ class Looks:
     strangeness: FloatArray
 
 
-Measure = Callable[[FloatArray], FloatArray]
+StrangenessMeasure = Callable[[FloatArray], FloatArray]
 """Feature maps [N, P, C] -> strangeness [N]."""
 
 
-def look(
+def observe(
     editor: FaceEditor,
     images: UInt8Array,
     *,
     describe: bool = False,
     estimate: bool = True,
-    measure: Measure | None = None,
-) -> Looks:
-    """Look at uint8 [N, H, W, 3] faces with every network there is.
+    measure: StrangenessMeasure | None = None,
+) -> Observations:
+    """Observe uint8 [N, H, W, 3] faces with every network there is.
 
     Args:
         editor: with a classifier.
@@ -97,7 +97,7 @@ def look(
     """
     logits, features, maps = editor.logits_features_and_maps(images)
     nothing = np.full(len(images), np.nan, np.float32)
-    return Looks(
+    return Observations(
         logits,
         features,
         editor.age(images) if estimate and editor.estimates_age else nothing,
@@ -108,26 +108,26 @@ def look(
     )
 
 
-def look_at_latents(
+def observe_latents(
     editor: FaceEditor,
     z: ArrayLike,
     *,
     describe: bool = False,
     estimate: bool = True,
-    measure: Measure | None = None,
+    measure: StrangenessMeasure | None = None,
     track: Track = no_bar,
     title: str = "Faces",
-) -> Looks:
-    """Render latents [N, D] and look at their faces, a few pictures at a time; see `look`."""
+) -> Observations:
+    """Render latents [N, D] and observe their faces, a few pictures at a time; see `observe`."""
     z = np.asarray(z, np.float32)
     parts = []
     for start in track(range(0, len(z), _CHUNK), -(-len(z) // _CHUNK), title):
         images = editor.render(z[start : start + _CHUNK])
-        parts.append(look(editor, images, describe=describe, estimate=estimate, measure=measure))
-    return Looks(
+        parts.append(observe(editor, images, describe=describe, estimate=estimate, measure=measure))
+    return Observations(
         *(
             np.concatenate([getattr(part, name) for part in parts])
-            for name in Looks.__dataclass_fields__
+            for name in Observations.__dataclass_fields__
         )
     )
 
@@ -331,13 +331,13 @@ class Traces:
         arrays = self.folder.keep(f"{attribute}-{_digest(made_of)}", make)
         return Trace(attribute, dict(holds), np.array(magnitudes, np.float64), **arrays)
 
-    def originals(self, seeds: Sequence[int]) -> Looks:
+    def originals(self, seeds: Sequence[int]) -> Observations:
         """What the networks see in the unedited faces of some seeds."""
         arrays = self.folder.keep(
             f"original-{_digest(list(seeds))}",
-            lambda: asdict(self._look(self.editor.sample(seeds))),
+            lambda: asdict(self._observe(self.editor.sample(seeds))),
         )
-        return Looks(**arrays)
+        return Observations(**arrays)
 
     def _follow(
         self,
@@ -352,11 +352,11 @@ class Traces:
         seen = []
         for step in steps:
             moved = (z + step[:, None] * direction).astype(np.float32)
-            after = self._look(moved, estimate=estimate) if step.any() else before
+            after = self._observe(moved, estimate=estimate) if step.any() else before
             seen.append(self._seen(after, before))
         return {name: np.stack([column[name] for column in seen], axis=1) for name in _ARRAYS}
 
-    def _seen(self, after: Looks, before: Looks) -> dict[str, FloatArray]:
+    def _seen(self, after: Observations, before: Observations) -> dict[str, FloatArray]:
         centre, middle = self.typical.centre, self.typical.descriptor
         return {
             "logits": after.logits,
@@ -366,9 +366,9 @@ class Traces:
             "strangeness": after.strangeness,
         }
 
-    def _look(self, z: FloatArray, *, estimate: bool = True) -> Looks:
+    def _observe(self, z: FloatArray, *, estimate: bool = True) -> Observations:
         measure = self.typical.places.strangeness
-        return look_at_latents(
+        return observe_latents(
             self.editor, z, describe=self.describe, estimate=estimate, measure=measure
         )
 
@@ -377,7 +377,7 @@ class Traces:
         fitted, fit = round(_FITTED * len(z)), PlacesFit()
 
         see = partial(
-            look_at_latents,
+            observe_latents,
             self.editor,
             describe=self.describe,
             estimate=False,

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MODE_NAMES = {
-    "none": "no locks",
+    "none": "no holds",
     "one": "the most similar boundary held",
     "two": "the two most similar held",
     "auto": "auto",
@@ -26,7 +26,7 @@ MODE_NAMES = {
 def plot_effects(
     path: str | Path, effects: Effects, modes: Sequence[str] = ("none", "auto", "all")
 ) -> None:
-    """Draw the re-scoring matrix as one heat map for each kind of locks.
+    """Draw the re-scoring matrix as one heat map for each kind of holds.
 
     A cell is the mean change of an attribute's probability (column) by moving another one (row) by
     one latent unit: half the difference between steps 1 and -1.
@@ -34,7 +34,7 @@ def plot_effects(
     Args:
         path: a ``.png``, ``.svg`` or ``.pdf`` file.
         effects: from `evaluation.edits.measure`.
-        modes: kinds of locks to draw.
+        modes: kinds of holds to draw.
 
     Raises:
         LatentEditError: see `report.check_plot`, or the path cannot be written.
@@ -61,13 +61,13 @@ def effects_figure(effects: Effects, modes: Sequence[str]) -> Figure:
         axis.set_yticks(
             range(rows), [display_name(name) for name in effects.attributes], fontsize=6
         )
-        axis.set_title(f"locks: {mode}", fontsize=9)
+        axis.set_title(f"holds: {mode}", fontsize=9)
     figure.colorbar(image, ax=list(axes), label="mean change of probability per step", shrink=0.6)
     return figure
 
 
 def plot_frontier(path: str | Path, lines: Mapping[str, Mapping[str, Sequence[Any]]]) -> None:
-    """Draw target change against leakage, one line for each kind of locks.
+    """Draw target change against leakage, one line for each kind of holds.
 
     Args:
         path: a ``.png``, ``.svg`` or ``.pdf`` file.

@@ -17,7 +17,7 @@ from latentedit.boundaries.unsupervised import find_directions, name_by_attribut
 from latentedit.editing.editor import FaceEditor
 from latentedit.editing.strips import direction_sheet, edit_strip
 from latentedit.errors import LatentEditError
-from latentedit.evaluation.edits.aging import Ways, evaluate_age, installed_ways
+from latentedit.evaluation.edits.aging import SlowJudges, evaluate_age, installed_judges
 from latentedit.evaluation.edits.effects import FILE, OF_MOST, Effects, frontier
 from latentedit.evaluation.edits.measure import Plan, Reduction, measure, open_traces, reduction
 from latentedit.evaluation.edits.traces import Track, no_bar
@@ -47,7 +47,7 @@ class Settings:
         age_faces: faces that are aged.
         seed: the face on the strips.
         directions: unlabelled directions of each kind.
-        ways: how ages and identities are measured.
+        judges: slow networks that measure ages and identities too.
         effects: measured already, beside the bundle's boundaries; they are measured where it is
             None.
     """
@@ -58,7 +58,7 @@ class Settings:
     age_faces: int = defaults.AGE_FACES
     seed: int = defaults.SEED
     directions: int = 10
-    ways: Ways = field(default_factory=installed_ways)
+    judges: SlowJudges = field(default_factory=installed_judges)
     effects: Path | None = None
 
 
@@ -239,9 +239,9 @@ def _show_effects(folder: Path) -> Section:
     )
     words = [
         "Leakage is the mean absolute change of the other attributes' probabilities at the step "
-        f"where half of the faces flip, or {OF_MOST:.0%} of the most that flip without locks. "
-        "Locks: nothing; InterFaceGAN's projection on the one and the two most similar boundaries; "
-        "the measured auto locks; everything.",
+        f"where half of the faces flip, or {OF_MOST:.0%} of the most that flip without holds. "
+        "Holds: nothing; InterFaceGAN's projection on the one and the two most similar boundaries; "
+        "the measured auto holds; everything.",
         *(
             f"The {Reduction(**found).in_words(drawings.MODE_NAMES[against])}."
             for against, found in report["reduction"].items()
@@ -317,7 +317,7 @@ def _make_age(editor: FaceEditor, folder: Path, settings: Settings, track: Track
         editor,
         settings.work / "age",
         settings.age_faces,
-        ways=settings.ways,
+        judges=settings.judges,
         images=folder / "age",
         track=track,
     )

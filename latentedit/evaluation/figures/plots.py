@@ -136,7 +136,7 @@ def plot_accuracies(path: str | Path, report: Mapping[str, Any]) -> None:
 
     Args:
         path: a ``.png``, ``.svg`` or ``.pdf`` file.
-        report: from `evaluation.classifiers.classifier.evaluate_classifier`.
+        report: from `evaluation.classifiers.attributes.evaluate_classifier`.
 
     Raises:
         LatentEditError: see `check_plot`, or the path cannot be written.

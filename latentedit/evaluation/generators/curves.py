@@ -10,7 +10,12 @@ from latentedit.classifiers.attributes import AttributeClassifier
 from latentedit.errors import LatentEditError
 from latentedit.evaluation.edits.traces import Track, no_bar
 from latentedit.evaluation.generators import pictures
-from latentedit.evaluation.generators.report import RealFaces, compare_spaces, look_at, shrink
+from latentedit.evaluation.generators.report import (
+    RealFaces,
+    compare_spaces,
+    describe_faces,
+    shrink,
+)
 from latentedit.io.files import read_json, write_json
 from latentedit.io.images import UInt8Array
 from latentedit.pretrained.hashing import weights_hash
@@ -37,7 +42,7 @@ def measure_curve(
         path: JSON, written anew after each moment.
         moments: by the value on the curve's axis, what loads that generator.
         classifier: for its features.
-        real: from `look_at_real`; as many samples are drawn as it has training faces.
+        real: from `describe_real_faces`; as many samples are drawn as it has training faces.
         along: what the axis is.
         first_seed: samples are the seeds from here on.
         subject: what is measured, where `along` leaves that open; kept with the settings.
@@ -60,34 +65,14 @@ def measure_curve(
         "classifier_hash": weights_hash(classifier),
         **(subject or {}),
     }
-    curve: dict[str, Any] = {"along": along, "settings": settings, "points": []}
-    if Path(path).exists():
-        found = read_json(path)
-        if not (isinstance(found, dict) and {"along", "settings", "points"} <= found.keys()) or (
-            (found["along"], found["settings"]) != (along, settings)
-        ):
-            raise LatentEditError(f"{path} was measured with other settings: choose another file")
-        curve = found
-    edge = real.reference.images.shape[1]
-    for point in curve["points"]:
-        measured = max(int(level) for level in point["sliced_wasserstein"] if level != "mean")
-        if measured != edge:
-            raise LatentEditError(
-                f"{path} was measured at {measured} pixels, this is {edge}: choose another file"
-            )
-    sources = sources or {}
-    done = {point[along]: point for point in curve["points"]}
-    for value, source in sources.items():
-        if done.get(value, {}).get("source", source) != source:
-            raise LatentEditError(
-                f"{path} holds {along} {value:g} of another run ({done[value]['source']}): choose "
-                "another file"
-            )
+    edge, sources = real.reference.images.shape[1], sources or {}
+    curve = _open(path, along, settings, edge, sources)
+    done = {point[along] for point in curve["points"]}
     for value, load in moments.items():
         if value in done:
             continue
         images = shrink(load()(range(first_seed, first_seed + n)), edge)
-        samples = look_at(images, classifier, track=track, title=f"{along} {value:g}")
+        samples = describe_faces(images, classifier, track=track, title=f"{along} {value:g}")
         levels = pictures.sliced_wasserstein(real.reference.images, images, seed=0)
         curve["points"].append(
             {
@@ -100,3 +85,34 @@ def measure_curve(
         curve["points"].sort(key=lambda point: point[along])
         write_json(path, curve)
     return curve
+
+
+def _open(
+    path: str | Path,
+    along: str,
+    settings: Mapping[str, Any],
+    edge: int,
+    sources: Mapping[float, str],
+) -> dict[str, Any]:
+    """Begin a curve, or read one and check that what is to be measured goes with it."""
+    curve: dict[str, Any] = {"along": along, "settings": settings, "points": []}
+    if not Path(path).exists():
+        return curve
+    found = read_json(path)
+    if not (isinstance(found, dict) and curve.keys() <= found.keys()) or (
+        (found["along"], found["settings"]) != (along, settings)
+    ):
+        raise LatentEditError(f"{path} was measured with other settings: choose another file")
+    for point in found["points"]:
+        measured = max(int(level) for level in point["sliced_wasserstein"] if level != "mean")
+        if measured != edge:
+            raise LatentEditError(
+                f"{path} was measured at {measured} pixels, this is {edge}: choose another file"
+            )
+        source = point.get("source")
+        if source is not None and sources.get(point[along], source) != source:
+            raise LatentEditError(
+                f"{path} holds {along} {point[along]:g} of another run ({source}): choose another "
+                "file"
+            )
+    return found

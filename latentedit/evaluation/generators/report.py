@@ -105,7 +105,7 @@ def check_extras() -> None:
     descriptors.describe(np.zeros((0, 16, 16, 3), np.uint8))
 
 
-def look_at_real(
+def describe_real_faces(
     data: FaceData,
     classifier: AttributeClassifier,
     n: int,
@@ -116,12 +116,12 @@ def look_at_real(
     seed: int = 0,
     track: Track = no_bar,
 ) -> RealFaces:
-    """Look at the held-out faces and at n training faces.
+    """Describe the held-out faces and n training faces.
 
     Args:
         data: a training file; its last `validation` faces are the held-out ones.
         classifier: the bundle's.
-        n: training faces to look at, as many as there will be samples.
+        n: training faces to describe, as many as there will be samples.
         resolution: edge to reduce larger faces to, the generator's.
         seed: of the choice of training faces.
 
@@ -138,7 +138,9 @@ def look_at_real(
     edge = min(data.resolution, resolution or data.resolution)
     chosen = np.sort(np.random.RandomState(seed).permutation(len(training))[:n])
     reference, real = (
-        look_at(shrink(images, edge, rows), classifier, device=device, track=track, title=title)
+        describe_faces(
+            shrink(images, edge, rows), classifier, device=device, track=track, title=title
+        )
         for images, rows, title in (
             (held_out.images, None, "Held-out faces"),
             (training.images, chosen, "Training faces"),
@@ -156,7 +158,7 @@ def look_at_real(
     return RealFaces(reference, real, np.stack(labels, axis=1), facts)
 
 
-def look_at(
+def describe_faces(
     images: UInt8Array,
     classifier: AttributeClassifier,
     *,
@@ -189,7 +191,7 @@ def evaluate_generator(
     Args:
         editor: the generator.
         classifier: the bundle's; its features flatter a generator that was trained through it.
-        real: from `look_at_real`.
+        real: from `describe_real_faces`.
         first_seed: samples are the seeds from here on.
         seed: of patches, projections, subsets and halves.
 
@@ -202,7 +204,7 @@ def evaluate_generator(
     """
     n, edge = len(real.training.images), real.training.images.shape[1]
     images = _render(editor, range(first_seed, first_seed + n), edge, track)
-    samples = look_at(images, classifier, device=editor.device, track=track, title="Samples")
+    samples = describe_faces(images, classifier, device=editor.device, track=track, title="Samples")
     halves = len(real.reference.images) + n
     report = {
         "model": editor.name,

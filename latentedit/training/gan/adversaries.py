@@ -114,7 +114,7 @@ class Adversaries:
         number: int,
         *,
         images: int,
-        rests: bool = False,
+        freeze: bool = False,
     ) -> dict[str, Tensor]:
         """Train the discriminators, then the generator, on one batch.
 
@@ -125,22 +125,22 @@ class Adversaries:
             phase: of the growth.
             number: of steps before this one.
             images: seen when it is over, by the weights; sets the averages' pace.
-            rests: leave the generator as it is.
+            freeze: leave the generator as it is.
 
         Returns:
             Figures for the log, scalars that may still be being computed.
         """
-        self.objective.prepare(number)
-        learn = partial(self._learn, phase=phase, number=number, rests=rests)
+        self.objective.before_step(number)
+        learn = partial(self._learn, phase=phase, number=number, freeze=freeze)
         if self._recorder is not None and phase.alpha == 1:
-            sort = (phase.resolution, rests, self.objective.penalises(number))
-            figures = self._recorder(sort, learn, z, real, seen_by_features)
+            key = (phase.resolution, freeze, self.objective.penalises(number))
+            figures = self._recorder(key, learn, z, real, seen_by_features)
         elif self._recorder is not None:  # a resolution fades in: the last one's are not wanted
             self._recorder.forget()
             figures = learn(z, real, seen_by_features)
         else:
             figures = learn(z, real, seen_by_features)
-        if not rests:
+        if not freeze:
             for kimg, average in zip(self.options.ema_kimg, self.averages.values(), strict=True):
                 _follow(average, self.generator, kimg, self.options.batch_size, images)
         return figures
@@ -153,18 +153,19 @@ class Adversaries:
         *,
         phase: Phase,
         number: int,
-        rests: bool,
+        freeze: bool,
     ) -> dict[str, Tensor]:
         device, objective, workers = self._workers.device, self.objective, self._workers
         self._train_discriminators(True)
         with parametrize.cached():
             self._normalise()
             with autocast(device, self.options.bf16):
-                with torch.set_grad_enabled(not rests):
+                with torch.set_grad_enabled(not freeze):
                     fake = self.generator(z, resolution=phase.resolution, alpha=phase.alpha)
-                real_look, fake_look = objective.look(real, seen_by_features), objective.look(fake)
+                real_inputs = objective.inputs(real, seen_by_features)
+                fake_inputs = objective.inputs(fake)
                 loss, figures = objective.discriminator_loss(
-                    real_look, fake_look.detach(), phase.alpha, number
+                    real_inputs, fake_inputs.detach(), phase.alpha, number
                 )
         self._discriminator_optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -172,11 +173,11 @@ class Adversaries:
         self._discriminator_optimizer.step()
 
         self._train_discriminators(False)
-        with parametrize.cached(), torch.set_grad_enabled(not rests):
+        with parametrize.cached(), torch.set_grad_enabled(not freeze):
             self._normalise()
             with autocast(device, self.options.bf16):
-                generator_loss = objective.generator_loss(fake_look, phase.alpha)
-        if not rests:
+                generator_loss = objective.generator_loss(fake_inputs, phase.alpha)
+        if not freeze:
             self._generator_optimizer.zero_grad(set_to_none=True)
             generator_loss.backward()
             workers.average_gradients(self.generator.parameters())

@@ -1,8 +1,9 @@
 """Adversarial objectives: what the discriminators and the generator minimise.
 
-An objective first *looks* at pictures (for a projected discriminator that means computing frozen
-features), then turns looks into losses. A look at fakes keeps its graph to the generator; the
-discriminator's loss uses it detached, so one generated batch and one feature pass serve both.
+An objective first makes discriminators' inputs of pictures (for a projected discriminator that
+means computing frozen features), then losses of inputs. Those of fakes keep their graph to the
+generator; the discriminator's loss uses them detached, so one generated batch and one feature pass
+serve both.
 """
 
 from __future__ import annotations
@@ -29,28 +30,28 @@ FACE = (0.25, 0.375, 0.75, 0.875)
 
 
 @dataclass(frozen=True)
-class Look:
-    """Pictures [N, 3, r, r] and, where an objective uses them, their frozen features.
+class Inputs:
+    """What discriminators see: pictures [N, 3, r, r] and, for some, their frozen features.
 
     Attributes:
         images: the pictures.
         features: mixed features, for each projected discriminator.
-        described: rows of features, for each one's sliced distance; empty where it has none.
-        sharp: the pictures at full size, where `images` are smaller ones.
+        descriptions: rows of features, for each one's sliced distance; empty where it has none.
+        full_size: the pictures at full size, where `images` are smaller ones.
     """
 
     images: Tensor
     features: tuple[tuple[Tensor, ...], ...] = ()
-    described: tuple[tuple[Tensor, ...], ...] = ()
-    sharp: Tensor | None = None
+    descriptions: tuple[tuple[Tensor, ...], ...] = ()
+    full_size: Tensor | None = None
 
-    def detach(self) -> Look:
+    def detach(self) -> Inputs:
         """The same without the graph."""
-        return Look(
+        return Inputs(
             self.images.detach(),
             tuple(tuple(map.detach() for map in maps) for maps in self.features),
-            tuple(tuple(means.detach() for means in rows) for rows in self.described),
-            None if self.sharp is None else self.sharp.detach(),
+            tuple(tuple(means.detach() for means in rows) for rows in self.descriptions),
+            None if self.full_size is None else self.full_size.detach(),
         )
 
 
@@ -59,12 +60,12 @@ class Objective(Protocol):
 
     networks: nn.ModuleDict
 
-    def look(self, images: Tensor, seen: Tensor | None = None) -> Look:
-        """Prepare pictures for both losses; frozen features look at `seen` where it is given."""
+    def inputs(self, images: Tensor, seen: Tensor | None = None) -> Inputs:
+        """Make inputs of pictures; frozen features look at `seen` where it is given."""
         ...
 
     def discriminator_loss(
-        self, real: Look, fake: Look, alpha: float, step: int
+        self, real: Inputs, fake: Inputs, alpha: float, step: int
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the loss and figures for the log; `fake` must be detached."""
         ...
@@ -73,11 +74,11 @@ class Objective(Protocol):
         """Whether the discriminator's loss of this step has a penalty that not every step's has."""
         ...
 
-    def prepare(self, step: int) -> None:
+    def before_step(self, step: int) -> None:
         """Do before a step what is done only every so many steps."""
         ...
 
-    def generator_loss(self, fake: Look, alpha: float) -> Tensor:
+    def generator_loss(self, fake: Inputs, alpha: float) -> Tensor:
         """Return the generator's loss."""
         ...
 
@@ -98,11 +99,11 @@ class WassersteinGP:
         self.penalty = penalty
         self.augment = augment
 
-    def look(self, images: Tensor, seen: Tensor | None = None) -> Look:
-        return Look(cutout(translate(images)) if self.augment else images)
+    def inputs(self, images: Tensor, seen: Tensor | None = None) -> Inputs:
+        return Inputs(cutout(translate(images)) if self.augment else images)
 
     def discriminator_loss(
-        self, real: Look, fake: Look, alpha: float, step: int
+        self, real: Inputs, fake: Inputs, alpha: float, step: int
     ) -> tuple[Tensor, dict[str, Tensor]]:
         on_real = self.discriminator(real.images, alpha=alpha).float()
         on_fake = self.discriminator(fake.images, alpha=alpha).float()
@@ -118,10 +119,10 @@ class WassersteinGP:
     def penalises(self, step: int) -> bool:
         return False  # every step's has it
 
-    def prepare(self, step: int) -> None:
+    def before_step(self, step: int) -> None:
         pass
 
-    def generator_loss(self, fake: Look, alpha: float) -> Tensor:
+    def generator_loss(self, fake: Inputs, alpha: float) -> Tensor:
         return -self.discriminator(fake.images, alpha=alpha).float().mean()
 
 
@@ -148,11 +149,11 @@ class NonSaturatingR1:
         self.every = every
         self.augment = augment
 
-    def look(self, images: Tensor, seen: Tensor | None = None) -> Look:
-        return Look(cutout(translate(images)) if self.augment else images)
+    def inputs(self, images: Tensor, seen: Tensor | None = None) -> Inputs:
+        return Inputs(cutout(translate(images)) if self.augment else images)
 
     def discriminator_loss(
-        self, real: Look, fake: Look, alpha: float, step: int
+        self, real: Inputs, fake: Inputs, alpha: float, step: int
     ) -> tuple[Tensor, dict[str, Tensor]]:
         penalised = self.penalises(step)
         images = real.images.detach().requires_grad_(penalised)
@@ -169,10 +170,10 @@ class NonSaturatingR1:
     def penalises(self, step: int) -> bool:
         return step % self.every == 0
 
-    def prepare(self, step: int) -> None:
+    def before_step(self, step: int) -> None:
         pass
 
-    def generator_loss(self, fake: Look, alpha: float) -> Tensor:
+    def generator_loss(self, fake: Inputs, alpha: float) -> Tensor:
         return F.softplus(-self.discriminator(fake.images, alpha=alpha).float()).mean()
 
 
@@ -185,25 +186,25 @@ class FrozenNetwork(Protocol):
 
 
 @dataclass(frozen=True)
-class Critic:
+class FeatureDiscriminator:
     """A projected discriminator with the frozen network it looks through.
 
     Attributes:
         network: frozen.
         heads: on its features.
         weight: of the losses.
-        times: the network looks at pictures so many times as large as the classifier does.
-        nears: of every other picture it sees the face alone.
-        tight: of all pictures it sees what UTKFace's chips show.
+        scale: the network sees pictures so many times as large as the classifier does.
+        close_ups: of every other picture it sees the face alone.
+        tight_crop: of all pictures it sees what UTKFace's chips show.
         sliced: queues of its features, whose distance is added to the generator's loss.
     """
 
     network: FrozenNetwork
     heads: ProjectedDiscriminator
     weight: float
-    times: int = 1
-    nears: bool = False
-    tight: bool = False
+    scale: int = 1
+    close_ups: bool = False
+    tight_crop: bool = False
     sliced: SlicedFeatures | None = None
 
 
@@ -240,61 +241,62 @@ class Projected:
         augment: bool = True,
         patches: PatchDiscriminator | None = None,
         patch_weight: float = 1.0,
-        further: Mapping[str, Critic] | None = None,
+        further: Mapping[str, FeatureDiscriminator] | None = None,
     ) -> None:
         self.classifier = classifier.eval().requires_grad_(False)
-        own = Critic(self.classifier, projected, weight, sliced=sliced)
-        self.critics = {"projected": own, **(further or {})}
+        own = FeatureDiscriminator(self.classifier, projected, weight, sliced=sliced)
+        self.projected = {"projected": own, **(further or {})}
         self.networks = nn.ModuleDict({"pixel": pixel.discriminator})
-        for name, critic in self.critics.items():
-            self.networks[name] = critic.heads
+        for name, each in self.projected.items():
+            self.networks[name] = each.heads
         if patches is not None:
             self.networks["patches"] = patches
-        for name, critic in self.critics.items():
-            if critic.sliced is not None:
-                self.networks["sliced" if critic is own else f"sliced_{name}"] = critic.sliced
+        for name, each in self.projected.items():
+            if each.sliced is not None:
+                self.networks["sliced" if each is own else f"sliced_{name}"] = each.sliced
         self.pixel = pixel
         self.sliced_weight = sliced_weight
         self.augment = augment
         self.patches = patches
         self.patch_weight = patch_weight
 
-    def look(self, images: Tensor, seen: Tensor | None = None) -> Look:
+    def inputs(self, images: Tensor, seen: Tensor | None = None) -> Inputs:
         seen = images if seen is None else seen
-        sharp = None
+        full_size = None
         if self.patches is not None:
             largest = self.pixel.discriminator.config.resolution
-            sharp = images if images.shape[-1] > largest else None
+            full_size = images if images.shape[-1] > largest else None
             images = downsample(seen, max(1, seen.shape[-1] // largest))
         size = min(max(32, seen.shape[-1]), self.classifier.config.resolution)
         seen = downsample(seen, max(1, seen.shape[-1] // size))
         moved = translate(seen) if self.augment else seen
         mixed: list[tuple[Tensor, ...]] = []
         described: list[tuple[Tensor, ...]] = []
-        for critic in self.critics.values():
-            shown = near_every_other(moved, seen) if critic.nears else moved
-            shown = tight_view(shown) if critic.tight else shown
-            stages = critic.network.features(shown, critic.times * size)
-            mixed.append(critic.heads.mix(stages))
-            described.append(critic.sliced.describe(stages) if critic.sliced else ())
-        return Look(images, tuple(mixed), tuple(described), sharp)
+        for discriminator in self.projected.values():
+            shown = close_up_every_other(moved, seen) if discriminator.close_ups else moved
+            shown = tight_view(shown) if discriminator.tight_crop else shown
+            stages = discriminator.network.features(shown, discriminator.scale * size)
+            mixed.append(discriminator.heads.mix(stages))
+            described.append(discriminator.sliced.describe(stages) if discriminator.sliced else ())
+        return Inputs(images, tuple(mixed), tuple(described), full_size)
 
     def discriminator_loss(
-        self, real: Look, fake: Look, alpha: float, step: int
+        self, real: Inputs, fake: Inputs, alpha: float, step: int
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        if real.sharp is not None:
+        if real.full_size is not None:
             alpha = 1.0  # the growing is above what the pixel discriminator sees
         loss, figures = self.pixel.discriminator_loss(real, fake, alpha, step)
-        if self.patches is not None and real.sharp is not None and fake.sharp is not None:
-            on_real, on_fake = self.patches(real.sharp).float(), self.patches(fake.sharp).float()
+        if self.patches is not None and real.full_size is not None and fake.full_size is not None:
+            on_real = self.patches(real.full_size).float()
+            on_fake = self.patches(fake.full_size).float()
             loss = loss + self.patch_weight * _hinge(on_real, on_fake)
             figures |= {f"patches_{name}": v for name, v in _figures(on_real, on_fake).items()}
-        for sliced, rows in self._described(real):
+        for sliced, rows in self._queued(real):
             sliced.remember(rows)
-        looks = zip(self.critics.items(), real.features, fake.features, strict=True)
-        for (name, critic), of_real, of_fake in looks:
-            for on_real, on_fake in zip(critic.heads(of_real), critic.heads(of_fake), strict=True):
-                loss = loss + critic.weight * _hinge(on_real.float(), on_fake.float())
+        pairs = zip(self.projected.items(), real.features, fake.features, strict=True)
+        for (name, each), of_real, of_fake in pairs:
+            for on_real, on_fake in zip(each.heads(of_real), each.heads(of_fake), strict=True):
+                loss = loss + each.weight * _hinge(on_real.float(), on_fake.float())
                 for key, value in _figures(on_real.float(), on_fake.float()).items():
                     known = figures.get(f"{name}_{key}")
                     figures[f"{name}_{key}"] = value if known is None else known + value
@@ -303,30 +305,30 @@ class Projected:
     def penalises(self, step: int) -> bool:
         return self.pixel.penalises(step)
 
-    def prepare(self, step: int) -> None:
-        for critic in self.critics.values():
-            if critic.sliced:
-                critic.sliced.prepare(step)
+    def before_step(self, step: int) -> None:
+        for discriminator in self.projected.values():
+            if discriminator.sliced:
+                discriminator.sliced.before_step(step)
 
-    def generator_loss(self, fake: Look, alpha: float) -> Tensor:
-        loss = self.pixel.generator_loss(fake, alpha if fake.sharp is None else 1.0)
-        if self.patches is not None and fake.sharp is not None:
-            loss = loss - self.patch_weight * self.patches(fake.sharp).float().mean()
-        for critic, features in zip(self.critics.values(), fake.features, strict=True):
-            for scores in critic.heads(features):
-                loss = loss - critic.weight * scores.float().mean()
-        for sliced, rows in self._described(fake):
+    def generator_loss(self, fake: Inputs, alpha: float) -> Tensor:
+        loss = self.pixel.generator_loss(fake, alpha if fake.full_size is None else 1.0)
+        if self.patches is not None and fake.full_size is not None:
+            loss = loss - self.patch_weight * self.patches(fake.full_size).float().mean()
+        for discriminator, features in zip(self.projected.values(), fake.features, strict=True):
+            for scores in discriminator.heads(features):
+                loss = loss - discriminator.weight * scores.float().mean()
+        for sliced, rows in self._queued(fake):
             loss = loss + self.sliced_weight * sliced.distance(rows)
         return loss
 
-    def _described(self, look: Look) -> Iterator[tuple[SlicedFeatures, tuple[Tensor, ...]]]:
+    def _queued(self, inputs: Inputs) -> Iterator[tuple[SlicedFeatures, tuple[Tensor, ...]]]:
         """Queues and the rows that are theirs."""
-        for critic, rows in zip(self.critics.values(), look.described, strict=False):
-            if critic.sliced:
-                yield critic.sliced, rows
+        for discriminator, rows in zip(self.projected.values(), inputs.descriptions, strict=False):
+            if discriminator.sliced:
+                yield discriminator.sliced, rows
 
 
-def near_every_other(pictures: Tensor, faces: Tensor) -> Tensor:
+def close_up_every_other(pictures: Tensor, faces: Tensor) -> Tensor:
     """Show the face alone, twice as large, in every other place.
 
     Eyes are a tenth of the frame's width: what is wrong with them is easily overlooked.

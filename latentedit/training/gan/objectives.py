@@ -12,7 +12,7 @@ from latentedit.inference.devices import place
 from latentedit.training.gan.discriminator import Discriminator
 from latentedit.training.gan.imagenet import load_efficientnet
 from latentedit.training.gan.losses import (
-    Critic,
+    FeatureDiscriminator,
     NonSaturatingR1,
     Objective,
     Projected,
@@ -68,7 +68,7 @@ def build_objective(
         augment=options.augments,
         patches=PatchDiscriminator() if options.patch_weight else None,
         patch_weight=options.patch_weight,
-        further=_further_critics(options, people, device),
+        further=_further_discriminators(options, people, device),
     )
 
 
@@ -88,22 +88,24 @@ def _by_pixels(
     return NonSaturatingR1(discriminator, options.r1_gamma, augment=augment)
 
 
-def _further_critics(
+def _further_discriminators(
     options: GeneratorOptions, people: AttributeClassifier | None, device: torch.device | None
-) -> dict[str, Critic]:
+) -> dict[str, FeatureDiscriminator]:
     """Projected discriminators beside that on the classifier's features."""
-    critics = {}
+    discriminators = {}
     if options.imagenet_weight:
         network = place(load_efficientnet(), device or torch.device("cpu"))
         heads = ProjectedDiscriminator(network.widths)
-        critics["imagenet"] = Critic(network, heads, options.imagenet_weight, times=2, nears=True)
+        discriminators["imagenet"] = FeatureDiscriminator(
+            network, heads, options.imagenet_weight, scale=2, close_ups=True
+        )
     if people is not None:
         widths = people.config.widths
-        critics["people"] = Critic(
+        discriminators["people"] = FeatureDiscriminator(
             people.eval().requires_grad_(False),
             ProjectedDiscriminator(widths),
             options.people_weight,
-            tight=True,
+            tight_crop=True,
             sliced=SlicedFeatures(widths) if options.sliced_weight else None,
         )
-    return critics
+    return discriminators

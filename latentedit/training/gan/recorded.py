@@ -26,7 +26,7 @@ class _Recording:
 
 
 class Recorder:
-    """Does steps, and after `WARM` of one sort replays a recording of the next.
+    """Does steps, and after `WARM` of one key replays a recording of the next.
 
     What a step does to tensors is done again; what it does in Python is not. It must not wait for
     the GPU, and must draw its random numbers there.
@@ -42,29 +42,29 @@ class Recorder:
         self._calls.clear()
         self._recordings.clear()
 
-    def __call__(self, sort: Hashable, step: Step, *inputs: Tensor | None) -> dict[str, Tensor]:
+    def __call__(self, key: Hashable, step: Step, *inputs: Tensor | None) -> dict[str, Tensor]:
         """Do a step.
 
         Args:
-            sort: steps of one sort differ in the values of `inputs` alone.
+            key: steps of one key differ in the values of `inputs` alone.
             step: tensors, or None in their place -> figures by name.
             inputs: of the step.
         """
         self._stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(self._stream):
-            figures = self._do(sort, step, inputs)
+            figures = self._do(key, step, inputs)
         torch.cuda.current_stream().wait_stream(self._stream)
         return figures
 
     def _do(
-        self, sort: Hashable, step: Step, inputs: tuple[Tensor | None, ...]
+        self, key: Hashable, step: Step, inputs: tuple[Tensor | None, ...]
     ) -> dict[str, Tensor]:
-        calls = self._calls[sort] = self._calls.get(sort, 0) + 1
+        calls = self._calls[key] = self._calls.get(key, 0) + 1
         if calls <= WARM:
             return step(*inputs)
-        if sort not in self._recordings:
-            self._recordings[sort] = self._record(step, inputs)
-        recording = self._recordings[sort]
+        if key not in self._recordings:
+            self._recordings[key] = self._record(step, inputs)
+        recording = self._recordings[key]
         for kept, given in zip(recording.inputs, inputs, strict=True):
             if kept is not None and given is not None:
                 kept.copy_(given)

@@ -62,7 +62,7 @@ class SlicedFeatures(nn.Module):
         return tuple(means)
 
     @torch.no_grad()
-    def prepare(self, step: int) -> None:
+    def before_step(self, step: int) -> None:
         """Before every `refresh`-th step estimate the whitening, once the reals' queue is full."""
         if step % self.refresh:
             return
@@ -100,12 +100,12 @@ def _sliced(batch: Tensor, others: Tensor, real: Tensor, whitening: Tensor, coun
     # a direction of many axes sees little more than the total variance (central limit theorem)
     mixing = torch.randn(len(whitening), count, device=batch.device)
     mixing = mixing * (torch.rand_like(mixing).argsort(0) < AXES)
-    ways = whitening @ F.normalize(mixing, dim=0)
-    along = batch @ ways  # [N, count]
+    directions = whitening @ F.normalize(mixing, dim=0)
+    along = batch @ directions  # [N, count]
     with torch.no_grad():
-        rank = torch.cat((along, others @ ways)).argsort(0).argsort(0)[: len(batch)]
+        rank = torch.cat((along, others @ directions)).argsort(0).argsort(0)[: len(batch)]
         share = (rank + 0.5) / (len(batch) + len(others))
-        places = (real @ ways).sort(0).values.gather(0, (share * len(real)).long())
+        places = (real @ directions).sort(0).values.gather(0, (share * len(real)).long())
     return (along - places).square().mean()
 
 

@@ -94,18 +94,11 @@ def fit(
     run, workers = Run(run_folder), workers or Workers(options.device)
     run.check(resume)
     workers.check_batch(options.batch_size)
-    steps = len(train.images) // options.batch_size
-    if not steps:
-        raise LatentEditError(
-            f"{len(train.images)} faces do not fill a batch of {options.batch_size}: "
-            "lower --batch-size"
-        )
-    device = workers.device
+    steps = _steps_an_epoch(train, options.batch_size)
     torch.manual_seed(options.seed)
-    network = place(network, device)
-    averaged = AveragedModel(
-        network, multi_avg_fn=_rising_average(options.ema_decay), use_buffers=True
-    )
+    network = place(network, workers.device)
+    average = _rising_average(options.ema_decay)
+    averaged = AveragedModel(network, multi_avg_fn=average, use_buffers=True)
     optimizer = torch.optim.AdamW(network.parameters(), weight_decay=options.weight_decay)
     parts: dict[str, Any] = {
         "networks": {"network": network, "averaged": averaged},
@@ -120,47 +113,53 @@ def fit(
             run.rewind_log("epoch", epoch)
     workers.wait()
     if workers.leads:
-        run.begin(
-            asdict(options),
-            data=train.source,
-            command=command,
-            network=network_options,
-            resume=resume,
-        )
+        chosen, source = asdict(options), train.source
+        run.begin(chosen, data=source, command=command, network=network_options, resume=resume)
     total = steps * options.epochs
     while epoch < options.epochs and not (options.patience and stale >= options.patience):
         network.train()
         started, losses = time.perf_counter(), 0.0
-        for index, batch in enumerate(_batches(len(train.images), options.batch_size)):
-            rows = workers.share(batch)
-            step = epoch * steps + index
+        for step, batch in enumerate(_batches(train, options.batch_size), epoch * steps):
             for group in optimizer.param_groups:
                 group["lr"] = options.learning_rate * _schedule(step / total, options.warmup)
-            targets = train.targets[rows].to(device)
-            images = task.augment(to_tensor(train.images[rows], device), targets)
-            with autocast(device, options.bf16):
-                outputs = network(images)
-            loss = task.loss(outputs.float(), targets)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            workers.average_gradients(network.parameters())
-            optimizer.step()
+            rows = workers.share(batch)
+            losses += _step(network, task, train, rows, optimizer, workers, bf16=options.bf16)
             averaged.update_parameters(network)
-            losses += float(loss.detach())
             on_step(step + 1, total, figures)
         epoch += 1
-        outputs = predict(averaged, validation.images, device, bf16=options.bf16)
+        outputs = predict(averaged, validation.images, workers.device, bf16=options.bf16)
         figures = task.metrics(outputs, validation.targets)
         stale = 0 if figures["score"] > best else stale + 1
         best = max(best, figures["score"])
-        seconds = time.perf_counter() - started
         mean_loss = workers.mean(losses / steps)
         if workers.leads:
-            run.write_log(
-                {"epoch": epoch, "loss": mean_loss, **figures, "seconds": round(seconds, 1)}
-            )
+            seconds = round(time.perf_counter() - started, 1)
+            run.write_log({"epoch": epoch, "loss": mean_loss, **figures, "seconds": seconds})
             save_state(run.state, **parts, progress={"epoch": epoch, "best": best, "stale": stale})
     return averaged.module.eval()
+
+
+def _step(
+    network: nn.Module,
+    task: Task,
+    train: LabelledFaces,
+    rows: NDArray[np.int64],
+    optimizer: torch.optim.Optimizer,
+    workers: Workers,
+    *,
+    bf16: bool,
+) -> float:
+    """Learn from some faces, as all workers do from theirs; return the mean loss."""
+    targets = train.targets[rows].to(workers.device)
+    images = task.augment(to_tensor(train.images[rows], workers.device), targets)
+    with autocast(workers.device, bf16):
+        outputs = network(images)
+    loss = task.loss(outputs.float(), targets)
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    workers.average_gradients(network.parameters())
+    optimizer.step()
+    return float(loss.detach())
 
 
 def normalise(network: Normalised, images: NDArray[np.uint8]) -> None:
@@ -236,7 +235,16 @@ def predict(
     return torch.cat(outputs).float()
 
 
-def _batches(count: int, size: int) -> Iterator[NDArray[np.int64]]:
+def _steps_an_epoch(train: LabelledFaces, batch_size: int) -> int:
+    if len(train.images) < batch_size:
+        raise LatentEditError(
+            f"{len(train.images)} faces do not fill a batch of {batch_size}: lower --batch-size"
+        )
+    return len(train.images) // batch_size
+
+
+def _batches(train: LabelledFaces, size: int) -> Iterator[NDArray[np.int64]]:
+    count = len(train.images)
     order = torch.randperm(count).numpy()
     for start in range(0, count - size + 1, size):
         yield np.sort(order[start : start + size])

@@ -120,7 +120,7 @@ def test_faces_without_labels(
 ) -> None:
     command = ["evaluate", "age-estimator", "--json", str(tmp_path / "r.json")]
     run([*command, "--data", str(make_celeba(tmp_path / "celeba"))], code=2)
-    assert "has no ages: give UTKFace's folder" in capsys.readouterr().err
+    assert "has no ages" in capsys.readouterr().err
     data = ["--data", str(chips), "--celeba", str(chips)]
     run([*command, *data, "--model", str(aged_bundle)], code=2)
-    assert "has no labels of Young: give CelebA's" in capsys.readouterr().err
+    assert "no labels of Young" in capsys.readouterr().err

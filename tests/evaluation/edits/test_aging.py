@@ -17,7 +17,7 @@ from latentedit.errors import LatentEditError
 from latentedit.evaluation.edits import aging
 from latentedit.evaluation.edits.aging import (
     SHARES,
-    Ways,
+    SlowJudges,
     best,
     bootstrap_interval,
     evaluate_age,
@@ -27,7 +27,7 @@ from latentedit.evaluation.edits.aging import (
 from latentedit.pretrained.bundles import load_classifier, load_generator
 from latentedit.pretrained.model import BOUNDARIES_FILE
 
-PLAIN = Ways(independent=False, dlib=False)
+PLAIN = SlowJudges(independent=False, dlib=False)
 
 
 def brightness(images: Tensor) -> Tensor:
@@ -45,7 +45,7 @@ def editor(tiny_bundle: Path) -> FaceEditor:
 
 
 def test_years_are_those_between_both_ends(editor: FaceEditor, tmp_path: Path) -> None:
-    report = evaluate_age(editor, tmp_path / "w", 7, step=2.0, ways=PLAIN, images=tmp_path / "i")
+    report = evaluate_age(editor, tmp_path / "w", 7, step=2.0, judges=PLAIN, images=tmp_path / "i")
     first = report["seeds"]["first"]
     z = editor.sample(range(first, first + 7))
     young, old = (
@@ -67,7 +67,7 @@ def test_years_are_those_between_both_ends(editor: FaceEditor, tmp_path: Path) -
 
 
 def test_auto_takes_the_best_step_within_the_safe_range(editor: FaceEditor, tmp_path: Path) -> None:
-    report = evaluate_age(editor, tmp_path / "w", 5, ways=PLAIN)
+    report = evaluate_age(editor, tmp_path / "w", 5, judges=PLAIN)
     assert [point["share"] for point in report["frontier"]] == list(SHARES)
     share = SHARES[best(report["frontier"])]
     assert report["steps"] == {"old": round(-3 * share, 3), "young": round(3 * share, 3)}
@@ -76,11 +76,11 @@ def test_auto_takes_the_best_step_within_the_safe_range(editor: FaceEditor, tmp_
 def test_a_second_run_renders_nothing(
     editor: FaceEditor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = evaluate_age(editor, tmp_path / "w", 5, step=1.0, ways=PLAIN)
+    first = evaluate_age(editor, tmp_path / "w", 5, step=1.0, judges=PLAIN)
     monkeypatch.setattr(editor, "render", None)
-    assert evaluate_age(editor, tmp_path / "w", 5, step=1.0, ways=PLAIN) == first
+    assert evaluate_age(editor, tmp_path / "w", 5, step=1.0, judges=PLAIN) == first
     with pytest.raises(LatentEditError, match="another measurement"):
-        evaluate_age(editor, tmp_path / "w", 5, step=1.0, hold="none", ways=PLAIN)
+        evaluate_age(editor, tmp_path / "w", 5, step=1.0, hold="none", judges=PLAIN)
 
 
 def test_the_shortest_step_that_reaches_all_is_taken() -> None:
@@ -115,8 +115,8 @@ def test_the_slow_judges_look_at_fewer_faces(
 ) -> None:
     monkeypatch.setattr(aging, "CHUNK", 2)
     monkeypatch.setattr(aging, "independent_ages", lambda images: images.mean((1, 2, 3)))
-    ways = Ways(independent=True, dlib=False, faces=3)
-    report = evaluate_age(editor, tmp_path / "w", 7, step=2.0, ways=ways)
+    judges = SlowJudges(independent=True, dlib=False, faces=3)
+    report = evaluate_age(editor, tmp_path / "w", 7, step=2.0, judges=judges)
     assert report["years"]["built_in"]["n"] == 7
     assert report["years"]["independent"]["n"] == 4  # two chunks of two
 
@@ -149,7 +149,7 @@ def test_strangers_say_what_a_cosine_is_worth() -> None:
 
 
 def test_years_have_a_sign(editor: FaceEditor, tmp_path: Path) -> None:
-    report = evaluate_age(editor, tmp_path / "w", 7, step=2.0, ways=PLAIN)
+    report = evaluate_age(editor, tmp_path / "w", 7, step=2.0, judges=PLAIN)
     row = report["years"]["built_in"]
     z = editor.sample(range(report["seeds"]["first"], report["seeds"]["first"] + 7))
     young, old = (
@@ -166,25 +166,25 @@ def test_the_frontier_is_of_other_faces(
     sample = editor.sample
     monkeypatch.setattr(aging, "for_many", lambda same: same)
     monkeypatch.setattr(editor, "sample", lambda seeds: (sampled.extend(seeds), sample(seeds))[1])
-    report = evaluate_age(editor, tmp_path / "w", 5, ways=PLAIN)
+    report = evaluate_age(editor, tmp_path / "w", 5, judges=PLAIN)
     reported = range(report["seeds"]["first"], report["seeds"]["last"] + 1)
     frontier = {seed for seed in sampled if seed >= reported[0] + aging.MOST_FACES}
     assert len(frontier) == 5
     assert {*reported} <= {*sampled}
     with pytest.raises(LatentEditError, match="more than a seed has"):
-        evaluate_age(editor, tmp_path / "w2", aging.MOST_FACES + 1, ways=PLAIN)
+        evaluate_age(editor, tmp_path / "w2", aging.MOST_FACES + 1, judges=PLAIN)
 
 
 def test_a_folder_of_an_earlier_version_is_refused(editor: FaceEditor, tmp_path: Path) -> None:
-    evaluate_age(editor, tmp_path / "w", 5, step=1.0, ways=PLAIN)
+    evaluate_age(editor, tmp_path / "w", 5, step=1.0, judges=PLAIN)
     (tmp_path / "w" / "measurement.json").unlink()
     with pytest.raises(LatentEditError, match="another measurement"):
-        evaluate_age(editor, tmp_path / "w", 5, step=1.0, ways=PLAIN)
+        evaluate_age(editor, tmp_path / "w", 5, step=1.0, judges=PLAIN)
 
 
 def test_a_model_without_any_estimator(tiny_bundle: Path, tmp_path: Path) -> None:
     with pytest.raises(LatentEditError, match="no age estimator"):
-        evaluate_age(FaceEditor.load(tiny_bundle), tmp_path / "w", 5, ways=PLAIN)
+        evaluate_age(FaceEditor.load(tiny_bundle), tmp_path / "w", 5, judges=PLAIN)
 
 
 def test_the_command(tiny_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

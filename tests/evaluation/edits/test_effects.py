@@ -114,7 +114,7 @@ def test_what_never_flips_has_no_magnitude() -> None:
     assert (share, leaks) == (0.0, {"none": None, "auto": None})
 
 
-def test_locks_are_compared_where_as_many_flip() -> None:
+def test_holds_are_compared_where_as_many_flip() -> None:
     strong, weak = (curve(make_trace(np.array([s, 0.4, 0.0])), 0) for s in (0.05, 0.2))
     share, leaks = matched_leakage({"none": strong, "auto": weak})
     assert share == pytest.approx(0.8 * strong.flipped.max())
@@ -163,7 +163,7 @@ def test_the_matrix_holds_mean_changes(effects: Effects) -> None:
     assert np.isnan(effects.matrix("auto", 2.0)[1]).all()  # was not measured
 
 
-def test_at_half_compares_locks(effects: Effects) -> None:
+def test_at_half_compares_holds(effects: Effects) -> None:
     row = effects.at_half()["a"]
     assert row["share"] == 0.5
     assert row["auto"]["magnitude"] > row["none"]["magnitude"]
@@ -187,7 +187,7 @@ def test_effects_are_joined_by_attribute(effects: Effects, tmp_path: Path) -> No
         )
 
     for name, names in (("a", ("a", "b")), ("c", ("a", "b", "c"))):
-        new = again(name, lock_faces=7)
+        new = again(name, hold_faces=7)
         both = new.joined(effects)
         both.save(tmp_path / "effects.safetensors")
         both = Effects.load(tmp_path / "effects.safetensors")
@@ -199,6 +199,8 @@ def test_effects_are_joined_by_attribute(effects: Effects, tmp_path: Path) -> No
             both.curves["none"]["b"].leakage, effects.curves["none"]["b"].leakage
         )
     assert again("c", faces=100).joined(effects).faces == {"a": 200, "b": 200, "c": 100}
+    older = again("c", lock_faces=7)  # what an earlier version called it
+    assert older.joined(effects).attributes == ("a", "b", "c")
     other = again("c", first_seed=100)
     assert other.joined(effects) is other
 

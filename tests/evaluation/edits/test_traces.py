@@ -16,7 +16,7 @@ from latentedit.boundaries.model import Boundaries
 from latentedit.classifiers.attributes import AttributeClassifier
 from latentedit.editing.editor import FaceEditor
 from latentedit.errors import LatentEditError
-from latentedit.evaluation.edits.traces import Traces, crossing, look, sigmoid
+from latentedit.evaluation.edits.traces import Traces, crossing, observe, sigmoid
 from latentedit.generators.progressive import Generator
 
 STEPS = (-1.0, 0.0, 2.0)
@@ -55,8 +55,8 @@ def test_ages_are_estimated_where_the_editor_can(editor: FaceEditor, tmp_path: P
         age_estimator=lambda images: images.mean((1, 2, 3)),
     )
     images = aged.render(aged.sample(SEEDS))
-    np.testing.assert_allclose(look(aged, images).years, aged.age(images))
-    assert np.isnan(look(editor, images).years).all()
+    np.testing.assert_allclose(observe(aged, images).years, aged.age(images))
+    assert np.isnan(observe(editor, images).years).all()
 
 
 def test_a_second_run_renders_nothing(
@@ -111,9 +111,9 @@ def test_few_unedited_faces_are_beyond_the_limit(editor: FaceEditor, tmp_path: P
     shares = (trace.strangeness > traces.typical.limit).mean(0)
     assert shares[trace.start] < 0.15
     noise = np.random.RandomState(0).randint(0, 256, (8, 16, 16, 3)).astype(np.uint8)
-    seen = look(editor, noise, measure=traces.typical.places.strangeness)
+    seen = observe(editor, noise, measure=traces.typical.places.strangeness)
     assert (seen.strangeness > traces.typical.limit).all()
-    assert np.isnan(look(editor, noise).strangeness).all()
+    assert np.isnan(observe(editor, noise).strangeness).all()
 
 
 def test_sigmoid_has_no_overflow() -> None:

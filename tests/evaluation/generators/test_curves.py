@@ -18,7 +18,7 @@ from latentedit.data.face_file import FaceData, open_face_data
 from latentedit.editing.editor import FaceEditor
 from latentedit.errors import LatentEditError
 from latentedit.evaluation.generators.curves import Render, measure_curve
-from latentedit.evaluation.generators.report import RealFaces, look_at_real
+from latentedit.evaluation.generators.report import RealFaces, describe_real_faces
 from latentedit.io.images import UInt8Array
 
 N, HELD_OUT = 12, 10
@@ -32,7 +32,7 @@ def extras() -> None:
 
 @pytest.fixture
 def real(data: FaceData, tiny_classifier: AttributeClassifier) -> RealFaces:
-    return look_at_real(data, tiny_classifier, N, validation=HELD_OUT)
+    return describe_real_faces(data, tiny_classifier, N, validation=HELD_OUT)
 
 
 def remembering(data: FaceData, noise: int) -> Callable[[], Render]:

@@ -25,8 +25,8 @@ from latentedit.evaluation.generators.report import (
     RealFaces,
     attribute_frequencies,
     check_extras,
+    describe_real_faces,
     evaluate_generator,
-    look_at_real,
     nearest_training_faces,
     shrink,
 )
@@ -50,7 +50,7 @@ def editor(tiny_generator: Generator, tiny_classifier: AttributeClassifier) -> F
 
 @pytest.fixture
 def real(data: FaceData, tiny_classifier: AttributeClassifier) -> RealFaces:
-    return look_at_real(data, tiny_classifier, N, validation=HELD_OUT)
+    return describe_real_faces(data, tiny_classifier, N, validation=HELD_OUT)
 
 
 @pytest.fixture
@@ -125,7 +125,7 @@ def test_real_faces_score_like_real_faces(
 def test_samples_larger_than_the_real_faces_are_reduced(
     data: FaceData, editor: FaceEditor, tiny_classifier: AttributeClassifier
 ) -> None:
-    real = look_at_real(data, tiny_classifier, N, validation=HELD_OUT, resolution=12)
+    real = describe_real_faces(data, tiny_classifier, N, validation=HELD_OUT, resolution=12)
     report, samples = evaluate_generator(editor, tiny_classifier, real)
     assert report["resolution"] == 12
     z = editor.sample(range(10_000_000, 10_000_000 + N))
@@ -151,24 +151,24 @@ def test_the_same_twice_and_in_other_batches(
 def test_held_out_faces_are_the_last_and_larger_ones_are_reduced(
     data: FaceData, tiny_classifier: AttributeClassifier
 ) -> None:
-    real = look_at_real(data, tiny_classifier, 8, validation=10, resolution=8, seed=1)
+    real = describe_real_faces(data, tiny_classifier, 8, validation=10, resolution=8, seed=1)
     assert real.reference.images.shape == (10, 8, 8, 3)
     np.testing.assert_array_equal(real.reference.images, shrink(np.array(data.images[-10:]), 8))
     assert real.training.images.shape == (8, 8, 8, 3)
     pool = shrink(np.array(data.images[:-10]), 8)
     assert all((pool == image).all((1, 2, 3)).any() for image in real.training.images)
     np.testing.assert_array_equal(real.labels, data.labels[-10:])
-    other = look_at_real(data, tiny_classifier, 8, validation=10, resolution=8, seed=2)
+    other = describe_real_faces(data, tiny_classifier, 8, validation=10, resolution=8, seed=2)
     assert (other.training.images != real.training.images).any()
 
 
 def test_too_few_faces(data: FaceData, tiny_classifier: AttributeClassifier) -> None:
     with pytest.raises(LatentEditError, match=r"only 220 training faces .* lower --n"):
-        look_at_real(data, tiny_classifier, 221, validation=20)
+        describe_real_faces(data, tiny_classifier, 221, validation=20)
     with pytest.raises(LatentEditError, match="at least 8"):
-        look_at_real(data, tiny_classifier, 7, validation=20)
+        describe_real_faces(data, tiny_classifier, 7, validation=20)
     with pytest.raises(LatentEditError, match="cannot hold out"):
-        look_at_real(data, tiny_classifier, 10, validation=1000)
+        describe_real_faces(data, tiny_classifier, 10, validation=1000)
 
 
 def scores(*shares: float) -> np.ndarray:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from latentedit.errors import LatentEditError
 from latentedit.portrait.baseline import SlidesNetwork, SlidesSettings
-from latentedit.training.baselines.portrait_baselines import Epochs
+from latentedit.training.baselines.portraits import Epochs
 from latentedit.training.baselines.slides_convolutions import Convolutions
 
 

@@ -11,13 +11,13 @@ from latentedit.classifiers.attributes import AttributeClassifier
 from latentedit.generators.progressive import Generator, GeneratorConfig
 from latentedit.training.gan.discriminator import Discriminator
 from latentedit.training.gan.losses import (
-    Critic,
-    Look,
+    FeatureDiscriminator,
+    Inputs,
     NonSaturatingR1,
     Objective,
     Projected,
     WassersteinGP,
-    near_every_other,
+    close_up_every_other,
 )
 from latentedit.training.gan.patches import PatchDiscriminator
 from latentedit.training.gan.projected import ProjectedDiscriminator
@@ -53,13 +53,13 @@ def linear() -> Linear:
     return Linear(torch.linspace(-1, 2, 12), 0.25)
 
 
-real, fake = Look(pictures(0)), Look(pictures(1))
+real, fake = Inputs(pictures(0)), Inputs(pictures(1))
 
 
 def test_wgan_gp_of_a_linear_discriminator(linear: Linear) -> None:
     loss, figures = WassersteinGP(linear).discriminator_loss(real, fake, 0.5, step=3)
     weight = linear.weight.detach()
-    on_real, on_fake = (look.images.flatten(1) @ weight + 0.25 for look in (real, fake))
+    on_real, on_fake = (each.images.flatten(1) @ weight + 0.25 for each in (real, fake))
     length = weight.norm()
     expected = (
         on_fake.mean() - on_real.mean() + 10 * (length - 1) ** 2 + 0.001 * (on_real**2).mean()
@@ -83,10 +83,10 @@ def test_the_penalty_is_taken_between_real_and_fake() -> None:
     away = torch.zeros(4, 3, 2, 2)
     away[:, 0, 0, 0] = 1
     objective = WassersteinGP(Quadratic())
-    loss, _ = objective.discriminator_loss(Look(3 * away), Look(5 * away), 1.0, step=0)
+    loss, _ = objective.discriminator_loss(Inputs(3 * away), Inputs(5 * away), 1.0, step=0)
     penalty = loss.item() - (12.5 - 4.5) - 0.001 * 4.5**2
     assert 10 * 2**2 < penalty < 10 * 4**2
-    same, _ = objective.discriminator_loss(Look(3 * away), Look(3 * away), 1.0, step=0)
+    same, _ = objective.discriminator_loss(Inputs(3 * away), Inputs(3 * away), 1.0, step=0)
     assert same.item() == pytest.approx(10 * 2**2 + 0.001 * 4.5**2, rel=1e-5)
 
 
@@ -100,7 +100,7 @@ def test_each_picture_is_mixed_by_its_own_share() -> None:
             return super().forward(images)
 
     zeros, ones = torch.zeros(64, 3, 2, 2), torch.ones(64, 3, 2, 2)
-    WassersteinGP(Watching()).discriminator_loss(Look(zeros), Look(ones), 1.0, step=0)
+    WassersteinGP(Watching()).discriminator_loss(Inputs(zeros), Inputs(ones), 1.0, step=0)
     between = seen[-1].flatten(1)
     assert (between.amax(1) - between.amin(1)).max() == 0
     assert 0 <= between.min() < 0.1
@@ -110,7 +110,7 @@ def test_each_picture_is_mixed_by_its_own_share() -> None:
 def test_r1_of_a_linear_discriminator_every_16th_step(linear: Linear) -> None:
     objective = NonSaturatingR1(linear, gamma=0.5)
     weight = linear.weight.detach()
-    on_real, on_fake = (look.images.flatten(1) @ weight + 0.25 for look in (real, fake))
+    on_real, on_fake = (each.images.flatten(1) @ weight + 0.25 for each in (real, fake))
     plain = (1 + torch.exp(-on_real)).log().mean() + (1 + torch.exp(on_fake)).log().mean()
     for step in range(33):
         loss, figures = objective.discriminator_loss(real, fake, 1.0, step)
@@ -134,7 +134,7 @@ def test_the_gradient_of_r1_by_hand(linear: Linear) -> None:
 def test_r1_is_taken_at_the_reals() -> None:
     reals = real.images
     objective = NonSaturatingR1(Quadratic(), gamma=1.0)
-    _, figures = objective.discriminator_loss(real, Look(100 * fake.images), 1.0, step=0)
+    _, figures = objective.discriminator_loss(real, Inputs(100 * fake.images), 1.0, step=0)
     expected = float(reals.flatten(1).square().sum(1).mean())
     assert figures["r1"] == pytest.approx(expected, rel=1e-5)
     assert not reals.requires_grad
@@ -197,9 +197,9 @@ def reals() -> Tensor:
 def test_the_discriminators_loss_leaves_the_generator_alone(
     objective: Objective, generator: Generator
 ) -> None:
-    fakes = objective.look(generator(torch.randn(4, 8)))
+    fakes = objective.inputs(generator(torch.randn(4, 8)))
     assert fakes.images.requires_grad
-    loss, _ = objective.discriminator_loss(objective.look(reals()), fakes.detach(), 0.5, step=0)
+    loss, _ = objective.discriminator_loss(objective.inputs(reals()), fakes.detach(), 0.5, step=0)
     loss.backward()
     assert all(weight.grad is None for weight in generator.parameters())
     learning = [w for w in objective.networks.parameters() if w.requires_grad]
@@ -210,7 +210,7 @@ def test_the_generators_loss_reaches_it_through_frozen_discriminators(
     objective: Objective, generator: Generator
 ) -> None:
     objective.networks.requires_grad_(False)
-    objective.generator_loss(objective.look(generator(torch.randn(4, 8))), 1.0).backward()
+    objective.generator_loss(objective.inputs(generator(torch.randn(4, 8))), 1.0).backward()
     assert all(weight.grad is None for weight in objective.networks.parameters())
     for name, weight in generator.named_parameters():
         if not name.startswith("to_rgb.0"):  # the resolution before is not shown
@@ -218,11 +218,11 @@ def test_the_generators_loss_reaches_it_through_frozen_discriminators(
             assert weight.grad.any(), name
 
 
-def test_detached_looks_share_no_graph(objective: Objective, generator: Generator) -> None:
-    look = objective.look(generator(torch.randn(4, 8)))
-    still = look.detach()
-    assert torch.equal(still.images, look.images)
-    assert len(still.features) == len(look.features)
+def test_detached_inputs_share_no_graph(objective: Objective, generator: Generator) -> None:
+    inputs = objective.inputs(generator(torch.randn(4, 8)))
+    still = inputs.detach()
+    assert torch.equal(still.images, inputs.images)
+    assert len(still.features) == len(inputs.features)
     assert not any(part.requires_grad for part in (still.images, *sum(still.features, ())))
 
 
@@ -234,8 +234,8 @@ def test_the_loss_falls_when_it_is_minimised(objective: Objective) -> None:
     fakes = torch.randn(4, 3, 8, 8).clamp(-1, 1)
     for step in range(12):
         with torch.no_grad():
-            looks = objective.look(reals()), objective.look(fakes)
-        loss, figures = objective.discriminator_loss(*looks, 1.0, 16 * step)
+            inputs = objective.inputs(reals()), objective.inputs(fakes)
+        loss, figures = objective.discriminator_loss(*inputs, 1.0, 16 * step)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -250,10 +250,10 @@ def test_the_frozen_classifier_stays_as_it_is(
     tiny_classifier.train().requires_grad_(True)
     before = {name: value.clone() for name, value in tiny_classifier.state_dict().items()}
     objective = objectives(tiny_classifier)["projected"]
-    looks = objective.look(reals()), objective.look(generator(torch.randn(4, 8)))
-    loss, _ = objective.discriminator_loss(looks[0], looks[1].detach(), 1.0, step=0)
+    inputs = objective.inputs(reals()), objective.inputs(generator(torch.randn(4, 8)))
+    loss, _ = objective.discriminator_loss(inputs[0], inputs[1].detach(), 1.0, step=0)
     loss.backward()
-    objective.generator_loss(looks[1], 1.0).backward()
+    objective.generator_loss(inputs[1], 1.0).backward()
     assert all(weight.grad is None for weight in tiny_classifier.parameters())
     assert all(weight.grad is not None for weight in generator.blocks.parameters())
     after = tiny_classifier.state_dict()
@@ -282,19 +282,19 @@ def test_the_projected_losses_by_hand(tiny_classifier: AttributeClassifier, line
         torch.tensor([-3.0, 0.0]).view(2, 1, 1, 1),
         torch.tensor([1.0, -0.5]).view(2, 1, 1, 1),
     )
-    looks = Look(real.images[:2], (on_real,)), Look(fake.images[:2], (on_fake,))
-    loss, figures = objective.discriminator_loss(*looks, 1.0, step=1)
-    alone, _ = pixel.discriminator_loss(*looks, 1.0, step=1)
+    inputs = Inputs(real.images[:2], (on_real,)), Inputs(fake.images[:2], (on_fake,))
+    loss, figures = objective.discriminator_loss(*inputs, 1.0, step=1)
+    alone, _ = pixel.discriminator_loss(*inputs, 1.0, step=1)
     # hinge: max(0, 1 - real) and max(0, 1 + fake), mean over each stage, summed over stages
     hinges = (0 + 0.5) / 2 + (0 + 1) / 2 + (2 + 0) / 2 + (2 + 0.5) / 2
     assert (loss - alone).item() == pytest.approx(0.5 * hinges, rel=1e-5)
     assert figures["projected_real"] == pytest.approx(1.25 + 1.0)
     assert figures["projected_fake"] == pytest.approx(-1.5 + 0.25)
-    generator_loss = objective.generator_loss(looks[1], 1.0) - pixel.generator_loss(looks[1], 1.0)
+    generator_loss = objective.generator_loss(inputs[1], 1.0) - pixel.generator_loss(inputs[1], 1.0)
     assert generator_loss.item() == pytest.approx(-0.5 * (-1.5 + 0.25), rel=1e-5)
 
 
-def test_another_critic_sees_the_same_pictures_twice_as_large_and_adds_its_losses(
+def test_another_discriminator_sees_the_same_pictures_twice_as_large_and_adds_its_losses(
     tiny_classifier: AttributeClassifier, linear: Linear
 ) -> None:
     class Network(nn.Module):
@@ -309,24 +309,24 @@ def test_another_critic_sees_the_same_pictures_twice_as_large_and_adds_its_losse
         pixel,
         weight=0,
         augment=False,
-        further={"imagenet": Critic(network, Scores(), 0.5, times=2)},
+        further={"imagenet": FeatureDiscriminator(network, Scores(), 0.5, scale=2)},
     )
     assert set(objective.networks) == {"pixel", "projected", "imagenet"}
-    looks = objective.look(real.images), objective.look(fake.images)
+    inputs = objective.inputs(real.images), objective.inputs(fake.images)
     assert network.size == 2 * tiny_classifier.config.resolution
-    assert [len(look.features) for look in looks] == [2, 2]
-    loss, figures = objective.discriminator_loss(*looks, 1.0, step=1)
-    alone, _ = pixel.discriminator_loss(*looks, 1.0, step=1)
-    on_real, on_fake = (look.images.mean((1, 2, 3)) for look in looks)
+    assert [len(each.features) for each in inputs] == [2, 2]
+    loss, figures = objective.discriminator_loss(*inputs, 1.0, step=1)
+    alone, _ = pixel.discriminator_loss(*inputs, 1.0, step=1)
+    on_real, on_fake = (each.images.mean((1, 2, 3)) for each in inputs)
     hinges = (1 - on_real).clamp(min=0).mean() + (1 + on_fake).clamp(min=0).mean()
     assert (loss - alone).item() == pytest.approx(0.5 * hinges.item(), rel=1e-5)
     assert figures["imagenet_real"] == pytest.approx(on_real.mean().item())
     assert figures["imagenet_fake"] == pytest.approx(on_fake.mean().item())
-    generator_loss = objective.generator_loss(looks[1], 1.0) - pixel.generator_loss(looks[1], 1.0)
+    generator_loss = objective.generator_loss(inputs[1], 1.0) - pixel.generator_loss(inputs[1], 1.0)
     assert generator_loss.item() == pytest.approx(-0.5 * on_fake.mean().item(), rel=1e-4)
 
 
-def test_a_critic_of_tight_crops_sees_them_and_has_a_distance_of_its_own(
+def test_a_discriminator_of_tight_crops_sees_them_and_has_a_distance_of_its_own(
     tiny_classifier: AttributeClassifier,
 ) -> None:
     class Network(nn.Module):
@@ -343,21 +343,23 @@ def test_a_critic_of_tight_crops_sees_them_and_has_a_distance_of_its_own(
         weight=0,
         augment=False,
         sliced_weight=2.0,
-        further={"people": Critic(network, Scores(), 0, tight=True, sliced=queues)},
+        further={
+            "people": FeatureDiscriminator(network, Scores(), 0, tight_crop=True, sliced=queues)
+        },
     )
     assert set(objective.networks) == {"pixel", "projected", "people", "sliced_people"}
     faces = torch.randn(4, 3, 16, 16)
     for step in range(4):
-        objective.prepare(step)
-        look = objective.look(faces)
+        objective.before_step(step)
+        inputs = objective.inputs(faces)
         torch.testing.assert_close(network.seen, tight_view(faces))
-        assert [len(rows) for rows in look.described] == [0, 4]
-        fake = objective.look(faces + 1)
-        objective.discriminator_loss(look, fake.detach(), 1.0, step)
+        assert [len(rows) for rows in inputs.descriptions] == [0, 4]
+        fake = objective.inputs(faces + 1)
+        objective.discriminator_loss(inputs, fake.detach(), 1.0, step)
         before, seed = copy.deepcopy(queues), torch.get_rng_state()
         loss = objective.generator_loss(fake, 1.0)
     torch.set_rng_state(seed)
-    distance = before.distance(fake.described[1])
+    distance = before.distance(fake.descriptions[1])
     assert distance > 0
     alone = objective.pixel.generator_loss(fake, 1.0)
     torch.testing.assert_close(loss - alone, 2 * distance)
@@ -367,7 +369,7 @@ def test_every_other_picture_shows_the_face_alone() -> None:
     faces = torch.zeros(4, 3, 16, 16)
     faces[:, :, 6:14, 4:12] = torch.tensor([1.0, 2, 3, 4]).view(4, 1, 1, 1)  # eyes to mouth
     moved = (faces + 10).requires_grad_()
-    shown = near_every_other(moved, faces)
+    shown = close_up_every_other(moved, faces)
     assert torch.equal(shown[::2], moved[::2])
     assert (shown[1] == 2).all()
     assert (shown[3] == 4).all()
@@ -388,7 +390,7 @@ def test_small_pictures_are_looked_at_small(edge: int, looked_at: int) -> None:
 
     classifier = Classifier()
     objective = Projected(classifier, Scores(), NonSaturatingR1(Quadratic()))
-    objective.look(torch.zeros(2, 3, edge, edge))
+    objective.inputs(torch.zeros(2, 3, edge, edge))
     assert classifier.size == looked_at
 
 
@@ -398,9 +400,9 @@ def test_features_see_moved_pictures_and_pixels_the_pictures_themselves(
     objective = objectives(tiny_classifier)["projected"]
     torch.manual_seed(0)
     images = reals()[:1].expand(64, 3, 8, 8)
-    look = objective.look(images)
-    assert look.images is images
-    assert len({round(float(row.sum()), 3) for row in look.features[0][0]}) > 3
+    inputs = objective.inputs(images)
+    assert inputs.images is images
+    assert len({round(float(row.sum()), 3) for row in inputs.features[0][0]}) > 3
 
 
 def test_the_sliced_distance_is_added_to_the_generators_loss(
@@ -418,16 +420,16 @@ def test_the_sliced_distance_is_added_to_the_generators_loss(
     assert "sliced" in added.networks
     assert "sliced" not in plain.networks
     for step in range(3):
-        added.prepare(step)
-        looks = added.look(reals()), added.look(torch.zeros(4, 3, 8, 8))
-        added.discriminator_loss(looks[0], looks[1].detach(), 1.0, 1)
+        added.before_step(step)
+        inputs = added.inputs(reals()), added.inputs(torch.zeros(4, 3, 8, 8))
+        added.discriminator_loss(inputs[0], inputs[1].detach(), 1.0, 1)
         before = copy.deepcopy(sliced)
         seed = torch.get_rng_state()
-        loss = added.generator_loss(looks[1], 1.0)
+        loss = added.generator_loss(inputs[1], 1.0)
     torch.set_rng_state(seed)
-    distance = before.distance(looks[1].described[0])
+    distance = before.distance(inputs[1].descriptions[0])
     assert distance > 0
-    difference = float((loss - plain.generator_loss(looks[1], 1.0)).detach())
+    difference = float((loss - plain.generator_loss(inputs[1], 1.0)).detach())
     assert difference == pytest.approx(1e4 * float(distance), rel=1e-3)
 
 
@@ -447,15 +449,15 @@ def test_patches_judge_the_sharp_and_pixels_what_the_features_see(
 ) -> None:
     objective = with_patches(tiny_classifier, Discriminator(CONFIG), 1.0)  # of 8x8
     sharp, seen = torch.rand(2, 3, 16, 16), torch.rand(2, 3, 8, 8)
-    look = objective.look(sharp, seen)
-    assert look.sharp is sharp
-    assert torch.equal(look.images, seen)
-    look = objective.look(sharp)
-    assert look.sharp is sharp
-    assert torch.allclose(look.images, nn.functional.avg_pool2d(sharp, 2))
-    look = objective.look(seen)  # before the last growth
-    assert look.sharp is None
-    assert look.images is seen
+    inputs = objective.inputs(sharp, seen)
+    assert inputs.full_size is sharp
+    assert torch.equal(inputs.images, seen)
+    inputs = objective.inputs(sharp)
+    assert inputs.full_size is sharp
+    assert torch.allclose(inputs.images, nn.functional.avg_pool2d(sharp, 2))
+    inputs = objective.inputs(seen)  # before the last growth
+    assert inputs.full_size is None
+    assert inputs.images is seen
 
 
 def test_the_patches_losses_by_hand(tiny_classifier: AttributeClassifier, linear: Linear) -> None:
@@ -466,13 +468,13 @@ def test_the_patches_losses_by_hand(tiny_classifier: AttributeClassifier, linear
     images = torch.rand(4, 3, 16, 16, generator=torch.Generator().manual_seed(0))
     nothing = ((),)  # of frozen features
     sharp = (
-        Look(pictures(0, 2), nothing, sharp=images[:2]),
-        Look(pictures(1, 2), nothing, sharp=images[2:]),
+        Inputs(pictures(0, 2), nothing, full_size=images[:2]),
+        Inputs(pictures(1, 2), nothing, full_size=images[2:]),
     )
     loss, figures = objective.discriminator_loss(*sharp, 0.25, step=1)
     plain, _ = alone.discriminator_loss(*sharp, 1.0, step=1)
     with torch.no_grad():
-        on_real, on_fake = (seen.eval()(look.sharp) for look in sharp)
+        on_real, on_fake = (seen.eval()(each.full_size) for each in sharp)
     hinge = (1 - on_real).clamp(0).mean() + (1 + on_fake).clamp(0).mean()
     assert on_real.shape == (2, 1, 4, 4)
     assert (loss - plain).item() == pytest.approx(0.5 * hinge.item(), rel=0.05)
@@ -481,16 +483,16 @@ def test_the_patches_losses_by_hand(tiny_classifier: AttributeClassifier, linear
     objective.patches.eval()
     generator_loss = objective.generator_loss(sharp[1], 0.25) - alone.generator_loss(sharp[1], 1.0)
     assert generator_loss.item() == pytest.approx(-0.5 * on_fake.mean().item(), rel=1e-4)
-    unsharp = Look(pictures(0, 2), nothing), Look(pictures(1, 2), nothing)
+    unsharp = Inputs(pictures(0, 2), nothing), Inputs(pictures(1, 2), nothing)
     assert "patches_real" not in objective.discriminator_loss(*unsharp, 1.0, step=1)[1]
 
 
-def test_detached_looks_keep_the_sharp_pictures(tiny_classifier: AttributeClassifier) -> None:
+def test_detached_inputs_keep_the_sharp_pictures(tiny_classifier: AttributeClassifier) -> None:
     objective = with_patches(tiny_classifier, Discriminator(CONFIG), 1.0)
-    look = objective.look(torch.rand(2, 3, 16, 16, requires_grad=True))
-    still = look.detach()
-    assert look.sharp is not None
-    assert look.sharp.requires_grad
-    assert still.sharp is not None
-    assert torch.equal(still.sharp, look.sharp)
-    assert not still.sharp.requires_grad
+    inputs = objective.inputs(torch.rand(2, 3, 16, 16, requires_grad=True))
+    still = inputs.detach()
+    assert inputs.full_size is not None
+    assert inputs.full_size.requires_grad
+    assert still.full_size is not None
+    assert torch.equal(still.full_size, inputs.full_size)
+    assert not still.full_size.requires_grad

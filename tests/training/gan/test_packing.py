@@ -49,10 +49,12 @@ def test_a_run_is_packed_with_an_average_it_keeps(
     train(data, tmp_path / "run", replace(TINY, total_kimg=0.04))
     pack = ["train", "pack", str(tmp_path / "run"), "-o", str(tmp_path / "packed")]
     run_cli([*pack, "--ema-kimg", "3"], code=2)
-    assert "keeps no average over 3 kimg: choose from 0.05" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "over 3 kimg" in said
+    assert "0.05" in said
     state = (tmp_path / "run" / "state.safetensors").read_bytes()
     run_cli([*pack[:-1], str(tmp_path / "run")], code=2)
-    assert "holds a run already: choose another folder" in capsys.readouterr().err
+    assert "holds a run already" in capsys.readouterr().err
     assert (tmp_path / "run" / "state.safetensors").read_bytes() == state
     assert not (tmp_path / "packed").exists()
 

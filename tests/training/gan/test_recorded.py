@@ -165,7 +165,7 @@ def test_recorded_steps_learn_what_others_do(
                 Phase(16, 1.0),
                 number,
                 images=8 * (number + 1),
-                rests=number < 10,
+                freeze=number < 10,
             )
         networks = adversaries.parts["networks"]
         ends.append({name: dict(network.state_dict()) for name, network in networks.items()})

@@ -92,5 +92,5 @@ def test_resolutions_that_cannot_be_grown_are_refused(start: int, final: int) ->
 @pytest.mark.parametrize("kimg", [(), (-1.0,), (1.0, -0.1), (math.nan,), (math.inf,)])
 def test_lengths_that_are_none_are_refused(kimg: tuple[float, ...]) -> None:
     for stable, fade in ((kimg, (1.0,)), ((1.0,), kimg)):
-        with pytest.raises(LatentEditError, match="lists of thousands of images, none negative"):
+        with pytest.raises(LatentEditError, match="thousands of images"):
             Schedule(8, 16, stable, fade)

@@ -24,7 +24,7 @@ def measured(sliced: SlicedFeatures, steps: int = 40, **fakes: float) -> float:
     torch.manual_seed(1)
     distances = []
     for step in range(steps):
-        sliced.prepare(step)
+        sliced.before_step(step)
         sliced.remember(described(8))
         distances.append(float(sliced.distance(described(8, **fakes))))
     return sum(distances[12:]) / len(distances[12:])
@@ -43,7 +43,7 @@ def test_stages_become_means_and_mixed_cells_of_the_two_coarsest(sliced: SlicedF
 
 def test_nothing_is_asked_before_both_queues_are_full(sliced: SlicedFeatures) -> None:
     for step in range(12):
-        sliced.prepare(step)
+        sliced.before_step(step)
         sliced.remember(described(8))
         distance = float(sliced.distance(described(8, shift=3)))
         assert (distance > 0) == (step >= 8)  # 8 batches fill the reals, every 4th whitens
@@ -68,7 +68,7 @@ def test_it_does_not_depend_on_the_scale_of_the_features() -> None:
         torch.manual_seed(1)
         distance = torch.zeros(())
         for step in range(20):
-            made.prepare(step)
+            made.before_step(step)
             made.remember([row * times for row in described(8)])
             distance = made.distance([row * times for row in described(8, shift=1)])
         return float(distance)
@@ -82,7 +82,7 @@ def test_following_the_gradient_spreads_what_had_collapsed(sliced: SlicedFeature
     points = [(torch.randn(8, width) * 0.05).requires_grad_() for width in (*WIDTHS, 4, 4)]
     optimizer = torch.optim.Adam(points, lr=0.05)
     for step in range(400):
-        sliced.prepare(step)
+        sliced.before_step(step)
         sliced.remember(described(8, scale=2.0, shift=5.0))
         loss = sliced.distance(points)
         if loss.requires_grad:
@@ -108,7 +108,7 @@ def test_the_oldest_rows_are_replaced(sliced: SlicedFeatures) -> None:
 def test_gradients_reach_the_stages(sliced: SlicedFeatures) -> None:
     torch.manual_seed(3)
     for step in range(12):
-        sliced.prepare(step)
+        sliced.before_step(step)
         sliced.remember(described(8))
         stages = [torch.randn(8, c, 8, 8, requires_grad=True) for c in WIDTHS]
         distance = sliced.distance(sliced.describe(stages))

@@ -42,7 +42,7 @@ def test_a_run_keeps_its_average_on_the_way(run: tuple[Path, torch.nn.Module]) -
 
 def test_a_snapshot_that_is_not_there_or_is_damaged(run: tuple[Path, torch.nn.Module]) -> None:
     folder, _ = run
-    with pytest.raises(LatentEditError, match="no snapshot of 60 images: choose from 40, 80, 120"):
+    with pytest.raises(LatentEditError, match=r"no snapshot of 60 .*40, 80, 120"):
         load_snapshot(folder, 60)
     path = snapshot_files(folder)[80]
     path.write_bytes(path.read_bytes()[:100])
@@ -58,10 +58,10 @@ def test_the_mean_of_snapshots(run: tuple[Path, torch.nn.Module]) -> None:
     assert all(torch.equal(value, last[name]) for name, value in mean.state_dict().items())
     snapshot_files(folder)[120].rename(folder / "snapshots" / "001024005.safetensors")
     assert mean_of_snapshots(folder, 1024.005, 1024.005)[1] == [1024005]  # times 1000 a bit more
-    with pytest.raises(LatentEditError, match=r"had not grown up at 0\.04 thousand images"):
+    with pytest.raises(LatentEditError, match=r"not grown up at 0\.04"):
         mean_of_snapshots(folder, 0.01, math.inf)
     for first, last in ((1, 2), (math.nan, 1600), (2000, math.inf)):
-        with pytest.raises(LatentEditError, match=r"no snapshot .* from 0\.04 to 1024\.005$"):
+        with pytest.raises(LatentEditError, match=r"no snapshot .*0\.04 .*1024\.005"):
             mean_of_snapshots(folder, first, last)
 
 

@@ -15,7 +15,7 @@ from latentedit.data.portraits import COLUMNS
 from latentedit.errors import LatentEditError
 from latentedit.io.images import to_tensor
 from latentedit.pretrained.bundles import load_portrait
-from latentedit.training.baselines.portrait_baselines import (
+from latentedit.training.baselines.portraits import (
     load_baselines,
     predict_slides,
     train_baselines,

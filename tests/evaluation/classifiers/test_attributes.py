@@ -10,7 +10,7 @@ from conftest import run
 
 from latentedit.attributes import ATTRIBUTES
 from latentedit.errors import LatentEditError
-from latentedit.evaluation.classifiers.classifier import (
+from latentedit.evaluation.classifiers.attributes import (
     BEYOND_PUBLISHED,
     SLIDES,
     evaluate_classifier,

@@ -1,8 +1,8 @@
 """Choosing what an edit holds, from what edits are measured to do.
 
 Discounts are searched by gradient in a surrogate of generator and classifier (`surrogate`): those
-whose direction changes the other probabilities least where as many faces flip as without locks.
-What the search finds is then rendered beside no locks, and what leaks least in real faces is kept.
+whose direction changes the other probabilities least where as many faces flip as without holds.
+What the search finds is then rendered beside no holds, and what leaks least in real faces is kept.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ from latentedit.evaluation.edits.traces import Trace, Traces, crossing
 FloatArray = NDArray[np.float32]
 
 REACHES = {"near": (1.5, 0.4), "far": (2.0, 0.8)}
-"""Longest step of a search: a multiple of the step without locks, but no more than a part of the
-way from there to the farthest step. The more of a direction is locked away, the less it leaks and
+"""Longest step of a search: a multiple of the step without holds, but no more than a part of the
+way from there to the farthest step. The more of a direction is held away, the less it leaks and
 the longer the way."""
 
 WEIGHTS = {"Male": 3.0, "Eyeglasses": 3.0}
@@ -62,8 +62,8 @@ _SOFTNESS = 0.4
 """Of a flip, in logits: a step function has no gradient."""
 
 _MARGIN, _RARE_MARGIN = 1.03, 1.2
-"""More faces than without locks are asked to flip, because real ones follow less than predicted;
-above all where not even a half flips without locks."""
+"""More faces than without holds are asked to flip, because real ones follow less than predicted;
+above all where not even a half flips without holds."""
 
 _START, _MOST = -2.0, 7.0
 """Log odds g / (1 - g) of the discounts: where the search starts, and how far it goes."""
@@ -73,7 +73,7 @@ _GRID_FACES = 500
 _LEAST_SLOPE = 0.03
 
 
-class Search:
+class HoldSearch:
     """Latents whose edits are predicted.
 
     What an edit changes is the surrogate's, what it starts from the classifier's.
@@ -117,7 +117,7 @@ class Search:
             reach: how long the step may be, see `REACHES`.
 
         Returns:
-            {name: discount}; empty where too few faces flip without locks.
+            {name: discount}; empty where too few faces flip without holds.
         """
         own = self.boundaries.index(attribute)
         share, free = self.flip(attribute, {})
@@ -172,7 +172,7 @@ class Search:
         return float(flipped[place]), float(_GRID[place])
 
     def _soft_share(self, own: int, step: float) -> float:
-        """The soft share of flipped faces after a step without locks."""
+        """The soft share of flipped faces after a step without holds."""
         column = self._column(self.boundaries.names[own])
         rows = slice(0, _GRID_FACES)
         side = _sides(self._logits[rows, column])
@@ -287,9 +287,9 @@ class Choice:
 def choose_holds(
     traces: Traces, candidates: Mapping[str, Candidate], attribute: str, seeds: Sequence[int]
 ) -> Choice:
-    """Render the candidates for an attribute's locks and keep the one that leaks least.
+    """Render the candidates for an attribute's holds and keep the one that leaks least.
 
-    One that makes more faces strange than `STRANGE_AT_FLIP`, and than no locks, is left out.
+    One that makes more faces strange than `STRANGE_AT_FLIP`, and than no holds, is left out.
 
     Args:
         traces: follows faces.
@@ -327,8 +327,8 @@ class Candidate:
     step: float
 
 
-def find_candidates(search: Search, attribute: str) -> dict[str, Candidate]:
-    """No locks, and what the search finds for each reach, without repetitions."""
+def find_candidates(search: HoldSearch, attribute: str) -> dict[str, Candidate]:
+    """No holds, and what the search finds for each reach, without repetitions."""
     share, step = search.flip(attribute, {})
     found = {"none": Candidate({}, max(step, float(_GRID[1])))}
     for name, reach in REACHES.items():

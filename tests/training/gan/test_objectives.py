@@ -1,4 +1,4 @@
-"""What judges beside the pixel discriminator: frozen features and patches."""
+"""What judges beside the pixel discriminator: frozen features and patches, built from options."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from torch import Tensor
 from latentedit.classifiers.attributes import AttributeClassifier
 from latentedit.data.face_file import FaceData
 from latentedit.errors import LatentEditError
-from latentedit.training.gan.adversarial import build_objective, load_generator_run
-from latentedit.training.gan.losses import Look, NonSaturatingR1, Projected, WassersteinGP
+from latentedit.training.gan.adversarial import load_generator_run
+from latentedit.training.gan.losses import Inputs, NonSaturatingR1, Projected, WassersteinGP
+from latentedit.training.gan.objectives import build_objective
 from latentedit.training.runs import Run
 from latentedit.training.state import write_state
 
@@ -36,14 +37,14 @@ def test_features_may_look_at_other_smaller_faces(
     tiny_classifier: AttributeClassifier,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    looked: list[tuple[Tensor, Tensor | None]] = []
-    look = Projected.look
+    made: list[tuple[Tensor, Tensor | None]] = []
+    inputs = Projected.inputs
 
-    def watched(self: Projected, images: Tensor, seen: Tensor | None = None) -> Look:
-        looked.append((images.detach(), seen))
-        return look(self, images, seen)
+    def watched(self: Projected, images: Tensor, seen: Tensor | None = None) -> Inputs:
+        made.append((images.detach(), seen))
+        return inputs(self, images, seen)
 
-    monkeypatch.setattr(Projected, "look", watched)
+    monkeypatch.setattr(Projected, "inputs", watched)
     black = np.zeros((60, 8, 8, 3), np.uint8)
     black[-40:] = 255  # held out
     few = FaceData(black, np.zeros((60, 0), np.int8), ("",) * 60, (), "black squares")
@@ -54,8 +55,8 @@ def test_features_may_look_at_other_smaller_faces(
         classifier=tiny_classifier,
         feature_data=few,
     )
-    assert len(looked) == 20
-    for (real, seen), (fake, unseen) in zip(looked[::2], looked[1::2], strict=True):
+    assert len(made) == 20
+    for (real, seen), (fake, unseen) in zip(made[::2], made[1::2], strict=True):
         assert unseen is None
         assert real.shape == fake.shape
         assert real.amax() > -1
@@ -74,24 +75,24 @@ def test_patches_let_smaller_faces_teach_all_but_the_finest_detail(
     tiny_classifier: AttributeClassifier,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    looked: list[Look] = []
-    look = Projected.look
+    made: list[Inputs] = []
+    inputs = Projected.inputs
 
-    def watched(self: Projected, images: Tensor, seen: Tensor | None = None) -> Look:
-        looked.append(look(self, images, seen))
-        return looked[-1]
+    def watched(self: Projected, images: Tensor, seen: Tensor | None = None) -> Inputs:
+        made.append(inputs(self, images, seen))
+        return made[-1]
 
-    monkeypatch.setattr(Projected, "look", watched)
+    monkeypatch.setattr(Projected, "inputs", watched)
     black = np.zeros((60, 8, 8, 3), np.uint8)
     few = FaceData(black, np.zeros((60, 0), np.int8), ("",) * 60, (), "black squares")
     options = replace(TINY, objective="projected", patch_weight=0.5)
     parts = {"classifier": tiny_classifier, "feature_data": few}
     train(data, tmp_path / "whole", options, **parts)
-    reals = looked[::2]
-    assert all(look.images.shape[-1] == 8 for look in looked)
-    assert all((look.images == -1).all() for look in reals)
-    assert [look.sharp is None for look in reals] == [True] * 5 + [False] * 15
-    assert all(look.sharp.shape[-1] == 16 for look in reals[5:] if look.sharp is not None)
+    reals = made[::2]
+    assert all(each.images.shape[-1] == 8 for each in made)
+    assert all((each.images == -1).all() for each in reals)
+    assert [each.full_size is None for each in reals] == [True] * 5 + [False] * 15
+    assert all(each.full_size.shape[-1] == 16 for each in reals[5:] if each.full_size is not None)
     assert contents(tmp_path / "whole")[1]["images"] == 160
     train(data, tmp_path / "cut", replace(options, total_kimg=0.08, decay_kimg=0), **parts)
     train(data, tmp_path / "cut", options, resume=True, **parts)
@@ -133,7 +134,7 @@ def test_the_pixel_discriminator_beside_projected_ones_has_an_objective_of_its_o
     assert isinstance(wasserstein, Projected)
     assert isinstance(by_default.pixel, NonSaturatingR1)
     assert isinstance(wasserstein.pixel, WassersteinGP)
-    with pytest.raises(LatentEditError, match="unknown pixel objective 'x': choose from r1, wgan"):
+    with pytest.raises(LatentEditError, match="pixel objective 'x'"):
         build_objective(replace(options, pixel_objective="x"), tiny_classifier)
 
 

@@ -1,4 +1,4 @@
-"""The search for locks in a planted linear surrogate, and the choice among rendered candidates."""
+"""The search for holds in a planted linear surrogate, and the choice among rendered candidates."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ import torch
 from latentedit.boundaries.model import Boundaries
 from latentedit.editing.projection import discounted_direction
 from latentedit.errors import LatentEditError
-from latentedit.evaluation.edits.locks import (
+from latentedit.evaluation.edits.holds import (
     MOST_HOLDS,
     Candidate,
-    Search,
+    HoldSearch,
     choose_holds,
     find_candidates,
 )
@@ -27,7 +27,7 @@ COUNT = 12
 ALIKE = np.ones(COUNT, np.float32)
 
 
-def planted(seed: int = 2) -> tuple[Boundaries, Search]:
+def planted(seed: int = 2) -> tuple[Boundaries, HoldSearch]:
     """Logits are twice the distances to normals; normals 0 and 1 lean on each other."""
     random = np.random.RandomState(seed)
     normals = np.linalg.qr(random.standard_normal((COUNT, COUNT)))[0]
@@ -40,7 +40,7 @@ def planted(seed: int = 2) -> tuple[Boundaries, Search]:
     network.first.weight[2:] = 2 * torch.from_numpy(normals).float()
     z = random.standard_normal((800, COUNT)).astype(np.float32)
     logits = (2 * z @ normals.T).astype(np.float32)
-    return known, Search(network, known, range(COUNT), ALIKE, z, logits)
+    return known, HoldSearch(network, known, range(COUNT), ALIKE, z, logits)
 
 
 def leakage(known: Boundaries, attribute: str, holds: Mapping[str, float]) -> float:
@@ -91,13 +91,13 @@ def test_no_more_holds_than_a_reader_can_read() -> None:
     search.surrogate.first.weight[2:] = torch.from_numpy(normals).float()
     z = random.standard_normal((400, COUNT)).astype(np.float32)
     logits = (z @ normals.T).astype(np.float32)
-    lean = Search(search.surrogate, known, range(COUNT), ALIKE, z, logits)
+    lean = HoldSearch(search.surrogate, known, range(COUNT), ALIKE, z, logits)
     assert 0 < len(lean.holds("n0", reach=(2.5, 0.8))) <= MOST_HOLDS
 
 
 def test_what_is_not_scored_can_be_held_but_not_moved() -> None:
     known, search = planted()
-    blind = Search(
+    blind = HoldSearch(
         search.surrogate,
         known,
         [None if name == "n1" else row for row, name in enumerate(known.names)],
@@ -129,7 +129,9 @@ def test_what_weighs_more_is_held_more() -> None:
     z = random.standard_normal((400, COUNT)).astype(np.float32)
     weights = np.where(np.array(known.names) == "n2", 20, 1).astype(np.float32)
     alike, heavy = (
-        Search(search.surrogate, known, range(COUNT), given, z, (z @ normals.T).astype(np.float32))
+        HoldSearch(
+            search.surrogate, known, range(COUNT), given, z, (z @ normals.T).astype(np.float32)
+        )
         for given in (ALIKE, weights)
     )
     moves = [
@@ -178,4 +180,4 @@ def test_real_faces_decide() -> None:
     assert choose({**leaks, "c": 0.8}) == "near"
     assert choose({**leaks, "b": 1.2, "c": 1.3}) == "none"
     assert choose(leaks, strange=["c"]) == "near"
-    assert choose(leaks, strange=["c", "none"]) == "far"  # no worse than no locks
+    assert choose(leaks, strange=["c", "none"]) == "far"  # no worse than no holds

@@ -1,0 +1,215 @@
+"""Where a run starts: anew, from other runs or bundles, or where it was stopped."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from latentedit.classifiers.attributes import AttributeClassifier
+from latentedit.data.face_file import FaceData
+from latentedit.data.utkface import QUESTIONS
+from latentedit.errors import LatentEditError
+from latentedit.pretrained.bundles import load_generator
+from latentedit.training.gan.widening import copy_or_widen
+from latentedit.training.options import GeneratorOptions
+from latentedit.training.runs import Run, choose_average, select_origin
+from latentedit.training.state import (
+    ALONE,
+    average_name,
+    check_whole,
+    load_state,
+    read_progress,
+    read_state,
+    with_prefix,
+)
+
+BUNDLED = "generator.json"
+"""Of a bundle's files the one that tells it from a run."""
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where a run begins, or goes on.
+
+    Attributes:
+        hashes: of the frozen networks that it looks through, by name; None where there is none.
+        images_before: seen by its weights in other runs.
+        images: seen in this one.
+        steps: of the optimisers in this one.
+        history: what the weights that it starts from say of themselves; None where it starts anew
+            or resumes.
+    """
+
+    hashes: Mapping[str, str | None] = field(default_factory=dict)
+    images_before: int = 0
+    images: int = 0
+    steps: int = 0
+    history: Mapping[str, Any] | None = None
+
+    def progress(self, images: int, steps: int) -> dict[str, Any]:
+        """What a state keeps of how far the run is."""
+        before = {"images_before": self.images_before}
+        return {**before, "images": images, "step": steps, **self.hashes}
+
+
+def start_from(
+    folders: Sequence[str | Path],
+    networks: Mapping[str, nn.Module],
+    hashes: Mapping[str, str | None],
+) -> Start:
+    """Copy the networks of runs and bundles; what several of them hold comes from the last.
+
+    Args:
+        folders: runs or bundles; none to start anew.
+        networks: by their names in a state.
+        hashes: of the frozen networks, see `Start`.
+
+    Raises:
+        LatentEditError: neither a run nor a bundle, or one of other widths.
+    """
+    starts = [Path(folder) for folder in folders]
+    if not starts:
+        return Start(hashes)
+    _check_last(starts[-1])
+    for folder in starts:
+        history = _copy(folder, networks, hashes)
+    return Start(hashes, images_before=history["images_seen"], history=history)
+
+
+def resume_run(run: Run, parts: Mapping[str, Any], hashes: Mapping[str, str | None]) -> Start:
+    """Load a run's last saved state.
+
+    Args:
+        run: to go on with.
+        parts: networks and optimisers, as `state.load_state` takes them.
+        hashes: of the frozen networks, see `Start`.
+
+    Raises:
+        LatentEditError: no generator in the state, or the run began with other frozen networks.
+    """
+    _check_resumed(run, hashes)
+    progress = load_state(run.state, **parts)
+    return Start(hashes, progress.get("images_before", 0), progress["images"], progress["step"])
+
+
+def check_options(
+    data: FaceData,
+    feature_data: FaceData | None,
+    people: AttributeClassifier | None,
+    options: GeneratorOptions,
+) -> None:
+    """Refuse options that do not fit the faces, or each other.
+
+    Raises:
+        LatentEditError: naming the option.
+    """
+    if data.resolution < options.resolution:
+        raise LatentEditError(
+            f"the faces are {data.resolution}x{data.resolution}, too small for "
+            f"{options.resolution}: prepare them larger or lower --resolution"
+        )
+    if data.resolution % options.resolution:
+        raise LatentEditError(
+            f"faces of {data.resolution}x{data.resolution} cannot be halved down to "
+            f"{options.resolution}: prepare them at a power of two"
+        )
+    _ = options.schedule  # refuses phases that lead nowhere
+    for name, value in asdict(options).items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise LatentEditError(f"--{name.replace('_', '-')} must be a finite number")
+    if people is not None and people.config.attributes != QUESTIONS:
+        raise LatentEditError(
+            "--people is for a classifier of UTKFace's genders and races: train one with "
+            "'latentedit train classifier' on a file from 'prepare utkface'"
+        )
+    halves = options.ema_kimg
+    if not (halves and all(0 < kimg < math.inf for kimg in halves)) or (
+        len({average_name(kimg) for kimg in halves}) < len(halves)
+    ):
+        raise LatentEditError(
+            "--ema-kimg must be thousands of images above 0, each given once, such as 5,2,20"
+        )
+    if options.objective != "projected":
+        for name, given in (
+            ("--feature-data", feature_data is not None),
+            ("--imagenet-weight", options.imagenet_weight > 0),
+            ("--people", people is not None),
+        ):
+            if given:
+                raise LatentEditError(
+                    f"--objective {options.objective} looks at no frozen features: leave out {name}"
+                )
+
+
+def _check_resumed(run: Run, hashes: Mapping[str, str | None]) -> None:
+    """Refuse to resume without a generator, or through other networks than the run began with."""
+    progress = read_progress(run.state)
+    check_whole(progress, run.folder)
+    for name, given in hashes.items():
+        if given is not None and progress.get(name) is None:
+            raise LatentEditError(
+                f"this run did not look through such a network: leave out --{name}, or start "
+                f"another run from this one with --init {run.folder}"
+            )
+        if progress.get(name) != given:
+            raise LatentEditError(
+                f"this run looked through another {name}: give --{name} the same weights"
+            )
+
+
+def _check_last(folder: Path) -> None:
+    """Check that the last of those that a run starts from has a generator, if it is a run."""
+    if not (folder / BUNDLED).is_file():
+        check_whole(read_progress(Run(folder).state), folder)
+
+
+def _copy(
+    folder: Path, networks: Mapping[str, nn.Module], hashes: Mapping[str, str | None]
+) -> dict[str, Any]:
+    """Copy the networks of a run, or the generator of a bundle; return where they come from.
+
+    Heads and queues of another network's features are left to begin anew, narrower networks are
+    widened, and averages that a run did not keep begin as its first.
+
+    Raises:
+        LatentEditError: neither a run nor a bundle, or one of other widths.
+    """
+    generators = [name for name in networks if not name.startswith("objective.")]
+    if (folder / BUNDLED).is_file():
+        bundled, card = load_generator(folder)
+        origin = {"images_seen": 0, **select_origin(card)}
+        weights = {
+            f"{name}.{key}": value
+            for name in generators
+            for key, value in bundled.state_dict().items()
+        }
+    else:
+        run = Run(folder)
+        progress, weights = read_state(run.state)
+        if "images" not in progress:
+            raise LatentEditError(f"{folder} is not a generator's run: give another one to --init")
+        if progress.get(ALONE):
+            generators = []
+        images = progress.get("images_before", 0) + progress["images"]
+        origin = {**run.origin(), "images_seen": images, "hours": run.hours()}
+        for name, theirs in (
+            ("classifier", ("objective.projected.", "objective.sliced.")),
+            ("people", ("objective.people.", "objective.sliced_people.")),
+        ):
+            if progress.get(name) != hashes[name]:
+                weights = {k: value for k, value in weights.items() if not k.startswith(theirs)}
+        first = with_prefix(weights, average_name(choose_average(run, None)))
+        for name in generators:
+            if not with_prefix(weights, name):
+                weights |= {f"{name}.{key}": value for key, value in first.items()}
+    for name, network in networks.items():
+        found = with_prefix(weights, name)
+        copied = copy_or_widen(found, network)
+        if name in generators and not 0 < len(found) == copied:
+            raise LatentEditError(f"{folder} has a larger resolution: give no smaller --resolution")
+    return origin
