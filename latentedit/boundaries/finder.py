@@ -26,6 +26,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from threadpoolctl import threadpool_limits
 
 from latentedit.boundaries.model import Boundaries, Float64Array, entangled_holds
+from latentedit.boundaries.whitening import WhitenedLatents, Whitening
 from latentedit.errors import LatentEditError
 
 SELECTIONS = (
@@ -50,6 +51,9 @@ RARE_SHARE, RARE_COUNT = 0.005, 30
 
 _IN_MEMORY = 150_000
 """Training latents read at once; of a larger pool only the selected ones are."""
+
+_WHITENED = 50_000
+"""Latents that a covariance is taken of: some hundred for each of its directions."""
 
 _CHUNK = 8192
 
@@ -82,8 +86,8 @@ class BoundaryFinder(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     InterFaceGAN. float32 latents stay float32.
 
     Args:
-        C: inverse strength of regularisation. Latents are isotropic, so a strong one (small C)
-            loses nothing and averages noise out.
+        C: inverse strength of regularisation. Latents are isotropic, or whitened, so a strong one
+            (small C) loses nothing and averages noise out.
         tol: the solver stops where the gradient has shrunk to this share of the first one.
         max_iter: most iterations of the solver.
 
@@ -187,6 +191,7 @@ def fit_boundaries(
     generator_hash: str,
     *,
     space: str = "z",
+    whitening: Whitening | None = None,
     on_attribute: Callable[[str, Mapping[str, float]], None] = lambda name, figures: None,
 ) -> Boundaries:
     """Fit one boundary per attribute on the most confident samples of both classes.
@@ -202,6 +207,8 @@ def fit_boundaries(
         scores: [N, K] probabilities.
         names: K attribute names.
         generator_hash: of the generator that rendered the pool.
+        space: of the latents.
+        whitening: coordinates to fit in, see `choose_whitening`; none by default.
         on_attribute: called with each attribute's figures.
 
     Raises:
@@ -219,6 +226,8 @@ def fit_boundaries(
         )
     if not np.isfinite(scores).all():
         raise LatentEditError("the pool holds NaN or infinity: build it again")
+    if whitening is not None:
+        z = WhitenedLatents(z, whitening)
     train, validation, test = _split(len(z))
     trials = _fit_all(z, scores[train])
     normals = np.stack([trial.finder.normal_ for row in trials for trial in row])
@@ -246,7 +255,17 @@ def fit_boundaries(
         figures=figures,
         auto=entangled_holds(tuple(names), stacked),
         rare=tuple(name for name, values in figures.items() if _is_rare(values)),
+        whitening=whitening,
     )
+
+
+def choose_whitening(z: Latents, space: str) -> Whitening | None:
+    """The coordinates that boundaries of a space are fitted in.
+
+    z lies evenly on its sphere and stays as it is; any other space is whitened by its first
+    `_WHITENED` latents.
+    """
+    return None if space == "z" else Whitening.of(z[: min(len(z), _WHITENED)])
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from safetensors.numpy import load_file, save_file
 
 from latentedit import defaults
 from latentedit.attributes import find_attribute
+from latentedit.boundaries.whitening import Whitening
 from latentedit.errors import LatentEditError
 from latentedit.io.cards import load_card, save_with_card
 
@@ -111,7 +112,7 @@ class Boundaries:
     Attributes:
         names: K attribute names.
         normals: float64 [K, D], unit rows; towards "has the attribute".
-        biases: float64 [K]; ``normals @ z + biases`` are signed distances.
+        biases: float64 [K]; ``normals @ coordinates(z) + biases`` are signed distances.
         generator_hash: the generator's `weights_hash`; another one is refused.
         space: the latent space, ``z`` for this project's generators.
         figures: per attribute what was measured on held-out latents.
@@ -119,6 +120,7 @@ class Boundaries:
         safe_ranges: per measured attribute the lowest and highest step before faces break.
         calibrations: per measured attribute what its steps do.
         rare: attributes that the generator shows too rarely for a boundary to be trusted.
+        whitening: the coordinates that normals live in; None where latents are their own.
 
     Raises:
         LatentEditError: parts that do not fit together, or normals of another length than 1.
@@ -134,6 +136,7 @@ class Boundaries:
     safe_ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     calibrations: Mapping[str, Calibration] = field(default_factory=dict)
     rare: tuple[str, ...] = ()
+    whitening: Whitening | None = None
 
     def __post_init__(self) -> None:
         count = len(self.names)
@@ -147,6 +150,8 @@ class Boundaries:
                 f"boundaries do not fit together: {count} names, normals "
                 f"{list(self.normals.shape)}, biases {list(self.biases.shape)}"
             )
+        if self.whitening is not None and len(self.whitening.mean) != self.normals.shape[1]:
+            raise LatentEditError("a whitening and normals do not fit together: fit them again")
         lengths = np.linalg.norm(self.normals, axis=1)
         if not np.allclose(lengths, 1, atol=1e-5) or not np.isfinite(self.biases).all():
             raise LatentEditError("boundaries are not unit normals and biases: fit them again")
@@ -164,7 +169,11 @@ class Boundaries:
     @property
     def normals_hash(self) -> str:
         """16 hex digits that name these normals: what was measured with others is not of these."""
-        return hashlib.sha256(np.ascontiguousarray(self.normals).tobytes()).hexdigest()[:16]
+        digest = hashlib.sha256(np.ascontiguousarray(self.normals).tobytes())
+        if self.whitening is not None:
+            digest.update(np.ascontiguousarray(self.whitening.mean).tobytes())
+            digest.update(np.ascontiguousarray(self.whitening.basis).tobytes())
+        return digest.hexdigest()[:16]
 
     @property
     def hash(self) -> str:
@@ -190,8 +199,74 @@ class Boundaries:
         return self.names.index(find_attribute(name, self.names))
 
     def distances(self, z: ArrayLike) -> Float64Array:
-        """Signed distances of [N, D] latents to all boundaries, float64 [N, K]."""
-        return np.asarray(z, dtype=np.float64) @ self.normals.T + self.biases
+        """Signed distances of [N, D] latents to all boundaries, float64 [N, K].
+
+        In latent units, or, where latents are whitened, in their standard deviations.
+        """
+        return self.coordinates(z) @ self.normals.T + self.biases
+
+    def coordinates(self, z: ArrayLike) -> Float64Array:
+        """Latents [..., D] in the coordinates of the normals, float64."""
+        if self.whitening is None:
+            return np.asarray(z, dtype=np.float64)
+        return self.whitening.coordinates(z)
+
+    def moves(self, steps: ArrayLike) -> Float64Array:
+        """Displacements [..., D] in the coordinates of the normals -> of latents, float64."""
+        if self.whitening is None:
+            return np.asarray(steps, dtype=np.float64)
+        return self.whitening.moves(steps)
+
+    def rebased(self, whitening: Whitening | None) -> Boundaries:
+        """These boundaries in other coordinates.
+
+        Whitened ones stay where they are. Plain ones, which lead straight along their normals
+        (SeFa's directions, boundaries of other projects), go on leading there.
+
+        Raises:
+            LatentEditError: whitened boundaries cannot go without.
+        """
+        if whitening is None and self.whitening is None:
+            return self
+        if whitening is not None and whitening.same_as(self.whitening):
+            return self
+        if whitening is None:
+            raise LatentEditError(
+                "whitened boundaries do not go with plain ones: fit both for this model"
+            )
+        if self.whitening is None:
+            spreads = np.linalg.norm(self.normals @ whitening.basis, axis=1)
+            normals = whitening.undone(self.normals)
+            biases = (self.normals @ whitening.mean + self.biases) / spreads
+            return self._with_normals(normals, biases * np.linalg.norm(normals, axis=1), whitening)
+        plain = self.whitening.undone(self.normals)
+        biases = self.biases + plain @ (whitening.mean - self.whitening.mean)
+        return self._with_normals(plain @ whitening.basis, biases, whitening)
+
+    def plane(self, name: str) -> tuple[Float64Array, float]:
+        """An attribute's boundary in plain latents: unit normal [D] and bias.
+
+        Raises:
+            LatentEditError: no boundary of that name.
+        """
+        row = self.index(name)
+        if self.whitening is None:
+            return self.normals[row], float(self.biases[row])
+        normal = self.whitening.undone(self.normals[row])
+        length = float(np.linalg.norm(normal))
+        bias = float(self.biases[row]) - float(normal @ self.whitening.mean)
+        return normal / length, bias / length
+
+    def _with_normals(
+        self, normals: Float64Array, biases: Float64Array, whitening: Whitening
+    ) -> Boundaries:
+        lengths = np.linalg.norm(normals, axis=1)
+        return replace(
+            self,
+            normals=normals / lengths[:, None],
+            biases=biases / lengths,
+            whitening=whitening,
+        )
 
     def safe_range(self, name: str) -> tuple[float, float]:
         """Lowest and highest step along an attribute before faces break, low <= 0 <= high.
@@ -226,6 +301,7 @@ class Boundaries:
                 f"boundaries of generator {other.generator_hash}, space {other.space}, do not go "
                 f"with those of {self.generator_hash}, space {self.space}: fit them for this model"
             )
+        other = other.rebased(self.whitening)
         kept = [row for row, name in enumerate(self.names) if name not in other.names]
         names = {self.names[row] for row in kept}
 
@@ -255,6 +331,7 @@ class Boundaries:
             safe_ranges=both(self.safe_ranges, other.safe_ranges, still),
             calibrations=both(self.calibrations, other.calibrations, still),
             rare=(*(name for name in self.rare if name in names), *other.rare),
+            whitening=self.whitening,
         )
 
     def with_measured(self, other: Boundaries, names: Collection[str]) -> Boundaries:
@@ -295,6 +372,9 @@ class Boundaries:
             "normals": np.ascontiguousarray(self.normals, dtype=np.float64),
             "biases": np.ascontiguousarray(self.biases, dtype=np.float64),
         }
+        if self.whitening is not None:
+            tensors["mean"] = np.ascontiguousarray(self.whitening.mean)
+            tensors["basis"] = np.ascontiguousarray(self.whitening.basis)
         entries = {
             "generator_hash": self.generator_hash,
             "space": self.space,
@@ -357,6 +437,9 @@ class Boundaries:
                     for name, knots in card.get("calibrations", {}).items()
                 },
                 rare=tuple(card.get("rare", ())),
+                whitening=Whitening(tensors["mean"], tensors["basis"])
+                if {"mean", "basis"} <= tensors.keys()
+                else None,
             )
         except (SafetensorError, KeyError, TypeError, AttributeError, ValueError) as error:
             detail = error if isinstance(error, LatentEditError) else "parts are missing"

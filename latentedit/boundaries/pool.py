@@ -24,7 +24,7 @@ Networks = TypeVar("Networks", bound="FaceNetworks")
 
 CARD = "pool.json"
 SHARD_SIZE = 2000
-BEFORE = {"space": "z", "precision": defaults.PRECISION}
+BEFORE = {"space": "z", "precision": defaults.PRECISION, "truncation": 1.0}
 """Of pools whose cards are older than these entries."""
 BATCH = 64
 """Faces between two reports of progress, the most pictures in memory."""
@@ -45,6 +45,7 @@ class Pool:
         attributes: names of the scores' columns.
         latent_dim: length of a latent.
         space: the latents' space, ``z`` or ``w``.
+        truncation: psi that they were sampled with.
         size: latents in all.
         first_seed: seeds run from here upwards.
     """
@@ -69,6 +70,7 @@ class Pool:
         self.attributes: tuple[str, ...] = tuple(card["attributes"])
         self.latent_dim: int = card["latent_dim"]
         self.space: str = card.get("space", BEFORE["space"])
+        self.truncation = float(card.get("truncation", BEFORE["truncation"]))
         self.size: int = card["size"]
         self.first_seed: int = card["first_seed"]
         self._shard_size: int = card["shard_size"]
@@ -77,9 +79,12 @@ class Pool:
         """One line for cards: how many latents, of what, judged by what."""
         return (
             f"{self.size} latents in {self.space} of generator {self.generator_hash} "
-            f"({self.model}), seeds from {self.first_seed}, scored by classifier "
+            f"({self.model}), {self._psi()}seeds from {self.first_seed}, scored by classifier "
             f"{self.classifier_hash}"
         )
+
+    def _psi(self) -> str:
+        return "" if self.truncation == 1 else f"psi {self.truncation:g}, "
 
     @property
     def shards(self) -> list[Path]:
@@ -190,6 +195,7 @@ def _is_card(card: Any) -> bool:
         and all(isinstance(card.get(name), str) for name in texts)
         and all(isinstance(card.get(name), int) and card[name] > 0 for name in counts)
         and isinstance(card.get("space", BEFORE["space"]), str)
+        and isinstance(card.get("truncation", BEFORE["truncation"]), int | float)
         and isinstance(card.get("first_seed"), int)
         and card["first_seed"] >= 0
         and isinstance(card.get("attributes"), list)
@@ -238,6 +244,7 @@ def build_pool(
         "latent_dim": editor.latent_dim,
         "space": editor.space,
         "precision": editor.precision_name,
+        "truncation": editor.generator.truncation,
         "size": size,
         "first_seed": first_seed,
         "shard_size": shard_size,
@@ -251,7 +258,7 @@ def build_pool(
             z = together.sample(seeds)
             scores = []
             for start in range(0, len(z), BATCH):
-                images = together.render(z[start : start + BATCH])
+                images = together.render(z[start : start + BATCH], together.judged_size)
                 scores.append(together.score(images))
                 on_progress(done + start + len(images), size)
             arrays = {"z": z, "scores": np.concatenate(scores), "seeds": np.array(seeds)}

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from latentedit.attributes import spelling_key
 from latentedit.boundaries.finder import Latents
 from latentedit.boundaries.pool import Pool
+from latentedit.boundaries.whitening import Whitening
 from latentedit.errors import LatentEditError
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ class Samples:
     generator_hash: str
     space: str
     data: str
+    whitening: Whitening | None = None
 
 
 def samples_of_npy(path: str | Path, pool: Pool, names: Sequence[str]) -> Samples:

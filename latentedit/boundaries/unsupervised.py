@@ -162,10 +162,9 @@ def name_by_attributes(
     """
     z, moves = editor.sample(seeds), []
     for name, row in zip(directions.names, directions.normals, strict=True):
-        low, high = (
-            editor.score(editor.render((z + step * row).astype(np.float32))).mean(0)
-            for step in (-NAMING_STEP, NAMING_STEP)
-        )
+        move = directions.moves(row)
+        ends = [(z + step * move).astype(np.float32) for step in (-NAMING_STEP, NAMING_STEP)]
+        low, high = (editor.score(editor.render(end, editor.judged_size)).mean(0) for end in ends)
         change = high - low
         order = np.argsort(-np.abs(change), kind="stable")[:most]
         moves.append(

@@ -27,7 +27,7 @@ LEAST_SPREAD = 1e-4
 
 @dataclass(frozen=True, eq=False)
 class Whitening:
-    """An affine change of coordinates, u = (w - mean) basis^-T.
+    """An affine change of coordinates, u = (w - mean) basis^-1.
 
     Attributes:
         mean: float64 [D], where u is 0.
@@ -49,7 +49,11 @@ class Whitening:
                 f"{list(self.basis.shape)}"
             )
         finite = np.isfinite(self.mean).all() and np.isfinite(self.basis).all()
-        if not finite or np.linalg.cond(self.basis) > 1 / np.finfo(np.float64).eps:
+        if (
+            not finite
+            or not np.allclose(self.basis, self.basis.T)
+            or np.linalg.cond(self.basis) > 1 / np.finfo(np.float64).eps
+        ):
             raise LatentEditError("a whitening is damaged: fit the boundaries again")
 
     @classmethod
@@ -76,11 +80,19 @@ class Whitening:
     def coordinates(self, latents: ArrayLike) -> Float64Array:
         """Latents [..., D] -> whitened coordinates, float64 of the same shape."""
         centred = np.asarray(latents, dtype=np.float64) - self.mean
-        return np.asarray(centred @ self._inverse.T)
+        return self.undone(centred)
 
     def moves(self, steps: ArrayLike) -> Float64Array:
         """Displacements in whitened coordinates [..., D] -> displacements of latents."""
-        return np.asarray(np.asarray(steps, dtype=np.float64) @ self.basis.T)
+        return np.asarray(np.asarray(steps, dtype=np.float64) @ self.basis)
+
+    def undone(self, rows: ArrayLike) -> Float64Array:
+        """Rows [..., D] times the inverse of the basis.
+
+        Displacements of latents become those of coordinates; normals in whitened coordinates become
+        normals of the same planes in latents. The basis is symmetric, so both are one product.
+        """
+        return np.asarray(np.asarray(rows, dtype=np.float64) @ self._inverse)
 
     def same_as(self, other: Whitening | None) -> bool:
         """Whether both are the same change of coordinates."""

@@ -98,16 +98,17 @@ def import_boundary(
         )
     name = _spelling(name)
     figures = {"imported": 1.0, "sign": float(sign)}
+    alone = Boundaries(
+        names=(name,),
+        normals=normal[None],
+        biases=np.zeros(1),
+        generator_hash=generator_hash,
+        space=space,
+        figures={name: figures},
+        auto={name: {}},
+    )
     if into is None:
-        return Boundaries(
-            names=(name,),
-            normals=normal[None],
-            biases=np.zeros(1),
-            generator_hash=generator_hash,
-            space=space,
-            figures={name: figures},
-            auto={name: {}},
-        )
+        return alone
     if into.generator_hash != generator_hash or into.space != space:
         raise LatentEditError(
             f"the boundaries to add to belong to generator {into.generator_hash} and space "
@@ -115,11 +116,12 @@ def import_boundary(
         )
     if name in into.names:
         raise LatentEditError(f"the boundaries to add to have {name} already: write another file")
+    alone = alone.rebased(into.whitening)
     return replace(
         into,
         names=(*into.names, name),
-        normals=np.concatenate((into.normals, normal[None])),
-        biases=np.append(into.biases, 0.0),
+        normals=np.concatenate((into.normals, alone.normals)),
+        biases=np.concatenate((into.biases, alone.biases)),
         figures={**into.figures, name: figures},
         auto={**into.auto, name: {}},
     )
@@ -145,10 +147,10 @@ def export_boundary(boundaries: Boundaries, name: str, path: str | Path, *, sign
         raise LatentEditError(
             f"sign {sign} means nothing: give 1, or -1 to turn the boundary round"
         )
-    row = boundaries.index(name)
+    normal, bias = boundaries.plane(name)
     with atomic_path(path) as temporary, open(temporary, "wb") as file:
-        np.save(file, (sign * boundaries.normals[row : row + 1]).astype(np.float32))
-    return float(sign * boundaries.biases[row])
+        np.save(file, (sign * normal[None]).astype(np.float32))
+    return sign * bias
 
 
 def card_entries(sources: Sequence[str | Path], **entries: Any) -> dict[str, Any]:

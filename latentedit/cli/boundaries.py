@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,6 +17,8 @@ from latentedit.errors import LatentEditError
 if TYPE_CHECKING:
     from latentedit.boundaries.model import Boundaries
     from latentedit.boundaries.samples import Samples
+    from latentedit.boundaries.whitening import Whitening
+    from latentedit.editing.editor import FaceEditor
     from latentedit.evaluation.edits.effects import Effects
 
 app = typer.Typer(help="Find the attributes' boundaries in latent space.", no_args_is_help=True)
@@ -53,7 +56,7 @@ def fit(
     Samples it was fitted on, accuracy on them; then, on held-out latents at natural prevalence,
     accuracy, F1, ROC AUC, average precision and the share of faces that have the attribute.
     """
-    from latentedit.boundaries.finder import fit_boundaries
+    from latentedit.boundaries.finder import choose_whitening, fit_boundaries
     from latentedit.boundaries.model import Boundaries, check_path
     from latentedit.cli.invocation import command_line
     from latentedit.cli.progress import progress_bar
@@ -78,6 +81,7 @@ def fit(
             samples.names,
             samples.generator_hash,
             space=samples.space,
+            whitening=samples.whitening or choose_whitening(samples.latents, samples.space),
             on_attribute=lambda name, _: bar.update(task, advance=1, note=name),
         )
     card = {"terms": TERMS, "data": samples.data, "commands": [command_line()]}
@@ -118,12 +122,24 @@ def _own_samples(
     from latentedit.editing.editor import FaceEditor
 
     if scores.suffix.lower() == ".csv":
-        return samples_of_csv(scores, FaceEditor.load(model))
+        editor = FaceEditor.load(model)
+        return replace(samples_of_csv(scores, editor), whitening=_model_whitening(editor))
     if scores.suffix.lower() != ".npy":
         raise LatentEditError(f"cannot read scores from {scores}: give a .csv or a .npy")
     if pool is None:
         raise LatentEditError(f"whose scores are in {scores}? Give the --pool they belong to")
     return samples_of_npy(scores, Pool(pool), names or [scores.stem])
+
+
+def _model_whitening(editor: FaceEditor) -> Whitening | None:
+    """The coordinates of the model's own boundaries, or those of as many latents as a pool has."""
+    from latentedit.boundaries.finder import choose_whitening
+
+    if editor.has_boundaries:
+        return editor.boundaries.whitening
+    first = defaults.POOL_FIRST_SEED
+    some = range(first, first + (defaults.POOL_SIZE if editor.space != "z" else 1))
+    return choose_whitening(editor.sample(some), editor.space)
 
 
 def _print_fit(rows: Mapping[str, Mapping[str, float | bool | None]]) -> None:

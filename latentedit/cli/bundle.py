@@ -17,6 +17,7 @@ def bundle(
     classifier: Annotated[Path | None, typer.Option(help="A classifier's run.")] = None,
     age: Annotated[Path | None, typer.Option(help="An age estimator's run.")] = None,
     portrait: Annotated[Path | None, typer.Option(help="A portrait network's run.")] = None,
+    previews: Annotated[Path | None, typer.Option(help="A run of preview heads.")] = None,
     ema_kimg: Annotated[
         float | None,
         typer.Option(help="Half-life of the generator's average [default: the run's first]."),
@@ -39,11 +40,12 @@ def bundle(
         bundle_classifier,
         bundle_generator,
         bundle_portrait,
+        bundle_previews,
     )
 
-    if generator is None and classifier is None and age is None and portrait is None:
+    if not any((generator, classifier, age, portrait, previews)):
         raise LatentEditError(
-            "nothing to bundle: give --generator, --classifier, --age or --portrait"
+            "nothing to bundle: give --generator, --classifier, --age, --portrait or --previews"
         )
     if generator is not None:
         bundle_generator(generator, output, ema_kimg=ema_kimg, snapshots=_ends(snapshots), psi=psi)
@@ -58,6 +60,8 @@ def bundle(
         bundle_age_estimator(age, output)
     if portrait is not None:
         bundle_portrait(portrait, output)
+    if previews is not None:
+        bundle_previews(previews, output)
     print(f"bundle in {output}")
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from latentedit.cli.options import BoundariesOption, ModelOption
+from latentedit.cli.options import BoundariesOption, ModelOption, PsiOption
 from latentedit.errors import LatentEditError
 
 
@@ -22,6 +22,7 @@ def demo(
         bool, typer.Option("--share", help="Also open a public link through Gradio's servers.")
     ] = False,
     open_browser: Annotated[bool, typer.Option(help="Show the page in the browser.")] = True,
+    psi: PsiOption = None,
     model: ModelOption = None,
     boundaries: BoundariesOption = None,
 ) -> None:
@@ -34,5 +35,5 @@ def demo(
         raise LatentEditError("the demo needs Gradio: pip install 'latentedit[demo]'") from None
     from latentedit.editing.editor import FaceEditor
 
-    editor = FaceEditor.load(model, boundaries=boundaries)
+    editor = FaceEditor.load(model, boundaries=boundaries, psi=psi)
     serve(editor, host=host, port=port, share=share, open_browser=open_browser)

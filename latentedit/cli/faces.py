@@ -13,7 +13,7 @@ import typer
 from typer.core import TyperCommand
 
 from latentedit import defaults
-from latentedit.cli.options import BoundariesOption, ModelOption, check_picture
+from latentedit.cli.options import BoundariesOption, ModelOption, PsiOption, check_picture
 from latentedit.errors import LatentEditError
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ def sample(
         Path | None, typer.Option(help="Write the latents too (.npy or .safetensors).")
     ] = None,
     columns: Annotated[int, typer.Option(min=1, help="Faces in a row.")] = 8,
+    psi: PsiOption = None,
     model: ModelOption = None,
 ) -> None:
     """Show the faces of some seeds in a grid."""
@@ -44,18 +45,24 @@ def sample(
 
     numbers = latents.parse_seeds(seeds)
     keeps = check_picture(output)
-    editor = FaceEditor.load(model)
+    editor = FaceEditor.load(model, psi=psi)
     most = MAX_PIXELS // editor.resolution**2
     if len(numbers) > most:
         raise LatentEditError(f"{len(numbers)} faces are too many for one picture: at most {most}")
     z = editor.sample(numbers)
-    origin = {"model": editor.name, "generator_hash": editor.generator_hash, "seeds": numbers}
+    origin: dict[str, Any] = {
+        "model": editor.name,
+        "generator_hash": editor.generator_hash,
+        "seeds": numbers,
+    }
+    if psi is not None:
+        origin["psi"] = psi
     if save_latents:
         latents.save_latents(save_latents, z, origin)
     pictures = grid(editor.render(z), columns=columns)
     metadata = {RECIPE_KEY: json.dumps({"sample": origin})} if keeps else None
     save_image(output, pictures, metadata=metadata)
-    print(f"{_faces_in_words(len(z))} in {output}")
+    print(f"{_faces_in_words(len(z))} in {output}{_whose(editor, model)}")
 
 
 class EditCommand(TyperCommand):
@@ -118,6 +125,7 @@ def edit(
     ),
     as_json: Annotated[bool, typer.Option("--json", help="Print what was done as JSON.")] = False,
     boundaries: BoundariesOption = None,
+    psi: PsiOption = None,
     model: ModelOption = None,
 ) -> None:
     """Move faces along attributes, hold others, and draw the way as a film strip."""
@@ -130,9 +138,9 @@ def edit(
     holds = parse_hold(hold)
     moving = None if layers is None else parse_seeds(layers, "layer")
     check_picture(output)
-    editor, z, numbers = _faces(model, seed, seeds, latents_file, boundaries)
+    editor, z, numbers = _faces(model, seed, seeds, latents_file, boundaries, psi)
     z = editor.lay_out(z, moving)
-    described: dict[str, Any] = {"seeds": numbers, "frames": frames, "layers": moving}
+    described: dict[str, Any] = {"seeds": numbers, "frames": frames, "layers": moving, "psi": psi}
     if ages:
         recipe, notes = _aged(editor, z, ages, holds, force, described)
     else:
@@ -322,6 +330,7 @@ def _faces(
     seeds: str | None,
     latents_file: Path | None,
     boundaries: Path | None,
+    psi: float | None,
 ) -> tuple[FaceEditor, NDArray[np.float32], list[int] | None]:
     from latentedit.editing.editor import FaceEditor
     from latentedit.generators import latents
@@ -330,15 +339,26 @@ def _faces(
     if len(given) > 1:
         raise LatentEditError("give only one of --seed, --seeds and --latents")
     if latents_file is not None:
-        editor = FaceEditor.load(model, boundaries=boundaries)
+        editor = FaceEditor.load(model, boundaries=boundaries, psi=psi)
         z = latents.load_latents(latents_file, editor.latent_dim, editor.layers)
         return editor, z, None
     if seeds is not None:
         numbers = latents.parse_seeds(seeds)
     else:
         numbers = [defaults.SEED if seed is None else seed]
-    editor = FaceEditor.load(model, boundaries=boundaries)
+    editor = FaceEditor.load(model, boundaries=boundaries, psi=psi)
     return editor, editor.sample(numbers), numbers
+
+
+def _whose(editor: FaceEditor, model: str | None) -> str:
+    """Which model drew, where none was named, and how to get the other one."""
+    from latentedit.pretrained.bundles import EMBEDDED_BUNDLE, PULLED_BUNDLE
+
+    if model is not None:
+        return ""
+    if editor.name == PULLED_BUNDLE:
+        return f", by {editor.name} (smaller and faster: --model {EMBEDDED_BUNDLE})"
+    return f", by {editor.name} (photographs: latentedit models pull {PULLED_BUNDLE})"
 
 
 def _faces_in_words(count: int) -> str:

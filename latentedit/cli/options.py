@@ -29,6 +29,16 @@ BoundariesOption = Annotated[
 ]
 
 
+PsiOption = Annotated[
+    float | None,
+    typer.Option(
+        "--psi",
+        help="Truncation of what is sampled, from 0, the mean face, to 1, the most varied ones "
+        "[default: the model's].",
+    ),
+]
+
+
 def check_picture(output: Path) -> bool:
     """Refuse early a picture that could not be written; return whether it can keep a recipe."""
     from latentedit.io.files import check_writable

@@ -9,7 +9,7 @@ import typer
 
 from latentedit import defaults
 from latentedit.cli.convert import Space
-from latentedit.cli.options import ModelOption, PrecisionOption
+from latentedit.cli.options import ModelOption, PrecisionOption, PsiOption
 
 app = typer.Typer(help="Sample and label latents in bulk.", no_args_is_help=True)
 
@@ -32,6 +32,7 @@ def build(
         Space | None,
         typer.Option(help="Of a StyleGAN2: the space to sample in [default: the model's]."),
     ] = None,
+    psi: PsiOption = None,
     precision: PrecisionOption = defaults.PRECISION,
     model: ModelOption = None,
 ) -> None:
@@ -40,7 +41,9 @@ def build(
     from latentedit.cli.progress import progress_bar
     from latentedit.editing.editor import FaceEditor
 
-    editor = FaceEditor.load(model, precision=precision, space=space.value if space else None)
+    editor = FaceEditor.load(
+        model, precision=precision, space=space.value if space else None, psi=psi
+    )
     with progress_bar() as bar:
         task = bar.add_task("Sampling", total=n, note="")
         build_pool(

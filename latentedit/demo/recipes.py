@@ -82,6 +82,11 @@ def view_of(editor: FaceEditor, controls: Mapping[str, Control], data: bytes) ->
         return with_seed(View(0), seeds[0], keep=False)
     recipe = EditRecipe.from_json(text)
     _check_model(editor, recipe.generator_hash, recipe.model)
+    if recipe.psi is not None and recipe.psi != editor.generator.truncation:
+        raise LatentEditError(
+            f"this face was sampled with psi {recipe.psi:g}: start the page with "
+            f"'latentedit demo --psi {recipe.psi:g}'"
+        )
     if recipe.layers is not None:
         raise LatentEditError(
             "this edit moves some layers only, which the page does not show: use 'latentedit edit'"

@@ -26,7 +26,7 @@ from latentedit.editing.recipes import EditRecipe, Hold
 from latentedit.errors import LatentEditError
 from latentedit.generators.adapters import LatentGenerator
 from latentedit.generators.base import FaceGenerator, check_latents
-from latentedit.inference.judges import Judge, Judges
+from latentedit.inference.judges import JUDGED_EDGE, Judge, Judges
 from latentedit.inference.renderer import Renderer
 from latentedit.io.files import atomic_path
 from latentedit.io.images import UInt8Array
@@ -110,6 +110,7 @@ class FaceEditor:
         device: str = "auto",
         precision: str = defaults.PRECISION,
         space: str | None = None,
+        psi: float | None = None,
     ) -> Self:
         """Load a bundle: the default, a shipped one by name, or a folder.
 
@@ -121,17 +122,25 @@ class FaceEditor:
             precision: see `FaceEditor`.
             space: of a generator with several, the space to sample, edit and render in; boundaries
                 of another one stay out. By default that of the boundaries, or else the bundle's.
+            psi: truncation of what is sampled, from 0, the mean face, to 1, the most varied ones;
+                by default the generator's own.
 
         Raises:
             LatentEditError: no such bundle, a part with a wrong checksum or shape, half a part,
-                boundaries of another generator, or a space that the generator does not have. A
+                boundaries of another generator, a space that the generator does not have, or a psi
+                that it cannot be truncated by. A
                 bundle without boundaries is no error here; the calls that need them say how to make
                 them. One without a classifier is judged by the default bundle's, see
                 `pretrained.bundles.find_judges`.
         """
         bundle = Bundle.find(model)
         return cls.from_bundle(
-            bundle, boundaries=boundaries, device=device, precision=precision, space=space
+            bundle,
+            boundaries=boundaries,
+            device=device,
+            precision=precision,
+            space=space,
+            psi=psi,
         )
 
     @classmethod
@@ -143,6 +152,7 @@ class FaceEditor:
         device: str = "auto",
         precision: str = defaults.PRECISION,
         space: str | None = None,
+        psi: float | None = None,
     ) -> Self:
         """Load the parts of a bundle; see `load`."""
         generator = bundle.generator()
@@ -151,6 +161,8 @@ class FaceEditor:
             generator = generator.in_space(space)
         elif known and known.space in {each.name for each in generator.spaces}:
             generator = generator.in_space(known.space)
+        if psi is not None:
+            generator = generator.truncated(psi)
         editor = cls(
             generator,
             bundle.classifier(),
@@ -305,6 +317,11 @@ class FaceEditor:
     def resolution(self) -> int:
         """Edge of the rendered pictures in pixels."""
         return self.renderer.resolution
+
+    @property
+    def judged_size(self) -> int:
+        """Edge of the smallest pictures that the judges see as much in as in whole ones."""
+        return self.generator.source_of(min(JUDGED_EDGE, self.resolution))
 
     @property
     def device(self) -> torch.device:
@@ -500,6 +517,7 @@ class FaceEditor:
         seeds: Sequence[int] | None = None,
         frames: int = defaults.FRAMES,
         layers: Sequence[int] | None = None,
+        psi: float | None = None,
     ) -> EditRecipe:
         """Describe an edit so that it can be made again; see `recipes.make_recipe`."""
         check_layers(layers, self.layers)
@@ -512,6 +530,7 @@ class FaceEditor:
             frames=frames,
             model=self.name,
             layers=layers,
+            psi=psi,
         )
 
 

@@ -141,6 +141,7 @@ class EditRecipe:
         holds: for each edited attribute {name: discount} of what it must not change.
         frames: frames of the film strip.
         layers: numbers of the layers that move, from 0, increasing; None for all.
+        psi: truncation that the seeds were sampled with; None for the model's own.
 
     Raises:
         LatentEditError: no edit, an attribute edited twice or held too, a number out of range, or
@@ -155,6 +156,7 @@ class EditRecipe:
     holds: dict[str, dict[str, float]]
     frames: int = defaults.FRAMES
     layers: tuple[int, ...] | None = None
+    psi: float | None = None
 
     def __post_init__(self) -> None:
         edited = {*self.steps, *self.to}
@@ -183,6 +185,8 @@ class EditRecipe:
             raise LatentEditError(f"a film strip has 2 to {MAX_FRAMES} frames, not {self.frames}")
         if self.layers is not None and self.layers != layer_numbers(self.layers):
             raise LatentEditError("layers must be different numbers, the lowest first")
+        if self.psi is not None:
+            _number(self.psi, "psi", 0, 1)
 
     @property
     def edited(self) -> tuple[str, ...]:
@@ -200,6 +204,8 @@ class EditRecipe:
         values["seeds"] = None if self.seeds is None else list(self.seeds)
         if values.pop("layers") is not None:  # recipes without stay what they were before layers
             values["layers"] = list(self.layers or ())
+        if values["psi"] is None:  # the same
+            del values["psi"]
         return values
 
     def to_json(self) -> str:
@@ -247,11 +253,12 @@ def _is_recipe(values: Any) -> bool:
     names = {"latentedit", *(entry.name for entry in fields(EditRecipe))}
     return (
         isinstance(values, dict)
-        and values.keys() | {"layers"} == names
+        and values.keys() | {"layers", "psi"} == names
         and isinstance(values["model"], str)
         and isinstance(values["generator_hash"], str)
         and (values["seeds"] is None or isinstance(values["seeds"], list))
         and isinstance(values.get("layers", []), list)
+        and isinstance(values.get("psi", 1), int | float)
         and all(type(whole) is int for whole in (values["frames"], *(values["seeds"] or ())))
         and type(values["latentedit"]) is int
         and values["latentedit"] == RECIPE_VERSION
@@ -270,6 +277,7 @@ def make_recipe(
     frames: int = defaults.FRAMES,
     model: str = "unnamed",
     layers: Sequence[int] | None = None,
+    psi: float | None = None,
 ) -> EditRecipe:
     """Describe an edit with names spelt canonically and holds resolved.
 
@@ -283,6 +291,7 @@ def make_recipe(
         frames: frames of the film strip.
         model: name of the bundle.
         layers: numbers of the layers that move, from 0, in any order; all by default.
+        psi: truncation that the seeds were sampled with, if it is not the model's own.
 
     Raises:
         LatentEditError: unknown names, or see `EditRecipe`.
@@ -298,6 +307,7 @@ def make_recipe(
         holds={name: resolve_holds(boundaries, name, edited, hold) for name in edited},
         frames=frames,
         layers=None if layers is None else layer_numbers(layers),
+        psi=psi,
     )
 
 
@@ -335,7 +345,8 @@ def displacement(boundaries: Boundaries, z: ArrayLike, recipe: EditRecipe) -> Fl
     if recipe.to:
         names = sorted(recipe.to)
         vectors = np.stack([directions[name].vector for name in names])  # [G, D]
-        moved += _reach(boundaries, latents + moved, recipe.to, directions) @ vectors
+        moved += _reach(boundaries, latents, moved, recipe.to, directions) @ vectors
+    moved = boundaries.moves(moved)
     if given.ndim == 2:
         return moved
     added = np.zeros_like(given)
@@ -358,9 +369,8 @@ def steps_to_reach(boundaries: Boundaries, z: ArrayLike, recipe: EditRecipe) -> 
     """
     latents = mean_over_layers(_checked(boundaries, z, recipe), recipe.layers)
     directions = _directions(boundaries, recipe)
-    steps = _reach(
-        boundaries, latents + _stepped(latents, recipe, directions), recipe.to, directions
-    )
+    moved = _stepped(latents, recipe, directions)
+    steps = _reach(boundaries, latents, moved, recipe.to, directions)
     return {
         name: tuple(column.tolist())
         for name, column in zip(sorted(recipe.to), steps.T, strict=True)
@@ -411,7 +421,7 @@ def _directions(boundaries: Boundaries, recipe: EditRecipe) -> dict[str, Directi
 def _stepped(
     latents: Float64Array, recipe: EditRecipe, directions: Mapping[str, Direction]
 ) -> Float64Array:
-    """Displacement by the recipe's steps. [N, D]."""
+    """Displacement by the recipe's steps, in the coordinates of the normals. [N, D]."""
     moved = np.zeros_like(latents)
     for name in sorted(recipe.steps):
         step = np.atleast_1d(recipe.steps[name])[:, None]  # [1, 1] or [N, 1]
@@ -426,10 +436,14 @@ def _stepped(
 def _reach(
     boundaries: Boundaries,
     latents: Float64Array,
+    moved: Float64Array,
     goals: Mapping[str, float],
     directions: Mapping[str, Direction],
 ) -> Float64Array:
-    """Steps along the goals' directions that meet all goals at once. [N, G], in sorted order."""
+    """Steps along the goals' directions that meet all goals at once. [N, G], in sorted order.
+
+    `moved` is what is added to the latents before, in the coordinates of the normals.
+    """
     names = sorted(goals)
     rows = [boundaries.index(name) for name in names]
     vectors = np.stack([directions[name].vector for name in names])  # [G, D]
@@ -438,5 +452,6 @@ def _reach(
         raise LatentEditError(
             f"{' and '.join(names)} cannot be reached together: leave one out or hold fewer"
         )
-    missing = np.array([goals[name] for name in names]) - boundaries.distances(latents)[:, rows]
+    distances = boundaries.distances(latents)[:, rows] + moved @ boundaries.normals[rows].T
+    missing = np.array([goals[name] for name in names]) - distances
     return np.asarray(np.linalg.solve(effect, missing.T).T, dtype=np.float64)

@@ -77,7 +77,7 @@ def search_steps(
 
     def measured(steps: Float64Array) -> Float64Array:
         moved = editor.edit(z, {attribute: tuple(steps.tolist())}, hold, layers=layers)
-        return np.asarray(measure(editor.render(moved)), dtype=np.float64)
+        return np.asarray(measure(editor.render(moved, editor.judged_size)), dtype=np.float64)
 
     before = measured(np.zeros(len(z)))
     wanted = np.broadcast_to(np.asarray(goals, np.float64), before.shape)
@@ -160,7 +160,7 @@ def search_age(
     z = editor.lay_out(z, layers)
     goals: ArrayLike
     if by is not None and to is None:
-        goals = editor.age(editor.render(z)) + by
+        goals = editor.age(editor.render(z, editor.judged_size)) + by
     elif to is not None and by is None:
         goals = to
     else:

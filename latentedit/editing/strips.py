@@ -191,7 +191,9 @@ def direction_sheet(
     z = editor.sample([seed])[0]
     rows, captions = [], []
     for name, normal, words in zip(directions.names, directions.normals, labels, strict=True):
-        rows.append(editor.render((z + steps[:, None] * normal).astype(np.float32)))
+        rows.append(
+            editor.render((z + steps[:, None] * directions.moves(normal)).astype(np.float32))
+        )
         texts = [f"{step:+.1f}" for step in steps]
         texts[0] = f"{name} {steps[0]:+.1f}"
         texts[frames // 2] = f"original\n{', '.join(words)}"

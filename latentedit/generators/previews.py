@@ -70,7 +70,7 @@ class PreviewHead(nn.Module):
         self.register_buffer("scale", torch.ones(1, channels, 1, 1))
         self.modulation = _neutral(style, channels)
         self.squeeze = nn.Conv2d(channels, hidden, 1)
-        self.steps = nn.ModuleList(_PreviewStep(hidden, style) for _ in range(depth))
+        self.steps = nn.ModuleList(PreviewStep(hidden, style) for _ in range(depth))
         self.last = _neutral(style, hidden)
         self.out = nn.Conv2d(hidden, 12, 1)
         nn.init.zeros_(self.out.weight)
@@ -90,7 +90,7 @@ class PreviewHead(nn.Module):
         return inverse_haar(self.out(y * self.last(w)) + self.straight(x))
 
 
-class _PreviewStep(nn.Module):
+class PreviewStep(nn.Module):
     """A residual, depthwise separable convolution, its input scaled by w."""
 
     def __init__(self, channels: int, style: int) -> None:

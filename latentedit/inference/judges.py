@@ -20,8 +20,11 @@ from latentedit.generators.base import SHARED_FRAME, Frame
 from latentedit.inference.batches import in_batches, pick_batch_size
 from latentedit.inference.devices import pick_device, place
 from latentedit.inference.prepare import prepare
-from latentedit.io.images import UInt8Array, to_tensor
+from latentedit.io.images import UInt8Array, to_tensor, to_uint8
 from latentedit.pretrained.hashing import weights_hash
+
+JUDGED_EDGE = 128
+"""Edge of the pictures that suffice for all judges: twice what the classifier looks at."""
 
 
 class Judge(Protocol):
@@ -79,6 +82,10 @@ class Judges:
         other = copy(self)
         other.frame = frame
         return other
+
+    def cut(self, images: UInt8Array) -> UInt8Array:
+        """Cut the shared frame out of pictures uint8 [N, H, W, 3], for judges of other packages."""
+        return to_uint8(self.frame.cut(to_tensor(images)))
 
     @property
     def attributes(self) -> tuple[str, ...]:

@@ -15,7 +15,10 @@ from torch import Tensor, nn
 
 from latentedit.classifiers.backbone import Backbone, ResidualBlock
 from latentedit.generators.layers import EqualizedConv2d, UpsampleConv2d, box_kernel, pixel_norm
+from latentedit.generators.mobilestylegan import MobileStyleGAN
 from latentedit.generators.progressive import FirstBlock, Generator, GrowBlock
+from latentedit.inference.mobilestylegan import OpenVINOMobileStyleGAN
+from latentedit.inference.openvino import has_openvino
 from latentedit.inference.packed import PackedConv2d, can_pack
 from latentedit.inference.winograd import WinogradConv2d, WinogradTileConv2d, WinogradUpsampleConv2d
 
@@ -237,6 +240,8 @@ def prepare(network: nn.Module, dtype: torch.dtype = torch.float32) -> nn.Module
         return network
     if isinstance(network, Generator):
         return prepare_generator(network, dtype=dtype)
+    if isinstance(network, MobileStyleGAN):
+        return OpenVINOMobileStyleGAN(network, dtype) if has_openvino() else network
     return prepare_backbone(network) if isinstance(network, Backbone) else network
 
 

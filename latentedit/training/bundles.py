@@ -7,8 +7,10 @@ from typing import Any
 
 from latentedit.errors import LatentEditError
 from latentedit.pretrained.bundles import save_part
+from latentedit.pretrained.model import PREVIEWS
 from latentedit.training.gan.adversarial import load_generator_run
 from latentedit.training.gan.snapshots import mean_of_snapshots
+from latentedit.training.previews import load_previews_run
 from latentedit.training.runs import Run
 from latentedit.training.state import read_progress
 from latentedit.training.supervised.age_task import load_age_run
@@ -110,3 +112,20 @@ def bundle_portrait(run_folder: str | Path, folder: str | Path) -> None:
     network = load_portrait_run(run_folder)
     card = {**run.origin(), "epochs": run.read_log()}
     save_part(folder, "portrait", network, network.config, card)
+
+
+def bundle_previews(run_folder: str | Path, folder: str | Path) -> None:
+    """Write a run's preview heads and their card, which names the generator they belong to.
+
+    Raises:
+        LatentEditError: not a run of preview heads, or the folder cannot be written.
+    """
+    run = Run(run_folder)
+    heads = load_previews_run(run_folder).half().float()
+    card = {
+        **run.origin(),
+        "generator_hash": run.read_options()["generator_hash"],
+        "terms": "Trained on pictures of the generator alone; the generator's own terms apply.",
+        "steps": run.read_log(),
+    }
+    save_part(folder, PREVIEWS, heads, heads.config, card)

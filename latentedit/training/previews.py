@@ -26,9 +26,10 @@ from latentedit.generators.base import FaceGenerator
 from latentedit.generators.mobilestylegan import MobileStyleGAN
 from latentedit.generators.previews import PreviewHead, PreviewHeads, PreviewHeadsConfig
 from latentedit.inference.devices import autocast, keep_memory, pick_device
-from latentedit.io.files import atomic_path, make_folder
+from latentedit.io.files import atomic_path, make_folder, write_json
 from latentedit.io.resampling import downsample
 from latentedit.io.weights import config_from_json
+from latentedit.pretrained.hashing import weights_hash
 from latentedit.training.options import PreviewOptions
 from latentedit.training.runs import Run
 from latentedit.training.state import load_network, load_state, save_state
@@ -171,6 +172,7 @@ def train_previews(
         network=asdict(heads.config),
         resume=resume,
     )
+    write_json(run.options, {**run.read_options(), "generator_hash": weights_hash(network)})
     folder = run.folder / "pictures"
     render_examples(network, folder, options, on_progress)
     examples = {size: Examples(folder, size) for size in options.sizes}

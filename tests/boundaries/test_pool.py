@@ -84,10 +84,10 @@ def test_pictures_in_memory_do_not_grow_with_the_pool(
     largest = 0
     render = editor.render
 
-    def watch(z: Any) -> Any:
+    def watch(z: Any, size: int | None = None) -> Any:
         nonlocal largest
         largest = max(largest, len(z))
-        return render(z)
+        return render(z, size)
 
     monkeypatch.setattr(editor, "render", watch)
     build(editor, folder, size=2 * BATCH + 5, shard_size=2 * BATCH)

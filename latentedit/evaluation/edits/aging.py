@@ -301,7 +301,9 @@ def _centre(editor: FaceEditor, folder: ResumableFolder) -> NDArray[np.float32]:
     first = defaults.TYPICAL_FIRST_SEED
 
     def see() -> Seen:
-        images = editor.render(editor.sample(range(first, first + _CENTRE_FACES)))
+        images = editor.render(
+            editor.sample(range(first, first + _CENTRE_FACES)), editor.judged_size
+        )
         return {"centre": observe(editor, images).features.mean(0)}
 
     return folder.keep("centre", see)["centre"]
@@ -316,8 +318,8 @@ def _observe(
     centre: NDArray[np.float32],
 ) -> Seen:
     """Ages [N, 2] (young, old), cosines [N], descriptors [N, 128], what was kept [N]."""
-    old, young = _pictures(editor, seeds, steps, holds)
-    before = observe(editor, editor.render(editor.sample(seeds)))
+    old, young = _pictures(editor, seeds, steps, holds, editor.judged_size)
+    before = observe(editor, editor.render(editor.sample(seeds), editor.judged_size))
     ends = [observe(editor, pictures, describe=judges.dlib) for pictures in (young, old)]
     seen: Seen = {
         "classifier": descriptors.cosine(ends[0].features - centre, ends[1].features - centre)
@@ -325,7 +327,8 @@ def _observe(
     if editor.estimates_age:
         seen["built_in"] = np.stack([end.years for end in ends], axis=1)
     if judges.independent:
-        seen["independent"] = np.stack([independent_ages(young), independent_ages(old)], axis=1)
+        cut = [editor.judges.cut(images) for images in (young, old)]
+        seen["independent"] = np.stack([independent_ages(faces) for faces in cut], axis=1)
     if judges.dlib:
         seen["dlib_young"], seen["dlib_old"] = (end.descriptors for end in ends)
     for name in KEPT:
@@ -338,10 +341,15 @@ def _observe(
 
 
 def _pictures(
-    editor: FaceEditor, seeds: range, steps: tuple[float, float], holds: Mapping[str, float]
+    editor: FaceEditor,
+    seeds: range,
+    steps: tuple[float, float],
+    holds: Mapping[str, float],
+    size: int | None = None,
 ) -> list[UInt8Array]:
     z = editor.sample(seeds)
-    return [editor.render(editor.edit(z, {AGE_ATTRIBUTE: step}, dict(holds))) for step in steps]
+    moved = [editor.edit(z, {AGE_ATTRIBUTE: step}, dict(holds)) for step in steps]
+    return [editor.render(latents, size) for latents in moved]
 
 
 def _save_examples(

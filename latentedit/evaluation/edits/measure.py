@@ -113,6 +113,7 @@ def open_search(
     else:
         latents, logits = _pooled_latents(traces, pool)
         name = f"surrogate-pool-{pool.first_seed}-{len(latents)}"
+    latents = boundaries.coordinates(latents).astype(np.float32)
 
     def fit() -> dict[str, FloatArray]:
         for _ in track(range(1), 1, "Fitting the surrogate"):

@@ -101,7 +101,7 @@ def observe(
         logits,
         features,
         editor.age(images) if estimate and editor.estimates_age else nothing,
-        descriptors.describe(images, device=str(editor.device))
+        descriptors.describe(editor.judges.cut(images), device=str(editor.device))
         if describe
         else np.repeat(nothing[:, None], WIDTH, axis=1),
         measure(maps) if measure else nothing,
@@ -122,7 +122,7 @@ def observe_latents(
     z = np.asarray(z, np.float32)
     parts = []
     for start in track(range(0, len(z), _CHUNK), -(-len(z) // _CHUNK), title):
-        images = editor.render(z[start : start + _CHUNK])
+        images = editor.render(z[start : start + _CHUNK], editor.judged_size)
         parts.append(observe(editor, images, describe=describe, estimate=estimate, measure=measure))
     return Observations(
         *(
@@ -292,7 +292,7 @@ class Traces:
         Raises:
             LatentEditError: see `projection.discounted_direction`.
         """
-        direction = discounted_direction(self.boundaries, attribute, holds).vector
+        direction = self._direction(attribute, holds)
         made_of = [attribute, sorted(holds.items()), [float(step) for step in steps], list(seeds)]
         arrays = self.folder.keep(
             f"{attribute}-{_digest(made_of)}",
@@ -318,7 +318,7 @@ class Traces:
         Raises:
             LatentEditError: see `projection.discounted_direction`.
         """
-        direction = discounted_direction(self.boundaries, attribute, holds).vector
+        direction = self._direction(attribute, holds)
         column = self.editor.attributes.index(attribute)
         steps = [float(magnitude) for magnitude in magnitudes]
         made_of = ["away", attribute, sorted(holds.items()), steps, list(seeds)]
@@ -330,6 +330,10 @@ class Traces:
 
         arrays = self.folder.keep(f"{attribute}-{_digest(made_of)}", make)
         return Trace(attribute, dict(holds), np.array(magnitudes, np.float64), **arrays)
+
+    def _direction(self, attribute: str, holds: Mapping[str, float]) -> NDArray[np.float64]:
+        """What a step of 1 adds to latents, [D]."""
+        return self.boundaries.moves(discounted_direction(self.boundaries, attribute, holds).vector)
 
     def originals(self, seeds: Sequence[int]) -> Observations:
         """What the networks see in the unedited faces of some seeds."""

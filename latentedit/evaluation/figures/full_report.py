@@ -269,7 +269,7 @@ def _make_strips(editor: FaceEditor, folder: Path, settings: Settings, track: Tr
     for name in (name for name in STRIPS if name in known):
         low, high = editor.boundaries.safe_range(name)
         column = editor.attributes.index(name)
-        has = editor.score(editor.render(z))[0, column] > 0.5
+        has = editor.score(editor.render(z, editor.judged_size))[0, column] > 0.5
         recipe = editor.recipe({name: low if has else high}, seeds=[settings.seed])
         strip = edit_strip(editor, z, recipe)
         save_image(folder / f"strip-{name}.png", strip.draw())
