@@ -16,6 +16,7 @@ from latentedit.errors import LatentEditError
 from latentedit.generators import latents
 from latentedit.io.files import read_json
 from latentedit.io.folders import ResumableFolder, save_arrays
+from latentedit.io.locks import claimed
 
 if TYPE_CHECKING:
     from latentedit.inference.networks import FaceNetworks
@@ -214,6 +215,8 @@ def build_pool(
 ) -> Pool:
     """Sample, render and score `size` seeds; no picture is kept. Run again to go on.
 
+    Several processes may build one pool together: each takes shards that no other works at.
+
     Latents are sampled in the editor's space (`FaceNetworks.space`). Faces go through the networks
     several at a time, see `for_many`.
 
@@ -251,21 +254,32 @@ def build_pool(
     }
     pool = Pool(ResumableFolder(folder, CARD, card, content="pool", before=BEFORE).path)
     together = for_many(editor)
-    done = 0
-    for index, path in enumerate(pool.shards):
-        seeds = pool.seeds_of(index)
-        if not path.is_file():
-            z = together.sample(seeds)
-            scores = []
-            for start in range(0, len(z), BATCH):
-                images = together.render(z[start : start + BATCH], together.judged_size)
-                scores.append(together.score(images))
-                on_progress(done + start + len(images), size)
-            arrays = {"z": z, "scores": np.concatenate(scores), "seeds": np.array(seeds)}
-            save_arrays(path, arrays)
-        done += len(seeds)
-        on_progress(done, size)
+    waits = False
+    while missing := [index for index, path in enumerate(pool.shards) if not path.is_file()]:
+        # first what no other process works at, then, after theirs, what a killed one left
+        taken = False
+        for index in missing:
+            with claimed(pool.shards[index], waits=waits) as mine:
+                if mine and not pool.shards[index].is_file():
+                    _fill(together, pool, index, on_progress)
+                    taken = True
+        waits = not taken
+    on_progress(size, size)
     return pool
+
+
+def _fill(
+    editor: FaceNetworks, pool: Pool, index: int, on_progress: Callable[[int, int], None]
+) -> None:
+    """Sample, render and score one shard."""
+    seeds, path = pool.seeds_of(index), pool.shards[index]
+    done = sum(len(pool.seeds_of(i)) for i, each in enumerate(pool.shards) if each.is_file())
+    z, scores = editor.sample(seeds), []
+    for start in range(0, len(z), BATCH):
+        images = editor.render(z[start : start + BATCH], editor.judged_size)
+        scores.append(editor.score(images))
+        on_progress(done + start + len(images), pool.size)
+    save_arrays(path, {"z": z, "scores": np.concatenate(scores), "seeds": np.array(seeds)})
 
 
 def for_many(editor: Networks) -> Networks:

@@ -34,6 +34,34 @@ def alone_with(path: str | Path) -> Iterator[None]:
         lock.release()
 
 
+@contextmanager
+def claimed(path: str | Path, *, waits: bool = False) -> Iterator[bool]:
+    """Claim a file that is to be made, for as long as the block runs.
+
+    Args:
+        path: the file; the lock is an empty hidden file beside it, which goes with the claim.
+        waits: until who claimed it before is done.
+
+    Yields:
+        Whether nobody else had claimed it, or has meanwhile let it go.
+
+    Raises:
+        LatentEditError: the folder does not exist or cannot be written.
+    """
+    path = Path(path)
+    lock = FileLock(path.with_name(f".{path.name}.lock"), timeout=-1 if waits else 0)
+    try:
+        _acquire(lock)
+    except Timeout:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        Path(lock.lock_file).unlink(missing_ok=True)
+        lock.release()
+
+
 def hold(path: str | Path) -> BaseFileLock | None:
     """Take a lock for as long as the answer is kept, or return None where another process has it.
 
