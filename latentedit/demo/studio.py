@@ -26,6 +26,9 @@ from latentedit.generators.latents import MAX_SEED
 from latentedit.io.html import png_uri
 from latentedit.io.images import UInt8Array, png_bytes
 
+SHOWN_EDGE = 512
+"""Most pixels along an edge of what the page shows; what is taken home is whole."""
+
 GALLERY = 12
 """Faces to pick from at a time: the sharpest of twice as many seeds."""
 
@@ -251,7 +254,7 @@ class Studio:
 
     def _face(self, z: NDArray[np.float32]) -> ScoredFace:
         """Render and look at one latent [1, D]."""
-        images = self.editor.render(z)
+        images = self.editor.render(z, min(SHOWN_EDGE, self.editor.resolution))
         scores = dict(
             zip(self.editor.attributes, self.editor.score(images)[0].tolist(), strict=True)
         )
@@ -261,7 +264,7 @@ class Studio:
     def _make_gallery(self, page: int) -> Reply:
         """The sharpest faces of some seeds; on the first page the face that users start with."""
         seeds = list(range(2 * GALLERY * page, 2 * GALLERY * (page + 1)))
-        images = self.editor.render(self.editor.sample(seeds))
+        images = self.editor.render(self.editor.sample(seeds), self.editor.judged_size)
         order = np.arange(len(seeds))
         if "Blurry" in self.editor.attributes:
             blur = self.editor.score(images)[:, self.editor.attributes.index("Blurry")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,6 +18,12 @@ from latentedit.io.files import atomic_path
 
 if TYPE_CHECKING:
     import torch
+
+_LARGE_PNG = 1_000_000
+"""Pixels beyond which a PNG is packed quickly: the file grows by an eighth, the wait is a third."""
+
+STRIP_FRAME = 160
+"""Smallest edge of a film strip's frames."""
 
 MAX_PIXELS = 64_000_000
 """Largest picture that is opened, in pixels; larger ones are refused before they are decoded."""
@@ -107,6 +114,8 @@ def save_image(
         for key, text in (metadata or {}).items():
             chunks.add_itxt(key, text)
         options["pnginfo"] = chunks
+        if image.shape[0] * image.shape[1] > _LARGE_PNG:
+            options["compress_level"] = 1
     elif metadata:
         raise LatentEditError(f"cannot keep the recipe in {path}: save as .png")
     if format_name == "JPEG":
@@ -235,7 +244,7 @@ def film_strip(
     captions: Sequence[Sequence[str]],
     title: str = "",
     marked: int | None = None,
-    frame_size: int = 160,
+    frame_size: int | None = None,
 ) -> UInt8Array:
     """Draw faces as labelled film strips, one row of frames per face.
 
@@ -244,24 +253,30 @@ def film_strip(
         captions: for each face one caption a frame, drawn under it, of one line or several.
         title: one line above everything.
         marked: index of the frame to outline (the original), in every row.
-        frame_size: edge of a drawn frame in pixels.
+        frame_size: edge of a drawn frame in pixels; by default the pictures' own, `STRIP_FRAME` or
+            more, and less where all of them would be larger than `MAX_PIXELS`. Words grow with it.
 
     Returns:
         uint8 [H, W, 3].
     """
-    margin, line, gap = 12, 16, 14
-    lines = max((text.count("\n") + 1 for texts in captions for text in texts), default=1)
-    caption_height = lines * line + 18
-    head = 2 * line + 6 if title else margin
     frames = len(rows[0])
-    title_font = ImageFont.load_default(size=16)
+    if frame_size is None:
+        most = math.isqrt(MAX_PIXELS // (2 * frames * len(rows)))
+        frame_size = max(STRIP_FRAME, min(rows[0].shape[1], most))
+    scale = max(1.0, frame_size / STRIP_FRAME)
+    margin, line, gap = (round(length * scale) for length in (12, 16, 14))
+    lines = max((text.count("\n") + 1 for texts in captions for text in texts), default=1)
+    caption_height = lines * line + round(18 * scale)
+    head = 2 * line + round(6 * scale) if title else margin
+    title_font = ImageFont.load_default(size=16 * scale)
     width = margin + frames * (frame_size + margin)
     width = max(width, 2 * margin + round(title_font.getlength(title)))
     pitch = frame_size + caption_height + gap  # of rows: a caption is nearer to its own frame
     height = head + len(rows) * pitch - gap + margin
     sheet = Image.new("RGB", (width, height), "white")
     draw = ImageDraw.Draw(sheet)
-    font = ImageFont.load_default(size=13)
+    font = ImageFont.load_default(size=13 * scale)
+    border, below = round(3 * scale), frame_size + round(6 * scale)
     if title:
         draw.text((margin, margin), title, fill="#111111", font=title_font)
     for row, (images, texts) in enumerate(zip(rows, captions, strict=True)):
@@ -272,13 +287,19 @@ def film_strip(
                 (frame_size, frame_size), Image.Resampling.BICUBIC
             )
             if column == marked:
-                edge = (left - 4, top - 4, left + frame_size + 3, top + frame_size + 3)
-                draw.rectangle(edge, outline="#d0342c", width=3)
+                out = border + 1
+                edge = (
+                    left - out,
+                    top - out,
+                    left + frame_size + border,
+                    top + frame_size + border,
+                )
+                draw.rectangle(edge, outline="#d0342c", width=border)
             sheet.paste(picture, (left, top))
             middle = left + frame_size / 2
             for number, words in enumerate(text.split("\n")):
-                below = (middle, top + frame_size + 6 + number * line)
-                draw.text(below, words, fill="#333333", font=font, anchor="ma")
+                place = (middle, top + below + number * line)
+                draw.text(place, words, fill="#333333", font=font, anchor="ma")
     return np.array(sheet)
 
 
