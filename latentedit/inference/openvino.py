@@ -1,0 +1,114 @@
+"""Networks that OpenVINO computes, where the extra `fast` is installed.
+
+A graph is written in OpenVINO's own operators from a network's weights, not traced from PyTorch:
+that takes tenths of a second instead of ten, and suits OpenVINO's kernels. It is compiled for this
+CPU when it is first called.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+FloatArray = NDArray[np.float32]
+Shape = tuple[int, ...]
+
+
+def has_openvino() -> bool:
+    """Whether the extra ``fast`` is installed."""
+    return importlib.util.find_spec("openvino") is not None
+
+
+class Compiled:
+    """A graph, compiled for each shape of input that it is called with.
+
+    Threads may share it; they take turns.
+
+    Args:
+        write: returns the ``openvino.Model`` for an input of this shape; its outputs are as many
+            rows.
+        dtype: float32, or bfloat16 to compute in.
+    """
+
+    def __init__(self, write: Callable[[Shape], Any], dtype: torch.dtype = torch.float32) -> None:
+        self._write = write
+        self._dtype = dtype
+        self._lock = threading.Lock()
+        self._requests: dict[Shape, Any] = {}
+
+    def __call__(self, x: Tensor) -> list[Tensor]:
+        """Compute from x [N, ...] all outputs, float32 [N, ...]; no gradients."""
+        import openvino
+
+        values = x.detach().float().contiguous().numpy()
+        with self._lock:
+            request = self._requests.get(values.shape) or self._compile(values.shape)
+            results = []
+            for number, output in enumerate(request.model_outputs):
+                results.append(np.empty(tuple(output.shape), np.float32))
+                tensor = openvino.Tensor(results[-1], shared_memory=True)
+                request.set_output_tensor(number, tensor)
+            request.infer({0: values})
+        return [torch.from_numpy(result) for result in results]
+
+    def _compile(self, shape: Shape) -> Any:
+        """A request for inference on as many cores as torch uses, none of them for itself alone."""
+        import openvino
+        from openvino.properties import hint, inference_num_threads
+
+        half = self._dtype == torch.bfloat16
+        settings = {
+            hint.inference_precision: openvino.Type.bf16 if half else openvino.Type.f32,
+            hint.performance_mode: hint.PerformanceMode.LATENCY,
+            hint.enable_cpu_pinning: False,
+            inference_num_threads: torch.get_num_threads(),
+        }
+        compiled = openvino.Core().compile_model(self._write(shape), "CPU", settings)
+        self._requests[shape] = compiled.create_infer_request()
+        return self._requests[shape]
+
+
+class Writer:
+    """Writes a graph: nodes of OpenVINO, [N, C, H, W], from weights of PyTorch."""
+
+    def __init__(self, shape: Shape) -> None:
+        from openvino import opset13
+
+        self.ops = opset13
+        self.input = opset13.parameter(list(shape), np.float32)
+
+    def model(self, outputs: Sequence[Any]) -> Any:
+        """What was written, as an ``openvino.Model``."""
+        import openvino
+
+        return openvino.Model(list(outputs), [self.input])
+
+    def convolved(
+        self,
+        x: Any,
+        weight: FloatArray,
+        bias: FloatArray | None = None,
+        *,
+        stride: int = 1,
+        padding: int = 0,
+    ) -> Any:
+        """A convolution by weight [O, I, h, w], and bias [O]."""
+        edge = [padding, padding]
+        x = self.ops.convolution(x, weight, [stride, stride], edge, edge, [1, 1])
+        return x if bias is None else self.ops.add(x, bias[None, :, None, None])
+
+    def leaky(self, x: Any, slope: float) -> Any:
+        """A leaky ReLU."""
+        return self.ops.prelu(x, np.array([slope], np.float32))
+
+
+def as_array(values: Tensor) -> FloatArray:
+    """Weights as float32 in the usual order of memory."""
+    return values.detach().float().contiguous().numpy()
