@@ -12,6 +12,7 @@ as a Markdown table, or as JSON with `--json`.
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import math
 import tempfile
@@ -32,7 +33,7 @@ from torch import Tensor, nn
 
 from latentedit import FaceEditor
 from latentedit.generators import progressive
-from latentedit.generators.layers import pixel_norm
+from latentedit.generators.layers import EqualizedConv2d, UpsampleConv2d, box_kernel, pixel_norm
 from latentedit.generators.mobilestylegan import MobileStyleGAN, MobileStyleGANConfig
 from latentedit.inference.devices import autocast, computes_bfloat16
 from latentedit.inference.prepare import prepare
@@ -136,14 +137,33 @@ def exporting() -> Iterator[None]:
 
 
 class Fixed(nn.Module):
-    """A network with a size as an argument, without it."""
+    """A network with its size fixed, and its convolutions' scales folded in, for exporters."""
 
     def __init__(self, case: Case) -> None:
         super().__init__()
-        self.network, self.size = case.network, case.size
+        self.network, self.size = folded(copy.deepcopy(case.network)), case.size
+        self.eval().requires_grad_(False)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.network(x, self.size) if self.size else self.network(x)
+
+
+def folded(network: nn.Module) -> nn.Module:
+    """The network, with plain convolutions in place of equalised ones."""
+    for name, child in network.named_children():
+        if not isinstance(child, EqualizedConv2d):
+            folded(child)
+            continue
+        weight = child.weight.detach() * child.scale
+        if isinstance(child, UpsampleConv2d):
+            weight = box_kernel(weight).transpose(0, 1).flip(2, 3)
+            plain: nn.Module = nn.ConvTranspose2d(*weight.shape[:2], 4, 2, 1)
+        else:
+            edge = weight.shape[-1]
+            plain = nn.Conv2d(weight.shape[1], weight.shape[0], edge, padding=edge // 2)
+        plain.load_state_dict({"weight": weight, "bias": child.bias.detach()})
+        setattr(network, name, plain)
+    return network
 
 
 def traced_openvino(case: Case, dtype: torch.dtype) -> Call:
@@ -151,7 +171,7 @@ def traced_openvino(case: Case, dtype: torch.dtype) -> Call:
     import openvino
 
     with exporting():
-        model = openvino.convert_model(Fixed(case).eval(), example_input=case.argument.clone())
+        model = openvino.convert_model(Fixed(case), example_input=case.argument.clone())
     model.reshape(list(case.argument.shape))
     return compiled(model, dtype)
 
@@ -181,7 +201,7 @@ def onnx_runtime(case: Case, dtype: torch.dtype) -> Call | None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "network.onnx")
         with exporting():
-            torch.onnx.export(Fixed(case).eval(), (case.argument.clone(),), path, dynamo=False)
+            torch.onnx.export(Fixed(case), (case.argument.clone(),), path, dynamo=False)
         settings = onnxruntime.SessionOptions()
         settings.intra_op_num_threads = torch.get_num_threads()
         session = onnxruntime.InferenceSession(path, settings, ["CPUExecutionProvider"])
