@@ -12,9 +12,12 @@ import time
 from pathlib import Path
 
 import pytest
+import timing
 import torch
-from bench_generator import compare, measure_peaks, measure_pool
+from pool import measure_pool
 from pytest_benchmark.fixture import BenchmarkFixture
+from reference import make_pair
+from runtimes import Case, compare, mobilestylegan, prepared
 
 from latentedit import FaceEditor
 
@@ -25,37 +28,46 @@ OF_PEAK = 0.6
 """Share of the convolution peak that the pool reaches with the shipped bundle."""
 
 
-@pytest.fixture(scope="module")
-def peaks() -> dict[torch.dtype, float]:
-    return measure_peaks()
-
-
 @pytest.mark.parametrize("batch", [1, 4])
 @pytest.mark.parametrize("resolution", [256, 1024])
-def test_ratios(resolution: int, batch: int, peaks: dict[torch.dtype, float]) -> None:
-    _, *rows = compare(resolution, batch, rounds=3, compiled=False, peaks=peaks)
+def test_ratios(resolution: int, batch: int) -> None:
+    reference, generator = make_pair(resolution)
+    z = torch.randn(batch, 512, generator=torch.Generator().manual_seed(0))
+    case = Case("progressive", generator, z, others={"reference": reference})
+    _, *rows = compare(case, rounds=5, forms={"prepared": prepared})
     for row in rows:
-        assert row.ratio >= LEAST[row.form], row
-        if row.form == "float32":
+        assert row.ratio >= LEAST[row.precision], row
+        if row.precision == "float32":
             assert row.largest <= 1
         else:
             assert row.mean <= 0.5, row
             assert row.psnr >= 45, row
 
 
-def test_pool(peaks: dict[torch.dtype, float]) -> None:
-    for name, figures in measure_pool(32, rounds=3, peak=peaks[torch.float32]).items():
+@pytest.mark.parametrize("size", [None, 256, 128])
+def test_photographs(size: int | None) -> None:
+    network = mobilestylegan(None)
+    case = Case("mobilestylegan", network, torch.from_numpy(network.sample([0])), size)
+    plain, fast, *_ = compare(case, rounds=5)
+    assert (plain.form, fast.form, fast.precision) == ("plain", "prepared", "float32")
+    assert fast.largest <= 1
+    assert fast.ratio >= 2
+
+
+def test_pool() -> None:
+    peak = timing.measure_peak(torch.float32)
+    for name, figures in measure_pool(32, rounds=3, peak=peak).items():
         assert figures["of_peak"] >= OF_PEAK, (name, figures)
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_one_face(benchmark: BenchmarkFixture, precision: str) -> None:
-    editor = FaceEditor.load(device="cpu", precision=precision)
+    editor = FaceEditor.load("faces128", device="cpu", precision=precision)
     benchmark(editor.render, editor.sample([0]))
 
 
 def test_one_score(benchmark: BenchmarkFixture) -> None:
-    editor = FaceEditor.load(device="cpu")
+    editor = FaceEditor.load("faces128", device="cpu")
     benchmark(editor.score, editor.render(editor.sample([0])))
 
 

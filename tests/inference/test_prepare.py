@@ -4,126 +4,179 @@ from __future__ import annotations
 
 import copy
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from latentedit.classifiers.age import AgeConfig, AgeEstimator
 from latentedit.classifiers.attributes import AttributeClassifier, ClassifierConfig
 from latentedit.classifiers.backbone import Backbone
+from latentedit.classifiers.portrait import PortraitConfig, PortraitNetwork
+from latentedit.errors import LatentEditError
 from latentedit.generators import latents
+from latentedit.generators.mobilestylegan import MobileStyleGAN, MobileStyleGANConfig
 from latentedit.generators.progressive import Generator, GeneratorConfig
 from latentedit.inference import prepare as inference
-from latentedit.inference.packed import can_pack
-from latentedit.inference.prepare import prepare, prepare_backbone, prepare_generator
+from latentedit.inference.devices import computes_bfloat16
+from latentedit.inference.openvino import Compiled, has_openvino
+from latentedit.inference.prepare import prepare
 from latentedit.io.images import to_uint8
 
-CPU = torch.device("cpu")
-HAS_BFLOAT16 = can_pack(CPU, torch.bfloat16)
-
-forms = pytest.mark.parametrize(
-    "packed",
-    [
-        False,
-        pytest.param(
-            True,
-            marks=pytest.mark.skipif(
-                not can_pack(CPU, torch.float32), reason="this torch has no oneDNN"
-            ),
-        ),
-    ],
+fast = pytest.mark.skipif(not has_openvino(), reason="needs the extra fast")
+with_bfloat16 = pytest.mark.skipif(
+    not (has_openvino() and computes_bfloat16(torch.device("cpu"))),
+    reason="this CPU has no bfloat16",
 )
+SHAPE: dict[str, Any] = {"resolution": 16, "stem": 8, "widths": (16, 24), "blocks": (2, 1)}
+
+
+def randomised(network: nn.Module) -> nn.Module:
+    """Biases and noise too: a network fresh from its constructor has none."""
+    for name, value in [*network.named_parameters(), *network.named_buffers()]:
+        if name.endswith(("bias", "noise")):
+            nn.init.normal_(value, std=0.2)
+    return network.eval().requires_grad_(False)
 
 
 def random_generator(**options: int | bool) -> Generator:
-    """Random biases too: a network fresh from its constructor has none."""
     torch.manual_seed(0)
-    generator = Generator(GeneratorConfig(**{"latent_dim": 64, **options})).eval()  # type: ignore[arg-type]
-    for name, parameter in generator.named_parameters():
-        if name.endswith("bias"):
-            nn.init.normal_(parameter, std=0.2)
-    return generator
+    config = GeneratorConfig(**{"latent_dim": 64, **options})  # type: ignore[arg-type]
+    return randomised(Generator(config))  # type: ignore[return-value]
 
 
-def z(count: int, dim: int = 64) -> torch.Tensor:
+def random_photographer(**options: Any) -> MobileStyleGAN:
+    """MobileStyleGAN of 64 pixels."""
+    torch.manual_seed(1)
+    config = MobileStyleGANConfig(widths=(16, 24, 16, 12), mapping=2, style=8, **options)
+    return randomised(MobileStyleGAN(config))  # type: ignore[return-value]
+
+
+def z(count: int, dim: int = 64) -> Tensor:
     return torch.from_numpy(latents.sample(range(count), dim))
 
 
-def difference(a: torch.Tensor, b: torch.Tensor) -> int:
+def difference(a: Tensor, b: Tensor) -> int:
     """Largest difference of two pictures' colour values, 0 to 255."""
     return int(np.abs(to_uint8(a).astype(int) - to_uint8(b).astype(int)).max())
 
 
-@forms
+@fast
 @pytest.mark.parametrize("bias_per_pixel", [False, True])
 @pytest.mark.parametrize("resolution", [4, 8, 64])
 @torch.inference_mode()
-def test_the_same_pictures(resolution: int, bias_per_pixel: bool, packed: bool) -> None:
+def test_progressive_pictures(resolution: int, bias_per_pixel: bool) -> None:
     generator = random_generator(
         resolution=resolution, fmap_base=512, fmap_max=48, bias_per_pixel=bias_per_pixel
     )
-    prepared = prepare_generator(generator, packed=packed)
+    prepared = prepare(generator)
     expected = generator(z(3))
     images = prepared(z(3))
     assert (images.dtype, images.shape) == (torch.float32, expected.shape)
     # sums are rounded as the CPU adds them up; one step of a colour is 8e-3
     torch.testing.assert_close(images, expected, rtol=0, atol=5e-5)
-    assert difference(images, expected) <= 1
     torch.testing.assert_close(prepared(z(3) * 7), images, rtol=0, atol=5e-5)
+    assert prepared(z(1), 2).shape == (1, 3, 2, 2)
 
 
-@pytest.mark.skipif(not can_pack(CPU, torch.float32), reason="this torch has no oneDNN")
-@pytest.mark.parametrize(("whole", "strip"), [(0, 1), (8, 1), (8, 3), (16, 10), (32, 64), (64, 1)])
+@fast
+@pytest.mark.parametrize("space", ["w", "z"])
+@pytest.mark.parametrize("size", [None, 64, 40, 32, 16, 3])
 @torch.inference_mode()
-def test_strips_of_any_height_make_the_whole_picture(
-    whole: int, strip: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Strips begin after the resolution `whole` and have `strip` rows."""
-    generator = random_generator(resolution=64, fmap_base=256, fmap_max=8)
-    row = 8 * 4
-    monkeypatch.setattr(inference, "WHOLE_BYTES", row * whole * whole)
-    monkeypatch.setattr(inference, "STRIP_BYTES", row * 64 * strip)
-    prepared = prepare_generator(generator, packed=True)
-    assert prepared.rows == (0 if whole == 64 else strip)
-    torch.testing.assert_close(prepared(z(2)), generator(z(2)), rtol=0, atol=3e-4)
+def test_photographs(size: int | None, space: str) -> None:
+    network = random_photographer(previews=(16, 32), space=space)
+    rows = torch.from_numpy(network.sample([0, 1]))
+    expected = network(rows, size)
+    images = prepare(network)(rows, size)
+    assert images.std() > 0.05
+    torch.testing.assert_close(images, expected, rtol=0, atol=1e-5)
 
 
-def test_threads_may_share_a_network() -> None:
-    generator = random_generator(resolution=32, fmap_base=512, fmap_max=32)
-    prepared = prepare_generator(generator)
+@fast
+@torch.inference_mode()
+def test_photographs_of_a_latent_a_layer() -> None:
+    network = random_photographer(previews=(32,))
+    rows = torch.randn(2, network.config.layers, 8, generator=torch.Generator().manual_seed(0))
+    prepared = prepare(network)
+    for size in (None, 32):
+        torch.testing.assert_close(prepared(rows, size), network(rows, size), rtol=0, atol=1e-5)
+    with pytest.raises(LatentEditError, match="size 65"):
+        prepared(rows, 65)
 
-    def draw(row: torch.Tensor) -> torch.Tensor:
+
+@fast
+@torch.inference_mode()
+def test_a_picture_alone_is_that_in_company() -> None:
+    network = random_photographer()
+    rows = torch.from_numpy(network.sample(range(3)))
+    prepared = prepare(network)
+    assert torch.equal(prepared(rows)[2], prepared(rows[2:])[0])
+
+
+@fast
+@pytest.mark.parametrize("kind", ["progressive", "photographs"])
+def test_threads_may_share_a_network(kind: str) -> None:
+    if kind == "progressive":
+        network: nn.Module = random_generator(resolution=16, fmap_base=128, fmap_max=32)
+        rows = z(16)
+    else:
+        network = random_photographer()
+        rows = z(16, 8)
+    prepared = prepare(network)
+
+    def draw(row: Tensor) -> Tensor:
         with torch.inference_mode():
             return prepared(row)
 
     with ThreadPoolExecutor(8) as pool:
-        images = torch.cat(list(pool.map(draw, z(16).split(1))))
-    with torch.inference_mode():
-        torch.testing.assert_close(images, generator(z(16)), rtol=0, atol=1e-4)
+        images = torch.cat(list(pool.map(draw, rows.split(1))))
+    torch.testing.assert_close(images, network(rows), rtol=0, atol=1e-4)
 
 
-@pytest.mark.slow
+@fast
+def test_a_graph_compiles_once_for_each_shape() -> None:
+    written = []
+
+    def write(shape: tuple[int, ...]) -> Any:
+        from openvino import Model, opset13
+
+        written.append(shape)
+        x = opset13.parameter(list(shape), np.float32)
+        return Model([opset13.add(x, x), opset13.relu(x)], [x])
+
+    graph = Compiled(write)
+    x = torch.tensor([[1.0, -2.0]], requires_grad=True)
+    for _ in range(2):
+        double, positive = graph(x)
+        assert double.tolist() == [[2, -4]]
+        assert positive.tolist() == [[1, 0]]
+        kept, _ = graph(x[:, :1])
+        graph(5 * x[:, :1])
+        assert kept.tolist() == [[2]], "results must not be written over"
+    assert written == [(1, 2), (1, 1)]
+
+
+@with_bfloat16
+@pytest.mark.parametrize("resolution", [16, 64])
 @torch.inference_mode()
-def test_the_published_generator() -> None:
-    generator = random_generator(resolution=1024, fmap_base=8192, fmap_max=512)
-    generator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    prepared = prepare_generator(generator)
-    assert prepared.rows == 128
-    expected, images = generator(z(1)), prepared(z(1))
-    torch.testing.assert_close(images, expected, rtol=0, atol=1e-4)
-    assert difference(images, expected) <= 1
-
-
-@pytest.mark.skipif(not HAS_BFLOAT16, reason="this CPU has no bfloat16")
-@torch.inference_mode()
-def test_bfloat16_is_close() -> None:
-    generator = random_generator(resolution=64, fmap_base=1024, fmap_max=128)
+def test_bfloat16_is_close(resolution: int) -> None:
+    generator = random_generator(resolution=resolution, fmap_base=1024, fmap_max=128)
     expected = to_uint8(generator(z(4)) / 4).astype(int)
-    images = to_uint8(prepare_generator(generator, dtype=torch.bfloat16)(z(4)) / 4).astype(int)
-    assert 0 < np.abs(images - expected).mean() <= 0.5
-    assert 10 * np.log10(255**2 / np.square(images - expected).mean()) >= 45
+    images = to_uint8(prepare(generator, torch.bfloat16)(z(4)) / 4).astype(int)
+    assert (np.abs(images - expected).mean() > 0) == (resolution > 16)  # small pictures are exact
+    assert np.abs(images - expected).mean() <= 0.5
+    assert np.square(images - expected).mean() <= 255**2 / 10**4.5  # 45 dB
+
+
+@with_bfloat16
+@torch.inference_mode()
+def test_photographs_in_bfloat16_are_close() -> None:
+    network = random_photographer()
+    rows = torch.from_numpy(network.sample(range(2)))
+    error = (prepare(network, torch.bfloat16)(rows) - network(rows)).abs().mean()
+    assert 0 < error <= 0.01 * network(rows).std()
 
 
 def with_statistics(network: Backbone) -> Backbone:
@@ -140,30 +193,43 @@ def with_statistics(network: Backbone) -> Backbone:
     return network.eval()
 
 
-@forms
+@fast
 @pytest.mark.parametrize("size", [16, 24])
+@pytest.mark.parametrize(
+    "network",
+    [
+        AttributeClassifier(ClassifierConfig(**SHAPE)),
+        AgeEstimator(AgeConfig(**SHAPE)),
+        PortraitNetwork(PortraitConfig(**SHAPE)),
+    ],
+    ids=["classifier", "age", "portrait"],
+)
 @torch.inference_mode()
-def test_the_same_judgements(size: int, packed: bool) -> None:
-    shape = {"resolution": 16, "stem": 8, "widths": (16, 24), "blocks": (2, 1)}
-    for network in (
-        AttributeClassifier(ClassifierConfig(**shape)),  # type: ignore[arg-type]
-        AgeEstimator(AgeConfig(**shape)),  # type: ignore[arg-type]
-    ):
-        with_statistics(network)
-        kept = copy.deepcopy(network.state_dict())
-        images = torch.rand(3, 3, size, size, generator=torch.Generator().manual_seed(0)) * 2 - 1
-        prepared = prepare_backbone(network, packed=packed)
-        torch.testing.assert_close(prepared(images), network(images), rtol=1e-4, atol=1e-4)
-        for name, value in network.state_dict().items():
-            assert torch.equal(value, kept[name]), "the network itself must stay as it is"
+def test_the_same_judgements(network: Backbone, size: int) -> None:
+    with_statistics(network)
+    kept = copy.deepcopy(network.state_dict())
+    images = torch.rand(3, 3, size, size, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    prepared = prepare(network)
+    torch.testing.assert_close(prepared(images), network(images), rtol=1e-4, atol=1e-4)
+    for ours, theirs in zip(*(n.features(images, 32) for n in (prepared, network)), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
+    for name, value in network.state_dict().items():
+        assert torch.equal(value, kept[name]), "the network itself must stay as it is"
 
 
-def test_prepare_knows_which_networks_it_can_prepare(tiny_classifier: AttributeClassifier) -> None:
-    generator = random_generator(resolution=8)
-    assert isinstance(prepare(generator), inference.PreparedGenerator)
+@fast
+def test_what_is_prepared(tiny_classifier: AttributeClassifier) -> None:
+    assert type(prepare(random_generator(resolution=8))) is inference.OpenVINOGenerator
     assert type(prepare(tiny_classifier)) is AttributeClassifier
+    assert prepare(tiny_classifier) is not tiny_classifier
+
+
+def test_what_is_not_prepared(monkeypatch: pytest.MonkeyPatch) -> None:
     other = nn.Linear(2, 2)
     assert prepare(other) is other
     with torch.device("meta"):
         elsewhere = Generator(GeneratorConfig(resolution=8))
     assert prepare(elsewhere) is elsewhere
+    monkeypatch.setattr(inference, "has_openvino", lambda: False)
+    generator = random_generator(resolution=8)
+    assert prepare(generator) is generator

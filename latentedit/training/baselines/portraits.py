@@ -1,7 +1,7 @@
-"""Training the slides' six networks, fast: what `SlidesNetwork` needs and nothing more.
+"""Training the slides' six networks: what `SlidesNetwork` needs and nothing more.
 
-The portraits lie in memory as bytes; a batch goes through compiled convolutions, which mirror half
-of it on the way, and through dense layers in bfloat16.
+The portraits lie in memory as bytes; half of a batch is mirrored on its way through the
+convolutions, and the dense layers compute in bfloat16.
 """
 
 from __future__ import annotations
@@ -41,22 +41,27 @@ class Epochs:
         flags: float [N]; 1 poor, 0 good.
         settings: the quality's.
         bf16: bfloat16 autocast of the dense layers.
-
-    Raises:
-        LatentEditError: the extra ``train`` is missing.
     """
 
     def __init__(
         self, images: Tensor, flags: Tensor, settings: SlidesSettings, *, bf16: bool = True
     ) -> None:
-        from latentedit.training.baselines.slides_convolutions import Convolutions
-
         self.images, self.flags, self.settings, self.bf16 = images, flags, settings, bf16
         self.network = SlidesNetwork()
-        self.convolutions = Convolutions(self.network, settings.batch_size)
         self.optimizer = torch.optim.Adam(
             self.network.parameters(), lr=settings.learning_rate, fused=True
         )
+
+    def convolutions(self, images: Tensor, rows: Tensor, *, mirror: bool = True) -> Tensor:
+        """Features float32 [M, 4608] of rows [M] of uint8 [N, 3, 96, 96].
+
+        The second half is mirrored. Rows come in random order, so which are is chance too.
+        """
+        chosen = images[rows].float()
+        if mirror:
+            half = len(rows) // 2
+            chosen = torch.cat((chosen[:half], chosen[half:].flip(3)))
+        return self.network.features(chosen)
 
     def run(self) -> dict[str, float]:
         """Train one epoch; return its mean loss and accuracy, as they were along the way."""

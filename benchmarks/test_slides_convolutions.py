@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import sys
-
 import pytest
 import torch
+from slides_convolutions import Convolutions
 from torch import Tensor
 
-from latentedit.errors import LatentEditError
 from latentedit.portrait.baseline import SlidesNetwork, SlidesSettings
 from latentedit.training.baselines.portraits import Epochs
-from latentedit.training.baselines.slides_convolutions import Convolutions
 
 
 @pytest.fixture
@@ -70,33 +67,9 @@ def test_an_epoch_is_that_of_the_layers() -> None:
         torch.manual_seed(0)
         epochs = Epochs(images, flags, SlidesSettings(1e-3, 10), bf16=False)
         epochs.network.dropout.p = 0.0
-        if not compiled:
-            network = epochs.network
-            epochs.convolutions = lambda images, rows, net=network: plain(net, images, rows)  # type: ignore[assignment]
+        if compiled:
+            epochs.convolutions = Convolutions(epochs.network, 10)  # type: ignore[method-assign]
         figures = epochs.run()
         after.append((figures["loss"], epochs.network.head.weight.detach()))
     assert after[0][0] == pytest.approx(after[1][0], rel=1e-4)
     torch.testing.assert_close(after[0][1], after[1][1], rtol=1e-3, atol=1e-4)
-
-
-def test_accuracy_is_that_of_the_layers_on_portraits_as_they_are() -> None:
-    torch.manual_seed(0)
-    images = torch.randint(0, 256, (23, 3, 96, 96), dtype=torch.uint8)
-    epochs = Epochs(images, torch.ones(23), SlidesSettings(1e-3, 10), bf16=False)
-    torch.nn.init.normal_(epochs.network.dense.bias)
-    answers = epochs.network.eval()(images.float()).detach()
-    flags = (answers > answers.median()).float()
-    epochs.network.head.bias.data -= answers.median()
-    one = 1.001 / 23  # the portrait at the median itself
-    assert epochs.accuracy(images, flags) == pytest.approx(1.0, abs=one)
-    assert epochs.accuracy(images, 1 - flags) == pytest.approx(0.0, abs=one)
-
-
-def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "numba", None)
-    monkeypatch.delitem(
-        sys.modules, "latentedit.training.baselines.slides_convolutions", raising=False
-    )
-    images = torch.zeros((2, 3, 96, 96), dtype=torch.uint8)
-    with pytest.raises(LatentEditError, match=r"pip install 'latentedit\[train\]'"):
-        Epochs(images, torch.zeros(2), SlidesSettings(1e-3, 2))

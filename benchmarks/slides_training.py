@@ -4,8 +4,8 @@ Trains on random pictures, whose speed is that of real ones, and prints seconds,
 the share of the machine's convolution peak, which is measured first. With fewer epochs than 100 the
 time of 100 is extrapolated, and called so.
 
-    python scripts/bench_portrait.py                 # 100 epochs of 7,500 images, all cores
-    python scripts/bench_portrait.py --epochs 3
+    python benchmarks/slides_training.py                 # 100 epochs of 7,500 images, all cores
+    python benchmarks/slides_training.py --epochs 3 --compiled
 """
 
 from __future__ import annotations
@@ -61,6 +61,7 @@ def main(
     quality: Annotated[str, typer.Option(help="Whose settings to train with.")] = "pose",
     threads: Annotated[int, typer.Option(min=0, help="Threads; 0 for all cores.")] = 0,
     bf16: Annotated[bool, typer.Option(help="bfloat16 autocast of the dense layers.")] = True,
+    compiled: Annotated[bool, typer.Option(help="Convolutions compiled by numba.")] = False,
 ) -> None:
     """Train one of the slides' networks and print how long it takes."""
     if threads:
@@ -75,8 +76,13 @@ def main(
         f"{torch.get_num_threads()} threads, convolution peak {peak / 1e9:.0f} GFLOP/s (bfloat16)"
     )
 
-    Epochs(pictures[:200], flags[:200], settings, bf16=bf16).run()  # compiles, where none did yet
-    training = Epochs(pictures, flags, settings, bf16=bf16)
+    training = Epochs(pictures[:200], flags[:200], settings, bf16=bf16)
+    if compiled:
+        from slides_convolutions import Convolutions
+
+        training.convolutions = Convolutions(training.network, settings.batch_size)  # type: ignore[method-assign]
+    training.run()  # compiles, where none did yet
+    training.images, training.flags = pictures, flags
     started = time.perf_counter()
     for _ in range(epochs):
         training.run()

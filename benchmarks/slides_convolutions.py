@@ -2,7 +2,7 @@
 
 Their arithmetic is small, so that layer by layer memory and calls cost more than products do. Here
 one channel of one picture passes through all layers while it lies in the nearest cache; numba
-compiles the loops (``pip install 'latentedit[train]'``), and the pictures of a batch are shared out
+compiles the loops, and the pictures of a batch are shared out
 among torch's threads. Everything is float32.
 
 A plane is one channel of one picture, [(E + 2) * (E + 2)]: its rows one after the other, with a
@@ -19,18 +19,11 @@ from typing import Any, NamedTuple, TypeVar, cast
 
 import numpy as np
 import torch
+from numba import njit
 from numpy.typing import NDArray
 from torch import Tensor
 
-from latentedit.errors import LatentEditError
 from latentedit.portrait.baseline import CHANNELS, EDGE, SlidesNetwork
-
-try:
-    from numba import njit
-except ImportError:
-    raise LatentEditError(
-        "training the slides' networks needs an extra: pip install 'latentedit[train]'"
-    ) from None
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 Floats = NDArray[np.float32]

@@ -1,0 +1,109 @@
+"""The progressive `Generator` for inference by OpenVINO.
+
+Scales are folded into the weights, the doubling into the convolution after it, and what pixel norm
+lacks of OpenVINO's normalisation, a factor, into the next weights.
+"""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from latentedit.generators.base import at_size
+from latentedit.generators.layers import EqualizedConv2d, UpsampleConv2d, box_kernel
+from latentedit.generators.progressive import FirstBlock, Generator, GrowBlock
+from latentedit.inference.openvino import Compiled, Writer, as_array
+
+LEAK = 0.2
+"""Slope of the generator's leaky ReLU."""
+
+EPSILON = 1e-8
+"""Of pixel norm."""
+
+EXACT_RESOLUTION = 16
+HALVED_BLOCKS = 3
+"""bfloat16 is for the last so many resolutions, above that one; what is before costs little in
+float32, and its errors would add to all that follows. Up to `SMALL_RESOLUTION`, where more channels
+leave smaller errors, one resolution more."""
+SMALL_RESOLUTION = 256
+
+
+class OpenVINOGenerator(nn.Module):
+    """A `Generator` at its full resolution, without gradients.
+
+    Args:
+        network: on a CPU; later changes of its weights are not seen.
+        dtype: float32, or bfloat16 for the last resolutions.
+    """
+
+    def __init__(self, network: Generator, dtype: torch.dtype) -> None:
+        super().__init__()
+        resolutions = network.config.resolutions
+        exact = len(resolutions)  # blocks in float32
+        if dtype == torch.bfloat16:
+            halved = HALVED_BLOCKS + (resolutions[-1] <= SMALL_RESOLUTION)
+            limit = max(EXACT_RESOLUTION, resolutions[-1] >> halved)
+            exact = sum(resolution <= limit for resolution in resolutions)
+        parts = [(range(exact), torch.float32), (range(exact, len(resolutions)), dtype)]
+        self.parts = [
+            Compiled(lambda shape, blocks=blocks: _Graph(shape).of(network, blocks), kind)  # type: ignore[misc]
+            for blocks, kind in parts
+            if blocks
+        ]
+
+    def forward(self, latents: Tensor, size: int | None = None) -> Tensor:
+        """Render z [N, latent_dim] -> images float32 [N, 3, R, R], about [-1, 1]."""
+        x = latents
+        for part in self.parts:
+            (x,) = part(x)
+        return at_size(x, size)
+
+
+class _Graph(Writer):
+    def of(self, network: Generator, blocks: range) -> Any:
+        """Some blocks of a network, and the colours after its last."""
+        x = self.input
+        for number in blocks:
+            block = network.blocks[number]
+            x = self.grown(block, x) if number else self.first(cast(FirstBlock, block), x)
+        if blocks.stop == len(network.blocks):
+            x = self.convolution(cast(EqualizedConv2d, network.to_rgb[-1]), x)
+        return self.model([x])
+
+    def first(self, block: FirstBlock, z: Any) -> Any:
+        ops = self.ops
+        channels = len(block.bias)
+        x, factor = self.normed(z)
+        weight = as_array(block.dense.weight) * np.float32(block.dense.scale * factor)
+        x = ops.reshape(ops.matmul(x, weight, False, True), np.array([-1, channels, 4, 4]), False)
+        x = self.leaky(ops.add(x, as_array(block.bias.expand(channels, 4, 4))[None]), LEAK)
+        return self.leaky(self.convolution(block.conv, x), LEAK)
+
+    def grown(self, block: nn.Module, x: Any) -> Any:
+        grow = cast(GrowBlock, block)
+        x = self.leaky(self.doubled(grow.conv0, x), LEAK)
+        return self.leaky(self.convolution(grow.conv1, x), LEAK)
+
+    def convolution(self, layer: EqualizedConv2d, x: Any) -> Any:
+        """Pixel norm and convolution."""
+        x, factor = self.normed(x)
+        weight = as_array(layer.weight) * np.float32(layer.scale * factor)
+        return self.convolved(x, weight, as_array(layer.bias), padding=weight.shape[-1] // 2)
+
+    def doubled(self, layer: UpsampleConv2d, x: Any) -> Any:
+        """Pixel norm, doubling and convolution."""
+        x, factor = self.normed(x)
+        kernel = box_kernel(layer.weight.detach() * (layer.scale * factor))
+        weight = as_array(kernel.transpose(0, 1).flip(2, 3))
+        one, two = [1, 1], [2, 2]
+        x = self.ops.convolution_backprop_data(x, weight, two, None, one, one, one)
+        return self.ops.add(x, as_array(layer.bias)[None, :, None, None])
+
+    def normed(self, x: Any) -> tuple[Any, float]:
+        """Pixel norm, but for a factor that the next weights take."""
+        channels = x.get_output_shape(0)[1]
+        x = self.ops.normalize_l2(x, np.array([1]), channels * EPSILON, "add")
+        return x, channels**0.5
