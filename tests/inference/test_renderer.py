@@ -36,6 +36,7 @@ def test_pictures_of_every_size(make: Callable[[], FaceGenerator]) -> None:
 
 
 def test_previews_leave_the_rest_of_the_network_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("latentedit.inference.renderer.prepare", lambda network, _: network)
     generator = mobilestylegan()
     renderer = Renderer(generator, device="cpu")
     z = renderer.sample([0])
