@@ -1,8 +1,9 @@
 """Write the pictures and scores that `tests/test_golden.py` holds the shipped bundle to.
 
-    python scripts/golden.py
+    python scripts/golden.py --model faces128
+    python scripts/golden.py --model ffhq1024
 
-Run it after the bundle was trained anew, look at `tests/golden/*.png`, and commit both files.
+Run it after a bundle was made anew, look at `tests/golden/*.png`, and commit both files.
 """
 
 from __future__ import annotations
@@ -16,10 +17,13 @@ from numpy.typing import NDArray
 
 from latentedit import FaceEditor
 from latentedit.io.files import write_json
-from latentedit.io.images import grid, save_image
+from latentedit.io.images import grid, save_image, to_tensor, to_uint8
+from latentedit.io.resampling import downsample
 
 FOLDER = Path(__file__).parent.parent / "tests" / "golden"
 SEEDS = range(8)
+EDGE = 128
+"""Larger pictures are kept at this edge, each pixel the mean of those it stands for."""
 
 
 def describe(editor: FaceEditor) -> tuple[NDArray[np.uint8], dict[str, Any]]:
@@ -31,13 +35,19 @@ def describe(editor: FaceEditor) -> tuple[NDArray[np.uint8], dict[str, Any]]:
         "seeds": list(SEEDS),
         "scores": editor.score(images).astype(float).round(4).tolist(),
     }
-    return grid(images, columns=len(SEEDS), gap=0), entries
+    return grid(shrink(images), columns=len(SEEDS), gap=0), entries
 
 
-def main() -> None:
+def shrink(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Pictures [N, R, R, 3] at `EDGE` pixels, where they are larger."""
+    times = max(1, images.shape[1] // EDGE)
+    return to_uint8(downsample(to_tensor(images), times))
+
+
+def main(model: str) -> None:
     """Write both files."""
     FOLDER.mkdir(exist_ok=True)
-    editor = FaceEditor.load(device="cpu")
+    editor = FaceEditor.load(model, device="cpu")
     picture, entries = describe(editor)
     save_image(FOLDER / f"{editor.name}.png", picture)
     write_json(FOLDER / f"{editor.name}.json", entries)
@@ -45,5 +55,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    argparse.ArgumentParser(description=__doc__).parse_args()
-    main()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", default="faces128")
+    main(parser.parse_args().model)
