@@ -333,7 +333,7 @@ def test_two_at_once(shelf: Path, true_hash: str, processes: list[subprocess.Pop
     """The second waits, finds what the first made, and fetches nothing."""
     for _ in range(2):
         processes.append(start(shelf, true_hash, "never"))
-    outputs = [process.communicate(timeout=120) for process in processes]
+    outputs = [process.communicate(timeout=600) for process in processes]
     assert [process.returncode for process in processes] == [0, 0], outputs
     origins = sorted(str(json.loads(out)) for out, _ in outputs)
     assert origins == ["None", "random-tiny==1.0, fetched by pip"]
