@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import shutil
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from latentedit.checkpoints import gan_zoo, interfacegan, stylegan2, tensorflow_pggan
+from latentedit.checkpoints import gan_zoo, interfacegan, openvino, stylegan2, tensorflow_pggan
 from latentedit.checkpoints.accounting import Reading
+from latentedit.checkpoints.ir_files import pairs
 from latentedit.checkpoints.tensors import (
     kind_of,
     load_network_pickle,
@@ -57,7 +59,7 @@ class ConvertedGenerator:
             "terms": TERMS,
             "converted": {
                 "from": self.source.name,
-                "sha256": sha256(self.source),
+                "sha256": _digest(self.source),
                 "format": self.format,
                 "keys": self.keys,
                 "unused": dict(self.unused),
@@ -110,11 +112,13 @@ def convert(
     InterFaceGAN, HiGAN, GenForce, pytorch_GAN_zoo and Karras et al. (TensorFlow pickles), and
     StyleGAN2 of rosinality, GenForce and NVIDIA; PyTorch files and safetensors. Nothing in the file
     is ever executed (see `tensors` and `pickles`). An ONNX file of z to pictures is kept as it is.
+    MobileStyleGAN's OpenVINO IR files are a wheel, a folder or an .xml (see `openvino`).
 
     Args:
-        path: the file.
-        space: of a StyleGAN2 or an ONNX file, the space that latents will be given in.
-        truncation: of a StyleGAN2, psi.
+        path: the file, or a folder of IR files.
+        space: of a StyleGAN2, a MobileStyleGAN or an ONNX file, the space that latents will be
+            given in.
+        truncation: of a StyleGAN2 or a MobileStyleGAN, psi.
         value_range: of an ONNX file, the values of black and white.
 
     Raises:
@@ -144,6 +148,9 @@ def _read(
     if kind == "onnx":
         generator = OnnxGenerator(path, value_range=value_range, space=space)
         return ConvertedGenerator(generator.eval(), "ONNX file, kept as it is", path, 1)
+    if kind == "ir":
+        reading = openvino.convert_ir(path, space=space, truncation=truncation)
+        return _converted(reading, openvino.NAME, path)
     if kind == "pickle":
         reading = tensorflow_pggan.convert_tensorflow(load_network_pickle(path), str(path))
         return _converted(reading, tensorflow_pggan.NAME, path)
@@ -193,6 +200,14 @@ def unwrap(state: Mapping[str, Any]) -> tuple[Mapping[str, Any], dict[str, str],
     if state and all(str(key).startswith("module.") for key in state):
         state = {str(key).removeprefix("module."): value for key, value in state.items()}
     return state, unused, mean
+
+
+def _digest(path: Path) -> str | dict[str, str]:
+    """The SHA-256 of a file; of IR files in a folder, of each by its name."""
+    if kind_of(path) != "ir" or zipfile.is_zipfile(path):
+        return sha256(path)
+    files = [Path(file) for pair in pairs(path) for file in (pair.where, pair.weights_where)]
+    return {file.name: sha256(file) for file in files}
 
 
 def _converted(

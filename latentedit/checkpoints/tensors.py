@@ -12,6 +12,8 @@ from io import BytesIO
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal, cast
 
+from latentedit.checkpoints.ir import read_graph
+from latentedit.checkpoints.ir_files import is_ir, pairs
 from latentedit.checkpoints.pickles import (
     NUMPY_NAMES,
     Call,
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-Kind = Literal["torch", "torch legacy", "safetensors", "pickle", "onnx"]
+Kind = Literal["torch", "torch legacy", "safetensors", "pickle", "onnx", "ir"]
 
 NETWORK_NAMES = frozenset(
     {
@@ -91,12 +93,14 @@ class Settings:
 
 
 def kind_of(path: str | Path) -> Kind:
-    """Tell what a weight file is by its first bytes, whatever its name.
+    """Tell what a weight file is by its first bytes, whatever its name; of IR files see `is_ir`.
 
     Raises:
-        LatentEditError: missing, a folder, or none of the kinds.
+        LatentEditError: missing, or none of the kinds.
     """
     path = Path(path)
+    if is_ir(path):
+        return "ir"
     try:
         with open(path, "rb") as file:
             head = file.read(64)
@@ -111,7 +115,8 @@ def kind_of(path: str | Path) -> Kind:
     if path.suffix.lower() == ".onnx":
         return "onnx"
     raise LatentEditError(
-        f"{path} is no weight file: give a PyTorch .pth, a TensorFlow .pkl or a .safetensors file"
+        f"{path} is no weight file: give a PyTorch .pth, a TensorFlow .pkl, a .safetensors file "
+        "or OpenVINO's .xml"
     )
 
 
@@ -128,6 +133,9 @@ def screen(path: str | Path) -> None:
         load_network_pickle(path)
     elif kind in ("torch", "torch legacy"):
         screen_torch(path)
+    elif kind == "ir":
+        for pair in pairs(path):
+            read_graph(pair.read(), pair.where)
 
 
 @dataclass(frozen=True)

@@ -19,14 +19,19 @@ class Space(StrEnum):
 
 def convert(
     source: Annotated[
-        Path, typer.Argument(metavar="IN", help="A .pth, .pt, .pkl, .safetensors or .onnx file.")
+        Path,
+        typer.Argument(
+            metavar="IN",
+            help="A .pth, .pt, .pkl, .safetensors, .onnx, .xml or .whl file, or an IR's folder.",
+        ),
     ],
     output: Annotated[Path, typer.Option("-o", "--output", help="The bundle's folder.")],
     space: Annotated[
-        Space, typer.Option(help="Of a StyleGAN2 or ONNX: the space to sample and edit in.")
+        Space,
+        typer.Option(help="Of a (Mobile)StyleGAN or ONNX: the space to edit in."),
     ] = Space.z,
     truncation: Annotated[
-        float, typer.Option(min=0, max=1, help="Of a StyleGAN2: psi, 1 for none.")
+        float, typer.Option(min=0, max=1, help="Of a (Mobile)StyleGAN: psi, 1 for none.")
     ] = 1.0,
     value_range: Annotated[
         tuple[float, float],

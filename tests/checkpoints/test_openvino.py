@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import copy
+import json
 import os
 import random
 import re
 import shutil
 import struct
+import subprocess
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -16,15 +19,18 @@ import ir_writers
 import numpy as np
 import pytest
 import torch
+from conftest import Run
 from hypothesis import given
 from hypothesis import strategies as st
 from threadpoolctl import threadpool_limits
 
-from latentedit.checkpoints import ir, ir_files, openvino
+from latentedit.checkpoints import convert, ir, ir_files, openvino
 from latentedit.checkpoints.openvino import read_ir
 from latentedit.errors import LatentEditError
 from latentedit.generators import latents
 from latentedit.generators.mobilestylegan import MobileStyleGAN, MobileStyleGANConfig
+from latentedit.io.files import sha256
+from latentedit.pretrained.bundles import load_generator
 from latentedit.pretrained.cache import SOURCES
 from latentedit.pretrained.hashing import weights_hash
 
@@ -433,7 +439,7 @@ def test_names_in_a_wheel_lead_nowhere(
 
 
 def test_bombs(files: dict[str, bytes], tmp_path: Path) -> None:
-    zeros = {**files, "MappingNetwork.bin": bytes(64 * 2**20)}
+    zeros = {**files, "MappingNetwork.bin": bytes(4 * 2**20)}
     assert "claims more" in refused(archive_of(tmp_path / "a.whl", zeros))
     spaces = {**files, "MappingNetwork.xml": b" " * (ir.LARGEST_XML + 1)}
     stored = archive_of(tmp_path / "b.whl", spaces, zipfile.ZIP_STORED)
@@ -469,6 +475,48 @@ def test_what_looks_like_ir_files(files: dict[str, bytes], folder: Path, tmp_pat
     others = (tmp_path / "a.pth", tmp_path / "a.pkl", tmp_path / "none")
     assert all(map(ir_files.is_ir, found))
     assert not any(map(ir_files.is_ir, others))
+
+
+# Converted --------------------------------------------------------------------------------------
+
+
+def test_the_command_converts_a_folder(run: Run, network: MobileStyleGAN, folder: Path) -> None:
+    done = run("convert", folder, "-o", "bundle", "--space", "w", "--truncation", "0.7", "--json")
+    assert done.code == 0, done
+    told = json.loads(done.out)
+    assert told["format"] == openvino.NAME
+    assert told["keys"] == len(without_mean(network))
+    assert set(told["sha256"]) == {path.name for path in folder.iterdir()}
+    found, card = load_generator(Path("bundle"))
+    assert card["network"] == "mobilestylegan"
+    assert isinstance(found, MobileStyleGAN)
+    assert (found.space.name, found.truncation) == ("w", 0.7)
+    assert_same(found, network)
+
+
+def test_a_converted_wheel_is_used_in_z(files: dict[str, bytes], tmp_path: Path) -> None:
+    wheel = ir_writers.write_wheel(tmp_path / "tiny_face-1.0-py3-none-any.whl", files)
+    converted = convert(wheel)
+    assert (converted.network.space.name, converted.network.truncation) == ("z", 1)
+    assert converted.card["converted"]["sha256"] == sha256(wheel)
+    assert any("mean of w" in note for note in converted.notes)
+    with pytest.raises(LatentEditError, match="value range"):
+        convert(wheel, value_range=(0, 1))
+
+
+def test_the_command_refuses_hostile_files_before_torch(folder: Path) -> None:
+    path = folder / "MappingNetwork.xml"
+    path.write_text(f"<!DOCTYPE net [{LAUGHS}]><net>&l9;</net>")
+    code = (
+        "import sys\nfrom latentedit.cli import main\nsys.argv[0] = 'latentedit'\n"
+        "try:\n    main()\nfinally:\n    print('torch' in sys.modules)"
+    )
+    words = [sys.executable, "-c", code, "convert", str(path), "-o", str(folder / "bundle")]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 2, done
+    assert done.stdout == "False\n"
+    assert "document type" in done.stderr
+    assert not (folder / "bundle").exists()
 
 
 # Fuzzed -----------------------------------------------------------------------------------------

