@@ -16,7 +16,7 @@ demo: .venv/.demo  ## the slider page, in the browser
 
 test: .venv/.test  ## the whole test suite but what is marked slow
 	@$(PULL)
-	$(BIN)/python -m pytest -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto -m "not slow"
 
 test-all: .venv/.test  ## the slow tests too
 	$(BIN)/python -m pytest
