@@ -173,6 +173,7 @@ class Boundaries:
         if self.whitening is not None:
             digest.update(np.ascontiguousarray(self.whitening.mean).tobytes())
             digest.update(np.ascontiguousarray(self.whitening.basis).tobytes())
+            digest.update(np.ascontiguousarray(self.whitening.covariance).tobytes())
         return digest.hexdigest()[:16]
 
     @property
@@ -203,13 +204,22 @@ class Boundaries:
 
         In latent units, or, where latents are whitened, in their standard deviations.
         """
-        return self.coordinates(z) @ self.normals.T + self.biases
+        return (self.coordinates(z) @ self.normals.T + self.biases) / self.spread(self.normals)
 
     def coordinates(self, z: ArrayLike) -> Float64Array:
         """Latents [..., D] in the coordinates of the normals, float64."""
         if self.whitening is None:
             return np.asarray(z, dtype=np.float64)
         return self.whitening.coordinates(z)
+
+    def spread(self, vectors: ArrayLike) -> Float64Array:
+        """Length in coordinates of one step along unit vectors [..., D] -> [...].
+
+        A standard deviation of the model's latents, or 1 where nothing is whitened.
+        """
+        if self.whitening is None:
+            return np.ones(np.shape(vectors)[:-1])
+        return self.whitening.spread(vectors)
 
     def moves(self, steps: ArrayLike) -> Float64Array:
         """Displacements [..., D] in the coordinates of the normals -> of latents, float64."""
@@ -235,10 +245,10 @@ class Boundaries:
                 "whitened boundaries do not go with plain ones: fit both for this model"
             )
         if self.whitening is None:
-            spreads = np.linalg.norm(self.normals @ whitening.basis, axis=1)
             normals = whitening.undone(self.normals)
-            biases = (self.normals @ whitening.mean + self.biases) / spreads
-            return self._with_normals(normals, biases * np.linalg.norm(normals, axis=1), whitening)
+            spreads = whitening.spread(self.normals @ whitening.basis)
+            distances = (self.normals @ whitening.mean + self.biases) / spreads
+            return self._with_normals(normals, distances * whitening.spread(normals), whitening)
         plain = self.whitening.undone(self.normals)
         biases = self.biases + plain @ (whitening.mean - self.whitening.mean)
         return self._with_normals(plain @ whitening.basis, biases, whitening)
@@ -375,6 +385,7 @@ class Boundaries:
         if self.whitening is not None:
             tensors["mean"] = np.ascontiguousarray(self.whitening.mean)
             tensors["basis"] = np.ascontiguousarray(self.whitening.basis)
+            tensors["covariance"] = np.ascontiguousarray(self.whitening.covariance)
         entries = {
             "generator_hash": self.generator_hash,
             "space": self.space,
@@ -437,8 +448,8 @@ class Boundaries:
                     for name, knots in card.get("calibrations", {}).items()
                 },
                 rare=tuple(card.get("rare", ())),
-                whitening=Whitening(tensors["mean"], tensors["basis"])
-                if {"mean", "basis"} <= tensors.keys()
+                whitening=Whitening(tensors["mean"], tensors["basis"], tensors["covariance"])
+                if {"mean", "basis", "covariance"} <= tensors.keys()
                 else None,
             )
         except (SafetensorError, KeyError, TypeError, AttributeError, ValueError) as error:

@@ -1,11 +1,15 @@
-"""Whitening: coordinates in which a generator's latents vary alike in every direction.
+"""Whitening: coordinates in which a generator's latents vary more alike in every direction.
 
 z lies evenly on a sphere, so a step of one unit is one standard deviation whichever way it goes.
 w does not: some directions vary a hundred times more than others. Boundaries of W are therefore
-found, and projected, in whitened coordinates u, with w = mean + basis u. There a unit is a standard
-deviation of the latents; and a step along a boundary's normal becomes the pattern that goes with
-the attribute in real latents, not only the filter that detects it (Haufe et al. 2014, "On the
-interpretation of weight vectors of linear models in multivariate neuroimaging").
+found, and projected, in coordinates u, with w = mean + basis u, and a step is measured in standard
+deviations of the latents along its direction.
+
+With the basis the square root of the latents' covariance, a step along a boundary's normal would
+be the pattern that goes with the attribute in real latents, correlates and all; with no whitening
+it is the filter that detects the attribute (Haufe et al. 2014, "On the interpretation of weight
+vectors of linear models in multivariate neuroimaging"). `POWER` chooses in between, by what edits
+change besides (docs/decisions.md).
 """
 
 from __future__ import annotations
@@ -21,6 +25,9 @@ from latentedit.errors import LatentEditError
 
 Float64Array = NDArray[np.float64]
 
+POWER = 0.5
+"""Of the covariance whose square root is the basis: 0 leaves latents as they are, 1 whitens."""
+
 LEAST_SPREAD = 1e-4
 """Smallest standard deviation, in those of the widest direction, that is taken for real."""
 
@@ -31,8 +38,8 @@ class Whitening:
 
     Attributes:
         mean: float64 [D], where u is 0.
-        basis: float64 [D, D], symmetric and of full rank: the square root of the latents'
-            covariance.
+        basis: float64 [D, D], symmetric and of full rank.
+        covariance: float64 [D, D], of the coordinates of the model's latents.
 
     Raises:
         LatentEditError: parts that do not fit together, or no full rank.
@@ -40,15 +47,16 @@ class Whitening:
 
     mean: Float64Array
     basis: Float64Array
+    covariance: Float64Array
 
     def __post_init__(self) -> None:
         dim = len(self.mean)
-        if self.mean.ndim != 1 or self.basis.shape != (dim, dim):
+        if self.mean.ndim != 1 or {self.basis.shape, self.covariance.shape} != {(dim, dim)}:
             raise LatentEditError(
                 f"a whitening does not fit together: mean {list(self.mean.shape)}, basis "
                 f"{list(self.basis.shape)}"
             )
-        finite = np.isfinite(self.mean).all() and np.isfinite(self.basis).all()
+        finite = all(np.isfinite(part).all() for part in (self.mean, self.basis, self.covariance))
         if (
             not finite
             or not np.allclose(self.basis, self.basis.T)
@@ -57,9 +65,10 @@ class Whitening:
             raise LatentEditError("a whitening is damaged: fit the boundaries again")
 
     @classmethod
-    def of(cls, latents: ArrayLike) -> Whitening:
+    def of(cls, latents: ArrayLike, power: float = POWER) -> Whitening:
         """That of the covariance of latents [N, D].
 
+        Coordinates have a variance of 1 in the mean over directions, whatever the power.
         Directions that hardly vary are taken to vary by `LEAST_SPREAD` of the widest one.
 
         Raises:
@@ -71,7 +80,11 @@ class Whitening:
         variances, axes = np.linalg.eigh(np.cov(wide, rowvar=False).reshape(2 * wide.shape[1:]))
         spreads = np.sqrt(np.maximum(variances, 0))
         spreads = np.maximum(spreads, LEAST_SPREAD * spreads.max())
-        return cls(wide.mean(0), (axes * spreads) @ axes.T)
+        rest = spreads ** (1 - power)
+        scale = np.sqrt(np.square(rest).mean())
+        basis = (axes * (spreads**power * scale)) @ axes.T
+        covariance = (axes * np.square(rest / scale)) @ axes.T
+        return cls(wide.mean(0), (basis + basis.T) / 2, (covariance + covariance.T) / 2)
 
     @cached_property
     def _inverse(self) -> Float64Array:
@@ -81,6 +94,14 @@ class Whitening:
         """Latents [..., D] -> whitened coordinates, float64 of the same shape."""
         centred = np.asarray(latents, dtype=np.float64) - self.mean
         return self.undone(centred)
+
+    def spread(self, vectors: ArrayLike) -> Float64Array:
+        """Standard deviation of the latents' coordinates along vectors [..., D] -> [...].
+
+        For unit vectors; for others, of their product with the coordinates.
+        """
+        rows = np.asarray(vectors, dtype=np.float64)
+        return np.asarray(np.sqrt(np.einsum("...i,ij,...j->...", rows, self.covariance, rows)))
 
     def moves(self, steps: ArrayLike) -> Float64Array:
         """Displacements in whitened coordinates [..., D] -> displacements of latents."""
@@ -97,7 +118,9 @@ class Whitening:
     def same_as(self, other: Whitening | None) -> bool:
         """Whether both are the same change of coordinates."""
         return other is not None and bool(
-            np.array_equal(self.mean, other.mean) and np.array_equal(self.basis, other.basis)
+            np.array_equal(self.mean, other.mean)
+            and np.array_equal(self.basis, other.basis)
+            and np.array_equal(self.covariance, other.covariance)
         )
 
 

@@ -25,14 +25,17 @@ class Direction:
     """Where one edit leads.
 
     Attributes:
-        vector: float64 [D], unit length.
+        vector: float64 [D], what a step of 1 adds in the coordinates of the normals: a unit vector,
+            or, where latents are whitened, one of a standard deviation's length.
         residual: |v| before normalising, 0 to 1: what the holds left of the attribute's normal.
-        gain: change of the attribute's own signed distance per unit of step, n_p . vector > 0.
+        gain: change of the attribute's own signed distance per unit of step, above 0.
+        cosine: of the direction and the attribute's normal: the share of the move that is left.
     """
 
     vector: Float64Array
     residual: float
     gain: float
+    cosine: float
 
 
 def discounted_projection(
@@ -123,8 +126,10 @@ def discounted_direction(
             f"{boundaries.names[own]} cannot move while the holds stand, they leave nothing of "
             f"its direction: release {release}"
         )
-    vector = free / residual
-    return Direction(vector, residual, float(vector @ normal))
+    unit = free / residual
+    cosine, length = float(unit @ normal), float(boundaries.spread(unit))
+    gain = cosine * length / float(boundaries.spread(normal))
+    return Direction(unit * length, residual, gain, cosine)
 
 
 def find_hindrance(
@@ -139,22 +144,22 @@ def find_hindrance(
         among: those of the holds that may be named, as the user chose them.
 
     Returns:
-        The share of the move that is left (`Direction.gain`), and of the holds named the one that
+        The share of the move that is left (`Direction.cosine`), and of the holds named the one that
         takes most; None where the holds hinder less, or none of them may be named.
 
     Raises:
         LatentEditError: see `discounted_direction`.
     """
-    gain = discounted_direction(boundaries, attribute, holds).gain
+    left = discounted_direction(boundaries, attribute, holds).cosine
     named = [name for name in holds if name in among]
-    if gain >= FIGHTING or not named:
+    if left >= FIGHTING or not named:
         return None
     normal = boundaries.normals[boundaries.index(attribute)]
 
     def taken(name: str) -> float:
         return holds[name] * abs(float(boundaries.normals[boundaries.index(name)] @ normal))
 
-    return gain, max(named, key=taken)
+    return left, max(named, key=taken)
 
 
 def _culprits(normal: Float64Array, held: Float64Array, discounts: Float64Array) -> list[int]:

@@ -447,11 +447,13 @@ def _reach(
     names = sorted(goals)
     rows = [boundaries.index(name) for name in names]
     vectors = np.stack([directions[name].vector for name in names])  # [G, D]
-    effect = boundaries.normals[rows] @ vectors.T  # [G, G]: of each step on each distance
+    spreads = boundaries.spread(boundaries.normals[rows])
+    effect = boundaries.normals[rows] @ vectors.T / spreads[:, None]  # [G, G]: steps on distances
     if np.linalg.cond(effect) > 1e6:
         raise LatentEditError(
             f"{' and '.join(names)} cannot be reached together: leave one out or hold fewer"
         )
-    distances = boundaries.distances(latents)[:, rows] + moved @ boundaries.normals[rows].T
+    distances = boundaries.distances(latents)[:, rows]
+    distances = distances + moved @ boundaries.normals[rows].T / spreads
     missing = np.array([goals[name] for name in names]) - distances
     return np.asarray(np.linalg.solve(effect, missing.T).T, dtype=np.float64)

@@ -108,7 +108,9 @@ def test_z_stays_as_it_is_and_other_spaces_are_whitened() -> None:
     assert choose_whitening(w, "z") is None
     found = choose_whitening(w, "w")
     assert found is not None
-    np.testing.assert_allclose(np.cov(found.coordinates(w), rowvar=False), np.eye(DIM), atol=1e-5)
+    np.testing.assert_allclose(
+        np.cov(found.coordinates(w), rowvar=False), found.covariance, atol=1e-5
+    )
 
 
 def test_a_hidden_attribute_is_found_where_latents_hardly_vary() -> None:
@@ -116,7 +118,8 @@ def test_a_hidden_attribute_is_found_where_latents_hardly_vary() -> None:
     w = latents(6000)
     whitening = Whitening.of(w)
     hidden = np.linalg.eigh(whitening.basis)[1][:, 0]
-    scores = 1 / (1 + np.exp(-4 * whitening.coordinates(w) @ hidden))[:, None].astype(np.float32)
+    along = whitening.coordinates(w) @ hidden / whitening.spread(hidden)
+    scores = 1 / (1 + np.exp(-4 * along))[:, None].astype(np.float32)
     found = fit_boundaries(w, scores, ("Young",), "hash", space="w", whitening=whitening)
     plain = fit_boundaries(w, scores, ("Young",), "hash", space="w")
     assert found.figures["Young"]["roc_auc"] > 0.99
@@ -126,4 +129,4 @@ def test_a_hidden_attribute_is_found_where_latents_hardly_vary() -> None:
 
 def test_coordinates_of_another_length_are_refused() -> None:
     with pytest.raises(LatentEditError, match="fit together"):
-        replace(whitened(), whitening=Whitening(np.zeros(2), np.eye(2)))
+        replace(whitened(), whitening=Whitening(np.zeros(2), np.eye(2), np.eye(2)))

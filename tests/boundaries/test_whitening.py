@@ -21,9 +21,20 @@ def stretched(count: int, dim: int, seed: int = 0) -> NDArray[np.float32]:
 
 def test_whitened_latents_vary_alike_in_every_direction() -> None:
     latents = stretched(4000, 6)
-    u = Whitening.of(latents).coordinates(latents)
+    u = Whitening.of(latents, power=1).coordinates(latents)
     np.testing.assert_allclose(u.mean(0), 0, atol=1e-6)
     np.testing.assert_allclose(np.cov(u, rowvar=False), np.eye(6), atol=1e-6)
+
+
+@pytest.mark.parametrize("power", [0, 0.5, 1])
+def test_the_covariance_is_that_of_the_coordinates(power: float) -> None:
+    latents = stretched(4000, 6)
+    whitening = Whitening.of(latents, power)
+    found = np.cov(whitening.coordinates(latents), rowvar=False)
+    np.testing.assert_allclose(whitening.covariance, found, atol=1e-6)
+    assert np.trace(found) / 6 == pytest.approx(1)
+    way = np.eye(6)[1:3]
+    np.testing.assert_allclose(whitening.spread(way) ** 2, np.diag(found)[1:3], atol=1e-6)
 
 
 @given(st.integers(1, 8), st.integers(0, 50))
@@ -39,7 +50,7 @@ def test_a_unit_along_a_direction_is_one_standard_deviation_of_what_it_measures(
     whitening = Whitening.of(latents)
     normal = np.eye(5)[2]
     distances = whitening.coordinates(latents) @ normal
-    moved = latents + whitening.moves(normal)
+    moved = latents + whitening.moves(normal * whitening.spread(normal))
     shift = whitening.coordinates(moved) @ normal - distances
     np.testing.assert_allclose(shift, distances.std(ddof=1), rtol=1e-6)
 
@@ -72,7 +83,7 @@ def test_parts_that_do_not_fit_are_refused(
     mean: NDArray[np.float64], basis: NDArray[np.float64]
 ) -> None:
     with pytest.raises(LatentEditError, match="whitening"):
-        Whitening(mean, basis)
+        Whitening(mean, basis, basis)
 
 
 @pytest.mark.parametrize("latents", [np.zeros((1, 3)), np.ones((5, 3)), np.zeros(4)])
