@@ -116,7 +116,7 @@ def test_z_stays_as_it_is_and_other_spaces_are_whitened() -> None:
 def test_a_hidden_attribute_is_found_where_latents_hardly_vary() -> None:
     """Along a direction of a hundredth of the spread, which a strong regularisation overlooks."""
     w = latents(6000)
-    whitening = Whitening.of(w)
+    whitening = Whitening.of(w, power=1)
     hidden = np.linalg.eigh(whitening.basis)[1][:, 0]
     along = whitening.coordinates(w) @ hidden / whitening.spread(hidden)
     scores = 1 / (1 + np.exp(-4 * along))[:, None].astype(np.float32)
