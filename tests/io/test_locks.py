@@ -14,7 +14,7 @@ import pytest
 from filelock import FileLock
 
 from latentedit.errors import LatentEditError
-from latentedit.io.locks import alone_with, hold
+from latentedit.io.locks import alone_with, claimed, hold
 
 HOLD = """
 import sys
@@ -75,6 +75,31 @@ def test_what_is_held_is_held_from_others_until_they_end(tmp_path: Path) -> None
     refused = subprocess.run(words, input=b"", capture_output=True, check=True)
     assert refused.stdout == b"False\n"
     del kept
+
+
+def test_a_claim_is_for_one_and_goes_with_its_block(tmp_path: Path) -> None:
+    file = tmp_path / "shard"
+    with claimed(file) as mine, claimed(file) as other:
+        assert (mine, other) == (True, False)
+    assert not list(tmp_path.iterdir())
+    with claimed(file) as mine:
+        assert mine
+
+
+def test_who_waits_for_a_claim_gets_it(tmp_path: Path) -> None:
+    file, order = tmp_path / "shard", []
+
+    def wait() -> None:
+        with claimed(file, waits=True) as mine:
+            order.append(("later", mine))
+
+    with claimed(file):
+        other = threading.Thread(target=wait)
+        other.start()
+        time.sleep(0.2)
+        order.append(("first", True))
+    other.join()
+    assert order == [("first", True), ("later", True)]
 
 
 @pytest.mark.parametrize(("number", "goes_on"), [(errno.ENOLCK, True), (errno.EACCES, False)])
