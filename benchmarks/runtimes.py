@@ -2,7 +2,7 @@
 
     python benchmarks/runtimes.py                                 # everything: some ten minutes
     python benchmarks/runtimes.py progressive1024 --batch 1
-    python benchmarks/runtimes.py mobilestylegan --weights generator.safetensors --ir Synthesis.xml
+    python benchmarks/runtimes.py ffhq1024 --ir SynthesisNetwork.xml    # beside the original files
 
 All forms of a network run in turn in one process, so that whatever else the machine does meets all
 of them; a figure is the median over the rounds, and the spread is the middle half of them. Written
@@ -33,15 +33,16 @@ from torch import Tensor, nn
 
 from latentedit import FaceEditor
 from latentedit.generators import progressive
+from latentedit.generators.base import FaceGenerator
 from latentedit.generators.layers import EqualizedConv2d, UpsampleConv2d, box_kernel, pixel_norm
 from latentedit.generators.mobilestylegan import MobileStyleGAN, MobileStyleGANConfig
 from latentedit.inference.devices import autocast, computes_bfloat16
 from latentedit.inference.prepare import prepare
 from latentedit.io.images import to_uint8
 from latentedit.io.resampling import resize
+from latentedit.pretrained.cache import pulled
 
 CPU = torch.device("cpu")
-PREVIEWS = (128, 256)
 Call = Callable[[Tensor], Tensor]
 
 # ---- networks
@@ -73,21 +74,21 @@ def cases(names: list[str], batch: int, options: argparse.Namespace) -> Iterator
             reference, generator = make_pair(resolution)
             z = torch.randn(batch, 512, generator=torch.Generator().manual_seed(0))
             yield Case(f"progressive{resolution}", generator, z, others={"reference": reference})
-    if "mobilestylegan" in names:
-        network = mobilestylegan(options.weights)
+    if "ffhq1024" in names:
+        network = photographer()
         w = torch.from_numpy(network.sample(range(batch)))
         others = {"original IR": original(options.ir)} if options.ir else {}
-        yield Case("mobilestylegan", network, w, others=others)
-        for size in PREVIEWS:
-            yield Case(f"mobilestylegan at {size}", network, w, size)
+        yield Case("ffhq1024", network, w, others=others)
+        for size in network.previews:
+            yield Case(f"ffhq1024 at {size}", network, w, size)
 
 
-def mobilestylegan(weights: Path | None) -> MobileStyleGAN:
-    """With these weights, or random ones; its preview heads are random."""
+def photographer() -> FaceGenerator:
+    """The generator of ffhq1024, or a random one of its shape where that was not pulled."""
+    if pulled("ffhq1024"):
+        return FaceEditor.load("ffhq1024", device="cpu").generator
     torch.manual_seed(0)
-    network = MobileStyleGAN(MobileStyleGANConfig(previews=PREVIEWS))
-    if weights:
-        network.load_state_dict(torch.load(weights, weights_only=True), strict=False)
+    network = MobileStyleGAN(MobileStyleGANConfig(previews=(128, 256)))
     return network.eval().requires_grad_(False)
 
 
@@ -314,7 +315,7 @@ def line(row: Row) -> str:
     )
 
 
-NAMES = ["faces128", "classifier", "progressive256", "progressive1024", "mobilestylegan"]
+NAMES = ["faces128", "classifier", "progressive256", "progressive1024", "ffhq1024"]
 
 
 def main() -> None:
@@ -324,8 +325,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, nargs="+", default=[1, 4], metavar="FACES")
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--threads", type=int, help="of torch [default: all cores]")
-    parser.add_argument("--weights", type=Path, help="MobileStyleGAN's, a state dictionary")
-    parser.add_argument("--ir", type=Path, help="MobileStyleGAN's published SynthesisNetwork.xml")
+    parser.add_argument("--ir", type=Path, help="the published SynthesisNetwork.xml of ffhq1024")
     parser.add_argument(
         "--cpu-time", action="store_true", help="one thread by its own time: for a busy machine"
     )

@@ -95,7 +95,7 @@ class FirstConvolution(nn.Module):
 
     def forward(self, w: Tensor) -> Tensor:
         x = F.conv2d(self.constant * self.modulation(w), self.weight, self.bias, padding=1)
-        return F.leaky_relu(x + self.noise, SLOPE)
+        return F.leaky_relu_(x.add_(self.noise), SLOPE)
 
 
 class SeparableConvolution(nn.Module):
@@ -116,7 +116,8 @@ class SeparableConvolution(nn.Module):
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
         x = F.conv2d(x * self.modulation(w), self.depthwise, padding=1, groups=x.shape[1])
-        return F.leaky_relu(F.conv2d(x, self.pointwise, self.bias) + self.noise, SLOPE)
+        x = F.conv2d(x, self.pointwise, self.bias)
+        return F.leaky_relu_(x.add_(self.noise), SLOPE)  # in place: new memory costs more
 
 
 class Block(nn.Module):

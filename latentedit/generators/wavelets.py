@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 SLOPE = 0.2
@@ -21,8 +20,11 @@ def inverse_haar(x: Tensor) -> Tensor:
     down, across, both = x[:, channels:].unflatten(1, (channels, 3)).unbind(2)
     upper, lower = mean + down, mean - down
     left, right = across + both, across - both
-    quarters = (upper + left, upper - left, lower + right, lower - right)
-    return F.pixel_shuffle(torch.stack(quarters, 2).flatten(1, 2) / 2, 2)
+    quarters = torch.stack((upper + left, upper - left, lower + right, lower - right), 1) / 2
+    count, _, _, height, width = quarters.shape
+    pixels = quarters.view(count, 2, 2, channels, height, width).permute(0, 4, 1, 5, 2, 3)
+    # in the order of channels_last memory, which F.pixel_shuffle would leave
+    return pixels.reshape(count, 2 * height, 2 * width, channels).permute(0, 3, 1, 2)
 
 
 class Modulation(nn.Linear):

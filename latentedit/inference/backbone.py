@@ -6,7 +6,6 @@ import copy
 from typing import Any, TypeVar, cast
 
 from torch import Tensor, nn
-from torch.nn.utils import fuse_conv_bn_eval
 
 from latentedit.classifiers.backbone import Backbone, ResidualBlock
 from latentedit.inference.openvino import Compiled, Writer, as_array
@@ -16,7 +15,7 @@ Network = TypeVar("Network", bound=Backbone)
 
 
 def openvino_backbone(network: Network) -> Network:
-    """A copy of a classifier or an age estimator whose `features` OpenVINO computes.
+    """A classifier or an age estimator whose `features` OpenVINO computes.
 
     Args:
         network: on a CPU, in any mode; later changes of its weights are not seen.
@@ -24,9 +23,9 @@ def openvino_backbone(network: Network) -> Network:
     Returns:
         a network that is called in the same way, without gradients, in float32.
     """
-    prepared = copy.deepcopy(network).eval().requires_grad_(False)
-    prepared.features = _Features(prepared)  # type: ignore[method-assign]
-    prepared.stem, prepared.stages = nn.Sequential(), nn.ModuleList()
+    prepared = copy.copy(network)
+    prepared._modules = {**network._modules, "dropout": nn.Identity()}
+    prepared.features = _Features(network)  # type: ignore[method-assign]
     return prepared
 
 
@@ -62,18 +61,24 @@ class _Graph(Writer):
         y = self.without_norm(block.conv1, block.norm1, y)
         if isinstance(block.pool, nn.AvgPool2d):
             edge, none = [block.pool.kernel_size] * 2, [0, 0]
-            x = ops.avg_pool(x, edge, none, none, edge, exclude_pad=True)
+            x = ops.avg_pool(x, edge, none, none, edge, True)
         if isinstance(block.project, nn.Conv2d):
             x = self.convolution(block.project, x)
         return ops.relu(ops.add(y, x))
 
     def without_norm(self, conv: nn.Module, norm: nn.Module, x: Any) -> Any:
         """A convolution and its batch norm as one convolution."""
-        return self.convolution(
-            fuse_conv_bn_eval(cast(nn.Conv2d, conv), cast(nn.BatchNorm2d, norm)), x
-        )
+        return self.convolution(cast(nn.Conv2d, conv), x, cast(nn.BatchNorm2d, norm))
 
-    def convolution(self, conv: nn.Conv2d, x: Any) -> Any:
+    def convolution(self, conv: nn.Conv2d, x: Any, norm: nn.BatchNorm2d | None = None) -> Any:
+        weight = as_array(conv.weight)
         bias = None if conv.bias is None else as_array(conv.bias)
+        if norm is not None:
+            assert norm.running_mean is not None
+            assert norm.running_var is not None
+            scale = as_array(norm.weight * (norm.running_var + norm.eps).rsqrt())
+            weight = weight * scale[:, None, None, None]
+            mean = as_array(norm.running_mean) - (0 if bias is None else bias)
+            bias = as_array(norm.bias) - scale * mean
         stride, padding = int(conv.stride[0]), int(conv.padding[0])
-        return self.convolved(x, as_array(conv.weight), bias, stride=stride, padding=padding)
+        return self.convolved(x, weight, bias, stride=stride, padding=padding)

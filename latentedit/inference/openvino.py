@@ -75,14 +75,30 @@ class Compiled:
         return self._requests[shape]
 
 
+class _Operators:
+    """OpenVINO's operators, for which arrays become constants by one copy, not number by number."""
+
+    def __init__(self) -> None:
+        from openvino import opset13
+
+        self._operators = opset13
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        operators = self._operators
+
+        def node(*arguments: Any) -> Any:
+            given = (operators.constant(a) if isinstance(a, np.ndarray) else a for a in arguments)
+            return getattr(operators, name)(*given)
+
+        return node
+
+
 class Writer:
     """Writes a graph: nodes of OpenVINO, [N, C, H, W], from weights of PyTorch."""
 
     def __init__(self, shape: Shape) -> None:
-        from openvino import opset13
-
-        self.ops = opset13
-        self.input = opset13.parameter(list(shape), np.float32)
+        self.ops = _Operators()
+        self.input = self.ops.parameter(list(shape), np.float32)
 
     def model(self, outputs: Sequence[Any]) -> Any:
         """What was written, as an ``openvino.Model``."""

@@ -24,11 +24,11 @@ EPSILON = 1e-8
 """Of pixel norm."""
 
 EXACT_RESOLUTION = 16
-HALVED_BLOCKS = 3
-"""bfloat16 is for the last so many resolutions, above that one; what is before costs little in
-float32, and its errors would add to all that follows. Up to `SMALL_RESOLUTION`, where more channels
-leave smaller errors, one resolution more."""
 SMALL_RESOLUTION = 256
+HALVED_SMALL, HALVED_LARGE = 4, 2
+"""bfloat16 is for the last so many resolutions, above `EXACT_RESOLUTION`, of pictures up to
+`SMALL_RESOLUTION`, where more channels leave smaller errors, and of larger ones. What is before
+costs little in float32, and its errors would add to all that follows."""
 
 
 class OpenVINOGenerator(nn.Module):
@@ -44,7 +44,7 @@ class OpenVINOGenerator(nn.Module):
         resolutions = network.config.resolutions
         exact = len(resolutions)  # blocks in float32
         if dtype == torch.bfloat16:
-            halved = HALVED_BLOCKS + (resolutions[-1] <= SMALL_RESOLUTION)
+            halved = HALVED_SMALL if resolutions[-1] <= SMALL_RESOLUTION else HALVED_LARGE
             limit = max(EXACT_RESOLUTION, resolutions[-1] >> halved)
             exact = sum(resolution <= limit for resolution in resolutions)
         parts = [(range(exact), torch.float32), (range(exact, len(resolutions)), dtype)]
