@@ -23,6 +23,7 @@ from latentedit.classifiers.attributes import AttributeClassifier, ClassifierCon
 from latentedit.cli import main
 from latentedit.data.face_file import FaceData, create_face_data, open_face_data
 from latentedit.generators.progressive import Generator, GeneratorConfig
+from latentedit.inference import prepare
 from latentedit.io.files import temporary_beside
 from latentedit.pretrained.bundles import save_part
 from latentedit.pretrained.cache import HOME_VARIABLE, pulled
@@ -53,6 +54,18 @@ def _no_pulled_models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None
     """Tests do not depend on what the user pulled; processes that they start do not either."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(HOME_VARIABLE, str(tmp_path_factory.mktemp("home")))
+        yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _plain_networks(request: pytest.FixtureRequest) -> Iterator[None]:
+    """PyTorch computes tiny networks: OpenVINO takes longer to compile them than to run them.
+
+    What a user gets is computed in modules marked `fast_form`, and in processes that tests start.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        if request.node.get_closest_marker("fast_form") is None:
+            patch.setattr(prepare, "has_openvino", lambda: False)
         yield
 
 

@@ -18,6 +18,8 @@ from latentedit.io.images import open_image
 from latentedit.pretrained.bundles import default_bundle
 from latentedit.pretrained.cache import HOME_VARIABLE, SOURCES
 
+pytestmark = pytest.mark.fast_form
+
 NAME = "ffhq1024"
 
 

@@ -15,6 +15,8 @@ from latentedit.inference.devices import computes_bfloat16, pick_device
 from latentedit.io.files import read_json
 from latentedit.io.images import open_image
 
+pytestmark = pytest.mark.fast_form
+
 AGAIN = "the bundle is another one: look at its faces and run 'python scripts/golden.py'"
 
 

@@ -13,6 +13,8 @@ from latentedit.errors import LatentEditError
 from latentedit.generators.base import FFHQ_FRAME, SHARED_FRAME, Frame
 from latentedit.inference.judges import Judges
 
+pytestmark = pytest.mark.fast_form
+
 INNER = Frame(0.25, 0.25, 0.75, 0.75)
 
 

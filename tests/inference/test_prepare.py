@@ -25,6 +25,8 @@ from latentedit.inference.openvino import Compiled, has_openvino
 from latentedit.inference.prepare import prepare
 from latentedit.io.images import to_uint8
 
+pytestmark = pytest.mark.fast_form
+
 fast = pytest.mark.skipif(not has_openvino(), reason="needs the extra fast")
 with_bfloat16 = pytest.mark.skipif(
     not (has_openvino() and computes_bfloat16(torch.device("cpu"))),

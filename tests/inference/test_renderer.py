@@ -15,6 +15,8 @@ from latentedit.inference.renderer import Renderer
 from latentedit.io.images import to_uint8
 from latentedit.pretrained.hashing import weights_hash
 
+pytestmark = pytest.mark.fast_form
+
 every_kind = pytest.mark.parametrize("make", KINDS.values(), ids=KINDS)
 
 

@@ -11,6 +11,8 @@ from sklearn.metrics import roc_auc_score
 from latentedit import ATTRIBUTES, FaceEditor
 from latentedit.pretrained.bundles import TERMS, find_bundle
 
+pytestmark = pytest.mark.fast_form
+
 SEEDS = range(64)
 YOUNG, MALE = ATTRIBUTES.index("Young"), ATTRIBUTES.index("Male")
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import runpy
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +25,7 @@ from latentedit.training.supervised.calibration import calibration
 from latentedit.training.supervised.loop import predict
 from latentedit.training.workers import Workers
 
-SCRIPT = """
+SHADES = """
 import sys
 from pathlib import Path
 import numpy as np, torch
@@ -53,9 +55,9 @@ faces = LabelledFaces(images, torch.tensor(shades, dtype=torch.float32), "drawn 
 torch.set_num_threads(1)
 torch.manual_seed(3)
 options = SupervisedOptions(epochs=3, batch_size=16, ema_decay=0.9, device="cpu", bf16=False)
-fit(Shade(), Task(), faces, faces, Path(sys.argv[1]), options, network_options={})
+folder = Path(sys.argv[1]) / "shades"
+fit(Shade(), Task(), faces, faces, folder, options, network_options={})
 """
-
 
 GENERATOR = """
 import sys
@@ -68,9 +70,11 @@ from latentedit.training.options import GeneratorOptions
 torch.set_num_threads(1)
 options = GeneratorOptions(
     objective="r1", resolution=8, fmap_max=8, discriminator_fmap_max=8, start=8,
-    total_kimg=2, decay_kimg=0, batch_size=16, device="cpu", bf16=False,
+    total_kimg=1, decay_kimg=0, batch_size=16, device="cpu", bf16=False,
 )
-train_generator(open_face_data(sys.argv[2]), Path(sys.argv[1]), options, validation=40)
+train_generator(
+    open_face_data(sys.argv[2]), Path(sys.argv[1]) / "generator", options, validation=40
+)
 """
 
 CLASSIFIER = """
@@ -84,57 +88,79 @@ from latentedit.data.face_file import open_face_data
 from latentedit.training.options import SupervisedOptions
 
 torch.set_num_threads(1)
+folder = Path(sys.argv[1]) / "classifier"
 attribute_task.ClassifierConfig = partial(
     ClassifierConfig, resolution=16, stem=4, widths=(4, 8), blocks=(1, 1)
 )
 write = attribute_task.write_json
 def record(path, values):
-    with open(Path(sys.argv[1]) / "writers", "a") as file:
+    with open(folder / "writers", "a") as file:
         file.write("one more\\n")
     write(path, values)
 attribute_task.write_json = record
 options = SupervisedOptions(epochs=1, batch_size=20, device="cpu", bf16=False)
 network = attribute_task.train_classifier(
-    open_face_data(sys.argv[2]), sys.argv[1], options, validation=40
+    open_face_data(sys.argv[2]), folder, options, validation=40
 )
-loaded = attribute_task.load_classifier_run(sys.argv[1])
+loaded = attribute_task.load_classifier_run(folder)
 ratio = network.head.weight / loaded.head.weight  # both are calibrated by the leader's figures
 assert torch.allclose(ratio, torch.ones_like(ratio), rtol=1e-3), ratio
 """
 
 
-def run(
-    tmp_path: Path, processes: int, text: str = SCRIPT, *arguments: str
-) -> list[dict[str, float]]:
-    script = tmp_path / "train.py"
+def run(folder: Path, processes: int, text: str, faces: Path) -> Path:
+    """The folder in which these processes ran the script."""
+    folder.mkdir()
+    script = folder / "train.py"
     script.write_text(text)
-    folder = tmp_path / f"run{processes}"
-    command = [sys.executable, str(script), str(folder), *arguments]
-    if processes > 1:
-        launch = ["-m", "accelerate.commands.launch", "--cpu", "--num_processes", str(processes)]
-        launch += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
-        launch += ["--main_process_port", "0"]
-        command = [sys.executable, *launch, *command[1:]]
+    words = [str(script), str(folder), str(faces)]
+    if processes == 1:  # this one: it has imported all that is needed
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sys, "argv", words)
+            threads = torch.get_num_threads()
+            runpy.run_path(str(script))
+            torch.set_num_threads(threads)
+        return folder
+    launch = ["-m", "accelerate.commands.launch", "--cpu", "--num_processes", str(processes)]
+    launch += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
+    command = [sys.executable, *launch, "--main_process_port", "0", *words]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment)
     assert done.returncode == 0, done.stderr[-2000:]
-    return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    return folder
 
 
-def test_two_processes_reach_the_loss_of_one_at_the_same_global_batch(tmp_path: Path) -> None:
+Logs = Callable[[str], list[list[dict[str, float]]]]
+
+
+@pytest.fixture(scope="module")
+def logs(face_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Logs:
+    """What one process and then two wrote down of a training: logs("shades").
+
+    Both trainings share their processes: to start the two takes longer than to train.
+    """
     pytest.importorskip("accelerate")
-    one, two = run(tmp_path, 1), run(tmp_path, 2)
+    folder = tmp_path_factory.mktemp("workers")
+    runs = [run(folder / str(n), n, SHADES + GENERATOR, face_file) for n in (1, 2)]
+
+    def read(name: str) -> list[list[dict[str, float]]]:
+        texts = [(run / name / "log.jsonl").read_text() for run in runs]
+        return [[json.loads(line) for line in text.splitlines()] for text in texts]
+
+    return read
+
+
+def test_two_processes_reach_the_loss_of_one_at_the_same_global_batch(logs: Logs) -> None:
+    one, two = logs("shades")
     assert len(one) == len(two) == 3  # the second process writes nothing
     for first, second in zip(one, two, strict=True):
         assert second["loss"] == pytest.approx(first["loss"], rel=1e-4)
         assert second["score"] == pytest.approx(first["score"], rel=1e-4)
 
 
-def test_a_generator_trained_by_two_processes_reaches_the_same_statistics(
-    face_file: Path, tmp_path: Path
-) -> None:
-    pytest.importorskip("accelerate")
-    one, two = (run(tmp_path, count, GENERATOR, str(face_file)) for count in (1, 2))
+def test_a_generator_trained_by_two_processes_reaches_the_same_statistics(logs: Logs) -> None:
+    one, two = logs("generator")
+    assert one
     assert [record["images"] for record in one] == [record["images"] for record in two]
     for first, second in zip(one, two, strict=True):
         for name in ("real", "fake", "generator_loss", "discriminator_loss"):
@@ -144,8 +170,7 @@ def test_a_generator_trained_by_two_processes_reaches_the_same_statistics(
 @pytest.mark.slow
 def test_two_processes_calibrate_a_classifier_once(face_file: Path, tmp_path: Path) -> None:
     pytest.importorskip("accelerate")
-    run(tmp_path, 2, CLASSIFIER, str(face_file))
-    folder = tmp_path / "run2"
+    folder = run(tmp_path / "two", 2, CLASSIFIER, face_file) / "classifier"
     assert (folder / "writers").read_text() == "one more\n"
     network = AttributeClassifier(read_config(folder))
     load_network(folder / "state.safetensors", "averaged.module", network)

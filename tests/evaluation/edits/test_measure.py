@@ -15,6 +15,7 @@ from conftest import TINY_CLASSIFIER, TINY_GENERATOR
 from conftest import exit_code as call
 
 from latentedit.boundaries.model import Boundaries
+from latentedit.boundaries.unsupervised import find_directions
 from latentedit.classifiers.attributes import AttributeClassifier
 from latentedit.editing.editor import FaceEditor
 from latentedit.errors import LatentEditError
@@ -252,6 +253,17 @@ def test_the_command_keeps_other_attributes(
     assert Effects.load(file).faces == {"Young": 8, "Male": 12}
 
 
+@pytest.fixture
+def few_directions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A report finds two of a kind, from fewer latents."""
+
+    def find(editor: FaceEditor, method: str, k: int) -> Boundaries:
+        return find_directions(editor, method, min(k, 2), count=500)
+
+    monkeypatch.setattr("latentedit.evaluation.figures.full_report.find_directions", find)
+
+
+@pytest.mark.usefixtures("few_directions")
 def test_the_report_is_one_page(
     measured: tuple[Path, tuple[object, ...]], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -310,6 +322,7 @@ def test_a_page_shows_one_generator(tiny_bundle: Path, tmp_path: Path) -> None:
     assert page.read_text().count("<h2>") == 2
 
 
+@pytest.mark.usefixtures("few_directions")
 def test_a_page_shows_what_is_of_these_boundaries(tiny_bundle: Path, tmp_path: Path) -> None:
     settings, first = Settings(tmp_path / "w"), FaceEditor.load(tiny_bundle)
     build_report(first, tmp_path / "rep", settings, parts=["strips", "directions"])

@@ -131,18 +131,18 @@ def test_another_run_is_refused(tmp_path: Path) -> None:
 def test_the_slides_networks_learn_resume_and_load(portrait_file: Path, tmp_path: Path) -> None:
     data = open_face_data(portrait_file)
     keep = {"qualities": ("occlusion",), "validation": 6, "calibration": 6}
-    straight = train_baselines(data, tmp_path / "a", BaselineOptions(epochs=20), **keep)
-    train_baselines(data, tmp_path / "b", BaselineOptions(epochs=10), **keep)
-    resumed = train_baselines(data, tmp_path / "b", BaselineOptions(epochs=20), resume=True, **keep)
+    straight = train_baselines(data, tmp_path / "a", BaselineOptions(epochs=10), **keep)
+    train_baselines(data, tmp_path / "b", BaselineOptions(epochs=5), **keep)
+    resumed = train_baselines(data, tmp_path / "b", BaselineOptions(epochs=10), resume=True, **keep)
     images = data.images[-12:]
     first, second = (predict_slides(run["occlusion"], images) for run in (straight, resumed))
     torch.testing.assert_close(first, second)
     assert ((first > 0).numpy() == (data.labels[-12:, 1] > 0)).mean() > 0.9
     ((name, network, epochs),) = load_baselines(tmp_path / "a")
-    assert (name, epochs) == ("occlusion", 20)
+    assert (name, epochs) == ("occlusion", 10)
     torch.testing.assert_close(predict_slides(network, images), first)
     log = [json.loads(line) for line in (tmp_path / "b/occlusion/log.jsonl").open()]
-    assert [record["epoch"] for record in log] == list(range(1, 21))
+    assert [record["epoch"] for record in log] == list(range(1, 11))
     with pytest.raises(LatentEditError, match="holds a run already"):
         train_baselines(data, tmp_path / "a", BaselineOptions(epochs=1), **keep)
 
