@@ -1,7 +1,8 @@
 """The real commands, killed with SIGKILL, end as if they had not been.
 
-A command that is to be killed has a process of its own; it goes on in this one, which spares the
-seconds that another start takes.
+A command that is to be killed has a process of its own; it goes on in this one, which spares
+another start. These tests take over 5 seconds: the process imports PyTorch and, for its optimizer,
+PyTorch's compiler.
 """
 
 from __future__ import annotations

@@ -137,7 +137,8 @@ Logs = Callable[[str], list[list[dict[str, float]]]]
 def logs(face_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Logs:
     """What one process and then two wrote down of a training: logs("shades").
 
-    Both trainings share their processes: to start the two takes longer than to train.
+    Both trainings share their processes. To start three, with the launcher's, takes most of the
+    fixture's ten seconds.
     """
     pytest.importorskip("accelerate")
     folder = tmp_path_factory.mktemp("workers")
