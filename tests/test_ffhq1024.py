@@ -121,3 +121,5 @@ def test_the_command_says_which_model_drew(run: Run, home: Path) -> None:
     assert "ffhq1024" in done.out
     assert "--model faces128" in done.out
     assert open_image("two.png").shape[0] >= 1024
+    done = run("edit", "--attr", "Smiling", "--step", 1, "--frames", 2)
+    assert (done.code, "ffhq1024" in done.out) == (0, True)

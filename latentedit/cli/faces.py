@@ -154,7 +154,8 @@ def edit(
     for note in notes:
         print(f"note: {note}", file=sys.stderr)
     done = {"file": str(output), **strip.summary()}
-    print(json.dumps(done) if as_json else f"{_faces_in_words(len(z))} in {output}")
+    said = f"{_faces_in_words(len(z))} in {output}{_whose(editor, model)}"
+    print(json.dumps(done) if as_json else said)
 
 
 def label(

@@ -98,6 +98,14 @@ def test_edit_draws_a_strip_whose_recipe_makes_it_again(run: Run, tiny_bundle: P
     assert Path("again.png").read_bytes() == before
 
 
+def test_without_the_photographs_the_commands_say_how_to_get_them(run: Run) -> None:
+    for words in (("sample", "--seeds", "0"), ("edit", "--attr", "Young", "--step", 1)):
+        done = run(*words)
+        assert done.code == 0
+        assert "faces128" in done.out
+        assert "latentedit models pull ffhq1024" in done.out
+
+
 def test_edit_has_defaults(run: Run, tiny_bundle: Path) -> None:
     result = run("edit", "--attr", "Young", "--step", "-3", "--model", tiny_bundle)
     assert result.out == "1 face in edit.png\n"
