@@ -7,7 +7,7 @@ from typing import Any, TypeVar, cast
 
 from torch import Tensor, nn
 
-from latentedit.classifiers.backbone import Backbone, ResidualBlock
+from latentedit.classifiers.backbone import MAP_EDGE, Backbone, ResidualBlock
 from latentedit.inference.openvino import Compiled, Writer, as_array
 from latentedit.io.resampling import resize
 
@@ -15,7 +15,7 @@ Network = TypeVar("Network", bound=Backbone)
 
 
 def openvino_backbone(network: Network) -> Network:
-    """A classifier or an age estimator whose `features` OpenVINO computes.
+    """A classifier or an age estimator whose `pooled_and_map` OpenVINO computes.
 
     Args:
         network: on a CPU, in any mode; later changes of its weights are not seen.
@@ -25,35 +25,39 @@ def openvino_backbone(network: Network) -> Network:
     """
     prepared = copy.copy(network)
     prepared._modules = {**network._modules, "dropout": nn.Identity()}
-    prepared.features = _Features(network)  # type: ignore[method-assign]
+    prepared.pooled_and_map = _PooledAndMap(network)  # type: ignore[method-assign]
     return prepared
 
 
-class _Features:
-    """See `Backbone.features`."""
+class _PooledAndMap:
+    """See `Backbone.pooled_and_map`."""
 
     def __init__(self, network: Backbone) -> None:
-        stem, stages = network.stem, network.stages
-        self.maps = Compiled(lambda shape: _Graph(shape).of(stem, stages))
+        self.maps = Compiled(lambda shape: _Graph(shape).of(network))
         self.resolution = network.config.resolution
         self.mean, self.std = network.mean, network.std
 
-    def __call__(self, images: Tensor, size: int | None = None) -> list[Tensor]:
-        images = resize(images, size or self.resolution)
-        return self.maps((images - self.mean) / self.std)
+    def __call__(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        images = resize(images, self.resolution)
+        *early, last = self.maps((images - self.mean) / self.std)
+        return last.mean((2, 3)), early[0] if early else last
 
 
 class _Graph(Writer):
-    def of(self, stem: nn.Sequential, stages: nn.ModuleList) -> Any:
-        """Normalised images -> every stage's output."""
-        conv, norm, _ = stem
+    def of(self, network: Backbone) -> Any:
+        """Normalised images -> the early map, if that is another, and the last.
+
+        The maps between stay inside: to hand one out is a copy that nobody reads.
+        """
+        conv, norm, _ = network.stem
         x = self.ops.relu(self.without_norm(conv, norm, self.input))
         maps = []
-        for stage in stages:
+        for stage in network.stages:
             for block in cast(nn.Sequential, stage):
                 x = self.block(cast(ResidualBlock, block), x)
             maps.append(x)
-        return self.model(maps)
+        small = [each for each in maps[:-1] if each.get_output_shape(0)[-1] <= MAP_EDGE]
+        return self.model([*small[:1], maps[-1]])
 
     def block(self, block: ResidualBlock, x: Any) -> Any:
         ops = self.ops
