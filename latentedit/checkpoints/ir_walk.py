@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latentedit.checkpoints.ir import Graph, Layer, Output
-from latentedit.generators.mobilestylegan import MAPPING_GAIN
+from latentedit.generators.mapped import MAPPING_GAIN
 from latentedit.generators.wavelets import SLOPE
 
 Array = NDArray[Any]

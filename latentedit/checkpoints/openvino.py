@@ -24,7 +24,8 @@ from latentedit.checkpoints.ir_files import Pair, pairs
 from latentedit.checkpoints.ir_walk import Array, MismatchError, State, walk_mapping, walk_synthesis
 from latentedit.errors import LatentEditError
 from latentedit.generators import latents
-from latentedit.generators.mobilestylegan import MAPPING_GAIN, MobileStyleGAN, MobileStyleGANConfig
+from latentedit.generators.mapped import MAPPING_GAIN
+from latentedit.generators.mobilestylegan import MobileStyleGAN, MobileStyleGANConfig
 from latentedit.generators.wavelets import SLOPE
 
 NAME = "MobileStyleGAN, OpenVINO IR"

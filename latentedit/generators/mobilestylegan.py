@@ -8,28 +8,22 @@ so a latent always gives the same picture. Trained weights are read by
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self, cast
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from latentedit.errors import LatentEditError
-from latentedit.generators import latents
-from latentedit.generators.base import FFHQ_FRAME, FaceGenerator, Frame, LatentSpace, at_size
-from latentedit.generators.layers import pixel_norm
+from latentedit.generators.base import FFHQ_FRAME, Frame, LatentSpace, at_size
+from latentedit.generators.mapped import MappedGenerator
 from latentedit.generators.previews import PreviewHeads, PreviewHeadsConfig
 from latentedit.generators.wavelets import SLOPE, Modulation, inverse_haar
 from latentedit.io.weights import build_network
-
-MAPPING_GAIN = 2**0.5
-"""After every layer of the mapping network."""
 
 
 @dataclass(frozen=True)
@@ -155,7 +149,7 @@ class ToImage(nn.Module):
         return inverse_haar(F.conv2d(x * self.modulation(w), self.weight, self.bias))
 
 
-class MobileStyleGAN(FaceGenerator):
+class MobileStyleGAN(MappedGenerator):
     """Latents -> photographs [N, 3, R, R], about [-1, 1]; used in W, or in Z.
 
     In W space latents are [N, 512], or [N, L, 512] with one a layer (W+): the first for the first
@@ -165,7 +159,6 @@ class MobileStyleGAN(FaceGenerator):
     kind: ClassVar[str] = "mobilestylegan"
     config_type: ClassVar[type] = MobileStyleGANConfig
     config: MobileStyleGANConfig
-    mean: Tensor
 
     def __init__(self, config: MobileStyleGANConfig | None = None) -> None:
         super().__init__()
@@ -202,20 +195,10 @@ class MobileStyleGAN(FaceGenerator):
         return PreviewHeads(PreviewHeadsConfig(sizes, channels, self.config.style))
 
     @property
-    def resolution(self) -> int:
-        """Edge of the pictures in pixels."""
-        return self.config.resolution
-
-    @property
     def spaces(self) -> tuple[LatentSpace, ...]:
         """W, with a latent a layer where wanted, and Z."""
         style = self.config.style
         return LatentSpace("w", style, self.config.layers), LatentSpace("z", style)
-
-    @property
-    def space(self) -> LatentSpace:
-        """The config's space."""
-        return next(space for space in self.spaces if space.name == self.config.space)
 
     @property
     def frame(self) -> Frame:
@@ -226,26 +209,6 @@ class MobileStyleGAN(FaceGenerator):
     def previews(self) -> tuple[int, ...]:
         """The sizes of its heads."""
         return self.config.previews
-
-    @property
-    def truncation(self) -> float:
-        """The config's psi."""
-        return self.config.truncation
-
-    def in_space(self, name: str) -> Self:
-        """This generator, used in W or Z; weights are shared."""
-        if name not in ("w", "z"):
-            return super().in_space(name)
-        return self._with(space=name)
-
-    def truncated(self, psi: float) -> Self:
-        """This generator with another psi, 0 to 1; weights are shared."""
-        return self._with(truncation=psi)
-
-    def _with(self, **changes: Any) -> Self:
-        other = copy.copy(self)
-        other.config = replace(self.config, **changes)
-        return other
 
     def with_heads(self, heads: PreviewHeads) -> Self:
         """This generator with other preview heads; weights are shared.
@@ -285,46 +248,6 @@ class MobileStyleGAN(FaceGenerator):
         for block in cast(Iterable[Block], self.blocks):
             modulations += [block.enlarge, block.conv0.modulation, block.conv1.modulation]
         return torch.cat([each.weight for each in modulations])
-
-    def early_features(self, latents: Tensor) -> Tensor:
-        """w, [N, S]."""
-        return self.map(latents) if self.config.space == "z" else latents
-
-    def map(self, z: Tensor) -> Tensor:
-        """z [N, S] -> w [N, S], not truncated."""
-        w = pixel_norm(z)
-        for layer in self.mapping:
-            w = F.leaky_relu(layer(w), SLOPE) * MAPPING_GAIN
-        return w
-
-    def truncate(self, w: Tensor) -> Tensor:
-        """Draw w towards the mean by the config's psi (Karras et al. 2019, appendix B)."""
-        return torch.lerp(self.mean.to(w), w, self.config.truncation)
-
-    def sample(self, seeds: Iterable[int]) -> latents.FloatArray:
-        """Return one latent a seed of the config's space, float32 [N, S].
-
-        A seed's z is that of `latents.sample`; in W it is mapped and truncated, one seed at a time,
-        so that a seed gives the same row alone and in a batch.
-
-        Raises:
-            LatentEditError: a seed out of range.
-        """
-        z = latents.sample(seeds, self.config.style)
-        if self.config.space == "z":
-            return z
-        with torch.inference_mode():
-            rows = torch.from_numpy(z).to(self.mean.device).split(1)
-            w = [self.truncate(self.map(row)).float().cpu().numpy() for row in rows]
-        return np.concatenate(w) if w else np.empty((0, self.config.style), np.float32)
-
-    def styles(self, latents: Tensor) -> Tensor:
-        """Latents of the config's space, [N, S] or [N, L, S] -> w+ [N, L, S]."""
-        if self.config.space == "z":
-            latents = self.truncate(self.map(latents))
-        if latents.ndim == 2:
-            latents = latents[:, None].expand(-1, self.config.layers, -1)
-        return latents
 
     def features(self, w: Tensor, blocks: int) -> Tensor:
         """w+ [N, L, S] -> features after so many blocks, [N, C, s, s]."""

@@ -6,22 +6,19 @@ picture. Trained weights are read by `latentedit.checkpoints.stylegan2`.
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, ClassVar, Literal, Self, cast
+from typing import ClassVar, Literal, cast
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from latentedit.errors import LatentEditError
-from latentedit.generators import latents
-from latentedit.generators.base import FaceGenerator, LatentSpace, at_size
-from latentedit.generators.layers import pixel_norm
+from latentedit.generators.base import LatentSpace, at_size
+from latentedit.generators.mapped import MappedGenerator
 
 
 @dataclass(frozen=True)
@@ -133,7 +130,7 @@ class ToRGB(nn.Module):
         return self.conv(x, w) + self.bias[:, None, None]
 
 
-class StyleGAN2Generator(FaceGenerator):
+class StyleGAN2Generator(MappedGenerator):
     """Latents of the config's space -> images [N, 3, R, R], about [-1, 1].
 
     In W space latents are [N, D], or [N, L, D] with one a layer (W+): the first for the layer at 4
@@ -144,7 +141,6 @@ class StyleGAN2Generator(FaceGenerator):
     kind: ClassVar[str] = "stylegan2"
     config_type: ClassVar[type] = StyleGAN2Config
     config: StyleGAN2Config
-    mean: Tensor
 
     def __init__(self, config: StyleGAN2Config | None = None) -> None:
         super().__init__()
@@ -161,47 +157,15 @@ class StyleGAN2Generator(FaceGenerator):
         self.to_rgb = nn.ModuleList(ToRGB(width, style) for width in config.widths)
 
     @property
-    def resolution(self) -> int:
-        """Edge of the pictures in pixels."""
-        return self.config.resolution
-
-    @property
     def spaces(self) -> tuple[LatentSpace, ...]:
         """Z, and W with a latent a layer where wanted."""
         mapping = self.config.mapping
         return LatentSpace("z", mapping[0]), LatentSpace("w", mapping[-1], self.config.layers)
 
     @property
-    def space(self) -> LatentSpace:
-        """The config's space."""
-        return next(space for space in self.spaces if space.name == self.config.space)
-
-    @property
-    def truncation(self) -> float:
-        """The config's psi."""
-        return self.config.truncation
-
-    @property
     def largest_layer(self) -> int:
         """Values in the largest of its layers' features, for one face."""
         return max(width * (4 * 2**block) ** 2 for block, width in enumerate(self.config.widths))
-
-    def in_space(self, name: str) -> Self:
-        """This generator, called with latents of space ``z`` or ``w``; weights are shared.
-
-        Raises:
-            LatentEditError: another space.
-        """
-        return self._with(space=name) if name in ("z", "w") else super().in_space(name)
-
-    def truncated(self, psi: float) -> Self:
-        """This generator with another psi, 0 to 1; weights are shared."""
-        return self._with(truncation=psi)
-
-    def _with(self, **changes: Any) -> Self:
-        other = copy.copy(self)
-        other.config = replace(self.config, **changes)
-        return other
 
     def first_weights(self) -> Tensor:
         """The mapping network's first layer in Z; in W the styles of all layers, stacked."""
@@ -209,33 +173,6 @@ class StyleGAN2Generator(FaceGenerator):
             return cast(nn.Linear, self.mapping[0]).weight
         layers = cast(Iterable[StyledLayer], self.layers)
         return torch.cat([layer.conv.style.weight for layer in layers])
-
-    def early_features(self, latents: Tensor) -> Tensor:
-        """w, [N, D]."""
-        return self.map(latents) if self.config.space == "z" else latents
-
-    def map(self, z: Tensor) -> Tensor:
-        """z [N, mapping[0]] -> w [N, mapping[-1]], not truncated."""
-        w = pixel_norm(z)
-        for layer in self.mapping:
-            w = F.leaky_relu(layer(w), 0.2) * math.sqrt(2)
-        return w
-
-    def truncate(self, w: Tensor) -> Tensor:
-        """Draw w [N, D] towards the mean by the config's psi (Karras et al. 2019, appendix B)."""
-        return torch.lerp(self.mean.to(w), w, self.config.truncation)
-
-    def styles(self, latents: Tensor) -> Tensor:
-        """Latents of the config's space -> w+ [N, L, D].
-
-        z [N, D] is pixel-normalised, mapped and truncated; w, [N, D] or [N, L, D], is taken as it
-        is.
-        """
-        if self.config.space == "z":
-            latents = self.truncate(self.map(latents))
-        if latents.ndim == 2:
-            latents = latents[:, None].expand(-1, self.config.layers, -1)
-        return latents
 
     def synthesize(self, latents: Tensor, size: int | None = None) -> Tensor:
         """See `FaceGenerator.synthesize`."""
@@ -248,26 +185,6 @@ class StyleGAN2Generator(FaceGenerator):
             x = self.layers[number](self.layers[number - 1](x, w[number - 1]), w[number])
             images = enlarge(images) + self.to_rgb[block](x, w[number + 1])
         return at_size(images, size)
-
-    def sample(self, seeds: Iterable[int]) -> latents.FloatArray:
-        """Return one latent a seed in the config's space.
-
-        A seed's z is that of `latents.sample`; in W space it is mapped and truncated, one seed at a
-        time, so a seed gives the same row alone and in a batch.
-
-        Returns:
-            float32 [N, latent_dim].
-
-        Raises:
-            LatentEditError: a seed out of range.
-        """
-        z = latents.sample(seeds, self.config.mapping[0])
-        if self.config.space == "z":
-            return z
-        with torch.inference_mode():
-            rows = torch.from_numpy(z).to(self.mean.device).split(1)
-            w = [self.truncate(self.map(row)).float().cpu().numpy() for row in rows]
-        return np.concatenate(w) if w else np.empty((0, self.latent_dim), np.float32)
 
 
 _TAPS = (1.0, 3.0, 3.0, 1.0)
