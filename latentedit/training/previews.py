@@ -26,7 +26,7 @@ from latentedit.generators.base import FaceGenerator
 from latentedit.generators.mobilestylegan import MobileStyleGAN
 from latentedit.generators.previews import PreviewHead, PreviewHeads, PreviewHeadsConfig
 from latentedit.inference.devices import autocast, keep_memory, pick_device
-from latentedit.io.files import atomic_path, make_folder, write_json
+from latentedit.io.files import atomic_path, make_folder
 from latentedit.io.resampling import downsample
 from latentedit.io.weights import config_from_json
 from latentedit.pretrained.hashing import weights_hash
@@ -36,9 +36,6 @@ from latentedit.training.state import load_network, load_state, save_state
 
 SHARD = 50
 """Pictures in one file of examples."""
-
-PATCH = 4
-"""A patch is this part of a picture's edge, in halves: features of half the edge are kept."""
 
 MARGIN = 6
 """Pixels next to a patch's edges that do not count: the head would look beyond them."""
@@ -77,10 +74,10 @@ def _example(generator: MobileStyleGAN, number: int, sizes: tuple[int, ...]) -> 
     random = np.random.RandomState(number)
     device = generator.mean.device
     # edits reach beyond what is sampled, so the heads learn from more and less typical faces
-    sampler = generator.in_space("w").truncated(float(random.uniform(0.5, 1)))
-    latent = torch.from_numpy(sampler.sample([defaults.PREVIEW_FIRST_SEED + number])).to(device)
-    styles = generator.in_space("w").styles(latent)
-    picture = generator.in_space("w").synthesize(latent).clamp(-1, 1)
+    generator = generator.in_space("w").truncated(float(random.uniform(0.5, 1)))
+    latent = torch.from_numpy(generator.sample([defaults.PREVIEW_FIRST_SEED + number])).to(device)
+    styles = generator.styles(latent)
+    picture = generator.synthesize(latent).clamp(-1, 1)
     top, left = random.uniform(size=2) / 2
     example = {"w": latent[0].float().cpu()}
     for size in sizes:
@@ -170,9 +167,9 @@ def train_previews(
         data="pictures of the generator itself",
         command=command,
         network=asdict(heads.config),
+        facts={"generator_hash": weights_hash(network)},
         resume=resume,
     )
-    write_json(run.options, {**run.read_options(), "generator_hash": weights_hash(network)})
     folder = run.folder / "pictures"
     render_examples(network, folder, options, on_progress)
     examples = {size: Examples(folder, size) for size in options.sizes}

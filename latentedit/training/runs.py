@@ -56,6 +56,7 @@ class Run:
         network: Mapping[str, Any] | None = None,
         before: Mapping[str, Any] | None = None,
         device: str | None = None,
+        facts: Mapping[str, Any] | None = None,
     ) -> None:
         """Create the folder and save the resolved options, the data's source and the command.
 
@@ -66,6 +67,7 @@ class Run:
             before: what the weights that a run starts from say of themselves, see `origin`; a
                 resumed run keeps what it began with.
             device: what computes; a resumed run lists all that did.
+            facts: further entries.
 
         Raises:
             LatentEditError: see `check` and `hold`, or the folder cannot be written.
@@ -83,7 +85,7 @@ class Run:
             data = known if data in known else f"{known}; then {data}"
         else:
             commands, devices = [command], []
-        entries = {"commands": commands, "data": data, "options": dict(options)}
+        entries = {**(facts or {}), "commands": commands, "data": data, "options": dict(options)}
         if device is not None:
             entries["devices"] = devices if device in devices else [*devices, device]
         if before is not None:
