@@ -59,7 +59,7 @@ class _Graph(Writer):
     def of(self, network: MobileStyleGAN, size: int) -> Any:
         """w+ [1, L, S] -> picture [1, 3, size, size]."""
         whole = size == network.resolution
-        count = len(network.blocks) if whole else network.config.sizes.index(size // 2)
+        count = len(network.blocks) if whole else network.depth_of(size)
         x = self.first(network.first)
         for number in range(count):
             block = cast(Block, network.blocks[number])
@@ -103,9 +103,7 @@ class _Graph(Writer):
 
     def separable(self, layer: SeparableConvolution, x: Any, *, sort: bool = False) -> Any:
         """All but the scale of it."""
-        depthwise = as_array(layer.depthwise)[:, None]  # [C, 1, 1, 3, 3]
-        one = [1, 1]
-        x = self.ops.group_convolution(x, depthwise, one, one, one, one)
+        x = self.depthwise(layer.depthwise, x)
         weight, bias = as_array(layer.pointwise), as_array(layer.bias)
         if sort:
             order = _bands(len(bias))
@@ -122,7 +120,8 @@ class _Graph(Writer):
         y = self.activated(self.convolution(head.squeeze, x))
         for step in cast(Iterable[PreviewStep], head.steps):
             scaled = ops.multiply(y, self.scale(step.modulation, row))
-            mixed = self.activated(self.depthwise(step.depthwise, scaled))
+            own = as_array(cast(Tensor, step.depthwise.bias))[None, :, None, None]
+            mixed = self.activated(ops.add(self.depthwise(step.depthwise.weight, scaled), own))
             y = self.activated(ops.add(self.convolution(step.pointwise, mixed), y))
         y = ops.multiply(y, self.scale(head.last, row))
         bias = _pixels(head.out.bias) + _pixels(head.straight.bias)
@@ -130,11 +129,10 @@ class _Graph(Writer):
         straight = self.convolved(x, _pixels(head.straight.weight))
         return self.coloured(ops.add(y, straight))
 
-    def depthwise(self, layer: nn.Conv2d, x: Any) -> Any:
-        assert layer.bias is not None
+    def depthwise(self, weight: Tensor, x: Any) -> Any:
+        """Each channel by its own 3x3 filter; weight [C, 1, 3, 3]."""
         one = [1, 1]
-        x = self.ops.group_convolution(x, as_array(layer.weight)[:, None], one, one, one, one)
-        return self.ops.add(x, as_array(layer.bias)[None, :, None, None])
+        return self.ops.group_convolution(x, as_array(weight)[:, None], one, one, one, one)
 
     def coloured(self, x: Any) -> Any:
         return self.ops.depth_to_space(x, "blocks_first", 2)
