@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import Run
+from saved import read_recipe
 from tiny_generators import KINDS, mobilestylegan, progressive, stylegan2
 
 from latentedit.boundaries.model import Boundaries
@@ -16,9 +17,8 @@ from latentedit.boundaries.pool import build_pool, for_many
 from latentedit.boundaries.unsupervised import find_directions
 from latentedit.classifiers.attributes import AttributeClassifier
 from latentedit.editing.editor import FaceEditor
-from latentedit.editing.recipes import EditRecipe
 from latentedit.editing.search import search_age
-from latentedit.editing.strips import edit_strip, read_origin
+from latentedit.editing.strips import edit_strip
 from latentedit.errors import LatentEditError
 from latentedit.generators.base import SHARED_FRAME, FaceGenerator
 from latentedit.generators.latents import load_latents, save_latents
@@ -255,13 +255,13 @@ def test_edit_moves_some_layers(run: Run, bundle: Path) -> None:
     words = ("edit", "--attr", "Young", "--step", 2, "--hold", "none", "--model", bundle)
     done = run(*words, "--layers", "0-2,5", "--seeds", "0-1", "--json", "--frames", 3)
     assert (done.code, done.err) == (0, "")
-    recipe = EditRecipe.from_json(read_origin("edit.png"))
+    recipe = read_recipe("edit.png")
     assert recipe.layers == (0, 1, 2, 5)
     assert json.loads(done.out)["recipe"]["layers"] == [0, 1, 2, 5]
     some = Path("edit.png").read_bytes()
     assert run(*words, "--seeds", "0-1", "--frames", 3).code == 0
     assert Path("edit.png").read_bytes() != some
-    assert "layers" not in EditRecipe.from_json(read_origin("edit.png")).as_dict()
+    assert "layers" not in read_recipe("edit.png").as_dict()
 
 
 def test_edit_takes_latents_a_layer_from_a_file(run: Run, bundle: Path) -> None:
