@@ -9,8 +9,9 @@ from latentedit.moved import install
 
 if TYPE_CHECKING:
     from latentedit.attributes import ATTRIBUTES, find_attribute
+    from latentedit.boundaries.calibration import Calibration
     from latentedit.boundaries.finder import BoundaryFinder
-    from latentedit.boundaries.model import Boundaries, Calibration
+    from latentedit.boundaries.model import Boundaries
     from latentedit.editing.editor import FaceEditor
     from latentedit.editing.recipes import EditRecipe
     from latentedit.errors import LatentEditError
@@ -19,7 +20,7 @@ _HOMES = {
     "ATTRIBUTES": "attributes",
     "Boundaries": "boundaries.model",
     "BoundaryFinder": "boundaries.finder",
-    "Calibration": "boundaries.model",
+    "Calibration": "boundaries.calibration",
     "EditRecipe": "editing.recipes",
     "FaceEditor": "editing.editor",
     "LatentEditError": "errors",

@@ -19,6 +19,7 @@ from safetensors.numpy import load_file, save_file
 
 from latentedit import defaults
 from latentedit.attributes import find_attribute
+from latentedit.boundaries.calibration import Calibration
 from latentedit.boundaries.whitening import Whitening
 from latentedit.errors import LatentEditError
 from latentedit.io.cards import load_card, save_with_card
@@ -31,78 +32,6 @@ _ENTRIES = (
     *("safe_ranges", "calibrations", "rare", "figures"),
 )
 """Entries of the card that `Boundaries.save` writes itself."""
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """What a step along one attribute does to an average face, with the attribute's auto holds.
-
-    Straight lines between knots, as isotonic regression has them; flat beyond the last knots.
-
-    Attributes:
-        steps: M >= 2 knots in latent units, increasing; 0 is an unedited face.
-        probabilities: expected probability of the attribute at each knot, never decreasing.
-        years: expected change of the estimated age at each knot, or None where nobody estimated.
-
-    Raises:
-        LatentEditError: knots that do not fit together.
-    """
-
-    steps: tuple[float, ...]
-    probabilities: tuple[float, ...]
-    years: tuple[float, ...] | None = None
-
-    def __post_init__(self) -> None:
-        steps, probabilities = np.array(self.steps, float), np.array(self.probabilities, float)
-        years = np.zeros(len(steps)) if self.years is None else np.array(self.years, float)
-        if (
-            len(steps) < 2
-            or not len(steps) == len(probabilities) == len(years)
-            or not np.isfinite((steps, probabilities, years)).all()
-            or not (np.diff(steps) > 0).all()
-            or not (np.diff(probabilities) >= 0).all()
-            or not (probabilities[0] >= 0 and probabilities[-1] <= 1)
-        ):
-            raise LatentEditError("a calibration is damaged: measure the boundaries again")
-
-    def probability(self, step: float) -> float:
-        """Expected probability of the attribute after `step`, 0 to 1."""
-        return float(np.interp(step, self.steps, self.probabilities))
-
-    def step(self, probability: float) -> float:
-        """The step, nearest to none, after which `probability` is expected.
-
-        A probability that is out of reach gives the last knot on its side.
-        """
-        knots, heights = np.array(self.steps), np.array(self.probabilities)
-        goal = float(np.clip(probability, heights[0], heights[-1]))
-        first, last = np.flatnonzero(heights >= goal)[0], np.flatnonzero(heights <= goal)[-1]
-        if last < first:  # between two knots
-            return float(np.interp(goal, heights[[last, first]], knots[[last, first]]))
-        return float(np.clip(0.0, knots[first], knots[last]))  # on one knot, or a level of several
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain data for JSON; `from_dict` reads it."""
-        years = None if self.years is None else list(self.years)
-        return {
-            "steps": list(self.steps),
-            "probabilities": list(self.probabilities),
-            "years": years,
-        }
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Calibration:
-        """Read what `as_dict` gave.
-
-        Raises:
-            LatentEditError, KeyError, TypeError, ValueError: it is something else.
-        """
-        years = values["years"]
-        return cls(
-            steps=tuple(float(step) for step in values["steps"]),
-            probabilities=tuple(float(p) for p in values["probabilities"]),
-            years=None if years is None else tuple(float(year) for year in years),
-        )
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,12 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
 from latentedit import defaults
-from latentedit.boundaries.model import Boundaries, Calibration, entangled_holds
+from latentedit.boundaries.calibration import Calibration
+from latentedit.boundaries.model import Boundaries, entangled_holds
 from latentedit.errors import LatentEditError
 from latentedit.io.files import sha256
 
@@ -90,16 +89,6 @@ def test_a_calibration_goes_there_and_back() -> None:
     assert calibration.step(0.1) == -1  # a level: the step nearest to none
     assert (calibration.step(0), calibration.step(1)) == (-1, 3)
     assert (calibration.probability(-9), calibration.probability(9)) == (0.1, 0.9)
-
-
-@given(
-    st.lists(st.floats(0, 1), min_size=2, max_size=9).map(sorted),
-    st.floats(0, 1),
-)
-def test_the_step_of_a_probability_reaches_it(heights: list[float], share: float) -> None:
-    calibration = Calibration(tuple(range(-1, len(heights) - 1)), tuple(heights))
-    goal = heights[0] + share * (heights[-1] - heights[0])
-    assert calibration.probability(calibration.step(goal)) == pytest.approx(goal, abs=1e-9)
 
 
 def test_a_card_of_an_unmeasured_model_loads(path: Path) -> None:

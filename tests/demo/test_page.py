@@ -20,7 +20,8 @@ if why := lacking(browser=True):
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from latentedit import defaults
-from latentedit.boundaries.model import Boundaries, Calibration
+from latentedit.boundaries.calibration import Calibration
+from latentedit.boundaries.model import Boundaries
 from latentedit.demo.server import serve
 from latentedit.editing.editor import FaceEditor
 from latentedit.editing.recipes import EditRecipe

@@ -16,7 +16,8 @@ from PIL import Image
 from torch import Tensor
 
 from latentedit import defaults
-from latentedit.boundaries.model import Boundaries, Calibration
+from latentedit.boundaries.calibration import Calibration
+from latentedit.boundaries.model import Boundaries
 from latentedit.demo.comparison import draw
 from latentedit.demo.recipes import MAX_UPLOAD_BYTES, latent_of
 from latentedit.demo.session import Session, View

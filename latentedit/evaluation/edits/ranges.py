@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.isotonic import IsotonicRegression
 
-from latentedit.boundaries.model import Calibration
+from latentedit.boundaries.calibration import Calibration
 from latentedit.evaluation.edits.effects import curve
 from latentedit.evaluation.edits.traces import Trace, Typical, crossing
 

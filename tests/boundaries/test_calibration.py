@@ -1,0 +1,19 @@
+"""Calibrations: from a step to a probability, and back."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from latentedit.boundaries.calibration import Calibration
+
+
+@given(
+    st.lists(st.floats(0, 1), min_size=2, max_size=9).map(sorted),
+    st.floats(0, 1),
+)
+def test_the_step_of_a_probability_reaches_it(heights: list[float], share: float) -> None:
+    calibration = Calibration(tuple(range(-1, len(heights) - 1)), tuple(heights))
+    goal = heights[0] + share * (heights[-1] - heights[0])
+    assert calibration.probability(calibration.step(goal)) == pytest.approx(goal, abs=1e-9)
