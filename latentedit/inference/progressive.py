@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from latentedit.generators.base import at_size
 from latentedit.generators.layers import EqualizedConv2d, UpsampleConv2d, box_kernel
-from latentedit.generators.progressive import FirstBlock, Generator, GrowBlock
+from latentedit.generators.progressive import FirstBlock, Generator
 from latentedit.inference.openvino import Compiled, Writer, as_array
 
 LEAK = 0.2
@@ -25,8 +25,8 @@ EPSILON = 1e-8
 
 EXACT_RESOLUTION = 16
 SMALL_RESOLUTION = 256
-HALVED_SMALL, HALVED_LARGE = 4, 2
-"""bfloat16 is for the last so many resolutions, above `EXACT_RESOLUTION`, of pictures up to
+HALVED_SMALL, HALVED_LARGE = 8, 5
+"""bfloat16 is for the last so many convolutions, above `EXACT_RESOLUTION`, of pictures up to
 `SMALL_RESOLUTION`, where more channels leave smaller errors, and of larger ones. What is before
 costs little in float32, and its errors would add to all that follows."""
 
@@ -42,16 +42,17 @@ class OpenVINOGenerator(nn.Module):
     def __init__(self, network: Generator, dtype: torch.dtype) -> None:
         super().__init__()
         resolutions = network.config.resolutions
-        exact = len(resolutions)  # blocks in float32
+        every = 2 * len(resolutions)  # convolutions: two of every block
+        exact = every  # of them in float32
         if dtype == torch.bfloat16:
             halved = HALVED_SMALL if resolutions[-1] <= SMALL_RESOLUTION else HALVED_LARGE
-            limit = max(EXACT_RESOLUTION, resolutions[-1] >> halved)
-            exact = sum(resolution <= limit for resolution in resolutions)
-        parts = [(range(exact), torch.float32), (range(exact, len(resolutions)), dtype)]
+            small = 2 * sum(resolution <= EXACT_RESOLUTION for resolution in resolutions)
+            exact = min(every, max(small, every - halved))
+        parts = [(range(exact), torch.float32), (range(exact, every), dtype)]
         self.parts = [
-            Compiled(lambda shape, blocks=blocks: _Graph(shape).of(network, blocks), kind)  # type: ignore[misc]
-            for blocks, kind in parts
-            if blocks
+            Compiled(lambda shape, steps=steps: _Graph(shape).of(network, steps), kind)  # type: ignore[misc]
+            for steps, kind in parts
+            if steps
         ]
 
     def forward(self, latents: Tensor, size: int | None = None) -> Tensor:
@@ -63,29 +64,33 @@ class OpenVINOGenerator(nn.Module):
 
 
 class _Graph(Writer):
-    def of(self, network: Generator, blocks: range) -> Any:
-        """Some blocks of a network, and the colours after its last."""
+    def of(self, network: Generator, steps: range) -> Any:
+        """Some convolutions of a network, two of every block, and the colours after its last."""
         x = self.input
-        for number in blocks:
-            block = network.blocks[number]
-            x = self.grown(block, x) if number else self.first(cast(FirstBlock, block), x)
-        if blocks.stop == len(network.blocks):
-            x = self.convolution(cast(EqualizedConv2d, network.to_rgb[-1]), x)
-        return self.model([x])
+        if steps.start:
+            x = self.ops.transpose(x, np.array([0, 3, 1, 2]))
+        for step in steps:
+            block: Any = network.blocks[step // 2]
+            if step == 0:
+                x = self.first(block, x)
+            elif step % 2 == 0:
+                x = self.leaky(self.doubled(block.conv0, x), LEAK)
+            else:
+                conv = block.conv if step == 1 else block.conv1
+                x = self.leaky(self.convolution(conv, x), LEAK)
+        if steps.stop < 2 * len(network.blocks):
+            # channels last between parts, as they lie in memory: nothing is turned round twice
+            return self.model([self.ops.transpose(x, np.array([0, 2, 3, 1]))])
+        return self.model([self.convolution(cast(EqualizedConv2d, network.to_rgb[-1]), x)])
 
     def first(self, block: FirstBlock, z: Any) -> Any:
+        """The dense layer, which begins the first block."""
         ops = self.ops
         channels = len(block.bias)
         x, factor = self.normed(z)
         weight = as_array(block.dense.weight) * np.float32(block.dense.scale * factor)
         x = ops.reshape(ops.matmul(x, weight, False, True), np.array([-1, channels, 4, 4]), False)
-        x = self.leaky(ops.add(x, as_array(block.bias.expand(channels, 4, 4))[None]), LEAK)
-        return self.leaky(self.convolution(block.conv, x), LEAK)
-
-    def grown(self, block: nn.Module, x: Any) -> Any:
-        grow = cast(GrowBlock, block)
-        x = self.leaky(self.doubled(grow.conv0, x), LEAK)
-        return self.leaky(self.convolution(grow.conv1, x), LEAK)
+        return self.leaky(ops.add(x, as_array(block.bias.expand(channels, 4, 4))[None]), LEAK)
 
     def convolution(self, layer: EqualizedConv2d, x: Any) -> Any:
         """Pixel norm and convolution."""
