@@ -39,6 +39,9 @@ EVALUATION_FIRST_SEED = 10_000_000
 PREVIEW_FIRST_SEED = 30_000_000
 """Pictures that preview heads learn from."""
 
+PAIRS_FIRST_SEED = 40_000_000
+"""Two seeds for each pair of latent and picture that encoders and students learn from."""
+
 TYPICAL_FIRST_SEED = 11_000_000
 HOLDS_FIRST_SEED = 12_000_000
 EFFECTS_FIRST_SEED = 13_000_000
