@@ -61,9 +61,7 @@ def test_a_killed_run_draws_only_what_is_missing(renderer: Renderer, tmp_path: P
     assert len(Pairs.read(folder)) == 30
 
 
-def test_pairs_of_another_size_or_generator_are_refused(
-    renderer: Renderer, tmp_path: Path
-) -> None:
+def test_pairs_of_another_size_or_generator_are_refused(renderer: Renderer, tmp_path: Path) -> None:
     render_pairs(renderer, tmp_path, 10, 32, quiet)
     with pytest.raises(LatentEditError, match="another"):
         render_pairs(renderer, tmp_path, 10, 16, quiet)
