@@ -39,9 +39,8 @@ def sample(
 ) -> None:
     """Show the faces of some seeds in a grid."""
     from latentedit.editing.editor import FaceEditor
-    from latentedit.editing.strips import RECIPE_KEY
     from latentedit.generators import latents
-    from latentedit.io.images import MAX_PIXELS, grid, save_image
+    from latentedit.io.images import MAX_PIXELS, RECIPE_KEY, grid, save_image
 
     numbers = latents.parse_seeds(seeds)
     keeps = check_picture(output)

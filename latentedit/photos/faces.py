@@ -13,6 +13,7 @@ from latentedit.errors import LatentEditError
 from latentedit.io.images import UInt8Array
 from latentedit.photos.align import LOOKED_AT, Face, find_faces, left_to_right, place_points
 from latentedit.photos.ffhq import Alignment
+from latentedit.photos.notes import Note
 
 SEARCHED_AT = 1280
 """Longer edge in pixels at which photos are searched: faces of a sixteenth of it are found."""
@@ -45,19 +46,6 @@ Which = int | Literal["all"] | None
 
 
 @dataclass(frozen=True)
-class Note:
-    """Something that who edits a face should know.
-
-    Attributes:
-        kind: "several", "unsure", "turned", "small", "profile" or "cut".
-        text: a clause without a full stop.
-    """
-
-    kind: str
-    text: str
-
-
-@dataclass(frozen=True)
 class PhotoFace:
     """One face of a photo.
 
@@ -66,7 +54,7 @@ class PhotoFace:
         alignment: as FFHQ's faces stand.
         number: from 1, from the left.
         count: faces of the photo.
-        notes: what to know about it.
+        notes: what to know about it; of the kinds several, unsure, turned, small, profile and cut.
     """
 
     face: Face

@@ -18,7 +18,7 @@ from typing import Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy import ndimage
+from PIL import Image, ImageFilter
 
 from latentedit.errors import LatentEditError
 from latentedit.io.images import UInt8Array
@@ -126,11 +126,11 @@ class Alignment:
         matrix = self.matrix
         picture = warp(pixels, matrix[:, :2] / size, matrix[:, 2], size)
         padding = self._padding(size)
-        if padding is None:
+        if padding is None or 3 * padding.max() <= -1:
             return picture
         values = picture.astype(np.float32)
-        blurred = ndimage.gaussian_filter(values, (_BLUR * size, _BLUR * size, 0))
-        values += (blurred - values) * np.clip(3 * padding + 1, 0, 1)[..., None]
+        blurred = Image.fromarray(picture).filter(ImageFilter.GaussianBlur(_BLUR * size))
+        values += (np.asarray(blurred) - values) * np.clip(3 * padding + 1, 0, 1)[..., None]
         values += (np.median(values, axis=(0, 1)) - values) * np.clip(padding, 0, 1)[..., None]
         return values.round().clip(0, 255).astype(np.uint8)
 
