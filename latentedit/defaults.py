@@ -17,6 +17,9 @@ PRECISION = "float32"
 HOLD = "auto"
 """What must not change: the holds stored with the boundaries."""
 
+REFINE_SECONDS = 20.0
+"""In which the latents of a photo are refined."""
+
 SAFE_RANGE = (-3.0, 3.0)
 """Lowest and highest step along an attribute whose safe range nobody measured."""
 

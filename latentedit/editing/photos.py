@@ -7,7 +7,7 @@ data, and every edit of it is a call with that portrait; there is no hidden stat
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -191,9 +191,7 @@ class PhotoEditor:
         if np.array_equal(latents, portrait.latents):
             return portrait.photo.pixels.copy()
         after = self.editor.render(latents[None])[0]
-        return paste(
-            portrait.photo.pixels, portrait.face.alignment, portrait.reconstruction, after
-        )
+        return paste(portrait.photo.pixels, portrait.face.alignment, portrait.reconstruction, after)
 
     @cached_property
     def _resemblance(self) -> Resemblance:
@@ -214,15 +212,8 @@ def as_photograph(photo: str | Path | Photograph | UInt8Array) -> Photograph:
     if isinstance(photo, str | Path):
         return open_photograph(photo)
     if photo.dtype != np.uint8 or photo.ndim != 3 or photo.shape[2] != 3:
-        raise LatentEditError(
-            f"a photo is uint8 [H, W, 3], got {photo.dtype} {list(photo.shape)}"
-        )
+        raise LatentEditError(f"a photo is uint8 [H, W, 3], got {photo.dtype} {list(photo.shape)}")
     return Photograph(pixels=photo)
-
-
-def joined(first: EditRecipe, **changes: Any) -> EditRecipe:
-    """A recipe with other entries."""
-    return replace(first, **changes)
 
 
 def _origin(found: Inversion) -> dict[str, Any]:

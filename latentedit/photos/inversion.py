@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from latentedit import defaults
 from latentedit.errors import LatentEditError
 from latentedit.generators.base import FaceGenerator
 from latentedit.io.images import UInt8Array, to_tensor
@@ -45,7 +46,7 @@ class InversionOptions:
 
     passes: int = 1
     steps: int | None = None
-    seconds: float = 20.0
+    seconds: float = defaults.REFINE_SECONDS
     learning_rate: float = 0.04
     spread: float = 0.3
     far: float = 0.3
@@ -98,7 +99,7 @@ def invert(
     photo: UInt8Array,
     encoder: Encoder,
     generator: FaceGenerator,
-    resemblance: Resemblance,
+    resemblance: Resemblance | None = None,
     options: InversionOptions | None = None,
     on_step: Callable[[Progress], None] = lambda progress: None,
 ) -> Inversion:
@@ -110,7 +111,7 @@ def invert(
         photo: uint8 [S, S, 3], aligned as the generator's faces are.
         encoder: of this generator.
         generator: used in a space whose layers take a latent each; differentiable.
-        resemblance: what refining makes better; it may be None where `options.steps` is 0.
+        resemblance: what refining makes better; without one, nothing is refined.
         options: see `InversionOptions`.
         on_step: called after each step.
 
@@ -128,7 +129,7 @@ def invert(
     with torch.inference_mode():
         wanted = to_tensor(photo[None], device)
         found = encode(encoder, generator, wanted, options.passes).float()
-    if options.steps == 0:
+    if options.steps == 0 or resemblance is None:
         latents = encoder.latents(found)[0]
         return Inversion(latents.cpu().numpy(), 0, float("nan"))
     return _refine(found.clone(), wanted.clone(), encoder, generator, resemblance, options, on_step)
