@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +13,7 @@ from typer.core import TyperCommand
 
 from latentedit import defaults
 from latentedit.cli.options import BoundariesOption, ModelOption, PsiOption, check_picture
+from latentedit.cli.photos import FaceOption, RefineOption, edit_photo
 from latentedit.cli.plans import EditRequest, plan
 from latentedit.errors import LatentEditError
 
@@ -72,6 +74,12 @@ class EditCommand(TyperCommand):
 
 def edit(
     context: typer.Context,
+    photo: Annotated[
+        Path | None,
+        typer.Argument(
+            help="A photo of yours, which comes back edited; without one, a seed's face."
+        ),
+    ] = None,
     attr: Annotated[
         list[str] | None,
         typer.Option("--attr", metavar="NAME", help="Attribute to move; may be repeated."),
@@ -115,21 +123,51 @@ def edit(
     force: Annotated[
         bool, typer.Option("--force", help="Go past the range in which faces hold together.")
     ] = False,
-    frames: Annotated[int, typer.Option(help="Frames of the strip.")] = defaults.FRAMES,
-    output: Annotated[Path, typer.Option("-o", "--output", help="Film strip to write.")] = Path(
-        "edit.png"
-    ),
+    face: FaceOption = None,
+    refine: RefineOption = None,
+    frames: Annotated[
+        int | None, typer.Option(help=f"Frames of the strip [default: {defaults.FRAMES}].")
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o",
+            "--output",
+            help="Film strip to write [default: edit.png], or the photo [default: NAME-edited].",
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print what was done as JSON.")] = False,
     boundaries: BoundariesOption = None,
     psi: PsiOption = None,
     model: ModelOption = None,
 ) -> None:
-    """Move faces along attributes, hold others, and draw the way as a film strip."""
+    """Move faces along attributes while others are held.
+
+    A photo is written again at its own size; of other faces the way is drawn as a film strip.
+    """
     from latentedit.editing.strips import edit_strip, save_strip
 
     request = EditRequest.parse(
         attr, step, to, age, age_to, hold=hold, layers=layers, force=force, order=context.obj
     )
+    if photo is not None:
+        others = {"--seed": seed, "--seeds": seeds, "--latents": latents_file, "--psi": psi}
+        _only_for(others | {"--frames": frames}, "faces that a model draws: leave out the photo")
+        edit_photo(
+            photo,
+            request,
+            output,
+            face=face,
+            refine=refine,
+            force=force,
+            as_json=as_json,
+            boundaries=boundaries,
+            model=model,
+        )
+        return
+    _only_for({"--face": face, "--refine": refine}, "photos: name one")
+    frames = defaults.FRAMES if frames is None else frames
+    output = output or Path("edit.png")
     check_picture(output)
     editor, z, numbers = _faces(model, seed, seeds, latents_file, boundaries, psi)
     z = editor.lay_out(z, request.layers)
@@ -145,18 +183,26 @@ def edit(
 
 
 def label(
-    images: Annotated[list[Path], typer.Argument(help="Face pictures in the aligned frame.")],
+    images: Annotated[list[Path], typer.Argument(help="Pictures with a face.")],
+    aligned: Annotated[
+        bool,
+        typer.Option("--aligned", help="They are cut to the face already: look for none."),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list.")] = False,
     model: ModelOption = None,
 ) -> None:
-    """Say which of the 40 attributes the faces in pictures have, and how old they look."""
+    """Say which of the 40 attributes the faces in pictures have, and how old they look.
+
+    Of several faces in a picture the largest is looked at.
+    """
     import numpy as np
 
     from latentedit.editing.editor import FaceEditor
     from latentedit.generators.base import SHARED_FRAME
     from latentedit.io.images import open_image, to_frame
 
-    faces = [to_frame(open_image(path)) for path in images]
+    shown = [(path, open_image(path)) for path in images]
+    faces = [to_frame(image) if aligned else _face_in(path, image) for path, image in shown]
     judges = FaceEditor.load(model).judges.with_frame(SHARED_FRAME)
     rows = np.concatenate([judges.score(face[None]) for face in faces])
     ages = [float(judges.age(face[None])[0]) if judges.estimates_age else None for face in faces]
@@ -174,6 +220,13 @@ def label(
         print(json.dumps(results))
     else:
         _print_table(images, judges.attributes, rows, ages)
+
+
+def _only_for(options: Mapping[str, object], what: str) -> None:
+    """Refuse options that mean nothing here."""
+    for name, value in options.items():
+        if value is not None:
+            raise LatentEditError(f"{name} is for {what}")
 
 
 def _faces(
@@ -200,6 +253,26 @@ def _faces(
         numbers = [defaults.SEED if seed is None else seed]
     editor = FaceEditor.load(model, boundaries=boundaries, psi=psi)
     return editor, editor.sample(numbers), numbers
+
+
+def _face_in(path: Path, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The largest face of a picture, in the shared frame.
+
+    Raises:
+        LatentEditError: there is none.
+    """
+    from latentedit.inference.judges import JUDGED_EDGE
+    from latentedit.photos.align import align, find_faces
+
+    found = find_faces(image)
+    if not found:
+        raise LatentEditError(
+            f"no face was found in {path}: give a photo in which a face looks towards the camera, "
+            "or --aligned where the picture is cut to the face"
+        )
+    if len(found) > 1:
+        print(f"note: {path} has {len(found)} faces; the largest is looked at", file=sys.stderr)
+    return align(image, found[0], JUDGED_EDGE)
 
 
 def _whose(editor: FaceEditor, model: str | None) -> str:

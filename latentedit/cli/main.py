@@ -20,6 +20,7 @@ from latentedit.cli import (
     evaluate,
     faces,
     models,
+    photos,
     pool,
     prepare,
     train,
@@ -40,6 +41,8 @@ app = typer.Typer(
 app.command("edit", cls=faces.EditCommand)(faces.edit)
 app.command("sample")(faces.sample)
 app.command("label")(faces.label)
+app.command("invert")(photos.invert)
+app.command("info")(photos.info)
 app.command("demo")(demo.demo)
 app.command("assess")(assess.assess)
 app.add_typer(prepare.app, name="prepare")

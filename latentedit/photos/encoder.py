@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from latentedit.classifiers.backbone import ResidualBlock
 from latentedit.errors import LatentEditError
 from latentedit.io.resampling import resize
 
@@ -63,25 +64,6 @@ class EncoderConfig:
         return (self.resolution // self.stride) ** 2
 
 
-class ResidualBlock(nn.Module):
-    """Two 3x3 convolutions before their activations (He et al. 2016b), without norms.
-
-    The second begins at zero, so a new block passes its input on.
-    """
-
-    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
-        super().__init__()
-        self.conv0 = nn.Conv2d(inputs, outputs, 3, stride, 1)
-        self.conv1 = nn.Conv2d(outputs, outputs, 3, 1, 1)
-        nn.init.zeros_(self.conv1.weight)
-        self.pool = nn.AvgPool2d(stride) if stride > 1 else nn.Identity()
-        self.project = nn.Conv2d(inputs, outputs, 1) if inputs != outputs else nn.Identity()
-
-    def forward(self, x: Tensor) -> Tensor:
-        y = self.conv1(F.relu(self.conv0(F.relu(x))))
-        return self.project(self.pool(x)) + y
-
-
 class Encoder(nn.Module):
     """Aligned photos [N, 3, H, W] in [-1, 1] -> latents w+ [N, L, S].
 
@@ -105,8 +87,9 @@ class Encoder(nn.Module):
         self.register_buffer("mean", torch.zeros(config.style))
         self.register_buffer("basis", torch.eye(config.style))
         self.register_buffer("start", torch.zeros(3, config.resolution, config.resolution))
-        blocks: list[nn.Module] = [nn.Conv2d(6, config.widths[0], 6, 4, 1)]
         inputs = config.widths[0]
+        stem = nn.Conv2d(6, inputs, 6, 4, 1, bias=False)
+        blocks: list[nn.Module] = [stem, nn.BatchNorm2d(inputs), nn.ReLU()]
         for stage, (width, count) in enumerate(zip(config.widths, config.blocks, strict=True)):
             for number in range(count):
                 blocks.append(ResidualBlock(inputs, width, 2 if stage and not number else 1))
@@ -129,7 +112,7 @@ class Encoder(nn.Module):
         edge = self.config.resolution
         photos = resize(photos, edge)
         now = self.start.expand_as(photos) if drawn is None else resize(drawn, edge)
-        x = F.relu(self.body(torch.cat((photos, now), 1)))
+        x = self.body(torch.cat((photos, now), 1))
         x = F.relu(self.dense(F.relu(self.squeeze(x)).flatten(1)))
         return self.heads(x).unflatten(1, (len(self.config.groups), self.config.style))
 

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from numpy.random import RandomState
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
 from latentedit.boundaries.whitening import Whitening
 from latentedit.errors import LatentEditError
@@ -33,6 +33,7 @@ from latentedit.training.options import EncoderOptions
 from latentedit.training.pairs import Pairs, render_pairs
 from latentedit.training.runs import Run
 from latentedit.training.state import load_network, load_state, save_state
+from latentedit.training.supervised.loop import rising_average
 from latentedit.training.wear import wear
 
 INFLUENCE_PAIRS = 24
@@ -93,10 +94,9 @@ def train_encoder(
     pairs = Pairs.read(folder)
     torch.manual_seed(options.seed)
     network = new_encoder(config, pairs, renderer)
-    network = place(network, device)
-    averaged = AveragedModel(
-        network, multi_avg_fn=get_ema_multi_avg_fn(options.ema_decay), use_buffers=False
-    )
+    network = place(network, device).train()
+    average = rising_average(options.ema_decay)
+    averaged = AveragedModel(network, multi_avg_fn=average, use_buffers=True)
     optimizer = torch.optim.AdamW(network.parameters(), weight_decay=options.weight_decay)
     parts: dict[str, Any] = {
         "networks": {"network": network, "averaged": averaged},
@@ -192,6 +192,7 @@ def _pair_step(
     rate = options.learning_rate * min(1, (step + 1) / WARM_STEPS)
     for group in optimizer.param_groups:
         group["lr"] = rate * (0.5 + 0.5 * math.cos(math.pi * done))
+    network.train()
     with autocast(pictures.device, options.bf16):
         loss = pair_loss(network, pictures, latents, influence)
     optimizer.zero_grad(set_to_none=True)
@@ -209,7 +210,11 @@ def measure(
     influence: Tensor,
     options: EncoderOptions,
 ) -> dict[str, float]:
-    """The loss on held-out pairs, and mean square error and PSNR of some that are drawn again."""
+    """Figures on held-out pairs.
+
+    ``validation`` is the loss, in shares of that of the mean latent; ``mse`` and ``psnr`` are of
+    some that are drawn again, of pictures in [-1, 1].
+    """
     network.eval()
     rows = np.arange(len(pairs) - options.validation, len(pairs))
     losses: list[float] = []
@@ -224,8 +229,10 @@ def measure(
             drawn = to_tensor(again).to(pictures)
             errors += (drawn - pictures).square().mean((1, 2, 3)).tolist()
     error = float(np.mean(errors))
+    wanted = network.coordinates(pairs.latents(rows).to(renderer.device))
+    nothing = float((wanted.square().mean((0, 2)) * influence).mean())
     return {
-        "validation": sum(losses) / len(rows),
+        "validation": sum(losses) / len(rows) / nothing,
         "mse": error,
         "psnr": round(10 * math.log10(4 / max(error, 1e-10)), 2),
     }

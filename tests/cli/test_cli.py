@@ -217,7 +217,7 @@ def test_an_older_picture_is_replaced(run: Run, tiny_bundle: Path) -> None:
 def test_label_prints_json(run: Run, tiny_bundle: Path, face: Path, tmp_path: Path) -> None:
     other = tmp_path / "square.png"
     draw_face(2, (64, 64)).save(other)
-    result = run("label", face, other, "--json", "--model", tiny_bundle)
+    result = run("label", face, other, "--aligned", "--json", "--model", tiny_bundle)
     assert (result.code, result.err) == (0, "")
     labels = json.loads(result.out)
     assert [entry["file"] for entry in labels] == [str(face), str(other)]
@@ -230,7 +230,7 @@ def test_label_prints_json(run: Run, tiny_bundle: Path, face: Path, tmp_path: Pa
 def test_label_prints_a_table(run: Run, tiny_bundle: Path, tmp_path: Path) -> None:
     odd = tmp_path / "[bold]face.png"
     draw_face(1).save(odd)
-    result = run("label", odd, "--model", tiny_bundle)
+    result = run("label", odd, "--aligned", "--model", tiny_bundle)
     assert result.code == 0
     assert "[bold]face.png" in result.out
     assert re.search(r"5 o'clock shadow +0\.\d\d", result.out)
@@ -291,7 +291,7 @@ def test_from_pictures_to_an_edit(run: Run, make_celeba: Callable[..., Path]) ->
         ("train", "generator", *fast, "-o", "g", *small, *schedule, "--batch-size", 8),
         ("bundle", "--generator", "g", "--classifier", "c", "-o", "mine"),
         ("sample", "--model", "mine", "--seeds", "0-1"),
-        ("label", "samples.png", "--model", "mine", "--json"),
+        ("label", "samples.png", "--aligned", "--model", "mine", "--json"),
         # the default objective, looking through the classifier of a run, then of a bundle
         ("train", "generator", *fast, "-o", "g2", *small, "--batch-size", 8, "--classifier", "c"),
         (

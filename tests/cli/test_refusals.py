@@ -159,7 +159,9 @@ def test_bad_samples(run: Run, tiny_bundle: Path, words: tuple[str, ...], messag
 
 def test_pictures_that_cannot_be_labelled(run: Run, tiny_bundle: Path, face: Path) -> None:
     def label(*images: object) -> str:
-        return refuse(run, tiny_bundle, "label", *images, "--model", tiny_bundle, "--json")
+        return refuse(
+            run, tiny_bundle, "label", *images, "--aligned", "--model", tiny_bundle, "--json"
+        )
 
     truncated = Path("truncated.jpg")
     truncated.write_bytes(face.read_bytes()[:1500])

@@ -293,7 +293,7 @@ def test_layers_of_a_model_without(run: Run, tiny_bundle: Path) -> None:
 def test_photographs_in_the_shared_frame_are_not_cut(run: Run, bundle: Path) -> None:
     image = np.random.RandomState(0).randint(0, 256, (128, 128, 3), np.uint8)
     save_image("face.png", image)
-    done = run("label", "face.png", "--json", "--model", bundle)
+    done = run("label", "face.png", "--aligned", "--json", "--model", bundle)
     assert done.code == 0
     judges = FaceEditor.load(bundle, device="cpu").judges.with_frame(SHARED_FRAME)
     found = list(json.loads(done.out)[0]["attributes"].values())

@@ -97,7 +97,7 @@ def fit(
     steps = _steps_an_epoch(train, options.batch_size)
     torch.manual_seed(options.seed)
     network = place(network, workers.device)
-    average = _rising_average(options.ema_decay)
+    average = rising_average(options.ema_decay)
     averaged = AveragedModel(network, multi_avg_fn=average, use_buffers=True)
     optimizer = torch.optim.AdamW(network.parameters(), weight_decay=options.weight_decay)
     parts: dict[str, Any] = {
@@ -256,7 +256,7 @@ def _schedule(done: float, warmup: float) -> float:
     return 0.5 + 0.5 * math.cos(math.pi * (done - warmup) / (1 - warmup))
 
 
-def _rising_average(decay: float) -> Callable[[Any, Any, Any], None]:
+def rising_average(decay: float) -> Callable[[Any, Any, Any], None]:
     @torch.no_grad()
     def update(averaged: list[Tensor], current: list[Tensor], steps: Tensor | int) -> None:
         weight = 1 - min(decay, (1 + int(steps)) / (10 + int(steps)))

@@ -104,10 +104,10 @@ def test_label_says_the_age(
     aged_bundle: Path, chips: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     picture = str(next(chips.iterdir()))
-    run(["label", picture, "--json", "--model", str(aged_bundle)])
+    run(["label", picture, "--aligned", "--json", "--model", str(aged_bundle)])
     (row,) = json.loads(capsys.readouterr().out)
     assert 0 <= row["age"] <= 116
-    run(["label", picture, "--model", str(aged_bundle)])
+    run(["label", picture, "--aligned", "--model", str(aged_bundle)])
     assert "Estimated age" in capsys.readouterr().out
 
 

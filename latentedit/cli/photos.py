@@ -1,0 +1,254 @@
+"""`latentedit invert`, `info`, and what `edit` does with a photo."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from latentedit import defaults
+from latentedit.cli.options import ModelOption
+from latentedit.cli.plans import EditRequest, plan
+from latentedit.errors import LatentEditError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from latentedit.editing.photos import PhotoEditor, Portrait
+    from latentedit.photos.faces import PhotoFace, Which
+    from latentedit.photos.inversion import Progress
+    from latentedit.photos.photograph import Photograph
+
+FaceOption = Annotated[
+    str | None,
+    typer.Option(
+        "--face",
+        metavar="NUMBER|all",
+        help="Of several faces in a photo: counted from the left, from 1 [default: the largest].",
+    ),
+]
+
+RefineOption = Annotated[
+    int | None,
+    typer.Option(
+        "--refine",
+        min=0,
+        metavar="STEPS",
+        help="Steps to find a photo's latents more exactly; 0 is fastest "
+        f"[default: as many as {defaults.REFINE_SECONDS:g} seconds allow].",
+    ),
+]
+
+
+def invert(
+    photo: Annotated[Path, typer.Argument(help="A photo with a face.")],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="Latents to write (.safetensors or .npy).")
+    ],
+    face: FaceOption = None,
+    refine: RefineOption = None,
+    picture: Annotated[
+        Path | None, typer.Option(help="Draw the aligned photo beside its reconstruction.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print what was found as JSON.")] = False,
+    model: ModelOption = None,
+) -> None:
+    """Find the latents of a face in a photo, for 'edit --latents' and other commands."""
+    import numpy as np
+
+    from latentedit.cli.options import check_picture
+    from latentedit.editing.photos import PhotoEditor, as_photograph
+    from latentedit.generators.latents import save_latents
+    from latentedit.io.files import check_writable
+    from latentedit.io.images import grid, save_image
+
+    which = parse_face(face)
+    check_writable(output)
+    if picture is not None:
+        check_picture(picture)
+    opened = as_photograph(photo)
+    photos = PhotoEditor.load(model)
+    found = photos.find(opened, which)
+    portraits = [_inverted(photos, opened, each, refine) for _, each in found]
+    origin = {
+        "model": photos.editor.name,
+        "generator_hash": photos.editor.generator_hash,
+        "space": photos.editor.space,
+        "photo": photo.name,
+    }
+    save_latents(output, np.stack([portrait.latents for portrait in portraits]), origin)
+    if picture is not None:
+        size = photos.editor.resolution
+        pairs = [each for p in portraits for each in (p.aligned(size), p.reconstruction)]
+        save_image(picture, grid(np.stack(pairs), columns=2))
+    if as_json:
+        print(json.dumps({"file": str(output), "faces": [_facts(each) for each in portraits]}))
+        return
+    for portrait in portraits:
+        print(f"face {portrait.face.number}: {_likeness(portrait)}, in {output}")
+
+
+def edit_photo(
+    photo: Path,
+    request: EditRequest,
+    output: Path | None,
+    *,
+    face: str | None,
+    refine: int | None,
+    force: bool,
+    as_json: bool,
+    boundaries: Path | None,
+    model: str | None,
+) -> None:
+    """Edit faces of a photo and write it again, at its own size; what `edit PHOTO` does."""
+    from dataclasses import replace
+
+    from latentedit.editing.photos import PhotoEditor, as_photograph
+    from latentedit.editing.recipes import EditRecipe
+    from latentedit.io.files import check_writable
+    from latentedit.photos.photograph import check_target, save_photograph
+
+    which = parse_face(face)
+    output = output or Path(f"{photo.stem}-edited{photo.suffix}")
+    check_writable(output)
+    opened = as_photograph(photo)
+    check_target(output, opened, force=force)
+    photos = PhotoEditor.load(model, boundaries=boundaries)
+    pixels, recipes, done, notes = opened.pixels, [], [], [each.text for each in opened.notes]
+    for _, each in photos.find(opened, which):
+        portrait = _inverted(photos, replace(opened, pixels=pixels), each, refine)
+        z = photos.editor.lay_out(portrait.latents[None], request.layers)
+        recipe, said = plan(photos.editor, z, request, frames=1 + 1)
+        assert isinstance(recipe, EditRecipe)
+        edited = photos.editor.apply(recipe, z)[0]
+        pixels = photos.put_back(portrait, edited)
+        recipes.append({"face": each.number, **recipe.as_dict(), "inversion": portrait.origin})
+        notes += said
+        done.append({**_facts(portrait), **_changes(photos, portrait, edited, recipe.edited)})
+    text = json.dumps({"photo": photo.name, "edits": recipes})
+    saved = save_photograph(output, pixels, opened, recipe=text, force=force)
+    for note in [*notes, *(each.text for each in saved)]:
+        print(f"note: {note}", file=sys.stderr)
+    if as_json:
+        print(json.dumps({"file": str(output), "recipe": json.loads(text), "faces": done}))
+        return
+    print(f"{_in_words(done)} in {output}")
+
+
+def info(
+    picture: Annotated[Path, typer.Argument(help="A picture that was made by latentedit.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Say how a picture was made: its recipe, and whether it is marked as edited."""
+    from latentedit.photos.photograph import read_marks
+
+    marks = read_marks(picture)
+    if marks.recipe is None and marks.source_type is None:
+        raise LatentEditError(
+            f"{picture} says nothing of how it was made: it is no picture of latentedit, or "
+            "another program has removed what it said"
+        )
+    try:
+        recipe = None if marks.recipe is None else json.loads(marks.recipe)
+    except json.JSONDecodeError:
+        raise LatentEditError(f"{picture} carries a recipe that is damaged") from None
+    if as_json:
+        print(json.dumps({"recipe": recipe, "digital_source_type": marks.source_type}))
+        return
+    if marks.source_type is not None:
+        print(f"digital source type: {marks.source_type}")
+    if recipe is not None:
+        print(json.dumps(recipe, indent=2))
+
+
+def parse_face(text: str | None) -> Which:
+    """Read --face.
+
+    Raises:
+        LatentEditError: neither a number from 1 nor "all".
+    """
+    from latentedit.photos.faces import ALL
+
+    if text is None:
+        return None
+    if text.strip().lower() == ALL:
+        return ALL
+    if not text.strip().isdecimal() or not 1 <= int(text) <= 10_000:
+        raise LatentEditError(f"cannot read --face {text!r}: give a number from 1, or all")
+    return int(text)
+
+
+def _inverted(
+    photos: PhotoEditor, opened: Photograph, face: PhotoFace, refine: int | None
+) -> Portrait:
+    """Invert a face under a bar that shows the time left."""
+    for note in face.notes:
+        print(f"note: {note.text}", file=sys.stderr)
+    with _bar(f"Looking at face {face.number}", refine) as on_step:
+        return photos.invert(opened, face, refine, on_step=on_step)
+
+
+@contextmanager
+def _bar(what: str, refine: int | None) -> Iterator[Callable[[Progress], None]]:
+    from latentedit.cli.progress import progress_bar
+
+    if refine == 0:
+        yield lambda progress: None
+        return
+    with progress_bar() as bar:
+        task = bar.add_task(what, total=100, note="")
+
+        def show(progress: Progress) -> None:
+            note = f"loss {progress.loss:.3f}, {progress.left:.0f} s left, Ctrl-C keeps the best"
+            bar.update(task, completed=round(100 * progress.share), note=note)
+
+        yield show
+
+
+def _facts(portrait: Portrait) -> dict[str, Any]:
+    return {
+        "face": portrait.face.number,
+        "identity": round(portrait.identity, 3),
+        "inversion": dict(portrait.origin),
+    }
+
+
+def _likeness(portrait: Portrait) -> str:
+    from latentedit.inference.descriptors import ONE_PERSON
+
+    alike = "one person" if portrait.identity < ONE_PERSON else "not one person"
+    return f"distance {portrait.identity:.2f} from the photo ({alike} to dlib's network)"
+
+
+def _changes(photos: PhotoEditor, portrait: Portrait, latents: Any, names: Any) -> dict[str, Any]:
+    """What the classifier and the age estimator see before and after."""
+    import numpy as np
+
+    editor = photos.editor
+    both = editor.render(np.stack([portrait.latents, latents]), editor.judged_size)
+    scores = editor.score(both)
+    seen = {
+        name: [round(float(scores[i, editor.attributes.index(name)]), 3) for i in (0, 1)]
+        for name in names
+        if name in editor.attributes
+    }
+    changes: dict[str, Any] = {"probability": seen}
+    if editor.estimates_age:
+        changes["age"] = [round(float(years), 1) for years in editor.age(both)]
+    return changes
+
+
+def _in_words(done: list[dict[str, Any]]) -> str:
+    faces = []
+    for face in done:
+        moves = ", ".join(
+            f"{name} {before:.2f} -> {after:.2f}"
+            for name, (before, after) in face["probability"].items()
+        )
+        faces.append(f"face {face['face']} ({moves})")
+    return ", ".join(faces)
