@@ -101,10 +101,13 @@ class Masks:
     Attributes:
         changed: M, where the edit is pasted.
         kept: k, where shapes stay.
+        lost: share of what changes that lies at the square's border and is not pasted, 0 to 1:
+            much of it is hair that goes on beyond.
     """
 
     changed: Field
     kept: Field
+    lost: float
 
 
 def paste(
@@ -145,8 +148,10 @@ def paste(
     if _is_grey(pixels[top:bottom, left:right]):
         before, after = _grey(before), _grey(after)
     before, after = _matched(before, after, photo)
+    kinds = _Kinds(before)
+    after = after - _drift(before, after, find_masks(before, after, options), kinds)
     masks = find_masks(before, after, options)
-    drawn = after + _light(before, after, photo, masks)
+    drawn = after + _light(before, after, photo, masks, kinds)
     generated = masks.changed * (1 - masks.kept)
     grain = options.grain * _missing_grain(photo, drawn)
     fields = np.empty((size, size, 5), np.float32)
@@ -178,7 +183,7 @@ def _compose(pixels: UInt8Array, alignment: Alignment, fields: Field, grain: flo
             rows = np.arange(start - top, end - top) % _TILE
             columns = np.arange(right - left) % _TILE
             new += share * noise[rows[:, None], columns][..., None]
-        inside = back[..., 4] > 1e-3
+        inside = (back[..., 4] > 1e-3) & alignment.covers((left, start, right, end))
         np.rint(new, out=new)
         old[inside] = np.clip(new, 0, 255, out=new)[inside].astype(np.uint8)
 
@@ -226,21 +231,21 @@ def find_masks(before: Field, after: Field, options: PasteOptions = DEFAULT) -> 
     away = _away(coarse)
     ring = away == 1
     ring[coarse // 2 :] = False
-    background = float(np.quantile(difference[ring], 0.6)) * away
+    background = float(np.quantile(difference[ring], 0.75)) * away
     low, high = options.changed
-    low, high = np.maximum(low, 1.5 * background), np.maximum(high, 3 * background)
+    low, high = np.maximum(low, 2 * background), np.maximum(high, 4 * background)
     changed = _connected(_smoothstep(difference, low, high))
     radius = max(1, round(options.reach * coarse))
     changed = ndimage.grey_dilation(changed, footprint=_disc(radius))
     changed = ndimage.gaussian_filter(changed, options.feather * coarse)
     window = _window(coarse, options.border)
-    # the border's fade is sharper than the feather, and must be exact: a product
-    changed = changed * window
+    lost = float((changed * (1 - window)).sum() / max(float(changed.sum()), 1e-6))
+    changed *= window
     changed[changed < 0.01] = 0
     moved = _smoothstep(_contrast_gone(b, a), *options.moved)
     moved = ndimage.grey_dilation(moved, footprint=_disc(max(1, radius // 2)))
     moved = ndimage.gaussian_filter(moved, 0.5 * options.feather * coarse)
-    return Masks(_enlarged(changed, size), _enlarged(1 - moved, size))
+    return Masks(_enlarged(changed, size), _enlarged(1 - moved, size), lost)
 
 
 def _contrast_gone(before: Field, after: Field) -> Field:
@@ -291,35 +296,70 @@ def _matched(before: Field, after: Field, photo: Field) -> tuple[Field, Field]:
     return gain * before + shift, gain * after + shift
 
 
-def _light(before: Field, after: Field, photo: Field, masks: Masks) -> Field:
-    """L: what the photo's light and colours add to the generated face, float32 [S, S, 3].
+class _Kinds:
+    """Kinds of matter in a picture, told by colour; what is known of one says nothing of another.
 
-    Carried on within what has one colour, so that skin is not lit by the residual of the hair
-    or of the background beside it.
+    So that skin is not lit by the residual of the hair or of the background beside it.
     """
-    full = len(after)
-    size = min(full, _COARSE // 2)
-    kept = _resized(masks.kept[..., None], size)[..., 0] ** 2
-    before, after, photo = (_resized(picture, size) for picture in (before, after, photo))
-    rest = photo - before
-    weight = kept / (1 + np.square(rest).mean(2) / _UNLIKE**2)  # what is not drawn is no light
-    colours = before.reshape(-1, 3)
-    means = KMeans(_COLOURS, n_init=1, random_state=0, max_iter=20).fit(colours).cluster_centers_
 
-    def belongs(picture: Field) -> Field:
-        distance = np.square(picture[:, :, None] - means.astype(np.float32)).sum(-1)
+    def __init__(self, picture: Field) -> None:
+        colours = self.reduced(picture).reshape(-1, 3)
+        found = KMeans(_COLOURS, n_init=1, random_state=0, max_iter=20).fit(colours)
+        self.colours: Field = found.cluster_centers_.astype(np.float32)
+
+    @staticmethod
+    def reduced(picture: Field) -> Field:
+        """A picture at the size at which kinds are told."""
+        return _resized(picture, min(len(picture), _COARSE // 2))
+
+    def shares(self, picture: Field) -> Field:
+        """How much pixels are of each kind: [s, s, kinds]."""
+        distance = np.square(picture[:, :, None] - self.colours).sum(-1)
         near = np.exp(-(distance - distance.min(2, keepdims=True)) / (2 * _ALIKE**2))
         return near / near.sum(2, keepdims=True)
 
-    sources, targets = belongs(before), belongs(after)
-    everywhere = _mean(rest, weight, np.zeros(3, np.float32))
-    light = np.zeros_like(rest)
-    for index in range(_COLOURS):
-        share = weight * sources[..., index]
-        light += targets[..., index : index + 1] * _carried_on(
-            rest, share, _mean(rest, share, everywhere)
-        )
-    return _enlarged(light, full)
+    def carry_on(
+        self, values: Field, weight: Field, source: Field, target: Field, otherwise: Field | None
+    ) -> Field:
+        """Smooth values carried on, kind by kind, from where they are known.
+
+        Args:
+            values: float32 [s, s, 3].
+            weight: how well they are known, [s, s].
+            source: a picture of the places where they are.
+            target: a picture of the places where they go.
+            otherwise: what is taken far from all sources; by default the kind's mean.
+        """
+        sources, targets = self.shares(source), self.shares(target)
+        everywhere = _mean(values, weight, np.zeros(3, np.float32))
+        result = np.zeros_like(values)
+        for index in range(len(self.colours)):
+            share = weight * sources[..., index]
+            start = _mean(values, share, everywhere) if otherwise is None else otherwise
+            result += targets[..., index : index + 1] * _carried_on(values, share, start)
+        return result
+
+
+def _light(before: Field, after: Field, photo: Field, masks: Masks, kinds: _Kinds) -> Field:
+    """L: what the photo's light and colours add to the generated face, float32 [S, S, 3]."""
+    size = len(after)
+    kept = kinds.reduced(masks.kept[..., None])[..., 0] ** 2
+    before, after, photo = (kinds.reduced(picture) for picture in (before, after, photo))
+    rest = photo - before
+    weight = kept / (1 + np.square(rest).mean(2) / _UNLIKE**2)  # what is not drawn is no light
+    return _enlarged(kinds.carry_on(rest, weight, before, after, None), size)
+
+
+def _drift(before: Field, after: Field, masks: Masks, kinds: _Kinds) -> Field:
+    """By how much the edit moved the colours of places that are left as they are: [S, S, 3].
+
+    The same matter within the mask has moved by as much, and would show its border.
+    """
+    size = len(after)
+    weight = 1 - kinds.reduced(masks.changed[..., None])[..., 0]
+    before, after = kinds.reduced(before), kinds.reduced(after)
+    drift = kinds.carry_on(after - before, weight**2, before, after, np.zeros(3, np.float32))
+    return _enlarged(drift, size)
 
 
 def _mean(values: Field, weight: Field, otherwise: Field) -> Field:
