@@ -168,6 +168,17 @@ class Alignment:
             result[start : start + _BAND] = band[0].permute(1, 2, 0).numpy()
         return result
 
+    def covers(self, box: Box) -> NDArray[np.bool_]:
+        """Which pixels of the photo the square covers, by their middles: [h, w] in `box`."""
+        left, top, right, bottom = box
+        x, y = np.arange(left, right) + 0.5, np.arange(top, bottom) + 0.5
+        inverse = self.inverse
+        inside = np.ones((len(y), len(x)), bool)
+        for across, down, shift in inverse:
+            place = (down * y + shift)[:, None] + (across * x)[None]
+            inside &= (place >= 0) & (place < 1)
+        return inside
+
     def check(self, pixels: UInt8Array) -> None:
         """Refuse a photo of another size.
 

@@ -28,7 +28,7 @@ from sklearn.cluster import KMeans
 
 from latentedit.errors import LatentEditError
 from latentedit.io.images import UInt8Array
-from latentedit.photos.ffhq import Alignment
+from latentedit.photos.ffhq import Alignment, Box
 
 Field = NDArray[np.float32]
 
@@ -40,12 +40,30 @@ _HEAD = (0.5, 0.47, 0.33, 0.43)
 a change that does not reach it is none of the person's."""
 
 
+_FACE = (0.33, 0.8), (0.28, 0.72)
+"""Rows and columns between brows, chin and cheeks, in shares of the edge."""
+
+_BAND = 0.0015, 0.003
+"""Widths between which a photo's sharpness is measured, in shares of the edge: wider than grain."""
+
+_BLURS = (0.0, 0.0005, 0.001, 0.0015, 0.002, 0.003, 0.004, 0.006, 0.008, 0.012)
+"""By how much a drawn face is blurred, at most, to look as the photo does."""
+
+_GAINS = 0.2, 2.0
+"""Least and largest contrast of a photo, against that of the drawn face."""
+
 _COLOURS = 5
 """Kinds of matter, told by colour, each of which carries the photo's light on for itself."""
 
 _ALIKE, _UNLIKE = 20.0, 25.0
 """Grey levels within which colours are of one kind, and from which a residual is not light but
 something that the generator does not draw."""
+
+_ROWS = 256
+"""Rows of the photo that are put together at once."""
+
+_TILE = 1024
+"""Edge in pixels of the grain, which is repeated."""
 
 _LUMA = np.array((0.299, 0.587, 0.114), np.float32)
 
@@ -83,10 +101,13 @@ class Masks:
     Attributes:
         changed: M, where the edit is pasted.
         kept: k, where shapes stay.
+        lost: share of what changes that lies at the square's border and is not pasted, 0 to 1:
+            much of it is hair that goes on beyond.
     """
 
     changed: Field
     kept: Field
+    lost: float
 
 
 def paste(
@@ -126,19 +147,63 @@ def paste(
     photo = alignment.cut(pixels, size).astype(np.float32)
     if _is_grey(pixels[top:bottom, left:right]):
         before, after = _grey(before), _grey(after)
+    before, after = _matched(before, after, photo)
+    kinds = _Kinds(before)
+    after = after - _drift(before, after, find_masks(before, after, options), kinds)
     masks = find_masks(before, after, options)
-    drawn = _matched(after, before, photo, masks)
-    shares = (masks.changed * masks.kept)[..., None], (masks.changed * (1 - masks.kept))[..., None]
-    fields = np.concatenate((shares[0] * (after - before) + shares[1] * drawn, shares[1]), axis=2)
-    back = alignment.back(fields)
-    old = pixels[top:bottom, left:right].astype(np.float32)
-    generated = np.clip(back[..., 3:], 0, 1)
-    new = old * (1 - generated) + back[..., :3]
-    new += options.grain * _grain(old, generated, alignment, photo, drawn)
-    inside = alignment.back(masks.changed[..., None])[..., 0] > 1e-3
-    target = result[top:bottom, left:right]
-    target[inside] = new[inside].round().clip(0, 255).astype(np.uint8)
+    drawn = after + _light(before, after, photo, masks, kinds)
+    generated = masks.changed * (1 - masks.kept)
+    grain = options.grain * _missing_grain(photo, drawn)
+    fields = np.empty((size, size, 5), np.float32)
+    kept = (masks.changed - generated)[..., None] * (after - before)
+    fields[..., :3] = kept + generated[..., None] * drawn
+    fields[..., 3], fields[..., 4] = generated, masks.changed
+    _compose(result, alignment, fields, grain)
     return result
+
+
+def _compose(pixels: UInt8Array, alignment: Alignment, fields: Field, grain: float) -> None:
+    """Put fields on the square into a photo, in place and row by row, so that memory stays small.
+
+    Args:
+        fields: float32 [S, S, 5]: what is added, the share of the photo that goes, and the mask.
+        grain: standard deviation of what is missing, in a pixel of the square.
+    """
+    left, top, right, bottom = _extent(alignment, fields[..., 4])
+    zoom = max(1.0, alignment.edge / len(fields))  # pixels of the photo to one of the square's
+    noise = _noise(grain, zoom) if grain > 0 else None
+    for start in range(top, bottom, _ROWS):
+        end = min(start + _ROWS, bottom)
+        back = alignment.back(fields, (left, start, right, end))
+        old = pixels[start:end, left:right]
+        share = np.clip(back[..., 3:4], 0, 1)
+        new = old * (1 - share)
+        new += back[..., :3]
+        if noise is not None:
+            rows = np.arange(start - top, end - top) % _TILE
+            columns = np.arange(right - left) % _TILE
+            new += share * noise[rows[:, None], columns][..., None]
+        inside = (back[..., 4] > 1e-3) & alignment.covers((left, start, right, end))
+        np.rint(new, out=new)
+        old[inside] = np.clip(new, 0, 255, out=new)[inside].astype(np.uint8)
+
+
+def _extent(alignment: Alignment, mask: Field) -> Box:
+    """The part of the alignment's box outside which a mask on the square is 0."""
+    rows, columns = (np.flatnonzero(mask.any(axis)) for axis in (1, 0))
+    if not len(rows):
+        return 0, 0, 0, 0
+    size = len(mask)
+    (v0, v1), (u0, u1) = ((side[0] - 2, side[-1] + 3) for side in (rows, columns))
+    corners = np.array([(u0, v0), (u0, v1), (u1, v0), (u1, v1)]) / size
+    x, y = alignment.matrix[:, :2] @ corners.T + alignment.matrix[:, 2:]
+    left, top, right, bottom = alignment.box
+    return (
+        max(left, int(np.floor(x.min()))),
+        max(top, int(np.floor(y.min()))),
+        min(right, int(np.ceil(x.max()))),
+        min(bottom, int(np.ceil(y.max()))),
+    )
 
 
 def residual(photo: UInt8Array, before: NDArray[np.generic]) -> Field:
@@ -166,21 +231,21 @@ def find_masks(before: Field, after: Field, options: PasteOptions = DEFAULT) -> 
     away = _away(coarse)
     ring = away == 1
     ring[coarse // 2 :] = False
-    background = float(np.quantile(difference[ring], 0.6)) * away
+    background = float(np.quantile(difference[ring], 0.75)) * away
     low, high = options.changed
-    low, high = np.maximum(low, 1.5 * background), np.maximum(high, 3 * background)
+    low, high = np.maximum(low, 2 * background), np.maximum(high, 4 * background)
     changed = _connected(_smoothstep(difference, low, high))
     radius = max(1, round(options.reach * coarse))
     changed = ndimage.grey_dilation(changed, footprint=_disc(radius))
     changed = ndimage.gaussian_filter(changed, options.feather * coarse)
     window = _window(coarse, options.border)
-    # the border's fade is sharper than the feather, and must be exact: a product
-    changed = changed * window
+    lost = float((changed * (1 - window)).sum() / max(float(changed.sum()), 1e-6))
+    changed *= window
     changed[changed < 0.01] = 0
     moved = _smoothstep(_contrast_gone(b, a), *options.moved)
     moved = ndimage.grey_dilation(moved, footprint=_disc(max(1, radius // 2)))
     moved = ndimage.gaussian_filter(moved, 0.5 * options.feather * coarse)
-    return Masks(_enlarged(changed, size), _enlarged(1 - moved, size))
+    return Masks(_enlarged(changed, size), _enlarged(1 - moved, size), lost)
 
 
 def _contrast_gone(before: Field, after: Field) -> Field:
@@ -202,52 +267,99 @@ def _contrast_gone(before: Field, after: Field) -> Field:
     return np.sqrt(np.maximum(left, 0))
 
 
-def _matched(after: Field, before: Field, photo: Field, masks: Masks) -> Field:
-    """The edited face in the photo's light and colours, and no sharper than the photo."""
-    size = len(after)
-    small = min(size, _COARSE // 2)
-    kept = _resized(masks.kept[..., None], small)[..., 0] ** 2
-    b, a, p = (_resized(picture, small) for picture in (before, after, photo))
-    light = _enlarged(_light(p - b, kept, b, a), size)
-    result = after + light
-    fine = [ndimage.gaussian_filter(picture, (0.8, 0.8, 0)) for picture in (after, before, photo)]
-    rows, columns = (slice(round(0.25 * size), round(0.8 * size)),) * 2
-    drawn, seen = (
-        float(np.square((whole - smooth)[rows, columns]).mean())
-        for whole, smooth in ((before, fine[1]), (photo, fine[2]))
-    )
-    gain = min(1.0, np.sqrt(seen / max(drawn, 1e-6)))
-    return result - (1 - np.float32(gain)) * (after - fine[0])
+def _matched(before: Field, after: Field, photo: Field) -> tuple[Field, Field]:
+    """Both pictures no sharper than the photo, and with its contrast and colours.
 
-
-def _light(rest: Field, kept: Field, before: Field, after: Field) -> Field:
-    """L: what the photo's light and colours add to the generated face, float32 [s, s, 3].
-
-    Carried on within what has one colour, so that skin is not lit by the residual of the hair
-    or of the background beside it.
-
-    Args:
-        rest: photo - before.
-        kept: weight of the places where it is known, [s, s].
+    The face decides, by its moments: they do not mind that its parts lie a little elsewhere.
     """
-    weight = kept / (1 + np.square(rest).mean(2) / _UNLIKE**2)  # what is not drawn is no light
-    colours = before.reshape(-1, 3)
-    means = KMeans(_COLOURS, n_init=1, random_state=0, max_iter=20).fit(colours).cluster_centers_
+    size = len(photo)
+    rows, columns = (slice(round(a * size), round(b * size)) for a, b in _FACE)
+    fine, wide = _BAND[0] * size, _BAND[1] * size
 
-    def belongs(picture: Field) -> Field:
-        distance = np.square(picture[:, :, None] - means.astype(np.float32)).sum(-1)
+    def contrast(picture: Field, blur: float) -> float:
+        grey = picture[rows, columns] @ _LUMA
+        near, far = (
+            ndimage.gaussian_filter(grey, float(np.hypot(sigma, blur))) for sigma in (fine, wide)
+        )
+        band = near - far
+        grain = 1.4826 * float(np.median(np.abs(band)))  # edges are rare, grain is everywhere
+        return max(float(np.square(band).mean()) - grain**2, 0.0)
+
+    wanted = contrast(photo, 0)
+    blurs = [share * size for share in _BLURS]
+    blur = next((b for b in blurs if contrast(before, b) <= 1.15 * wanted), blurs[-1])
+    if blur > 0:
+        before, after = (ndimage.gaussian_filter(p, (blur, blur, 0)) for p in (before, after))
+    seen, drawn = (p[rows, columns].reshape(-1, 3) for p in (photo, before))
+    gain = np.clip(seen.std(0) / np.maximum(drawn.std(0), 1.0), *_GAINS)
+    shift = seen.mean(0) - gain * drawn.mean(0)
+    return gain * before + shift, gain * after + shift
+
+
+class _Kinds:
+    """Kinds of matter in a picture, told by colour; what is known of one says nothing of another.
+
+    So that skin is not lit by the residual of the hair or of the background beside it.
+    """
+
+    def __init__(self, picture: Field) -> None:
+        colours = self.reduced(picture).reshape(-1, 3)
+        found = KMeans(_COLOURS, n_init=1, random_state=0, max_iter=20).fit(colours)
+        self.colours: Field = found.cluster_centers_.astype(np.float32)
+
+    @staticmethod
+    def reduced(picture: Field) -> Field:
+        """A picture at the size at which kinds are told."""
+        return _resized(picture, min(len(picture), _COARSE // 2))
+
+    def shares(self, picture: Field) -> Field:
+        """How much pixels are of each kind: [s, s, kinds]."""
+        distance = np.square(picture[:, :, None] - self.colours).sum(-1)
         near = np.exp(-(distance - distance.min(2, keepdims=True)) / (2 * _ALIKE**2))
         return near / near.sum(2, keepdims=True)
 
-    sources, targets = belongs(before), belongs(after)
-    everywhere = _mean(rest, weight, np.zeros(3, np.float32))
-    light = np.zeros_like(rest)
-    for index in range(_COLOURS):
-        share = weight * sources[..., index]
-        light += targets[..., index : index + 1] * _carried_on(
-            rest, share, _mean(rest, share, everywhere)
-        )
-    return light
+    def carry_on(
+        self, values: Field, weight: Field, source: Field, target: Field, otherwise: Field | None
+    ) -> Field:
+        """Smooth values carried on, kind by kind, from where they are known.
+
+        Args:
+            values: float32 [s, s, 3].
+            weight: how well they are known, [s, s].
+            source: a picture of the places where they are.
+            target: a picture of the places where they go.
+            otherwise: what is taken far from all sources; by default the kind's mean.
+        """
+        sources, targets = self.shares(source), self.shares(target)
+        everywhere = _mean(values, weight, np.zeros(3, np.float32))
+        result = np.zeros_like(values)
+        for index in range(len(self.colours)):
+            share = weight * sources[..., index]
+            start = _mean(values, share, everywhere) if otherwise is None else otherwise
+            result += targets[..., index : index + 1] * _carried_on(values, share, start)
+        return result
+
+
+def _light(before: Field, after: Field, photo: Field, masks: Masks, kinds: _Kinds) -> Field:
+    """L: what the photo's light and colours add to the generated face, float32 [S, S, 3]."""
+    size = len(after)
+    kept = kinds.reduced(masks.kept[..., None])[..., 0] ** 2
+    before, after, photo = (kinds.reduced(picture) for picture in (before, after, photo))
+    rest = photo - before
+    weight = kept / (1 + np.square(rest).mean(2) / _UNLIKE**2)  # what is not drawn is no light
+    return _enlarged(kinds.carry_on(rest, weight, before, after, None), size)
+
+
+def _drift(before: Field, after: Field, masks: Masks, kinds: _Kinds) -> Field:
+    """By how much the edit moved the colours of places that are left as they are: [S, S, 3].
+
+    The same matter within the mask has moved by as much, and would show its border.
+    """
+    size = len(after)
+    weight = 1 - kinds.reduced(masks.changed[..., None])[..., 0]
+    before, after = kinds.reduced(before), kinds.reduced(after)
+    drift = kinds.carry_on(after - before, weight**2, before, after, np.zeros(3, np.float32))
+    return _enlarged(drift, size)
 
 
 def _mean(values: Field, weight: Field, otherwise: Field) -> Field:
@@ -268,31 +380,24 @@ def _carried_on(values: Field, weight: Field, start: Field) -> Field:
     return result
 
 
-def _grain(
-    old: Field, share: Field, alignment: Alignment, photo: Field, drawn: Field
-) -> Field | float:
-    """Grain for the generated places: what the photo's skin has more of than the drawing's.
-
-    Args:
-        old: the photo in the alignment's box, float32 [h, w, 3].
-        share: of what is generated there, [h, w, 1].
-    """
+def _missing_grain(photo: Field, drawn: Field) -> float:
+    """Standard deviation of the fine grain that the photo's skin has more of than the drawing's."""
     size = len(photo)
-    rows, columns = (slice(round(a * size), round(b * size)) for a, b in ((0.5, 0.72), (0.3, 0.7)))
+    rows, columns = (slice(round(a * size), round(b * size)) for a, b in _FACE)
     amounts = []
     for picture in (photo, drawn):
         grey = picture[rows, columns] @ _LUMA
         fine = grey - ndimage.gaussian_filter(grey, 1.0)
-        amounts.append(float(np.median(np.abs(fine - np.median(fine)))) / 0.6745)
-    missing = amounts[0] ** 2 - amounts[1] ** 2
-    if missing <= 0:
-        return 0.0
-    random = np.random.RandomState(0).standard_normal(old.shape[:2]).astype(np.float32)
-    kernel = 0.5 * max(1.0, alignment.edge / size)
-    noise = ndimage.gaussian_filter(random, kernel)
-    fine = noise - ndimage.gaussian_filter(noise, max(1.0, alignment.edge / size))
-    noise *= np.sqrt(missing) / max(float(fine.std()), 1e-6)
-    return noise[..., None] * share
+        amounts.append(1.4826 * float(np.median(np.abs(fine - np.median(fine)))))
+    return float(np.sqrt(max(amounts[0] ** 2 - amounts[1] ** 2, 0.0)))
+
+
+def _noise(amount: float, zoom: float) -> Field:
+    """Grain that repeats without a seam, as fine as pixels of the square: [_TILE, _TILE]."""
+    random = np.random.RandomState(0).standard_normal((_TILE, _TILE)).astype(np.float32)
+    noise = ndimage.gaussian_filter(random, 0.5 * zoom, mode="wrap")
+    fine = noise - ndimage.gaussian_filter(noise, zoom, mode="wrap")
+    return noise * np.float32(amount / max(float(fine.std()), 1e-6))
 
 
 def _connected(changed: Field) -> Field:
@@ -363,7 +468,12 @@ def _enlarged(values: Field, size: int) -> Field:
 
 
 def _is_grey(pixels: UInt8Array) -> bool:
-    return bool((pixels.min(2) == pixels.max(2)).all())
+    few = pixels[::16, ::16]
+    return all(
+        np.array_equal(some[..., 0], some[..., channel])
+        for some in (few, pixels)
+        for channel in (1, 2)
+    )
 
 
 def _grey(picture: Field) -> Field:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps, JpegImagePlugin, PngImagePlugin
+from PIL import ExifTags, Image, ImageOps, PngImagePlugin
 
 from latentedit.errors import LatentEditError
 from latentedit.io.images import (
@@ -22,6 +22,7 @@ from latentedit.io.images import (
     to_rgb,
     write_image,
 )
+from latentedit.photos.jpeg import JpegSettings, jpeg_settings, with_edit
 from latentedit.photos.marks import COMPOSITE, Marks, read_xmp_marks, write_marks
 from latentedit.photos.notes import Note
 
@@ -40,21 +41,6 @@ description, make, model, resolution, software, date, artist, copyright, EXIF an
 
 
 @dataclass(frozen=True)
-class JpegSettings:
-    """How a JPEG was compressed.
-
-    Attributes:
-        tables: quantisation tables of 64 numbers each, luminance first.
-        subsampling: of colours, Pillow's number; -1 where it has none.
-        progressive: whether it comes in scans.
-    """
-
-    tables: tuple[tuple[int, ...], ...]
-    subsampling: int
-    progressive: bool
-
-
-@dataclass(frozen=True)
 class Kept:
     """What a photo's file held beside pixels, and goes along into the edited one.
 
@@ -68,6 +54,7 @@ class Kept:
         segments: of a JPEG, markers and all: IPTC's older words, and what of XMP did not fit.
         compression: of a TIFF.
         dpi: horizontally and vertically.
+        comment: of a JPEG.
     """
 
     format: str = ""
@@ -79,6 +66,7 @@ class Kept:
     segments: bytes = b""
     compression: str | None = None
     dpi: tuple[float, float] | None = None
+    comment: bytes | None = None
 
 
 @dataclass(frozen=True)
@@ -113,7 +101,8 @@ def open_photograph(path: str | Path, *, max_pixels: int = MAX_PHOTO_PIXELS) -> 
     path = Path(path)
     with opened(path, max_pixels=max_pixels) as image:
         notes = _said_of(image)
-        raw = _jpeg(image), _segments(image), image.format or ""
+        data = path.read_bytes() if image.format in ("JPEG", "MPO") else b""
+        raw = jpeg_settings(image, data), _segments(image), image.format or ""
         deep = _is_deep(image)
         ImageOps.exif_transpose(image, in_place=True)
         pixels, alpha = to_rgb(image)
@@ -183,6 +172,8 @@ def save_photograph(
     if kept.dpi and format_name in ("JPEG", "PNG", "TIFF"):
         options["dpi"] = kept.dpi
     options |= _encoding(format_name, kept, image)
+    if format_name == "JPEG" and kept.jpeg is not None and image.mode == "RGB":
+        image = with_edit(kept.jpeg, np.asarray(image), like.pixels) or image
     options |= _metadata(format_name, kept, xmp, recipe)
     write_image(path, image, format_name, options)
     return tuple(notes)
@@ -252,16 +243,6 @@ def _is_deep(image: Image.Image) -> bool:
     return image.mode[0] in "IF" or ";16" in arguments or "16B" in arguments
 
 
-def _jpeg(image: Image.Image) -> JpegSettings | None:
-    if not isinstance(image, JpegImagePlugin.JpegImageFile) or image.mode not in ("RGB", "L"):
-        return None
-    tables = [tuple(table) for _, table in sorted(image.quantization.items())]
-    if not 1 <= len(tables) <= 4 or any(len(table) != 64 for table in tables):
-        return None
-    subsampling = JpegImagePlugin.get_sampling(image) if image.mode == "RGB" else -1
-    return JpegSettings(tuple(tables), subsampling, bool(image.info.get("progressive")))
-
-
 def _segments(image: Image.Image) -> bytes:
     """Segments of a JPEG that Pillow does not write back: Photoshop's, and XMP's extensions."""
     kept = b""
@@ -291,6 +272,7 @@ def _kept(image: Image.Image, jpeg: JpegSettings | None, segments: bytes, name: 
         segments=segments,
         compression=image.info.get("compression") if name == "TIFF" else None,
         dpi=dpi if isinstance(dpi, tuple) and min(dpi) > 0 else None,
+        comment=image.info.get("comment") if name in ("JPEG", "MPO") else None,
     )
 
 
@@ -340,14 +322,7 @@ def _encoding(format_name: str, kept: Kept, image: Image.Image) -> dict[str, obj
     if format_name == "JPEG":
         if kept.jpeg is None:
             return {"quality": JPEG_QUALITY, "subsampling": 0}
-        tables = kept.jpeg.tables
-        options: dict[str, object] = {
-            "qtables": [list(table) for table in tables],
-            "progressive": kept.jpeg.progressive,
-        }
-        if image.mode == "RGB" and kept.jpeg.subsampling >= 0:
-            options["subsampling"] = kept.jpeg.subsampling
-        return options
+        return kept.jpeg.options(coloured=image.mode != "L")
     if format_name == "PNG":
         large = image.width * image.height > LARGE_PNG
         return {"compress_level": 1} if large else {}
@@ -382,6 +357,6 @@ def _metadata(format_name: str, kept: Kept, xmp: bytes, recipe: str | None) -> d
     options: dict[str, object] = {"xmp": xmp}
     if kept.exif:
         options["exif"] = kept.exif
-    if format_name == "JPEG" and kept.segments:
-        options["extra"] = kept.segments
+    if format_name == "JPEG":
+        options |= {"extra": kept.segments, "comment": kept.comment or b""}
     return options
