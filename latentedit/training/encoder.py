@@ -54,6 +54,7 @@ def train_encoder(
     run_folder: str | Path,
     options: EncoderOptions,
     *,
+    network: EncoderConfig | None = None,
     pairs_folder: str | Path | None = None,
     command: str = "",
     resume: bool = False,
@@ -65,6 +66,7 @@ def train_encoder(
         generator: to be inverted, used in a space whose layers take a latent each.
         run_folder: where options, log and state go.
         options: see `EncoderOptions`.
+        network: the encoder's shape; by default the shipped one's, for this generator.
         pairs_folder: where pairs are, or are drawn to; by default ``pairs`` in the run folder.
         command: the command line, for the card.
         resume: go on from the last saved state; pairs that are there are kept in any case.
@@ -82,7 +84,7 @@ def train_encoder(
     run.check(resume)
     precision = "bfloat16" if options.bf16 else "float32"
     renderer = Renderer(generator, device=options.device, precision=precision)
-    config = config_of(renderer)
+    config = network or config_of(renderer)
     folder = Path(pairs_folder) if pairs_folder else run.folder / "pairs"
     render_pairs(
         renderer,
@@ -93,13 +95,12 @@ def train_encoder(
     )
     pairs = Pairs.read(folder)
     torch.manual_seed(options.seed)
-    network = new_encoder(config, pairs, renderer)
-    network = place(network, device).train()
+    encoder = place(new_encoder(config, pairs, renderer), device)
     average = rising_average(options.ema_decay)
-    averaged = AveragedModel(network, multi_avg_fn=average, use_buffers=True)
-    optimizer = torch.optim.AdamW(network.parameters(), weight_decay=options.weight_decay)
+    averaged = AveragedModel(encoder, multi_avg_fn=average, use_buffers=True)
+    optimizer = torch.optim.AdamW(encoder.parameters(), weight_decay=options.weight_decay)
     parts: dict[str, Any] = {
-        "networks": {"network": network, "averaged": averaged},
+        "networks": {"network": encoder, "averaged": averaged},
         "optimizers": {"adam": optimizer},
     }
     step = load_state(run.state, **parts)["step"] if resume else 0
@@ -119,8 +120,8 @@ def train_encoder(
         started = time.perf_counter()
         while step < total:
             pictures, latents = (part.to(device) for part in feed.next())
-            loss = _pair_step(network, optimizer, pictures, latents, influence, options, step)
-            averaged.update_parameters(network)
+            loss = _pair_step(encoder, optimizer, pictures, latents, influence, options, step)
+            averaged.update_parameters(encoder)
             step += 1
             on_progress("Steps", step, total, f"loss {loss:.3f}")
             if step % options.save_steps == 0 or step == total:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from photo_models import ENCODER
 from tiny_generators import mobilestylegan
 
 from latentedit.errors import LatentEditError
@@ -19,13 +20,13 @@ from latentedit.training.pairs import Pairs
 from latentedit.training.runs import Run
 
 TINY = EncoderOptions(
-    pairs=60,
+    pairs=200,
     validation=20,
-    steps=24,
-    batch_size=8,
+    steps=60,
+    batch_size=16,
     learning_rate=3e-3,
-    ema_decay=0.5,
-    save_steps=12,
+    ema_decay=0.9,
+    save_steps=30,
     bf16=False,
 )
 
@@ -33,7 +34,7 @@ TINY = EncoderOptions(
 @pytest.fixture(autouse=True, scope="module")
 def small_files() -> object:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pairs, "SHARD", 20)
+        patch.setattr(pairs, "SHARD", 50)
         patch.setattr(module, "WARM_STEPS", 4)
         yield
 
@@ -41,13 +42,13 @@ def small_files() -> object:
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("encoder") / "run"
-    train_encoder(mobilestylegan(), folder, TINY)
+    train_encoder(mobilestylegan(), folder, TINY, network=ENCODER)
     return folder
 
 
 def test_it_learns(run: Path) -> None:
     first, last = Run(run).read_log()
-    assert (first["step"], last["step"]) == (12, 24)
+    assert (first["step"], last["step"]) == (30, 60)
     assert last["validation"] < first["validation"]
 
 
@@ -61,16 +62,23 @@ def test_a_run_gives_its_encoder_back(run: Path) -> None:
 
 def test_a_killed_run_ends_as_one_that_was_not(run: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    pairs_folder = run / "pairs"
+    train = partial(
+        train_encoder,
+        mobilestylegan(),
+        folder,
+        TINY,
+        network=ENCODER,
+        pairs_folder=run / "pairs",
+    )
 
     def kill(what: str, done: int, total: int, note: str) -> None:
-        if what == "Steps" and done == 15:
+        if what == "Steps" and done == 40:
             raise RuntimeError("killed")
 
     with pytest.raises(RuntimeError, match="killed"):
-        train_encoder(mobilestylegan(), folder, TINY, pairs_folder=pairs_folder, on_progress=kill)
-    train_encoder(mobilestylegan(), folder, TINY, pairs_folder=pairs_folder, resume=True)
-    assert [record["step"] for record in Run(folder).read_log()] == [12, 24]
+        train(on_progress=kill)
+    train(resume=True)
+    assert [record["step"] for record in Run(folder).read_log()] == [30, 60]
     whole, resumed = load_encoder_run(run), load_encoder_run(folder)
     for name, value in whole.state_dict().items():
         torch.testing.assert_close(resumed.state_dict()[name], value, msg=name)
@@ -91,7 +99,7 @@ def test_pairs_of_another_generator_are_refused(run: Path, tmp_path: Path) -> No
     with torch.no_grad():
         other.first.bias.add_(1)
     with pytest.raises(LatentEditError, match="another generator"):
-        train_encoder(other, tmp_path / "run", replace(TINY), pairs_folder=run / "pairs")
+        train_encoder(other, tmp_path / "run", TINY, network=ENCODER, pairs_folder=run / "pairs")
 
 
 def test_what_is_no_run_of_an_encoder(tmp_path: Path) -> None:

@@ -1,0 +1,140 @@
+"""`latentedit edit PHOTO`, `invert` and `info`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import Run
+from photo_models import draw_photo, write_bundle
+from PIL import Image
+
+from latentedit.io.images import open_image
+
+pytest.importorskip("dlib", reason="dlib is missing: pip install 'latentedit[photos]'")
+pytest.importorskip("face_recognition_models", reason="pip install 'latentedit[photos]'")
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_bundle(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture(scope="module")
+def pixels() -> np.ndarray:
+    return draw_photo(2)
+
+
+@pytest.fixture
+def photo(tmp_path: Path, pixels: np.ndarray) -> Path:
+    path = tmp_path / "me.jpg"
+    exif = Image.Exif()
+    exif[0x010E] = "the two of us"
+    Image.fromarray(pixels).save(path, quality=80, exif=exif)
+    return path
+
+
+def test_a_photo_comes_back_edited(run: Run, bundle: Path, photo: Path) -> None:
+    words = ("--attr", "Smiling", "--step", 2, "--hold", "none", "--refine", 2)
+    done = run("edit", photo, *words, "-o", "smiling.jpg", "--model", bundle)
+    assert done.code == 0, done.err
+    assert "Smiling" in done.out
+    assert "2 faces" in done.err
+    before, after = open_image(photo), open_image("smiling.jpg")
+    assert after.shape == before.shape
+    assert (after != before).any()
+    with Image.open("smiling.jpg") as picture:
+        assert picture.getexif()[0x010E] == "the two of us"
+    told = run("info", "smiling.jpg", "--json")
+    facts = json.loads(told.out)
+    assert facts["digital_source_type"].endswith("compositeWithTrainedAlgorithmicMedia")
+    (edit,) = facts["recipe"]["edits"]
+    assert edit["steps"] == {"Smiling": 2.0}
+    assert edit["face"] == 2
+
+
+def test_every_face_where_all_are_asked_for(run: Run, bundle: Path, photo: Path) -> None:
+    words = ("--attr", "Male", "--step", 2, "--hold", "none", "--refine", 0, "--face", "all")
+    done = run("edit", photo, *words, "-o", "all.png", "--json", "--model", bundle)
+    assert done.code == 0, done.err
+    told = json.loads(done.out)
+    assert [face["face"] for face in told["faces"]] == [1, 2]
+    before, after = (open_image(path).astype(int) for path in (photo, "all.png"))
+    changed = np.abs(after - before).max((0, 2)) > 0
+    assert changed[:300].any()
+    assert changed[300:].any()
+
+
+def test_a_step_of_zero_gives_the_pixels_back(run: Run, bundle: Path, photo: Path) -> None:
+    words = ("--attr", "Male", "--step", 0, "--refine", 0, "-o", "same.png")
+    assert run("edit", photo, *words, "--model", bundle).code == 0
+    np.testing.assert_array_equal(open_image("same.png"), open_image(photo))
+
+
+def test_the_photo_itself_is_not_written_over(run: Run, bundle: Path, photo: Path) -> None:
+    kept = photo.read_bytes()
+    words = ("--attr", "Male", "--step", 1, "--refine", 0, "--model", bundle)
+    refused = run("edit", photo, *words, "-o", photo)
+    assert (refused.code, "--force" in refused.err) == (2, True)
+    assert photo.read_bytes() == kept
+    assert run("edit", photo, *words, "-o", photo, "--force").code == 0
+
+
+def test_latents_of_a_photo_go_on(run: Run, bundle: Path, photo: Path) -> None:
+    done = run("invert", photo, "-o", "me.safetensors", "--refine", 1, "--model", bundle)
+    assert done.code == 0, done.err
+    assert "face 2" in done.out
+    words = ("--latents", "me.safetensors", "--attr", "Young", "--step", -1, "--frames", 3)
+    done = run("edit", *words, "-o", "strip.png", "--model", bundle)
+    assert done.code == 0, done.err
+    assert open_image("strip.png").ndim == 3
+    words = ("--face", "all", "--refine", 0, "--picture", "both.png", "--json")
+    done = run("invert", photo, "-o", "us.npy", *words, "--model", bundle)
+    assert len(json.loads(done.out)["faces"]) == 2
+    assert np.load("us.npy").shape == (2, 8, 16)
+    assert open_image("both.png").shape[0] > 2 * 32
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--face", "3"), "no face 3"),
+        (("--face", "left"), "--face"),
+        (("--face", "0"), "--face"),
+        (("--seed", "3"), "--seed"),
+        (("--frames", "3"), "--frames"),
+        (("-o", "missing/me.jpg"), "does not exist"),
+        (("-o", "me.bmp"), "edited"),
+    ],
+)
+def test_what_a_photo_is_not_edited_with(
+    run: Run, bundle: Path, photo: Path, words: tuple[str, ...], message: str
+) -> None:
+    edit = ("edit", photo, "--attr", "Male", "--step", 1, "--refine", 0, "--model", bundle)
+    refused = run(*edit, *words)
+    assert refused.code == 2
+    assert message in refused.err
+    assert refused.err.count("\n") <= 2
+
+
+def test_what_no_photo_is(run: Run, bundle: Path, tiny_bundle: Path, photo: Path) -> None:
+    def refusal(*words: object) -> str:
+        done = run("edit", *words, "--attr", "Male", "--step", 1)
+        assert done.code == 2
+        return done.err
+
+    assert "does not exist" in refusal("nobody.jpg", "--model", bundle)
+    Path("text.jpg").write_text("no picture")
+    assert "text.jpg" in refusal("text.jpg", "--model", bundle)
+    Image.new("RGB", (200, 200)).save("black.jpg")
+    assert "no face" in refusal("black.jpg", "--model", bundle)
+    assert "no encoder" in refusal(photo, "--model", tiny_bundle)
+    assert "--face is for photos" in refusal("--face", "2", "--model", bundle)
+
+
+def test_info_of_what_says_nothing(run: Run, photo: Path) -> None:
+    done = run("info", photo)
+    assert done.code == 2
+    assert "says nothing" in done.err

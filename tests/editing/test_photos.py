@@ -1,0 +1,111 @@
+"""A photo is opened once, edited many times, and keeps what an edit does not touch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from photo_models import draw_photo, write_bundle
+
+from latentedit import FaceEditor
+from latentedit.editing.photos import PhotoEditor, Portrait
+from latentedit.errors import LatentEditError
+from latentedit.io.images import save_image
+
+pytest.importorskip("dlib", reason="dlib is missing: pip install 'latentedit[photos]'")
+pytest.importorskip("face_recognition_models", reason="pip install 'latentedit[photos]'")
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> PhotoEditor:
+    return PhotoEditor.load(write_bundle(tmp_path_factory.mktemp("model")), device="cpu")
+
+
+@pytest.fixture(scope="module")
+def photo() -> NDArray[np.uint8]:
+    return draw_photo()
+
+
+@pytest.fixture(scope="module")
+def portrait(photos: PhotoEditor, photo: NDArray[np.uint8]) -> Portrait:
+    return photos.open(photo, steps=2)
+
+
+def test_a_portrait_is_data(portrait: Portrait) -> None:
+    assert portrait.latents.shape == (8, 16)
+    assert portrait.reconstruction.shape == (32, 32, 3)
+    assert portrait.aligned(64).shape == (64, 64, 3)
+    assert portrait.identity > 0
+    assert portrait.origin["steps"] == 2
+
+
+def test_more_steps_come_nearer(
+    photos: PhotoEditor, portrait: Portrait, photo: NDArray[np.uint8]
+) -> None:
+    refined = photos.open(photo, steps=25, seconds=60)
+    assert refined.origin["steps"] == 25
+    assert refined.origin["loss"] < portrait.origin["loss"]
+
+
+def test_an_edit_has_the_photos_size_and_leaves_the_rest(
+    photos: PhotoEditor, portrait: Portrait, photo: NDArray[np.uint8]
+) -> None:
+    edited = photos.edit(portrait, {"Smiling": 3.0}, hold="none")
+    assert edited.shape == photo.shape
+    assert edited.dtype == np.uint8
+    assert (edited != photo).any()
+    left, top, right, bottom = portrait.face.alignment.box
+    outside = np.ones(photo.shape[:2], bool)
+    outside[top:bottom, left:right] = False
+    assert (edited[outside] == photo[outside]).all()
+
+
+def test_no_step_gives_the_photo_back(
+    photos: PhotoEditor, portrait: Portrait, photo: NDArray[np.uint8]
+) -> None:
+    edited = photos.edit(portrait, {"Young": 0.0})
+    assert (edited == photo).all()
+    assert edited is not photo
+
+
+def test_files_and_pixels_open_alike(
+    photos: PhotoEditor, photo: NDArray[np.uint8], tmp_path: Path
+) -> None:
+    save_image(tmp_path / "me.png", photo)
+    one, two = (photos.open(each, steps=0) for each in (tmp_path / "me.png", photo))
+    np.testing.assert_array_equal(one.latents, two.latents)
+    assert one.identity == two.identity
+
+
+def test_faces_are_chosen_by_number(photos: PhotoEditor) -> None:
+    two = draw_photo(2)
+    assert photos.open(two, steps=0).face.number == 2  # the largest
+    assert photos.open(two, 1, steps=0).face.number == 1
+    assert [face.number for _, face in photos.find(two)] == [1, 2]
+
+
+def test_a_model_without_an_encoder_says_what_to_do(tmp_path: Path) -> None:
+    folder = write_bundle(tmp_path)
+    for name in ("encoder.json", "encoder.safetensors"):
+        (folder / name).unlink()
+    assert FaceEditor.load(folder, device="cpu").has_boundaries
+    with pytest.raises(LatentEditError, match=r"no encoder.*pull"):
+        PhotoEditor.load(folder, device="cpu")
+
+
+def test_the_encoder_of_another_generator_is_refused(tmp_path: Path) -> None:
+    folder = write_bundle(tmp_path)
+    card = folder / "encoder.json"
+    hash_ = FaceEditor.load(folder, device="cpu").generator_hash
+    card.write_text(card.read_text().replace(hash_, "0" * len(hash_)))
+    with pytest.raises(LatentEditError, match="belongs to generator"):
+        PhotoEditor.load(folder, device="cpu")
+
+
+def test_pixels_of_another_shape_are_refused(photos: PhotoEditor) -> None:
+    with pytest.raises(LatentEditError, match="uint8"):
+        photos.open(np.zeros((30, 30), np.uint8))
+    with pytest.raises(LatentEditError, match="no face"):
+        photos.open(np.full((200, 200, 3), 128, np.uint8))
