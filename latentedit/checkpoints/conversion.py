@@ -87,7 +87,10 @@ class ConvertedGenerator:
             temporary.mkdir()
             save_generator(temporary, self.network, self.card)
             if existed:
-                for path in sorted(temporary.iterdir(), reverse=True):  # the card last
+                made = sorted(temporary.iterdir(), key=lambda path: path.suffix == ".json")
+                for path in made:  # the card last
+                    if (folder / path.name).exists():
+                        raise LatentEditError(f"{folder} holds {path.name} already: choose another")
                     os.replace(path, folder / path.name)
             else:
                 os.replace(temporary, folder)
@@ -146,8 +149,9 @@ def _read(
 ) -> ConvertedGenerator:
     kind = kind_of(path)
     if kind == "onnx":
-        generator = OnnxGenerator(path, value_range=value_range, space=space)
-        return ConvertedGenerator(generator.eval(), "ONNX file, kept as it is", path, 1)
+        generator = OnnxGenerator(path, value_range=value_range, space=space).eval()
+        notes = tuple(generator.tried())
+        return ConvertedGenerator(generator, "ONNX file, kept as it is", path, 1, notes=notes)
     if kind == "ir":
         reading = openvino.convert_ir(path, space=space, truncation=truncation)
         return _converted(reading, openvino.NAME, path)
