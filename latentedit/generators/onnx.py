@@ -6,6 +6,7 @@ import hashlib
 import importlib
 import os
 import shutil
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -141,12 +142,13 @@ class OnnxGenerator(Adapted):
             raise LatentEditError(f"{weights} does not fit its card: convert the file again")
         return generator.eval()
 
+    @property
+    def files_beside(self) -> Mapping[str, Path]:
+        """Files beside it that its large tensors are in."""
+        return {str(name): self.path.parent / name for name in self.beside}
+
     def write(self, weights: Path) -> None:
-        """Copy the file as it is, and those beside it that belong to it."""
-        for name in self.beside:
-            target = weights.parent / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(self.path.parent / name, target)
+        """Copy the file as it is; see `files_beside`."""
         shutil.copyfile(self.path, weights)
 
     def draw(self, latents: Tensor) -> Tensor:
