@@ -17,6 +17,9 @@ PRECISION = "float32"
 HOLD = "auto"
 """What must not change: the holds stored with the boundaries."""
 
+REFINE_SECONDS = 20.0
+"""In which the latents of a photo are refined."""
+
 SAFE_RANGE = (-3.0, 3.0)
 """Lowest and highest step along an attribute whose safe range nobody measured."""
 
@@ -38,6 +41,9 @@ EVALUATION_FIRST_SEED = 10_000_000
 
 PREVIEW_FIRST_SEED = 30_000_000
 """Pictures that preview heads learn from."""
+
+PAIRS_FIRST_SEED = 40_000_000
+"""Two seeds for each pair of latent and picture that encoders and students learn from."""
 
 TYPICAL_FIRST_SEED = 11_000_000
 HOLDS_FIRST_SEED = 12_000_000

@@ -26,6 +26,10 @@ CHIP = 150
 WIDTH = 128
 """Length of a descriptor."""
 
+CHIP_BOX = (0.1066, 0.2732, 0.8933, 1.0599)
+"""Left, top, right, bottom of dlib's face chip (150 px, padding 0.25) in the shared frame, in
+shares of its edge: where dlib puts it for `photos.align.FRAME_LANDMARKS`, whose eyes are level."""
+
 _MEAN = (122.782, 117.001, 104.298)  # RGB
 # (filters, whether the block halves the resolution), from the picture to the descriptor
 _BLOCKS = (
@@ -83,6 +87,26 @@ class DlibFaceNetwork(nn.Module):
         x = F.relu(self.stem((chips - self.mean) / 256))  # [N, 32, 72, 72]
         x = self.blocks(F.max_pool2d(x, 3, 2))  # [N, 256, 2, 2]
         return self.head(x.mean((2, 3)))
+
+
+def chips(faces: Tensor) -> Tensor:
+    """Cut dlib's chips out of faces in the shared frame; differentiable.
+
+    Args:
+        faces: [N, 3, H, W] in [-1, 1]. Below the frame its last row goes on.
+
+    Returns:
+        [N, 3, 150, 150] in [0, 255].
+    """
+    height, width = faces.shape[-2:]
+    left, top, right, bottom = CHIP_BOX
+    below = math.ceil((bottom - 1) * height)
+    padded = F.pad(faces, (0, 0, 0, below), mode="replicate")
+    box = padded[..., round(top * height) : round(bottom * height), :]
+    box = box[..., round(left * width) : round(right * width)]
+    shrinks = min(box.shape[-2:]) > CHIP
+    chip = F.interpolate(box, (CHIP, CHIP), mode="bicubic", antialias=shrinks)
+    return (chip.clamp(-1, 1) + 1) * 127.5
 
 
 def read_dlib_network(path: str | Path) -> DlibFaceNetwork:

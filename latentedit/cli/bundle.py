@@ -18,6 +18,7 @@ def bundle(
     age: Annotated[Path | None, typer.Option(help="An age estimator's run.")] = None,
     portrait: Annotated[Path | None, typer.Option(help="A portrait network's run.")] = None,
     previews: Annotated[Path | None, typer.Option(help="A run of preview heads.")] = None,
+    encoder: Annotated[Path | None, typer.Option(help="A run of an encoder of photos.")] = None,
     ema_kimg: Annotated[
         float | None,
         typer.Option(help="Half-life of the generator's average [default: the run's first]."),
@@ -38,14 +39,16 @@ def bundle(
     from latentedit.training.bundles import (
         bundle_age_estimator,
         bundle_classifier,
+        bundle_encoder,
         bundle_generator,
         bundle_portrait,
         bundle_previews,
     )
 
-    if not any((generator, classifier, age, portrait, previews)):
+    if not any((generator, classifier, age, portrait, previews, encoder)):
         raise LatentEditError(
-            "nothing to bundle: give --generator, --classifier, --age, --portrait or --previews"
+            "nothing to bundle: give --generator, --classifier, --age, --portrait, --previews "
+            "or --encoder"
         )
     if generator is not None:
         bundle_generator(generator, output, ema_kimg=ema_kimg, snapshots=_ends(snapshots), psi=psi)
@@ -62,6 +65,8 @@ def bundle(
         bundle_portrait(portrait, output)
     if previews is not None:
         bundle_previews(previews, output)
+    if encoder is not None:
+        bundle_encoder(encoder, output)
     print(f"bundle in {output}")
 
 

@@ -10,7 +10,7 @@ import typer
 
 app = typer.Typer(help="List, show, check and fetch bundles.", no_args_is_help=True)
 
-_PARTS = ("generator", "previews", "classifier", "age", "boundaries")
+_PARTS = ("generator", "previews", "encoder", "classifier", "age", "boundaries")
 
 ModelArgument = Annotated[
     str | None, typer.Argument(metavar="[MODEL]", help="A name or folder [default: the shipped]")

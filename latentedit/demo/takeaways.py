@@ -12,11 +12,11 @@ from latentedit import defaults
 from latentedit.demo.recipes import latent_of, recipe_json, recipe_of
 from latentedit.demo.session import View
 from latentedit.editing.editor import FaceEditor
-from latentedit.editing.strips import RECIPE_KEY, EditStrip, edit_strip, save_strip
+from latentedit.editing.strips import EditStrip, edit_strip, save_strip
 from latentedit.errors import LatentEditError
 from latentedit.generators.latents import save_latents
 from latentedit.io.animations import save_animation
-from latentedit.io.images import UInt8Array, save_image
+from latentedit.io.images import RECIPE_KEY, UInt8Array, save_image
 
 FILM_FRAMES = 9
 """Frames from the original to the edit, in the film on the page and in the animation."""

@@ -16,10 +16,14 @@ from latentedit.boundaries.model import Boundaries
 from latentedit.editing.editor import FaceEditor
 from latentedit.editing.recipes import EditRecipe, Step, displacement
 from latentedit.errors import LatentEditError
-from latentedit.io.images import MAX_PIXELS, UInt8Array, film_strip, read_metadata, save_image
-
-RECIPE_KEY = "latentedit"
-"""Name of the PNG text chunk that carries an edit's recipe."""
+from latentedit.io.images import (
+    MAX_PIXELS,
+    RECIPE_KEY,
+    UInt8Array,
+    film_strip,
+    read_metadata,
+    save_image,
+)
 
 MAX_PICTURES = 2000
 """Most pictures in one film strip, faces times frames; more make a sheet that nothing opens."""

@@ -253,6 +253,15 @@ class FaceGenerator(nn.Module, ABC):
     def _cannot(self, what: str) -> LatentEditError:
         return LatentEditError(f"a generator of kind {self.kind} cannot {what}")
 
+    def layers_of(self, size: int) -> int:
+        """The first so many layers of `space` decide of pictures of this size; others do nothing.
+
+        Raises:
+            LatentEditError: see `source_of`.
+        """
+        self.source_of(size)
+        return self.space.layers
+
     def source_of(self, size: int) -> int:
         """The preview, or the `resolution`, that pictures of this size are made from.
 

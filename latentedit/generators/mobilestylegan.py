@@ -256,6 +256,12 @@ class MobileStyleGAN(MappedGenerator):
             x = block(x, w[:, 3 * number + 1 : 3 * number + 4])
         return x
 
+    def layers_of(self, size: int) -> int:
+        """See `FaceGenerator.layers_of`: a preview head takes the latent of the layer after it."""
+        source = self.source_of(size)
+        whole = source == self.resolution
+        return self.space.layers if whole else 3 * self.depth_of(source) + 1
+
     def synthesize(self, latents: Tensor, size: int | None = None) -> Tensor:
         """See `FaceGenerator.synthesize`."""
         w = self.styles(latents)

@@ -14,15 +14,16 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from latentedit.classifiers.dlib_network import CHIP, WIDTH, DlibFaceNetwork, read_dlib_network
+from latentedit.classifiers.dlib_network import (
+    CHIP,
+    CHIP_BOX,
+    WIDTH,
+    DlibFaceNetwork,
+    read_dlib_network,
+)
 from latentedit.errors import LatentEditError
 from latentedit.inference.devices import pick_device
 from latentedit.io.images import UInt8Array
-
-CHIP_BOX = (0.1066, 0.2732, 0.8933, 1.0599)
-"""Left, top, right, bottom of dlib's face chip (150 px, padding 0.25) in the shared frame, in
-shares of its edge: where dlib puts it for `faces.FRAME_LANDMARKS`, whose eyes are level."""
-
 
 ONE_PERSON = 0.6
 """Two descriptors of one person are nearer to each other than this (King 2017)."""
@@ -46,7 +47,7 @@ def describe(
     Raises:
         LatentEditError: the extra ``evaluate`` is not installed, or its weight file is damaged.
     """
-    network, place = _network(), pick_device(device)
+    network, place = descriptor_network(), pick_device(device)
     network = network.to(place)
     rows = [np.empty((0, WIDTH), np.float32)]
     with torch.inference_mode():
@@ -75,7 +76,8 @@ def cosine(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float32
 
 
 @cache
-def _network() -> DlibFaceNetwork:
+def descriptor_network() -> DlibFaceNetwork:
+    """dlib's network, on the CPU; see `describe`."""
     try:
         models = resources.files("face_recognition_models") / "models"
     except ImportError:

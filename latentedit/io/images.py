@@ -5,13 +5,22 @@ from __future__ import annotations
 import io
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont, ImageOps, PngImagePlugin, UnidentifiedImageError
+from PIL import (
+    Image,
+    ImageCms,
+    ImageDraw,
+    ImageFont,
+    ImageOps,
+    PngImagePlugin,
+    UnidentifiedImageError,
+)
 
 from latentedit.errors import LatentEditError
 from latentedit.io.files import atomic_path
@@ -19,7 +28,7 @@ from latentedit.io.files import atomic_path
 if TYPE_CHECKING:
     import torch
 
-_LARGE_PNG = 1_000_000
+LARGE_PNG = 1_000_000
 """Pixels beyond which a PNG is packed quickly: the file grows by an eighth, the wait is a third."""
 
 STRIP_FRAME = 160
@@ -28,7 +37,9 @@ STRIP_FRAME = 160
 MAX_PIXELS = 64_000_000
 """Largest picture that is opened, in pixels; larger ones are refused before they are decoded."""
 
-PHOTO_ENDINGS = frozenset((".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"))
+PHOTO_ENDINGS = frozenset(
+    (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".avif", ".heic", ".heif")
+)
 """Names of files that are taken for photos in a folder."""
 
 UInt8Array = NDArray[np.uint8]
@@ -38,7 +49,7 @@ def open_image(path: str | Path | bytes, *, max_pixels: int = MAX_PIXELS) -> UIn
     """Read a picture as the viewer sees it: EXIF orientation applied, alpha over white, RGB.
 
     Args:
-        path: a PNG, JPEG, WebP, BMP, TIFF or GIF file (first frame), or what is in one.
+        path: a PNG, JPEG, WebP, BMP, TIFF, AVIF, HEIC or GIF file (first frame), or what is in one.
         max_pixels: refuse larger ones before decoding (decompression bombs).
 
     Returns:
@@ -47,49 +58,132 @@ def open_image(path: str | Path | bytes, *, max_pixels: int = MAX_PIXELS) -> UIn
     Raises:
         LatentEditError: missing, not an image, truncated, or too large.
     """
-    source: Path | io.BytesIO
+    with opened(path, max_pixels=max_pixels) as image:
+        rgb, alpha = to_rgb(ImageOps.exif_transpose(image))
+    return rgb if alpha is None else over_white(rgb, alpha)
+
+
+@contextmanager
+def opened(path: str | Path | bytes, *, max_pixels: int = MAX_PIXELS) -> Iterator[Image.Image]:
+    """Open a picture that is decoded within the block.
+
+    Raises:
+        LatentEditError: missing, not an image, truncated, or too large; also for what decoders
+            raise within the block.
+    """
     if isinstance(path, bytes):
-        source, path = io.BytesIO(path), "this file"
+        name, source = "this file", io.BytesIO(path)
     else:
-        source = path = Path(path)
+        name, source = str(path), Path(path)  # type: ignore[assignment]
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image: Image.Image
-            with Image.open(source) as image:
+            with _open(source) as image:
                 if image.width * image.height > max_pixels:
                     raise LatentEditError(
-                        f"{path} has {image.width} x {image.height} pixels, more than the "
+                        f"{name} has {image.width} x {image.height} pixels, more than the "
                         f"{max_pixels:,} allowed: make it smaller"
                     )
-                return _to_rgb(ImageOps.exif_transpose(image))
+                yield image
     except FileNotFoundError:
-        raise LatentEditError(f"{path} does not exist: check the path") from None
+        raise LatentEditError(f"{name} does not exist: check the path") from None
     except IsADirectoryError:
-        raise LatentEditError(f"{path} is a folder: give an image file") from None
+        raise LatentEditError(f"{name} is a folder: give an image file") from None
+    except PermissionError:
+        raise LatentEditError(f"{name} cannot be read: you have no permission") from None
     except Image.DecompressionBombError:
-        raise LatentEditError(f"{path} has too many pixels: make it smaller") from None
+        raise LatentEditError(f"{name} has too many pixels: make it smaller") from None
     except UnidentifiedImageError:
-        raise LatentEditError(f"{path} is not an image that can be read: use PNG or JPEG") from None
+        raise LatentEditError(f"{name} is not an image that can be read: use PNG or JPEG") from None
     except LatentEditError:
         raise
     except Exception as error:  # decoders raise many types on damaged files
-        raise LatentEditError(f"{path} is damaged or cut short ({error}): replace it") from None
+        raise LatentEditError(f"{name} is damaged or cut short ({error}): replace it") from None
 
 
-def _to_rgb(image: Image.Image) -> UInt8Array:
+_HEIF_BRANDS = frozenset((b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"))
+
+
+def _open(source: Path | io.BytesIO) -> Image.Image:
+    """Pillow's own open, which pillow-heif joins when there is something for it."""
+    try:
+        return Image.open(source)
+    except UnidentifiedImageError:
+        if isinstance(source, Path):
+            with open(source, "rb") as file:
+                head = file.read(12)
+        else:
+            head = source.getvalue()[:12]
+        if head[4:8] != b"ftyp" or head[8:12] not in _HEIF_BRANDS:
+            raise
+    try:
+        import pillow_heif
+    except ImportError:
+        raise LatentEditError(
+            "HEIC photos need an extra: pip install 'latentedit[photos]', or save it as JPEG"
+        ) from None
+    pillow_heif.register_heif_opener()
+    return Image.open(source)
+
+
+def to_rgb(image: Image.Image) -> tuple[UInt8Array, UInt8Array | None]:
+    """Colours of a decoded picture of any mode, and its alpha where it has any.
+
+    What is not RGB is brought there: grey, palettes, 16 and 32 bits, floating point (0 to 1 where
+    nothing is larger), CMYK and Lab (to sRGB, by the picture's own profile if it has one).
+
+    Returns:
+        uint8 [H, W, 3], where nothing is behind what is transparent, and uint8 [H, W] or None.
+    """
     if image.mode.startswith("I"):  # 16 bits, or 32 that hold 8 or 16
         wide = np.asarray(image, dtype=np.float64)
         if image.mode != "I" or wide.max() > 255:
             wide = wide / 257
         image = Image.fromarray(wide.round().clip(0, 255).astype(np.uint8))
-    if "A" in image.getbands() or "transparency" in image.info:
-        rgba = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
-    return np.array(image.convert("RGB"))
+    elif image.mode == "F":
+        wide = np.nan_to_num(np.asarray(image, dtype=np.float64), posinf=0, neginf=0)
+        wide *= 255 if wide.max() <= 1 else 1 if wide.max() <= 255 else 255 / wide.max()
+        image = Image.fromarray(wide.round().clip(0, 255).astype(np.uint8))
+    elif image.mode in ("CMYK", "LAB"):
+        return np.array(_managed(image)), None
+    if "A" in image.getbands() or "a" in image.getbands() or "transparency" in image.info:
+        rgba = np.array(image.convert("RGBA"))
+        return np.ascontiguousarray(rgba[..., :3]), np.ascontiguousarray(rgba[..., 3])
+    return np.array(image.convert("RGB")), None
+
+
+def _managed(image: Image.Image) -> Image.Image:
+    """A CMYK or Lab picture as sRGB, by its own profile where that says how."""
+    profile = image.info.get("icc_profile")
+    source: Any = None
+    if image.mode == "LAB":
+        source = ImageCms.createProfile("LAB")
+    elif profile:
+        with suppress(ImageCms.PyCMSError, OSError):  # a damaged one
+            source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+    if source is not None:
+        with suppress(ImageCms.PyCMSError):
+            managed = ImageCms.profileToProfile(
+                image, source, ImageCms.createProfile("sRGB"), outputMode="RGB"
+            )
+            if managed is not None:
+                return managed
+    return image.convert("RGB")
+
+
+def over_white(rgb: UInt8Array, alpha: UInt8Array) -> UInt8Array:
+    """A picture, uint8 [H, W, 3], over white where alpha, uint8 [H, W], is not 255."""
+    rgba = Image.fromarray(np.dstack((rgb, alpha)))
+    return np.array(Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba))[..., :3]
 
 
 _MOST_JPEG = 65_500  # libjpeg's
+
+JPEG_QUALITY = 95
+"""Of what we draw, and of photos that come from another format."""
+
+RECIPE_KEY = "latentedit"
+"""Name of the PNG text chunk that says how a picture of ours was made."""
 
 
 def save_image(
@@ -103,30 +197,53 @@ def save_image(
     Raises:
         LatentEditError: unknown ending, unwritable path, or metadata for a format without it.
     """
-    path = Path(path)
-    extension = path.suffix.lower()
-    format_name = Image.registered_extensions().get(extension)
-    if format_name is None or format_name not in Image.SAVE:
-        raise LatentEditError(f"cannot save {path}: end its name in .png or .jpg")
+    path, format_name = Path(path), format_of(path)
     options: dict[str, object] = {}
     if format_name == "PNG":
         chunks = PngImagePlugin.PngInfo()
         for key, text in (metadata or {}).items():
             chunks.add_itxt(key, text)
         options["pnginfo"] = chunks
-        if image.shape[0] * image.shape[1] > _LARGE_PNG:
+        if image.shape[0] * image.shape[1] > LARGE_PNG:
             options["compress_level"] = 1
     elif metadata:
         raise LatentEditError(f"cannot keep the recipe in {path}: save as .png")
     if format_name == "JPEG":
-        options["quality"] = 95
-        if max(image.shape[:2]) > _MOST_JPEG:
-            raise LatentEditError(
-                f"cannot save {path}: a JPEG has at most {_MOST_JPEG} pixels a side, save as .png"
-            )
+        options["quality"] = JPEG_QUALITY
+    write_image(path, Image.fromarray(image), format_name, options)
+
+
+def format_of(path: str | Path) -> str:
+    """Pillow's name of the format that a file's ending asks for.
+
+    Raises:
+        LatentEditError: no format that can be written.
+    """
+    ending = Path(path).suffix.lower()
+    format_name = Image.registered_extensions().get(ending)
+    if format_name is None or format_name not in Image.SAVE:
+        raise LatentEditError(f"cannot save {path}: end its name in .png or .jpg")
+    return format_name
+
+
+def write_image(
+    path: str | Path, image: Image.Image, format_name: str, options: Mapping[str, object]
+) -> None:
+    """Write a picture, whole or not at all.
+
+    Args:
+        options: of the format's encoder.
+
+    Raises:
+        LatentEditError: an unwritable path, or a picture that the format cannot hold.
+    """
+    if format_name == "JPEG" and max(image.size) > _MOST_JPEG:
+        raise LatentEditError(
+            f"cannot save {path}: a JPEG has at most {_MOST_JPEG} pixels a side, save as .png"
+        )
     with atomic_path(path) as temporary:
         try:
-            Image.fromarray(image).save(temporary, format=format_name, **options)
+            image.save(temporary, format=format_name, **options)
         except (ValueError, KeyError) as error:  # encoders that take other pictures only
             raise LatentEditError(f"cannot save {path} ({error}): save as .png or .jpg") from None
 

@@ -1,12 +1,14 @@
 """Finding faces in photos and bringing them into the shared frame.
 
 Needs dlib's detector and landmark file, both of which come in wheels:
-``pip install 'latentedit[faces]'``. Nothing is downloaded.
+``pip install 'latentedit[faces]'``; 68 landmarks need ``pip install 'latentedit[photos]'``.
+Nothing is downloaded.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -38,6 +40,9 @@ as wide as CelebA's crops, with hair, hat, chin and what lies before them."""
 LOOKED_AT = 640
 """Longer edge in pixels to which a picture is brought before the detector looks at it."""
 
+_POINTS_AT = 320
+"""Edge in pixels that a face's box has where its 68 landmarks are placed."""
+
 _NOSE_DROP, _NOSE_DEPTH = 0.77, 0.45
 """Nose base below, and in front of, the line between the eyes' centres, in distances between
 these: the first as in `FRAME_LANDMARKS`, the second of an average head; angles were checked by eye
@@ -67,11 +72,14 @@ class Face:
         box: left, top, right, bottom in pixels.
         score: the detector's confidence; above 0, and above 1 for a clear frontal face.
         landmarks: float64 [5, 2], x and y in pixels, in the order of `FRAME_LANDMARKS`.
+        points: dlib's 68 landmarks (iBUG 300-W's order), float64 [68, 2], x and y in pixels, where
+            a pixel's middle is at 0.5; None where `find_faces` was not asked for them.
     """
 
     box: tuple[int, int, int, int]
     score: float
     landmarks: NDArray[np.float64]
+    points: NDArray[np.float64] | None = None
 
     @property
     def frame_edge(self) -> float:
@@ -113,7 +121,9 @@ class Face:
         return float(np.sqrt(np.square(aligned - FRAME_LANDMARKS).sum(1).mean()))
 
 
-def find_faces(image: UInt8Array, *, threshold: float = 0.0, edge: int = LOOKED_AT) -> list[Face]:
+def find_faces(
+    image: UInt8Array, *, threshold: float = 0.0, edge: int = LOOKED_AT, points: bool = False
+) -> list[Face]:
     """Find all faces, the largest first.
 
     Args:
@@ -121,9 +131,11 @@ def find_faces(image: UInt8Array, *, threshold: float = 0.0, edge: int = LOOKED_
         threshold: lowest detector score.
         edge: longer edge in pixels at which to look; time grows with its square, and the detector
             sees faces from about 80 pixels of it.
+        points: place the 68 landmarks of each face too (3 ms a face, once 0.5 s to load).
 
     Raises:
-        LatentEditError: the extra ``faces`` is not installed.
+        LatentEditError: the extra ``faces``, or for `points` the extra ``photos``, is not
+            installed.
     """
     detector, predictor = _dlib()
     import dlib
@@ -131,16 +143,46 @@ def find_faces(image: UInt8Array, *, threshold: float = 0.0, edge: int = LOOKED_
     height, width = image.shape[:2]
     zoom = float(np.clip(edge / max(height, width), 0.1, 4.0))
     size = (max(1, round(width * zoom)), max(1, round(height * zoom)))
-    looked_at = np.array(Image.fromarray(image).resize(size, Image.Resampling.BICUBIC))
+    smaller = Image.fromarray(image).resize(size, Image.Resampling.BICUBIC, reducing_gap=3.0)
+    looked_at = np.array(smaller)
     boxes, scores, _ = detector.run(looked_at, 0, threshold)
     faces = []
     for box, score in zip(boxes, scores, strict=True):
         edges = [round(e / zoom) for e in (box.left(), box.top(), box.right(), box.bottom())]
         # landmarks are placed on the picture that was looked at, to a fraction of a pixel
         shape = predictor(looked_at, dlib.rectangle(*(round(e * zoom) for e in edges)))
-        points = np.array([(p.x, p.y) for p in shape.parts()]) / zoom
-        faces.append(Face((edges[0], edges[1], edges[2], edges[3]), float(score), points))
+        marks = np.array([(p.x, p.y) for p in shape.parts()]) / zoom
+        place = (edges[0], edges[1], edges[2], edges[3])
+        many = place_points(image, place) if points else None
+        faces.append(Face(place, float(score), marks, many))
     return sorted(faces, key=lambda face: face.box[0] - face.box[2])
+
+
+def left_to_right(faces: Iterable[Face]) -> list[Face]:
+    """Faces in the order of their boxes' middles, as people are named under a photo."""
+    return sorted(faces, key=lambda face: face.box[0] + face.box[2])
+
+
+def place_points(image: UInt8Array, box: tuple[int, int, int, int]) -> NDArray[np.float64]:
+    """Place dlib's 68 landmarks on the face in `box`, see `Face.points`: float64 [68, 2].
+
+    They are placed on a cut of `_POINTS_AT` pixels, since dlib gives whole pixels only.
+
+    Raises:
+        LatentEditError: the extra ``photos`` is not installed.
+    """
+    predictor = _predictor_68()
+    import dlib
+
+    middle = np.array((box[0] + box[2], box[1] + box[3])) / 2
+    edge = float(max(box[2] - box[0], box[3] - box[1], 1))
+    scale = edge / _POINTS_AT
+    # a cut of twice the edge: chins and brows may lie outside the box
+    looked_at = warp(image, scale * np.eye(2), middle - edge, 2 * _POINTS_AT)
+    half = _POINTS_AT // 2
+    shape = predictor(looked_at, dlib.rectangle(half, half, 3 * half - 1, 3 * half - 1))
+    found = np.array([(p.x, p.y) for p in shape.parts()]) + 0.5
+    return (found - _POINTS_AT) * scale + middle
 
 
 def cut(
@@ -163,15 +205,43 @@ def cut(
     Returns:
         uint8 [size, size, 3].
     """
+    angle = math.radians(degrees)
+    turn = np.array([(math.cos(angle), math.sin(angle)), (-math.sin(angle), math.cos(angle))])
     finer = max(1, math.ceil(edge / size))
     factor = max(1, finer // 3)  # reduce a large picture first, the rest after turning
     finer = max(1, math.ceil(finer / factor))
-    angle = math.radians(degrees)
-    turn = np.array([(math.cos(angle), math.sin(angle)), (-math.sin(angle), math.cos(angle))])
     matrix = turn * edge / (size * finer)
     offset = np.asarray(centre) - matrix @ np.full(2, size * finer / 2)
     warped = _warp(image, matrix, offset, size * finer, factor)
     return np.array(Image.fromarray(warped).reduce(finer)) if finer > 1 else warped
+
+
+def warp(
+    image: UInt8Array, matrix: NDArray[np.float64], offset: NDArray[np.float64], size: int
+) -> UInt8Array:
+    """Picture whose pixel at x lies at ``matrix @ x + offset`` of `image`.
+
+    A large picture is brought to the result's scale first, by an antialiased Lanczos filter: a
+    third of the time of `cut`, and for the same picture up to noise that is finer than pixels.
+
+    Args:
+        image: uint8 [H, W, 3].
+        matrix: float64 [2, 2], a turn times the number of the image's pixels that one makes.
+        offset: float64 [2], in pixels.
+        size: edge of the result in pixels.
+
+    Returns:
+        uint8 [size, size, 3], reflected where it leaves the image.
+    """
+    scale = float(np.hypot(matrix[0, 0], matrix[1, 0]))
+    if scale <= 1:
+        return _warp(image, matrix, offset, size, 1)
+    image, offset = _neighbourhood(image, _corners(matrix, offset, size), offset, 8)
+    height, width = image.shape[:2]
+    shape = max(1, round(width / scale)), max(1, round(height / scale))
+    smaller = np.array(Image.fromarray(image).resize(shape, Image.Resampling.LANCZOS))
+    zoom = np.array(shape) / (width, height)
+    return _warp(smaller, zoom[:, None] * matrix, zoom * offset, size, 1)
 
 
 def align(image: UInt8Array, face: Face, size: int) -> UInt8Array:
@@ -202,9 +272,10 @@ def _warp(
 ) -> UInt8Array:
     """Picture [size, size, 3] whose pixel at x lies at ``matrix @ x + offset`` of `image`,
     which is reduced by a whole factor first, and reflected where it ends."""
+    image, offset = _neighbourhood(image, _corners(matrix, offset, size), offset, factor)
     reduced = Image.fromarray(image).reduce(factor) if factor > 1 else Image.fromarray(image)
     matrix, offset = matrix / factor, offset / factor
-    corners = np.array([(0, 0), (0, size), (size, 0), (size, size)]) @ matrix.T + offset
+    corners = _corners(matrix, offset, size)
     pad = max(
         0,
         int(np.ceil(-corners.min())) + 2,
@@ -218,6 +289,36 @@ def _warp(
             (size, size), Image.Transform.AFFINE, coefficients, Image.Resampling.BICUBIC
         )
     )
+
+
+def _corners(
+    matrix: NDArray[np.float64], offset: NDArray[np.float64], size: int
+) -> NDArray[np.float64]:
+    """Where the corners of a square of `size` come from, [4, 2]."""
+    return np.array([(0, 0), (0, size), (size, 0), (size, size)]) @ matrix.T + offset
+
+
+def _neighbourhood(
+    image: UInt8Array,
+    corners: NDArray[np.float64],
+    offset: NDArray[np.float64],
+    factor: int,
+) -> tuple[UInt8Array, NDArray[np.float64]]:
+    """Only what is near `corners` [4, 2] of a picture, and `offset` in it.
+
+    It is cut at multiples of `factor`, and nowhere that a reflection could be missed.
+    """
+    shape = np.array(image.shape[1::-1])
+    margin = 4 * factor
+    low, high = np.floor(corners.min(0)) - margin, np.ceil(corners.max(0)) + margin
+    if (low < 0).any() or (high > shape).any():
+        far = np.maximum(high - shape, -low).max()  # its reflection must be there too
+        low, high = np.minimum(low, shape - far), np.maximum(high, far)
+    start = (np.clip(low, 0, shape) // factor * factor).astype(int)
+    end = np.clip(high, 0, shape).astype(int)
+    end = np.where(end < shape, -(-end // factor) * factor, shape)
+    start, end = np.minimum(start, shape - 1), np.minimum(end, shape)
+    return image[start[1] : end[1], start[0] : end[0]], offset - start
 
 
 def _similarity(
@@ -237,6 +338,19 @@ def _similarity(
 
 def _eyes_and_nose(points: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.stack((points[:2].mean(0), points[2:4].mean(0), points[4]))
+
+
+@cache
+def _predictor_68() -> Any:
+    try:
+        import dlib
+
+        models = resources.files("face_recognition_models") / "models"
+    except ImportError:
+        raise LatentEditError(
+            "editing photos needs an extra: pip install 'latentedit[photos]'"
+        ) from None
+    return dlib.shape_predictor(str(models / "shape_predictor_68_face_landmarks.dat"))
 
 
 @cache

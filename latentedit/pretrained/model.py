@@ -16,6 +16,8 @@ from latentedit.errors import LatentEditError
 from latentedit.generators.base import FaceGenerator
 from latentedit.io.cards import load_card
 from latentedit.io.files import read_json
+from latentedit.io.weights import build_network
+from latentedit.photos.encoder import Encoder, EncoderConfig
 from latentedit.pretrained.bundles import (
     find_bundle,
     find_judges,
@@ -32,6 +34,9 @@ PARTS = ("generator", "classifier", "age", "boundaries")
 
 PREVIEWS = "previews"
 """Preview heads that ship apart from the generator they belong to."""
+
+ENCODER = "encoder"
+"""The network that finds the latents of a photo; only some models have one."""
 
 BOUNDARIES_FILE = "boundaries.safetensors"
 
@@ -62,7 +67,9 @@ class Bundle:
         """
         folder = find_bundle(model)
         has = {path.stem for path in folder.iterdir() if path.suffix in (".safetensors", ".json")}
-        homes = {part: folder for part in (*PARTS, PREVIEWS) if part in has} | find_judges(folder)
+        homes = {part: folder for part in (*PARTS, PREVIEWS, ENCODER) if part in has} | find_judges(
+            folder
+        )
         if (weights := weights_file(folder, "generator")).is_file():
             homes["generator"] = weights.parent
         files = {part: home / f"{part}.json" for part, home in homes.items()}
@@ -80,13 +87,25 @@ class Bundle:
         if home is None:
             return generator
         weights = home / f"{PREVIEWS}.safetensors"
-        heads = load_card(weights, PREVIEWS)
-        if heads.get("generator_hash") != card.get("weights_hash"):
-            raise LatentEditError(
-                f"{weights} belongs to generator {heads.get('generator_hash')}, this one is "
-                f"{card.get('weights_hash')}: make others with 'latentedit train previews'"
-            )
+        heads = _card_of_generator(weights, PREVIEWS, card.get("weights_hash"), "train previews")
         return generator.read_previews(weights, heads.get("config"))
+
+    def encoder(self) -> Encoder:
+        """Load the encoder, which finds the latents of photos.
+
+        Raises:
+            LatentEditError: this model has none, or it belongs to another generator, or is damaged.
+        """
+        home = self.homes.get(ENCODER)
+        if home is None:
+            raise LatentEditError(
+                f"model {self.name} has no encoder, so it cannot take photos: use ffhq1024 "
+                "(latentedit models pull ffhq1024), or make one with 'latentedit train encoder'"
+            )
+        weights = home / f"{ENCODER}.safetensors"
+        generator_hash = self.cards.get("generator", {}).get("weights_hash")
+        card = _card_of_generator(weights, ENCODER, generator_hash, "train encoder")
+        return build_network(Encoder, EncoderConfig, card.get("config"), weights)
 
     def classifier(self) -> AttributeClassifier | None:
         """Load the classifier, if there is one; see `load_classifier`."""
@@ -103,6 +122,23 @@ class Bundle:
         """The file of boundaries, if there is one."""
         home = self.homes.get("boundaries")
         return home / BOUNDARIES_FILE if home else None
+
+
+def _card_of_generator(
+    weights: Path, part: str, generator_hash: object, remedy: str
+) -> dict[str, Any]:
+    """The card of a part that belongs to one generator.
+
+    Raises:
+        LatentEditError: it belongs to another one, or see `load_card`.
+    """
+    card = load_card(weights, part)
+    if card.get("generator_hash") != generator_hash:
+        raise LatentEditError(
+            f"{weights} belongs to generator {card.get('generator_hash')}, this one is "
+            f"{generator_hash}: make another with 'latentedit {remedy}'"
+        )
+    return card
 
 
 def save_networks(

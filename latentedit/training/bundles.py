@@ -7,7 +7,8 @@ from typing import Any
 
 from latentedit.errors import LatentEditError
 from latentedit.pretrained.bundles import save_part
-from latentedit.pretrained.model import PREVIEWS
+from latentedit.pretrained.model import ENCODER, PREVIEWS
+from latentedit.training.encoder import load_encoder_run
 from latentedit.training.gan.adversarial import load_generator_run
 from latentedit.training.gan.snapshots import mean_of_snapshots
 from latentedit.training.previews import load_previews_run
@@ -129,3 +130,19 @@ def bundle_previews(run_folder: str | Path, folder: str | Path) -> None:
         "steps": run.read_log(),
     }
     save_part(folder, PREVIEWS, heads, heads.config, card)
+
+
+def bundle_encoder(run_folder: str | Path, folder: str | Path) -> None:
+    """Write a run's averaged encoder and its card, which names the generator it belongs to.
+
+    Raises:
+        LatentEditError: not an encoder's run, or the folder cannot be written.
+    """
+    run = Run(run_folder)
+    network = load_encoder_run(run_folder).half().float()
+    card = {
+        **run.origin(),
+        "generator_hash": run.read_options()["generator_hash"],
+        "steps": run.read_log(),
+    }
+    save_part(folder, ENCODER, network, network.config, card)

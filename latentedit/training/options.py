@@ -197,3 +197,40 @@ class PreviewOptions:
     seed: int = 0
     device: str = "auto"
     bf16: bool = True
+
+
+@dataclass(frozen=True)
+class EncoderOptions:
+    """Options of an encoder's run; defaults are those of the shipped one.
+
+    Attributes:
+        pairs: latents with pictures that the generator draws for it.
+        validation: the last so many pairs are held out.
+        steps: that learn from pairs, by their latents.
+        batch_size: pictures a step.
+        learning_rate: peak of the cosine schedule (AdamW).
+        weight_decay: AdamW's.
+        ema_decay: per-step decay of the averaged weights, which are the result.
+        face_steps: further steps that learn from photos too, by what the generator draws.
+        face_batch_size: pictures of those steps.
+        face_learning_rate: their peak.
+        save_steps: save the state and measure every so many.
+        seed: of weights, order and wear.
+        device: auto, cpu, cuda, mps.
+        bf16: bfloat16 autocast.
+    """
+
+    pairs: int = 60_000
+    validation: int = 500
+    steps: int = 6000
+    batch_size: int = 32
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.01
+    ema_decay: float = 0.998
+    face_steps: int = 1500
+    face_batch_size: int = 8
+    face_learning_rate: float = 1e-4
+    save_steps: int = 500
+    seed: int = 0
+    device: str = "auto"
+    bf16: bool = True

@@ -23,9 +23,10 @@ from latentedit.demo.session import View
 from latentedit.demo.takeaways import take
 from latentedit.editing.editor import FaceEditor
 from latentedit.editing.recipes import EditRecipe
-from latentedit.editing.strips import RECIPE_KEY, edit_strip, save_strip
+from latentedit.editing.strips import edit_strip, save_strip
 from latentedit.errors import LatentEditError
 from latentedit.generators.latents import load_latents
+from latentedit.io.images import RECIPE_KEY
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,7 @@ from latentedit.editing import strips
 from latentedit.editing.editor import FaceEditor
 from latentedit.editing.strips import EditStrip, edit_strip, save_strip
 from latentedit.errors import LatentEditError
+from latentedit.io import images
 from latentedit.io.images import open_image, save_image
 
 
@@ -139,7 +140,7 @@ def test_pictures_without_a_recipe(tmp_path: Path) -> None:
     save_image(path, np.zeros((4, 4, 3), np.uint8))
     with pytest.raises(LatentEditError, match="carries no recipe"):
         read_recipe(path)
-    save_image(path, np.zeros((4, 4, 3), np.uint8), metadata={strips.RECIPE_KEY: "{}"})
+    save_image(path, np.zeros((4, 4, 3), np.uint8), metadata={images.RECIPE_KEY: "{}"})
     with pytest.raises(LatentEditError, match="not an edit recipe"):
         read_recipe(path)
     with pytest.raises(LatentEditError, match="cannot read"):

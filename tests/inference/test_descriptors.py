@@ -125,7 +125,7 @@ def test_not_a_weight_file(tmp_path: Path) -> None:
 
 def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "face_recognition_models", None)
-    descriptors._network.cache_clear()
+    descriptors.descriptor_network.cache_clear()
     with pytest.raises(LatentEditError, match=r"pip install 'latentedit\[evaluate\]'"):
         describe(np.zeros((1, 16, 16, 3), np.uint8))
 

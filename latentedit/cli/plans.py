@@ -1,0 +1,224 @@
+"""What `latentedit edit` is asked to do, and how it is done: shared by faces and photos."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Self
+
+from latentedit.errors import LatentEditError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from latentedit.boundaries.model import Boundaries
+    from latentedit.editing.editor import FaceEditor
+    from latentedit.editing.recipes import EditRecipe, Hold
+
+
+@dataclass(frozen=True)
+class EditRequest:
+    """What the options of an edit say.
+
+    Attributes:
+        steps, goals: by attribute, of --step and --to.
+        ages: arguments of `search.search_age`; where there are some, nothing else moves.
+        hold: what must not change.
+        layers: that move, or None for all.
+        force: go past safe ranges.
+    """
+
+    steps: Mapping[str, float]
+    goals: Mapping[str, float]
+    ages: Mapping[str, float]
+    hold: Hold
+    layers: list[int] | None
+    force: bool
+
+    @classmethod
+    def parse(
+        cls,
+        attributes: list[str] | None,
+        steps: list[float] | None,
+        goals: list[float] | None,
+        age: float | None,
+        age_to: float | None,
+        *,
+        hold: str,
+        layers: str | None,
+        force: bool,
+        order: list[str],
+    ) -> Self:
+        """Read the options.
+
+        Args:
+            order: see `_moves`.
+
+        Raises:
+            LatentEditError: options that contradict each other, or values out of range.
+        """
+        from latentedit.editing.recipes import parse_hold
+        from latentedit.generators.latents import parse_seeds
+
+        ages = _ages(attributes, steps, goals, age, age_to)
+        moves: tuple[dict[str, float], dict[str, float]] = ({}, {})
+        if not ages:
+            moves = _moves(attributes or [], steps or [], goals or [], order)
+        moving = None if layers is None else parse_seeds(layers, "layer")
+        return cls(*moves, ages, parse_hold(hold), moving, force)
+
+
+def plan(
+    editor: FaceEditor, z: NDArray[np.float32], request: EditRequest, **described: Any
+) -> tuple[EditRecipe, list[str]]:
+    """The recipe that a request means for some latents, and what to say of it.
+
+    Args:
+        z: laid out for the request's layers.
+        described: of the recipe: seeds, frames and psi.
+    """
+    described["layers"] = request.layers
+    if request.ages:
+        recipe, notes = _aged(editor, z, request.ages, request.hold, request.force, described)
+    else:
+        recipe = editor.recipe(request.steps, request.hold, to=request.goals, **described)
+        recipe, notes = (recipe, []) if request.force else _within_safe_ranges(editor, z, recipe)
+    notes += _released(recipe, request.hold, editor.boundaries.names)
+    notes += _hindered(recipe, request.hold, editor.boundaries)
+    return recipe, notes
+
+
+def _ages(
+    attributes: list[str] | None,
+    steps: list[float] | None,
+    goals: list[float] | None,
+    by: float | None,
+    to: float | None,
+) -> dict[str, float]:
+    """Arguments of `search.search_age`, or nothing where attributes are moved instead."""
+    from latentedit.editing.recipes import MAX_STEP
+
+    if by is None and to is None:
+        return {}
+    if attributes or steps or goals:
+        raise LatentEditError("--age and --age-to move Young by themselves: leave --attr out")
+    if by is not None and to is not None:
+        raise LatentEditError("give --age, years to add, or --age-to, the age to reach, not both")
+    name, years = ("by", by) if to is None else ("to", to)
+    if years is None or not -MAX_STEP <= years <= MAX_STEP:
+        raise LatentEditError(f"{years} is no number of years")
+    return {name: years}
+
+
+def _aged(
+    editor: FaceEditor,
+    z: NDArray[np.float32],
+    ages: Mapping[str, float],
+    hold: Hold,
+    force: bool,
+    described: Mapping[str, Any],
+) -> tuple[EditRecipe, list[str]]:
+    """Search each face's step to an age; say what was reached.
+
+    Args:
+        described: of the recipe: seeds, frames and layers.
+    """
+    from latentedit.attributes import AGE_ATTRIBUTE
+    from latentedit.editing.search import search_age
+
+    low, high = editor.boundaries.safe_range(AGE_ATTRIBUTE) if editor.estimates_age else (0, 0)
+    limits = (2 * low, 2 * high) if force else (low, high)
+    layers, seeds = described["layers"], described.get("seeds")
+    found = search_age(editor, z, **ages, hold=hold, limits=limits, layers=layers)
+    recipe = editor.recipe({AGE_ATTRIBUTE: found.steps.tolist()}, hold, **described)
+    notes = []
+    for index, (step, goal, before, reached) in enumerate(
+        zip(found.steps, found.goals, found.before, found.reached, strict=True)
+    ):
+        face = f"face {index + 1}" if seeds is None else f"seed {seeds[index]}"
+        near = abs(reached - goal) < 1
+        end = "" if near else f", {goal:.0f} is out of reach within {limits[0]:g} to {limits[1]:g}"
+        notes.append(f"{face}: {before:.0f} -> {reached:.0f} years at step {step:+.2f}{end}")
+    return recipe, notes
+
+
+def _released(recipe: EditRecipe, hold: Hold, known: Sequence[str]) -> list[str]:
+    """Say which attributes were to be held and are not, as they move."""
+    from latentedit.attributes import find_attribute
+
+    asked = {find_attribute(name, known) for name in hold} if isinstance(hold, Mapping) else set()
+    return [f"{name} moves, so it is not held" for name in recipe.edited if name in asked]
+
+
+def _hindered(recipe: EditRecipe, hold: Hold, boundaries: Boundaries) -> list[str]:
+    """Say of which moves what the user holds leaves little."""
+    from latentedit.editing.projection import find_hindrance
+
+    if hold in ("auto", "none"):
+        return []
+    notes = []
+    for name, holds in recipe.holds.items():
+        if found := find_hindrance(boundaries, name, holds, holds):
+            left, worst = found
+            notes.append(
+                f"the holds leave {left:.0%} of the move along {name}, {worst} takes most: "
+                "hold less of it, or auto"
+            )
+    return notes
+
+
+def _within_safe_ranges(
+    editor: FaceEditor, z: NDArray[np.float32], recipe: EditRecipe
+) -> tuple[EditRecipe, list[str]]:
+    """Cut an edit that would break faces short, and say so."""
+    from latentedit.editing.recipes import clamp, steps_to_reach
+
+    boundaries = editor.boundaries
+    steps, notes = clamp(boundaries, recipe.steps)
+    goals = recipe.to
+    if goals:
+        ways, stopped = clamp(boundaries, steps_to_reach(boundaries, z, recipe))
+        if stopped:
+            steps, goals, notes = {**steps, **ways}, {}, [*notes, *stopped]
+    advice = [f"{note}; --force goes past" for note in notes]
+    return replace(recipe, steps=steps, to=goals), advice
+
+
+def _moves(
+    attributes: list[str], steps: list[float], goals: list[float], order: list[str]
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Steps and distances to reach, by attribute.
+
+    Args:
+        attributes: of --attr.
+        steps, goals: of --step and --to.
+        order: which of the three options stood where, as "attr", "step" and "to".
+    """
+    if not attributes:
+        raise LatentEditError(
+            "nothing to edit: give --attr with --step or --to, or --age, or --age-to"
+        )
+    if not steps and not goals:
+        raise LatentEditError("give each --attr its --step or --to")
+    if steps and goals:
+        kinds = order[1::2]
+        if "attr" in kinds or order != [name for kind in kinds for name in ("attr", kind)]:
+            raise LatentEditError(
+                "write --step or --to right after its --attr: "
+                "--attr Young --step -3 --attr Smiling --to 1"
+            )
+    else:
+        kinds = ["step"] * len(steps) or ["to"] * len(goals)
+        if len(kinds) != len(attributes):
+            raise LatentEditError(
+                f"{len(attributes)} --attr and {len(kinds)} --{kinds[0]}: "
+                "give one for each attribute"
+            )
+    values = {"step": iter(steps), "to": iter(goals)}
+    moves: dict[str, dict[str, float]] = {"step": {}, "to": {}}
+    for name, kind in zip(attributes, kinds, strict=True):
+        if name in moves[kind]:
+            raise LatentEditError(f"{name} is named twice: name it once, with one number")
+        moves[kind][name] = next(values[kind])
+    return moves["step"], moves["to"]

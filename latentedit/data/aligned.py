@@ -1,0 +1,77 @@
+"""Folders of photos -> faces as FFHQ aligns them, in one training file, for encoders."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from latentedit.data.face_file import create_face_data
+from latentedit.data.photos import PhotoReport
+from latentedit.errors import LatentEditError
+from latentedit.io.files import check_writable
+from latentedit.io.images import PHOTO_ENDINGS, open_image
+from latentedit.photos.faces import choose_faces
+
+
+def prepare_aligned(
+    folders: Sequence[str | Path],
+    output: str | Path,
+    *,
+    resolution: int = 256,
+    per_person: int = 20,
+    progress: Callable[[Iterator[Path], int], Iterator[Path]] = lambda items, total: items,
+) -> PhotoReport:
+    """Align the largest face of every photo as FFHQ's faces are, and keep it without labels.
+
+    Args:
+        folders: searched with all their sub-folders.
+        output: the training file, see `data.face_file`.
+        resolution: edge in pixels; smaller faces are enlarged.
+        per_person: most faces from one sub-folder (data sets keep a person in each).
+        progress: wraps the iterator over files (a progress bar).
+
+    Raises:
+        LatentEditError: no photo in a folder, an unwritable output, or the extra ``photos`` is
+            missing.
+    """
+    check_writable(output)
+    files = [(Path(folder), path) for folder in folders for path in photos_of(Path(folder))]
+    report, kept = PhotoReport(resolution=resolution), Counter[Path]()
+    names = "; ".join(f"{Path(folder).resolve().name}" for folder in folders)
+    source = f"photos of {names} ({len(files)} files), aligned as FFHQ"
+    with create_face_data(output, resolution=resolution, label_names=(), source=source) as writer:
+        for (root, _), path in zip(
+            files, progress(iter([path for _, path in files]), len(files)), strict=True
+        ):
+            if path.parent != root and kept[path.parent] >= per_person:
+                report.dropped[f"more than {per_person} of one person"] += 1
+                continue
+            try:
+                pixels = open_image(path)
+            except LatentEditError as error:
+                report.bad.append(str(error))
+                continue
+            try:
+                (face,) = choose_faces(pixels)
+            except LatentEditError:
+                report.dropped["no face that can be aligned"] += 1
+                continue
+            kept[path.parent] += 1
+            writer.append(face.alignment.cut(pixels, resolution), [], str(path.relative_to(root)))
+        report.written = len(writer)
+    return report
+
+
+def photos_of(folder: Path) -> list[Path]:
+    """The photos in a folder and its sub-folders, by name.
+
+    Raises:
+        LatentEditError: no folder, or none in it.
+    """
+    if not folder.is_dir():
+        raise LatentEditError(f"{folder} is not a folder: give a folder of photos")
+    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in PHOTO_ENDINGS)
+    if not found:
+        raise LatentEditError(f"no photo in {folder}: give a folder with .jpg or .png files")
+    return found

@@ -1,0 +1,229 @@
+"""`PhotoEditor`: edits of the user's own photos.
+
+A photo is opened once: its face is found, aligned and inverted. The portrait that comes of it is
+data, and every edit of it is a call with that portrait; there is no hidden state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from latentedit import defaults
+from latentedit.editing.editor import FaceEditor
+from latentedit.editing.recipes import EditRecipe, Hold
+from latentedit.errors import LatentEditError
+from latentedit.inference.descriptors import describe, descriptor_network
+from latentedit.inference.devices import place
+from latentedit.io.images import UInt8Array
+from latentedit.photos.encoder import Encoder
+from latentedit.photos.faces import ALL, PhotoFace, Which, choose_faces
+from latentedit.photos.inversion import Inversion, InversionOptions, Progress, invert
+from latentedit.photos.paste import paste
+from latentedit.photos.photograph import Photograph, open_photograph
+from latentedit.photos.resemblance import Resemblance
+
+
+@dataclass(frozen=True, eq=False)
+class Portrait:
+    """One face of a photo, and the latents that draw it.
+
+    Attributes:
+        photo: with all its pixels, and what its file says of itself.
+        face: where it is, how it is aligned, and what to know about it.
+        latents: float32 [L, D].
+        reconstruction: what the generator draws of them, uint8 [R, R, 3], aligned.
+        identity: distance of dlib's descriptors between the photo and the reconstruction; below
+            0.6 they are taken for one person (King 2017).
+        origin: how the latents were found, as JSON values.
+    """
+
+    photo: Photograph
+    face: PhotoFace
+    latents: NDArray[np.float32]
+    reconstruction: UInt8Array
+    identity: float
+    origin: Mapping[str, Any]
+
+    def aligned(self, size: int) -> UInt8Array:
+        """The face as the generator would draw it, cut out of the photo: [size, size, 3]."""
+        return self.face.alignment.cut(self.photo.pixels, size)
+
+
+class PhotoEditor:
+    """Finds the latents of faces in photos, and puts edits back into them.
+
+    Args:
+        editor: with boundaries and a classifier; its generator takes a latent a layer.
+        encoder: of this generator.
+
+    Attributes:
+        editor, encoder: see above.
+    """
+
+    def __init__(self, editor: FaceEditor, encoder: Encoder) -> None:
+        self.editor = editor
+        self.encoder = place(encoder, editor.device).eval().requires_grad_(False)
+
+    @classmethod
+    def load(cls, model: str | Path | None = None, **options: Any) -> Self:
+        """Load a model with an encoder, by default the default model.
+
+        Args:
+            model: name or folder.
+            options: see `FaceEditor.load`.
+
+        Raises:
+            LatentEditError: the model has no encoder, or see `FaceEditor.load`.
+        """
+        editor = FaceEditor.load(model, **options)
+        assert editor.bundle is not None
+        return cls(editor, editor.bundle.encoder())
+
+    def open(
+        self,
+        photo: str | Path | Photograph | UInt8Array,
+        face: int | None = None,
+        steps: int | None = None,
+        *,
+        seconds: float = defaults.REFINE_SECONDS,
+        on_step: Callable[[Progress], None] = lambda progress: None,
+    ) -> Portrait:
+        """Find one face in a photo and invert it.
+
+        Args:
+            photo: a file, an opened photo, or pixels uint8 [H, W, 3].
+            face: its number from the left, from 1; by default the largest.
+            steps: of refining; 0 for the encoder alone, by default as many as `seconds` allow.
+            seconds: of refining, at most.
+            on_step: called after each step of refining; a KeyboardInterrupt ends it early.
+
+        Raises:
+            LatentEditError: no such file or face, or an extra is missing.
+        """
+        opened = as_photograph(photo)
+        (chosen,) = choose_faces(opened.pixels, face)
+        return self.invert(opened, chosen, steps, seconds=seconds, on_step=on_step)
+
+    def find(
+        self, photo: str | Path | Photograph | UInt8Array, which: Which = ALL
+    ) -> list[tuple[Photograph, PhotoFace]]:
+        """The photo and each of its faces that is asked for, from the left; see `choose_faces`."""
+        opened = as_photograph(photo)
+        return [(opened, face) for face in choose_faces(opened.pixels, which)]
+
+    def invert(
+        self,
+        photo: Photograph,
+        face: PhotoFace,
+        steps: int | None = None,
+        *,
+        seconds: float = defaults.REFINE_SECONDS,
+        on_step: Callable[[Progress], None] = lambda progress: None,
+    ) -> Portrait:
+        """Invert a face that was found; see `open`."""
+        edge = self.encoder.config.resolution
+        aligned = face.alignment.cut(photo.pixels, edge)
+        options = InversionOptions(steps=steps, seconds=seconds)
+        found = invert(
+            aligned,
+            self.encoder,
+            self.editor.generator,
+            self._resemblance if steps != 0 else None,
+            options,
+            on_step,
+        )
+        return self.portrait(photo, face, found.latents, _origin(found))
+
+    def portrait(
+        self,
+        photo: Photograph,
+        face: PhotoFace,
+        latents: NDArray[np.float32],
+        origin: Mapping[str, Any],
+    ) -> Portrait:
+        """Put a portrait together of latents that were found before."""
+        drawn = self.editor.render(latents[None])[0]
+        size = self.encoder.config.resolution
+        shown = np.stack([face.alignment.cut(photo.pixels, size), _smaller(drawn, size)])
+        one, two = describe(self.editor.judges.cut(shown), device=str(self.editor.device))
+        distance = float(np.linalg.norm(one - two))
+        return Portrait(photo, face, latents, drawn, distance, dict(origin))
+
+    def edit(
+        self,
+        portrait: Portrait,
+        steps: Mapping[str, float] | None = None,
+        hold: Hold = defaults.HOLD,
+        *,
+        to: Mapping[str, float] | None = None,
+        layers: Sequence[int] | None = None,
+    ) -> UInt8Array:
+        """Edit a portrait and put it back into its photo.
+
+        Args:
+            portrait: see `open`.
+            steps: signed displacement in standard deviations of the latents, by attribute.
+            hold: see `FaceEditor.edit`.
+            to: instead, the signed distance from the boundary to reach, by attribute.
+            layers: that move; all by default.
+
+        Returns:
+            uint8 [H, W, 3], the photo's own size; outside the edit's mask it is the photo.
+
+        Raises:
+            LatentEditError: see `FaceEditor.edit`.
+        """
+        return self.apply(portrait, self.editor.recipe(steps or {}, hold, to=to, layers=layers))
+
+    def apply(self, portrait: Portrait, recipe: EditRecipe) -> UInt8Array:
+        """Make a recipe's edit of a portrait; see `edit`."""
+        return self.put_back(portrait, self.editor.apply(recipe, portrait.latents[None])[0])
+
+    def put_back(self, portrait: Portrait, latents: NDArray[np.float32]) -> UInt8Array:
+        """The photo with what edited latents [L, D] change: uint8 [H, W, 3]."""
+        if np.array_equal(latents, portrait.latents):
+            return portrait.photo.pixels.copy()
+        after = self.editor.render(latents[None])[0]
+        return paste(portrait.photo.pixels, portrait.face.alignment, portrait.reconstruction, after)
+
+    @cached_property
+    def _resemblance(self) -> Resemblance:
+        device = self.editor.device
+        return Resemblance(
+            self.editor.classifier, self.editor.generator.frame, descriptor_network().to(device)
+        )
+
+
+def as_photograph(photo: str | Path | Photograph | UInt8Array) -> Photograph:
+    """Open a photo that is not open yet.
+
+    Raises:
+        LatentEditError: see `open_photograph`, or pixels of another shape or dtype.
+    """
+    if isinstance(photo, Photograph):
+        return photo
+    if isinstance(photo, str | Path):
+        return open_photograph(photo)
+    if photo.dtype != np.uint8 or photo.ndim != 3 or photo.shape[2] != 3:
+        raise LatentEditError(f"a photo is uint8 [H, W, 3], got {photo.dtype} {list(photo.shape)}")
+    return Photograph(pixels=photo)
+
+
+def _origin(found: Inversion) -> dict[str, Any]:
+    origin: dict[str, Any] = {"steps": found.steps}
+    if found.steps:
+        origin["loss"] = round(found.loss, 4)
+    return origin
+
+
+def _smaller(picture: UInt8Array, size: int) -> UInt8Array:
+    from PIL import Image
+
+    return np.array(Image.fromarray(picture).resize((size, size), Image.Resampling.BOX))

@@ -1,0 +1,155 @@
+"""The encoder: a photo of a face -> the latents, one a layer, that a generator draws it with.
+
+It looks at the aligned photo and at what was drawn of it so far, and says how the latents have to
+change (Alaluf et al. 2021, ReStyle): the first time beside the mean face, then beside its own
+last result. Layers in groups share a latent, so that what comes out stays near W, where boundaries
+mean what they say (Tov et al. 2021, e4e).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from latentedit.errors import LatentEditError
+from latentedit.io.resampling import resize
+
+
+@dataclass(frozen=True)
+class EncoderConfig:
+    """Shape of an `Encoder`.
+
+    Attributes:
+        resolution: edge at which it looks at a face; other sizes are resized inside.
+        widths: channels of the stages; the first at a quarter of the resolution, each other one
+            at half the edge of the one before.
+        blocks: residual blocks of each stage.
+        squeeze: channels of the last map that the dense layers see, place by place.
+        hidden: width of the first dense layer.
+        style: S, length of a latent.
+        layers: L, layers of the generator.
+        groups: first layer of each group of layers that share a latent; begins with 0.
+    """
+
+    resolution: int = 256
+    widths: tuple[int, ...] = (64, 128, 224, 288)
+    blocks: tuple[int, ...] = (1, 2, 2, 2)
+    squeeze: int = 32
+    hidden: int = 400
+    style: int = 512
+    layers: int = 23
+    groups: tuple[int, ...] = (0, 4, 7, 10, 13)
+
+    def __post_init__(self) -> None:
+        if len(self.widths) != len(self.blocks) or not self.widths:
+            raise LatentEditError("an encoder wants one number of blocks for each of its widths")
+        if self.resolution % self.stride:
+            raise LatentEditError(f"an encoder's resolution must be a multiple of {self.stride}")
+        ordered = list(self.groups) == sorted({*self.groups}) and self.groups[:1] == (0,)
+        if not ordered or self.groups[-1] >= self.layers:
+            raise LatentEditError("groups of layers begin with layer 0 and rise")
+
+    @property
+    def stride(self) -> int:
+        """Pixels between places of the last map."""
+        return int(4 * 2 ** (len(self.widths) - 1))
+
+    @property
+    def places(self) -> int:
+        """Places of the last map."""
+        return (self.resolution // self.stride) ** 2
+
+
+class ResidualBlock(nn.Module):
+    """Two 3x3 convolutions before their activations (He et al. 2016b), without norms.
+
+    The second begins at zero, so a new block passes its input on.
+    """
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.conv0 = nn.Conv2d(inputs, outputs, 3, stride, 1)
+        self.conv1 = nn.Conv2d(outputs, outputs, 3, 1, 1)
+        nn.init.zeros_(self.conv1.weight)
+        self.pool = nn.AvgPool2d(stride) if stride > 1 else nn.Identity()
+        self.project = nn.Conv2d(inputs, outputs, 1) if inputs != outputs else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.conv1(F.relu(self.conv0(F.relu(x))))
+        return self.project(self.pool(x)) + y
+
+
+class Encoder(nn.Module):
+    """Aligned photos [N, 3, H, W] in [-1, 1] -> latents w+ [N, L, S].
+
+    Dense layers speak in the coordinates u of `boundaries.whitening`, w = mean + basis u, in which
+    latents vary more alike in every direction; both are buffers.
+
+    Attributes:
+        config: see `EncoderConfig`.
+        mean: of the generator's latents, [S].
+        basis: see above, [S, S].
+        start: what the generator draws of the mean, [3, R, R].
+    """
+
+    mean: Tensor
+    basis: Tensor
+    start: Tensor
+
+    def __init__(self, config: EncoderConfig | None = None) -> None:
+        super().__init__()
+        self.config = config = config or EncoderConfig()
+        self.register_buffer("mean", torch.zeros(config.style))
+        self.register_buffer("basis", torch.eye(config.style))
+        self.register_buffer("start", torch.zeros(3, config.resolution, config.resolution))
+        blocks: list[nn.Module] = [nn.Conv2d(6, config.widths[0], 6, 4, 1)]
+        inputs = config.widths[0]
+        for stage, (width, count) in enumerate(zip(config.widths, config.blocks, strict=True)):
+            for number in range(count):
+                blocks.append(ResidualBlock(inputs, width, 2 if stage and not number else 1))
+                inputs = width
+        self.body = nn.Sequential(*blocks)
+        self.squeeze = nn.Conv2d(inputs, config.squeeze, 1)
+        self.dense = nn.Linear(config.squeeze * config.places, config.hidden)
+        self.heads = nn.Linear(config.hidden, len(config.groups) * config.style)
+
+    def changes(self, photos: Tensor, drawn: Tensor | None = None) -> Tensor:
+        """How the latents that drew something have to change to draw the photos instead.
+
+        Args:
+            photos: [N, 3, H, W] in [-1, 1], aligned.
+            drawn: the same of what was drawn so far; by default the mean face.
+
+        Returns:
+            Coordinates u [N, groups, S].
+        """
+        edge = self.config.resolution
+        photos = resize(photos, edge)
+        now = self.start.expand_as(photos) if drawn is None else resize(drawn, edge)
+        x = F.relu(self.body(torch.cat((photos, now), 1)))
+        x = F.relu(self.dense(F.relu(self.squeeze(x)).flatten(1)))
+        return self.heads(x).unflatten(1, (len(self.config.groups), self.config.style))
+
+    def forward(self, photos: Tensor) -> Tensor:
+        """Photos -> w+ [N, L, S], looked at once."""
+        return self.latents(self.changes(photos).float())
+
+    def latents(self, coordinates: Tensor) -> Tensor:
+        """u of the groups, [N, groups, S] -> w+ [N, L, S]."""
+        w = self.mean + coordinates @ self.basis.T
+        return w[:, self.group_of_layers()]
+
+    def coordinates(self, latents: Tensor) -> Tensor:
+        """w+ [N, L, S] -> u [N, L, S]."""
+        return torch.linalg.solve(self.basis, (latents - self.mean).flatten(0, 1).T).T.view_as(
+            latents
+        )
+
+    def group_of_layers(self) -> Tensor:
+        """The group of each layer, int [L]."""
+        first = torch.tensor(self.config.groups, device=self.mean.device)
+        layers = torch.arange(self.config.layers, device=self.mean.device)
+        return (layers[:, None] >= first).sum(1) - 1

@@ -1,0 +1,196 @@
+"""Inversion: the latents, one a layer, with which a generator draws a given photo.
+
+The encoder gives a first answer at once. Refining goes on from there: latents are optimised
+(Abdal et al. 2019, Image2StyleGAN) in the coordinates of the encoder, in which they vary alike, so
+that the drawn face resembles the photo; a prior keeps them near each other and near what the
+generator was trained on, where edits work (Zhu et al. 2020, In-domain GAN inversion).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from latentedit import defaults
+from latentedit.errors import LatentEditError
+from latentedit.generators.base import FaceGenerator
+from latentedit.io.images import UInt8Array, to_tensor
+from latentedit.photos.encoder import Encoder
+from latentedit.photos.resemblance import Resemblance
+
+FAMILIAR = 0.6
+"""Mean square coordinate up to which latents are as samples are; photos go a little beyond."""
+
+WARM_STEPS, COOLED, LAST_RATE = 5, 0.45, 0.05
+"""The rate rises over the first steps, falls over the last share of them, and never to zero."""
+
+
+@dataclass(frozen=True)
+class InversionOptions:
+    """How a photo is inverted.
+
+    Attributes:
+        passes: of the encoder; each sees what the one before drew.
+        steps: of refining, at most; None for as many as `seconds` allow.
+        seconds: of refining, at most.
+        learning_rate: Adam's, in standard deviations of the latents.
+        spread: weight of the mean square distance of layers from their mean.
+        far: weight of mean square coordinates beyond `FAMILIAR`.
+    """
+
+    passes: int = 1
+    steps: int | None = None
+    seconds: float = defaults.REFINE_SECONDS
+    learning_rate: float = 0.04
+    spread: float = 0.3
+    far: float = 0.3
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far refining is.
+
+    Attributes:
+        step: steps done.
+        loss: of the best latents so far.
+        share: done, 0 to 1, of the steps or seconds that were allowed.
+        left: seconds that are left, about.
+    """
+
+    step: int
+    loss: float
+    share: float
+    left: float
+
+
+@dataclass(frozen=True, eq=False)
+class Inversion:
+    """The latents of a photo.
+
+    Attributes:
+        latents: float32 [L, D].
+        steps: of refining that led to them.
+        loss: of them, or NaN where nothing was refined.
+        interrupted: whether refining was stopped before its time.
+    """
+
+    latents: NDArray[np.float32]
+    steps: int
+    loss: float
+    interrupted: bool = False
+
+
+def encode(encoder: Encoder, generator: FaceGenerator, photos: Tensor, passes: int = 1) -> Tensor:
+    """Photos [N, 3, H, W] in [-1, 1], aligned -> coordinates u [N, groups, S], by the encoder."""
+    found = encoder.changes(photos)
+    for _ in range(passes - 1):
+        drawn = generator.synthesize(encoder.latents(found), encoder.config.resolution)
+        found = found + encoder.changes(photos, drawn.clamp(-1, 1))
+    return found
+
+
+def invert(
+    photo: UInt8Array,
+    encoder: Encoder,
+    generator: FaceGenerator,
+    resemblance: Resemblance | None = None,
+    options: InversionOptions | None = None,
+    on_step: Callable[[Progress], None] = lambda progress: None,
+) -> Inversion:
+    """Find the latents of one photo; a pure function.
+
+    A KeyboardInterrupt while it refines ends it with the best so far.
+
+    Args:
+        photo: uint8 [S, S, 3], aligned as the generator's faces are.
+        encoder: of this generator.
+        generator: used in a space whose layers take a latent each; differentiable.
+        resemblance: what refining makes better; without one, nothing is refined.
+        options: see `InversionOptions`.
+        on_step: called after each step.
+
+    Raises:
+        LatentEditError: the encoder belongs to a generator of another shape.
+    """
+    options = options or InversionOptions()
+    space, config = generator.space, encoder.config
+    if (space.layers, space.dim) != (config.layers, config.style):
+        raise LatentEditError(
+            f"this encoder gives latents [{config.layers}, {config.style}], the model takes "
+            f"[{space.layers}, {space.dim}]: use the encoder of this model"
+        )
+    device = encoder.mean.device
+    with torch.inference_mode():
+        wanted = to_tensor(photo[None], device)
+        found = encode(encoder, generator, wanted, options.passes).float()
+    if options.steps == 0 or resemblance is None:
+        latents = encoder.latents(found)[0]
+        return Inversion(latents.cpu().numpy(), 0, float("nan"))
+    return _refine(found.clone(), wanted.clone(), encoder, generator, resemblance, options, on_step)
+
+
+def _refine(
+    found: Tensor,
+    wanted: Tensor,
+    encoder: Encoder,
+    generator: FaceGenerator,
+    resemblance: Resemblance,
+    options: InversionOptions,
+    on_step: Callable[[Progress], None],
+) -> Inversion:
+    size = encoder.config.resolution
+    seen = generator.layers_of(size)
+    with torch.no_grad():
+        goal = resemblance.look(wanted)
+    start = found[:, encoder.group_of_layers()[:seen]]
+    moving = start.clone().requires_grad_()
+    optimizer = torch.optim.Adam([moving], lr=options.learning_rate, betas=(0.9, 0.99))
+    best, best_loss, step, interrupted = start, float("inf"), 0, False
+    begun = time.perf_counter()
+    try:
+        while (share := _share(step, time.perf_counter() - begun, options)) < 1:
+            for group in optimizer.param_groups:
+                group["lr"] = options.learning_rate * min(
+                    1, (step + 1) / 5, 2.2 * (1 - share) + 0.05
+                )
+            optimizer.zero_grad(set_to_none=True)
+            drawn = generator.synthesize(all_layers(encoder, moving), size)
+            loss = resemblance(drawn, goal)[0] + prior(moving, options)
+            loss.backward()
+            if float(loss.detach()) < best_loss:
+                best, best_loss = moving.detach().clone(), float(loss.detach())
+            optimizer.step()
+            step += 1
+            spent = time.perf_counter() - begun
+            share = max(_share(step, spent, options), 1e-6)
+            on_step(Progress(step, best_loss, min(share, 1), max(spent / share - spent, 0)))
+    except KeyboardInterrupt:
+        interrupted = True
+    latents = all_layers(encoder, best)[0]
+    return Inversion(latents.detach().cpu().numpy(), step, best_loss, interrupted)
+
+
+def all_layers(encoder: Encoder, coordinates: Tensor) -> Tensor:
+    """u of the first layers [N, l, S] -> w+ [N, L, S]; the others are as the last of these."""
+    rest = encoder.config.layers - coordinates.shape[1]
+    last = coordinates[:, -1:].expand(-1, rest, -1)
+    return encoder.mean + torch.cat((coordinates, last), 1) @ encoder.basis.T
+
+
+def prior(coordinates: Tensor, options: InversionOptions) -> Tensor:
+    """What keeps coordinates [N, l, S] near each other and near those of samples."""
+    apart = (coordinates - coordinates.mean(1, keepdim=True)).square().mean()
+    far = (coordinates.square().mean((1, 2)) - FAMILIAR).clamp_min(0).mean()
+    return options.spread * apart + options.far * far
+
+
+def _share(step: int, seconds: float, options: InversionOptions) -> float:
+    """Of the steps, or of the seconds, that are allowed."""
+    by_time = seconds / options.seconds if options.seconds > 0 else 1.0
+    return by_time if options.steps is None else max(step / max(options.steps, 1), by_time)

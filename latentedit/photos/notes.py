@@ -1,0 +1,18 @@
+"""What is said about a photo beside the result."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Note:
+    """Something that who edits a photo should know.
+
+    Attributes:
+        kind: one word, for programs.
+        text: a clause without a full stop, for people.
+    """
+
+    kind: str
+    text: str

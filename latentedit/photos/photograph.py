@@ -1,0 +1,387 @@
+"""Photos as files: read as the viewer sees them, and written with everything that was in them."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from PIL import ExifTags, Image, ImageOps, JpegImagePlugin, PngImagePlugin
+
+from latentedit.errors import LatentEditError
+from latentedit.io.images import (
+    JPEG_QUALITY,
+    LARGE_PNG,
+    RECIPE_KEY,
+    UInt8Array,
+    format_of,
+    opened,
+    over_white,
+    to_rgb,
+    write_image,
+)
+from latentedit.photos.marks import COMPOSITE, Marks, read_xmp_marks, write_marks
+from latentedit.photos.notes import Note
+
+MAX_PHOTO_PIXELS = 120_000_000
+"""Largest photo that is opened, in pixels; at the peak it takes some 15 bytes a pixel."""
+
+_MARKED = frozenset(("JPEG", "PNG", "WEBP", "TIFF", "AVIF", "HEIF"))
+_WITH_ALPHA = frozenset(("PNG", "WEBP", "TIFF", "AVIF", "HEIF"))
+_LOSSLESS_TIFF = frozenset(("raw", "tiff_lzw", "tiff_adobe_deflate", "packbits", "zstd"))
+_TIFF_XMP = 700
+_MOST_XMP = 65_533 - 29  # in one segment of a JPEG
+
+_TIFF_WORDS = (270, 271, 272, 282, 283, 296, 305, 306, 315, 33432, 34665, 34853)
+"""Tags of a TIFF that say something of the photo, not of how its pixels lie in the file:
+description, make, model, resolution, software, date, artist, copyright, EXIF and GPS."""
+
+
+@dataclass(frozen=True)
+class JpegSettings:
+    """How a JPEG was compressed.
+
+    Attributes:
+        tables: quantisation tables of 64 numbers each, luminance first.
+        subsampling: of colours, Pillow's number; -1 where it has none.
+        progressive: whether it comes in scans.
+    """
+
+    tables: tuple[tuple[int, ...], ...]
+    subsampling: int
+    progressive: bool
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What a photo's file held beside pixels, and goes along into the edited one.
+
+    Attributes:
+        format: Pillow's name, or "".
+        grey: whether it was black and white in its file.
+        icc: the colour profile, of the photo's pixels as they are.
+        exif: without the orientation, which was applied, and without the thumbnail.
+        xmp: as it was.
+        jpeg: how it was compressed.
+        segments: of a JPEG, markers and all: IPTC's older words, and what of XMP did not fit.
+        compression: of a TIFF.
+        dpi: horizontally and vertically.
+    """
+
+    format: str = ""
+    grey: bool = False
+    icc: bytes | None = None
+    exif: bytes | None = None
+    xmp: bytes | None = None
+    jpeg: JpegSettings | None = None
+    segments: bytes = b""
+    compression: str | None = None
+    dpi: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class Photograph:
+    """A photo.
+
+    Attributes:
+        pixels: uint8 [H, W, 3], RGB, upright; the numbers that are in the file, whose meaning
+            `Kept.icc` gives. CMYK and Lab are brought to sRGB, 16 bits to 8.
+        alpha: uint8 [H, W], or None where everything is opaque. Clear pixels are white.
+        path: where it came from.
+        kept: what else was in the file.
+        notes: of the kinds animated, pages, alpha, depth and colours.
+    """
+
+    pixels: UInt8Array
+    alpha: UInt8Array | None = None
+    path: Path | None = None
+    kept: Kept = field(default_factory=Kept)
+    notes: tuple[Note, ...] = ()
+
+
+def open_photograph(path: str | Path, *, max_pixels: int = MAX_PHOTO_PIXELS) -> Photograph:
+    """Read a photo: whatever Pillow reads, and HEIC with the extra ``photos``.
+
+    Args:
+        max_pixels: refuse larger ones before decoding.
+
+    Raises:
+        LatentEditError: missing, not an image, truncated, too large, or HEIC without the extra.
+    """
+    path = Path(path)
+    with opened(path, max_pixels=max_pixels) as image:
+        notes = _said_of(image)
+        raw = _jpeg(image), _segments(image), image.format or ""
+        deep = _is_deep(image)
+        ImageOps.exif_transpose(image, in_place=True)
+        pixels, alpha = to_rgb(image)
+        if alpha is not None and alpha.min() == 255:
+            alpha = None
+        if alpha is not None:
+            pixels[alpha == 0] = 255
+            notes.append(Note("alpha", "it is transparent in part, which a JPEG cannot be"))
+        if deep:
+            notes.append(Note("depth", "it has more than 8 bits a channel; the result has 8"))
+        kept = _kept(image, *raw)
+    return Photograph(pixels, alpha, path, kept, tuple(notes))
+
+
+def save_photograph(
+    path: str | Path,
+    pixels: UInt8Array,
+    like: Photograph,
+    *,
+    recipe: str | None = None,
+    source_type: str | None = COMPOSITE,
+    force: bool = False,
+) -> tuple[Note, ...]:
+    """Write an edited photo, whole or not at all, with what the photo's own file held.
+
+    The format is by the name's ending. A JPEG from a JPEG is compressed just as that was.
+
+    Args:
+        pixels: uint8 [H, W, 3], of the photo's size.
+        like: the photo that was edited.
+        recipe: JSON that says how.
+        source_type: IPTC's digital source type.
+        force: write over the photo itself, too.
+
+    Returns:
+        What could not be kept; of the kinds alpha, metadata and colours.
+
+    Raises:
+        LatentEditError: a format that carries no marks or cannot be written, an unwritable path,
+            or the photo itself without `force`.
+    """
+    path = Path(path)
+    check_target(path, like, force=force)
+    if pixels.shape != like.pixels.shape or pixels.dtype != np.uint8:
+        height, width = like.pixels.shape[:2]
+        raise LatentEditError(
+            f"the photo has {width} x {height} pixels, got {pixels.dtype} {list(pixels.shape)}"
+        )
+    format_name, kept, notes = _format(path), like.kept, []
+    image, mode_notes = _image(pixels, like, format_name)
+    notes += mode_notes
+    marks = Marks(recipe, source_type)
+    try:
+        xmp = write_marks(kept.xmp, marks)
+    except ValueError as error:
+        notes.append(Note("metadata", f"the photo's XMP is damaged ({error}) and was replaced"))
+        xmp = write_marks(None, marks)
+    if format_name == "JPEG" and len(xmp) > _MOST_XMP:
+        notes.append(Note("metadata", "the photo's XMP is too long for a JPEG and was replaced"))
+        xmp = write_marks(None, marks)
+        if len(xmp) > _MOST_XMP:
+            raise LatentEditError(f"the recipe is too long for {path}: save as .png")
+    icc = kept.icc if _fits(kept.icc, image.mode) else None
+    if kept.icc and not icc:
+        notes.append(Note("colours", "the photo's colour profile does not fit and was left out"))
+    options: dict[str, object] = {"icc_profile": icc} if icc else {}
+    if kept.dpi and format_name in ("JPEG", "PNG", "TIFF"):
+        options["dpi"] = kept.dpi
+    options |= _encoding(format_name, kept, image)
+    options |= _metadata(format_name, kept, xmp, recipe)
+    write_image(path, image, format_name, options)
+    return tuple(notes)
+
+
+def check_target(path: str | Path, like: Photograph, *, force: bool = False) -> None:
+    """Refuse early a name under which an edited photo cannot be saved.
+
+    Raises:
+        LatentEditError: the photo itself without `force`, or a format that carries no marks.
+    """
+    _format(Path(path))
+    same = False
+    with suppress(OSError):
+        same = like.path is not None and os.path.samefile(path, like.path)
+    if same and not force:
+        raise LatentEditError(
+            f"{path} is the photo itself: give another name, or --force to replace it"
+        )
+
+
+def read_marks(path: str | Path) -> Marks:
+    """Read what a picture says of how it was made, without decoding it.
+
+    Raises:
+        LatentEditError: it is missing or not an image.
+    """
+    with opened(path, max_pixels=2**62) as image:
+        xmp = image.info.get("xmp")
+        text = image.info.get(RECIPE_KEY)
+        if isinstance(xmp, str):
+            xmp = xmp.encode()
+        marks = read_xmp_marks(xmp) if xmp else Marks()
+    recipe = marks.recipe or (str(text) if image.format == "PNG" and text else None)
+    return Marks(recipe, marks.source_type)
+
+
+def _format(path: Path) -> str:
+    name = {"MPO": "JPEG"}.get(format_of(path), format_of(path))
+    if name not in _MARKED:
+        raise LatentEditError(
+            f"cannot save {path}: {name} cannot say that the photo was edited, "
+            "end its name in .jpg or .png"
+        )
+    return name
+
+
+def _said_of(image: Image.Image) -> list[Note]:
+    notes = []
+    frames = getattr(image, "n_frames", 1)
+    if frames > 1 and image.format == "TIFF":
+        notes.append(Note("pages", f"it has {frames} pages, of which the first is used"))
+    elif frames > 1 and image.format == "MPO":
+        notes.append(Note("pages", f"its file holds {frames} pictures, of which the first is used"))
+    elif frames > 1:
+        notes.append(Note("animated", f"it is animated; of {frames} frames the first is used"))
+    if image.mode in ("CMYK", "LAB"):
+        mode = "CMYK" if image.mode == "CMYK" else "Lab"
+        notes.append(Note("colours", f"it is {mode}; the result is sRGB"))
+    return notes
+
+
+def _is_deep(image: Image.Image) -> bool:
+    """Whether pixels have more than 8 bits in the file, also where Pillow decodes 8 of them."""
+    tile = getattr(image, "tile", None)
+    arguments = str(tile[0][-1]) if tile else ""
+    return image.mode[0] in "IF" or ";16" in arguments or "16B" in arguments
+
+
+def _jpeg(image: Image.Image) -> JpegSettings | None:
+    if not isinstance(image, JpegImagePlugin.JpegImageFile) or image.mode not in ("RGB", "L"):
+        return None
+    tables = [tuple(table) for _, table in sorted(image.quantization.items())]
+    if not 1 <= len(tables) <= 4 or any(len(table) != 64 for table in tables):
+        return None
+    subsampling = JpegImagePlugin.get_sampling(image) if image.mode == "RGB" else -1
+    return JpegSettings(tuple(tables), subsampling, bool(image.info.get("progressive")))
+
+
+def _segments(image: Image.Image) -> bytes:
+    """Segments of a JPEG that Pillow does not write back: Photoshop's, and XMP's extensions."""
+    kept = b""
+    for name, data in getattr(image, "applist", ()):
+        extension = name == "APP1" and data.startswith(b"http://ns.adobe.com/xmp/extension/")
+        if extension or name == "APP13":
+            marker = 0xE0 + int(name.removeprefix("APP"))
+            kept += bytes((0xFF, marker)) + (len(data) + 2).to_bytes(2, "big") + data
+    return kept
+
+
+def _kept(image: Image.Image, jpeg: JpegSettings | None, segments: bytes, name: str) -> Kept:
+    """What goes along of an upright, decoded picture."""
+    xmp, icc, dpi = (image.info.get(key) for key in ("xmp", "icc_profile", "dpi"))
+    grey = image.mode in ("1", "L", "LA", "La", "F") or image.mode.startswith("I")
+    if image.mode in ("CMYK", "LAB"):
+        icc = None
+    with suppress(TypeError, ValueError, ZeroDivisionError):
+        dpi = (float(dpi[0]), float(dpi[1])) if dpi else None
+    return Kept(
+        format={"MPO": "JPEG"}.get(name, name),
+        grey=grey,
+        icc=icc if isinstance(icc, bytes) else None,
+        exif=_exif(image, name),
+        xmp=xmp.encode() if isinstance(xmp, str) else xmp,
+        jpeg=jpeg,
+        segments=segments,
+        compression=image.info.get("compression") if name == "TIFF" else None,
+        dpi=dpi if isinstance(dpi, tuple) and min(dpi) > 0 else None,
+    )
+
+
+def _exif(image: Image.Image, name: str) -> bytes | None:
+    """EXIF without orientation and thumbnail, or None where there is none."""
+    try:
+        exif = image.getexif()
+        if name == "TIFF":
+            described, exif = exif, Image.Exif()
+            for tag in _TIFF_WORDS:
+                if tag in described:
+                    directory = tag in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo)
+                    exif[tag] = described.get_ifd(tag) if directory else described[tag]
+        exif.pop(ExifTags.Base.Orientation, None)
+        return exif.tobytes() if len(exif) else None  # which leaves the thumbnail out
+    except Exception:  # what others' programs wrote; Pillow raises many types on it
+        return image.info.get("exif")
+
+
+def _image(
+    pixels: UInt8Array, like: Photograph, format_name: str
+) -> tuple[Image.Image, list[Note]]:
+    """The picture in the mode that is written: grey if the photo was, alpha if it can be."""
+    alpha, notes = like.alpha, []
+    if alpha is not None and format_name not in _WITH_ALPHA:
+        pixels, alpha = over_white(pixels, alpha), None
+        notes.append(Note("alpha", f"a {format_name} cannot be transparent: it is white there"))
+    coloured = _fits(like.kept.icc, "RGB") or not like.kept.grey
+    if not coloured and (pixels.min(2) == pixels.max(2)).all():
+        image = Image.fromarray(pixels[..., 0])
+    else:
+        image = Image.fromarray(pixels)
+    if alpha is not None:
+        image.putalpha(Image.fromarray(alpha))
+    return image, notes
+
+
+def _fits(icc: bytes | None, mode: str) -> bool:
+    """Whether a colour profile is one for pictures of that mode (ICC.1, header, bytes 16 to 19)."""
+    if not icc:
+        return False
+    return icc[16:20] == (b"GRAY" if mode in ("L", "LA") else b"RGB ")
+
+
+def _encoding(format_name: str, kept: Kept, image: Image.Image) -> dict[str, object]:
+    """How the pixels are compressed: as they were, where the format is the same."""
+    if format_name == "JPEG":
+        if kept.jpeg is None:
+            return {"quality": JPEG_QUALITY, "subsampling": 0}
+        tables = kept.jpeg.tables
+        options: dict[str, object] = {
+            "qtables": [list(table) for table in tables],
+            "progressive": kept.jpeg.progressive,
+        }
+        if image.mode == "RGB" and kept.jpeg.subsampling >= 0:
+            options["subsampling"] = kept.jpeg.subsampling
+        return options
+    if format_name == "PNG":
+        large = image.width * image.height > LARGE_PNG
+        return {"compress_level": 1} if large else {}
+    if format_name == "TIFF":
+        if _has_directories(kept.exif):
+            return {}  # libtiff, which compresses, cannot write EXIF's own directories
+        kind = kept.compression if kept.compression in _LOSSLESS_TIFF else "tiff_adobe_deflate"
+        return {"compression": kind}
+    return {"quality": JPEG_QUALITY}
+
+
+def _has_directories(exif: bytes | None) -> bool:
+    loaded = Image.Exif()
+    loaded.load(exif or b"")
+    return ExifTags.IFD.Exif in loaded or ExifTags.IFD.GPSInfo in loaded
+
+
+def _metadata(format_name: str, kept: Kept, xmp: bytes, recipe: str | None) -> dict[str, object]:
+    """EXIF and XMP as the format's encoder wants them."""
+    if format_name == "PNG":
+        chunks = PngImagePlugin.PngInfo()
+        chunks.add_itxt("XML:com.adobe.xmp", xmp.decode())
+        if recipe is not None:
+            chunks.add_itxt(RECIPE_KEY, recipe)
+        return {"pnginfo": chunks} | ({"exif": kept.exif} if kept.exif else {})
+    if format_name == "TIFF":
+        exif = Image.Exif()
+        if kept.exif:
+            exif.load(kept.exif)
+        exif[_TIFF_XMP] = xmp
+        return {"exif": exif}
+    options: dict[str, object] = {"xmp": xmp}
+    if kept.exif:
+        options["exif"] = kept.exif
+    if format_name == "JPEG" and kept.segments:
+        options["extra"] = kept.segments
+    return options

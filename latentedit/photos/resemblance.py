@@ -1,0 +1,103 @@
+"""How much a drawn face resembles a photo: pixels, what a classifier sees, and whose face it is.
+
+The loss that inversions and encoders go down. All of it is differentiable in the drawn pictures.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from latentedit.classifiers.backbone import Backbone
+from latentedit.classifiers.dlib_network import DlibFaceNetwork, chips
+from latentedit.generators.base import Frame
+from latentedit.io.resampling import resize
+
+SCALES = (256, 64)
+"""Edges in pixels at which pictures are compared: small things, and light and colours."""
+
+STAGES = (1, 2, 3)
+"""Of the classifier: its features after these are compared."""
+
+LEAST = 1e-4
+"""Of a mean square, that something is divided by."""
+
+
+@dataclass(frozen=True)
+class ResemblanceWeights:
+    """What counts how much.
+
+    Attributes:
+        pixels: of the mean absolute difference at each of `SCALES`, in a range of 2.
+        features: of the mean square difference at each of `STAGES`, in shares of their power.
+        identity: of the squared distance of dlib's descriptors; people differ by 0.36.
+    """
+
+    pixels: float = 1.0
+    features: float = 0.5
+    identity: float = 1.5
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What is looked at in pictures.
+
+    Attributes:
+        pixels: [N, 3, s, s] at each of `SCALES`.
+        features: of the classifier, [N, C, h, w] at each of `STAGES`.
+        descriptors: [N, 128], or None without a descriptor network.
+    """
+
+    pixels: list[Tensor]
+    features: list[Tensor]
+    descriptors: Tensor | None
+
+
+class Resemblance(nn.Module):
+    """Compares drawn pictures with photos, both aligned as the generator's faces are.
+
+    Args:
+        classifier: a `Backbone` that knows faces.
+        frame: where the shared frame lies in the pictures.
+        descriptor: dlib's network, or None to leave identity out.
+        weights: see `ResemblanceWeights`.
+    """
+
+    def __init__(
+        self,
+        classifier: Backbone,
+        frame: Frame,
+        descriptor: DlibFaceNetwork | None = None,
+        weights: ResemblanceWeights | None = None,
+    ) -> None:
+        super().__init__()
+        self.classifier = classifier
+        self.descriptor = descriptor
+        self.frame = frame
+        self.weights = weights or ResemblanceWeights()
+        self.eval().requires_grad_(False)
+
+    def look(self, images: Tensor) -> Seen:
+        """Look at pictures [N, 3, H, W] in [-1, 1]."""
+        pixels = [resize(images, min(scale, images.shape[-1])) for scale in SCALES]
+        face = self.frame.cut(images)
+        maps = self.classifier.features(face)
+        features = [maps[stage] for stage in STAGES if stage < len(maps)]
+        descriptors = None if self.descriptor is None else self.descriptor(chips(face))
+        return Seen(pixels, features, descriptors)
+
+    def forward(self, drawn: Tensor, wanted: Seen) -> Tensor:
+        """Losses of drawn pictures [N, 3, H, W] against what is `wanted`: [N], 0 is the best."""
+        seen = self.look(drawn)
+        loss = torch.zeros(len(drawn), device=drawn.device)
+        for a, b in zip(seen.pixels, wanted.pixels, strict=True):
+            loss = loss + self.weights.pixels * (a - b).abs().mean((1, 2, 3))
+        for a, b in zip(seen.features, wanted.features, strict=True):
+            power = b.square().mean((1, 2, 3)).clamp_min(LEAST)
+            loss = loss + self.weights.features * (a - b).square().mean((1, 2, 3)) / power
+        if seen.descriptors is not None and wanted.descriptors is not None:
+            apart = (seen.descriptors - wanted.descriptors).square().sum(1)
+            loss = loss + self.weights.identity * apart
+        return loss

@@ -1,0 +1,182 @@
+"""Pairs of latents and pictures, drawn by a generator and kept on disk.
+
+As many examples as are wanted for a network that learns to invert a generator, or to draw as it
+does. Half of the pictures take the layers above a random one from a second latent (style mixing,
+Karras et al. 2019, sec. 3.1), so that what each layer does can be told apart.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from safetensors import safe_open
+from safetensors.numpy import save_file
+
+from latentedit import defaults
+from latentedit.errors import LatentEditError
+from latentedit.inference.renderer import Renderer
+from latentedit.io.files import atomic_path, make_folder, read_json, write_json
+from latentedit.io.images import UInt8Array
+
+SHARD = 250
+"""Pairs in one file."""
+
+PSI = (0.6, 1.0)
+"""Least and most truncation of a latent: photographs are no typical samples, and edits go far."""
+
+MIXED = 0.5
+"""Share of the pictures whose layers are of two latents."""
+
+QUALITY = 95
+"""Of the JPEGs that pictures are kept as, colours at full resolution."""
+
+FACTS = "pairs.json"
+"""The file that says of which generator, and how large, a folder's pairs are."""
+
+Progress = Callable[[int, int], None]
+"""Called with how many pairs are there, of how many."""
+
+
+def render_pairs(
+    renderer: Renderer, folder: Path, count: int, size: int, on_progress: Progress
+) -> None:
+    """Draw pairs into a folder; whole files that are there are kept, so a killed run goes on.
+
+    A pair is told by its number: the same number gives the same latents and picture.
+
+    Args:
+        renderer: of a generator whose layers take a latent each.
+        count: pairs that the folder shall hold; rounded up to whole files of `SHARD`.
+        size: edge of the pictures.
+        on_progress: see `Progress`.
+
+    Raises:
+        LatentEditError: the folder holds pairs of another generator or size, or the generator has
+            one latent for all layers.
+    """
+    space = renderer.space
+    if space.layers < 2:
+        raise LatentEditError("pairs want a generator whose layers take a latent each, in space w")
+    make_folder(folder)
+    facts = {"generator_hash": renderer.hash, "size": size, "layers": space.layers}
+    kept = read_json(folder / FACTS) if (folder / FACTS).exists() else None
+    if kept is None:
+        write_json(folder / FACTS, facts)
+    elif kept != facts:
+        raise LatentEditError(
+            f"{folder} holds pairs of another generator, or of another size: choose another folder"
+        )
+    shards = math.ceil(count / SHARD)
+    for shard in range(shards):
+        path = folder / f"{shard:05d}.safetensors"
+        if not path.is_file():
+            tensors = _shard(renderer, range(shard * SHARD, (shard + 1) * SHARD), size)
+            with atomic_path(path) as temporary:
+                save_file(tensors, temporary)
+        on_progress((shard + 1) * SHARD, shards * SHARD)
+
+
+def _shard(renderer: Renderer, numbers: range, size: int) -> dict[str, NDArray[Any]]:
+    """Tensors of one file: see `Pairs`."""
+    layers = renderer.space.layers
+    first, second, cuts, files = [], [], [], []
+    for number in numbers:
+        random = np.random.RandomState(number)
+        seeds = [defaults.PAIRS_FIRST_SEED + 2 * number + each for each in (0, 1)]
+        psi = random.uniform(*PSI)
+        generator = renderer.generator.truncated(psi)
+        one, two = generator.sample(seeds)
+        cut = int(random.randint(1, layers)) if random.uniform() < MIXED else layers
+        picture = renderer.render(lay_out(one, two, cut, layers)[None], size)[0]
+        file = io.BytesIO()
+        Image.fromarray(picture).save(file, "JPEG", quality=QUALITY, subsampling=0)
+        first.append(one)
+        second.append(two)
+        cuts.append(cut)
+        files.append(np.frombuffer(file.getvalue(), np.uint8))
+    return {
+        "first": np.stack(first),
+        "second": np.stack(second),
+        "cuts": np.array(cuts),
+        "files": np.concatenate(files),
+        "ends": np.cumsum([len(file) for file in files]),
+    }
+
+
+def lay_out(
+    first: NDArray[np.float32], second: NDArray[np.float32], cut: int, layers: int
+) -> NDArray[np.float32]:
+    """w+ [L, D] whose layers below `cut` are the first latent [D], the others the second."""
+    rows = np.repeat(first[None], layers, axis=0)
+    rows[cut:] = second
+    return rows
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Pairs of a folder; latents in memory, pictures as the bytes of their files.
+
+    Attributes:
+        first: float32 [N, D], a latent of each picture's first layers.
+        second: float32 [N, D], of its other layers.
+        cuts: int [N], the first layer of the second latent; `layers` where there is none.
+        files: N JPEG files.
+        layers: L.
+        size: edge of the pictures.
+        generator_hash: of the generator that drew.
+    """
+
+    first: NDArray[np.float32]
+    second: NDArray[np.float32]
+    cuts: NDArray[np.int64]
+    files: list[bytes]
+    layers: int
+    size: int
+    generator_hash: str
+
+    @classmethod
+    def read(cls, folder: Path) -> Pairs:
+        """Read all pairs of a folder.
+
+        Raises:
+            LatentEditError: there are none.
+        """
+        paths = sorted(folder.glob("*.safetensors"))
+        if not paths:
+            raise LatentEditError(f"{folder} holds no pairs: let the run draw them first")
+        facts = read_json(folder / FACTS)
+        parts: dict[str, list[NDArray[Any]]] = {"first": [], "second": [], "cuts": []}
+        files: list[bytes] = []
+        for path in paths:
+            with safe_open(str(path), framework="np") as shard:
+                for name, rows in parts.items():
+                    rows.append(shard.get_tensor(name))
+                data, ends = shard.get_tensor("files").tobytes(), shard.get_tensor("ends")
+            starts = [0, *ends[:-1].tolist()]
+            files += [data[a:b] for a, b in zip(starts, ends.tolist(), strict=True)]
+        first, second, cuts = (np.concatenate(rows) for rows in parts.values())
+        return cls(
+            first, second, cuts, files, facts["layers"], facts["size"], facts["generator_hash"]
+        )
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def picture(self, row: int) -> UInt8Array:
+        """One picture, uint8 [size, size, 3]."""
+        return np.array(Image.open(io.BytesIO(self.files[row])))
+
+    def latents(self, rows: NDArray[np.int64]) -> torch.Tensor:
+        """w+ of some pairs, float32 [n, L, D]."""
+        above = np.arange(self.layers) >= self.cuts[rows][:, None]
+        chosen = np.where(above[..., None], self.second[rows][:, None], self.first[rows][:, None])
+        return torch.from_numpy(chosen)

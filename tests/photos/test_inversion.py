@@ -1,0 +1,111 @@
+"""Inversion finds latents that draw a photo again, and ends when it is told to."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from tiny_generators import mobilestylegan, stylegan2
+
+from latentedit.classifiers.attributes import AttributeClassifier, ClassifierConfig
+from latentedit.errors import LatentEditError
+from latentedit.generators.mobilestylegan import MobileStyleGAN
+from latentedit.io.images import UInt8Array, to_uint8
+from latentedit.photos.encoder import Encoder, EncoderConfig
+from latentedit.photos.inversion import InversionOptions, Progress, all_layers, invert, prior
+from latentedit.photos.resemblance import Resemblance
+
+TINY = EncoderConfig(32, (8, 12), (1, 1), 4, 16, style=16, layers=8, groups=(0, 3, 5))
+
+
+@pytest.fixture(scope="module")
+def generator() -> MobileStyleGAN:
+    return mobilestylegan().requires_grad_(False)
+
+
+@pytest.fixture(scope="module")
+def encoder() -> Encoder:
+    torch.manual_seed(1)
+    return Encoder(TINY).eval().requires_grad_(False)
+
+
+@pytest.fixture(scope="module")
+def resemblance(generator: MobileStyleGAN) -> Resemblance:
+    torch.manual_seed(2)
+    classifier = AttributeClassifier(ClassifierConfig(16, 4, (4, 8), (1, 1)))
+    return Resemblance(classifier, generator.frame)
+
+
+@pytest.fixture(scope="module")
+def photo(generator: MobileStyleGAN) -> UInt8Array:
+    with torch.inference_mode():
+        return to_uint8(generator(torch.from_numpy(generator.sample([7])), 32))[0]
+
+
+def test_refining_comes_nearer(
+    photo: UInt8Array, encoder: Encoder, generator: MobileStyleGAN, resemblance: Resemblance
+) -> None:
+    seen: list[Progress] = []
+    options = InversionOptions(steps=30, seconds=60, learning_rate=0.1)
+    found = invert(photo, encoder, generator, resemblance, options, seen.append)
+    assert found.latents.shape == (8, 16)
+    assert found.latents.dtype == np.float32
+    assert found.steps == 30 == len(seen)
+    assert seen[-1].loss < 0.7 * seen[0].loss
+    assert [each.share for each in seen] == sorted(each.share for each in seen)
+    assert seen[-1].left == 0
+
+
+def test_without_steps_the_encoder_alone_answers(
+    photo: UInt8Array, encoder: Encoder, generator: MobileStyleGAN, resemblance: Resemblance
+) -> None:
+    found = invert(photo, encoder, generator, resemblance, InversionOptions(steps=0))
+    with torch.inference_mode():
+        pixels = torch.from_numpy(photo).permute(2, 0, 1)[None].float() / 127.5 - 1
+        expected = encoder(pixels)[0].numpy()
+    np.testing.assert_allclose(found.latents, expected, atol=1e-5)
+
+
+def test_an_interrupt_keeps_the_best_so_far(
+    photo: UInt8Array, encoder: Encoder, generator: MobileStyleGAN, resemblance: Resemblance
+) -> None:
+    def stop(progress: Progress) -> None:
+        if progress.step == 5:
+            raise KeyboardInterrupt
+
+    found = invert(photo, encoder, generator, resemblance, InversionOptions(steps=50), stop)
+    assert found.interrupted
+    assert found.steps == 5
+    assert np.isfinite(found.latents).all()
+
+
+def test_seconds_end_it_too(
+    photo: UInt8Array, encoder: Encoder, generator: MobileStyleGAN, resemblance: Resemblance
+) -> None:
+    found = invert(photo, encoder, generator, resemblance, InversionOptions(seconds=0.3))
+    assert 0 < found.steps < 1000
+
+
+def test_the_encoder_of_another_model_is_refused(
+    photo: UInt8Array, encoder: Encoder, resemblance: Resemblance
+) -> None:
+    with pytest.raises(LatentEditError, match="encoder"):
+        invert(photo, encoder, stylegan2(), resemblance)
+
+
+def test_layers_that_a_preview_does_not_see_follow_the_last_that_it_does(
+    encoder: Encoder,
+) -> None:
+    w = all_layers(encoder, torch.randn(1, 5, 16))
+    assert w.shape == (1, 8, 16)
+    assert torch.equal(w[:, 5:], w[:, 4:5].expand(-1, 3, -1))
+
+
+def test_the_prior_is_zero_for_a_sample_and_grows() -> None:
+    options = InversionOptions()
+    near = torch.full((1, 5, 16), 0.5)
+    assert prior(near, options) == 0
+    assert prior(4 * near, options) > 0
+    spread = near.clone()
+    spread[:, 0] += 1
+    assert prior(spread, options) > 0

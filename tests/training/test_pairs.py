@@ -1,0 +1,77 @@
+"""Pairs are told by their numbers, survive a kill, and say whose they are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tiny_generators import mobilestylegan, progressive
+
+from latentedit.errors import LatentEditError
+from latentedit.inference.renderer import Renderer
+from latentedit.training import pairs as module
+from latentedit.training.pairs import Pairs, lay_out, render_pairs
+
+
+def quiet(done: int, total: int) -> None:
+    pass
+
+
+@pytest.fixture(autouse=True)
+def small_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SHARD", 10)
+
+
+@pytest.fixture
+def renderer() -> Renderer:
+    return Renderer(mobilestylegan(), device="cpu")
+
+
+@pytest.fixture
+def pairs(renderer: Renderer, tmp_path: Path) -> Pairs:
+    render_pairs(renderer, tmp_path / "pairs", 40, 32, quiet)
+    return Pairs.read(tmp_path / "pairs")
+
+
+def test_a_picture_is_what_its_latents_draw(pairs: Pairs, renderer: Renderer) -> None:
+    rows = np.arange(len(pairs))
+    drawn = renderer.render(pairs.latents(rows).numpy(), 32).astype(int)
+    kept = np.stack([pairs.picture(row) for row in rows])
+    assert np.abs(kept - drawn).mean() < 6  # noise of a random net suffers most from JPEG
+
+
+def test_about_half_are_mixed(pairs: Pairs) -> None:
+    mixed = pairs.cuts < pairs.layers
+    assert 0.25 < mixed.mean() < 0.75
+    rows = pairs.latents(np.arange(len(pairs))).numpy()
+    same = (rows == rows[:, :1]).all((1, 2))
+    assert (same == ~mixed).all()
+
+
+def test_a_killed_run_draws_only_what_is_missing(renderer: Renderer, tmp_path: Path) -> None:
+    folder = tmp_path / "pairs"
+    render_pairs(renderer, folder, 20, 32, quiet)
+    kept = (folder / "00000.safetensors").stat().st_mtime_ns
+    again = (folder / "00001.safetensors").read_bytes()
+    (folder / "00001.safetensors").unlink()
+    render_pairs(renderer, folder, 30, 32, quiet)
+    assert (folder / "00000.safetensors").stat().st_mtime_ns == kept
+    assert (folder / "00001.safetensors").read_bytes() == again
+    assert len(Pairs.read(folder)) == 30
+
+
+def test_pairs_of_another_size_or_generator_are_refused(renderer: Renderer, tmp_path: Path) -> None:
+    render_pairs(renderer, tmp_path, 10, 32, quiet)
+    with pytest.raises(LatentEditError, match="another"):
+        render_pairs(renderer, tmp_path, 10, 16, quiet)
+    with pytest.raises(LatentEditError, match="layers"):
+        render_pairs(Renderer(progressive(), device="cpu"), tmp_path, 10, 16, quiet)
+    with pytest.raises(LatentEditError, match="no pairs"):
+        Pairs.read(tmp_path / "nowhere")
+
+
+def test_layers_above_the_cut_are_the_second_latents() -> None:
+    one, two = np.zeros(3, np.float32), np.ones(3, np.float32)
+    assert lay_out(one, two, 2, 5)[:, 0].tolist() == [0, 0, 1, 1, 1]
+    assert not lay_out(one, two, 5, 5).any()
