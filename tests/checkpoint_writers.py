@@ -530,3 +530,87 @@ def write_onnx(path, weight: np.ndarray, batch: int | str = "n", spatial: bool =
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
     onnx.save(model, str(path))
+
+
+# Whole networks -------------------------------------------------------------------------------
+
+
+def module_tree(state: dict, make: type) -> torch.nn.Module:
+    """Modules of a class, nested as the dots of a state dictionary's keys say."""
+    root = make()
+    for key, value in state.items():
+        *path, name = key.split(".")
+        here = root
+        for part in path:
+            if part not in here._modules:
+                here.add_module(part, make())
+            here = here._modules[part]
+        if name in ("w_avg", "resample_filter", "noise_const"):
+            here.register_buffer(name, value.clone())
+        else:
+            here.register_parameter(name, torch.nn.Parameter(value.clone()))
+    return root
+
+
+def write_nvidia_snapshot(path: Path, state: dict, *, classes: int = 0, rate: float = 0.01) -> None:
+    """A training snapshot: modules pickled by ``torch_utils.persistence``, their source inside."""
+
+    class Layer(torch.nn.Module):
+        def __reduce__(self) -> tuple:
+            meta = {
+                "type": "class",
+                "version": 6,
+                "module_src": "import os\nos.system('touch run-by-the-pickle')\n",
+                "class_name": "Generator",
+                "state": super().__reduce__()[2],
+            }
+            return _reconstruct_persistent_obj, (meta,), None
+
+    def _reconstruct_persistent_obj(meta: dict) -> None:
+        raise AssertionError("the network's own code ran")
+
+    class EasyDict(dict):
+        pass
+
+    def network(weights: dict) -> torch.nn.Module:
+        made = module_tree(weights, Layer)
+        made.c_dim, made.z_dim = classes, 16
+        made._init_kwargs = EasyDict(mapping_kwargs=EasyDict(num_layers=3))
+        if "mapping" in made._modules:
+            made.mapping.fc0.bias_gain = rate
+        return made
+
+    names = {"_reconstruct_persistent_obj": _reconstruct_persistent_obj}
+    with (
+        fake_module("torch_utils.persistence", **names),
+        fake_module("dnnlib.util", EasyDict=EasyDict),
+    ):
+        _reconstruct_persistent_obj.__qualname__ = "_reconstruct_persistent_obj"
+        zeros = {key: torch.zeros_like(value) for key, value in state.items()}
+        snapshot = {
+            "training_set_kwargs": EasyDict(path="faces.zip", max_size=10),
+            "G": network(zeros),
+            "D": network({"b4.out.weight": torch.zeros(1, 4)}),
+            "G_ema": network(state),
+            "augment_pipe": None,
+        }
+        path.write_bytes(pickle.dumps(snapshot))
+
+
+def basicsr_stylegan2(state: dict) -> OrderedDict:
+    """`rosinality_state` in the names of BasicSR's ``StyleGAN2Generator``."""
+    out = OrderedDict()
+    for key, value in state.items():
+        layer, _, rest = key.partition(".")
+        if layer in ("convs", "to_rgbs"):
+            number, _, rest = rest.partition(".")
+            layer = f"{layer}.{number}"
+        if rest == "noise.weight":
+            rest = "weight"
+        rest = rest.replace("conv.blur.kernel", "modulated_conv.smooth.kernel")
+        rest = re.sub(r"^conv\.", "modulated_conv.", rest)
+        layer = {"style": "style_mlp", "conv1": "style_conv1"}.get(layer, layer)
+        name = f"{layer.replace('convs.', 'style_convs.')}.{rest}"
+        name = {"input.input": "constant_input.weight"}.get(name, name)
+        out[name.replace("noises.noise_", "noises.noise")] = value
+    return out

@@ -1,4 +1,4 @@
-"""InterFaceGAN's boundaries: ``.npy`` files with one unit normal, [1, 512] or [512].
+"""InterFaceGAN's boundaries: ``.npy`` files with one unit normal, [1, 512] or [512]; and others'.
 
 Such a file says neither which attribute it is, nor which side has it, nor which generator and
 latent space it was found in, nor where the plane lies; the first three are asked for when it is
@@ -8,51 +8,125 @@ imported, and the plane is put through the origin (bias 0), as InterFaceGAN does
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from latentedit.attributes import ATTRIBUTES, find_attribute
 from latentedit.boundaries.model import Boundaries
+from latentedit.checkpoints.array_files import names_in_words, read_arrays
 from latentedit.errors import LatentEditError
 from latentedit.io.files import atomic_path
 
 SPACES = ("z", "w")
-_MOST_VALUES = 1_000_000
+_MOST_VALUES = 100_000_000
+
+_USUAL = ("lat_comp", "eigvec", "boundary", "boundaries", "direction", "directions", "normal")
+"""What GANSpace, SeFa's code and others call directions in a file with other arrays."""
 
 
-def read_normal(path: str | Path) -> NDArray[np.float64]:
-    """Read one normal and scale it to unit length.
+class Normal(NamedTuple):
+    """A direction of a file: float64 [D], unit length, and what the user should know of it."""
 
-    No pickles, and no more memory than the file has bytes.
+    values: NDArray[np.float64]
+    notes: list[str]
 
-    Returns:
-        float64 [D].
+
+def read_normal(path: str | Path, component: str | None = None) -> NDArray[np.float64]:
+    """Read one normal and scale it to unit length; see `read_direction`."""
+    return read_direction(path, component).values
+
+
+def read_direction(path: str | Path, component: str | None = None) -> Normal:
+    """Read a direction of latent space as tools of the field save them.
+
+    InterFaceGAN's ``.npy`` [1, D] or [D]; directions of ``.pt`` files, alone or by name; SeFa's
+    ``eigvec`` [D, D], a column each; GANSpace's ``lat_comp`` [K, 1, D]; W+ directions [1, L, D]
+    that are the same in every layer, or in some layers and zero in the others.
+
+    Args:
+        path: the file, see `array_files.read_arrays`.
+        component: which of several directions: its number from 0, or its name.
 
     Raises:
-        LatentEditError: missing, not a ``.npy`` of [1, D] or [D], zero, or not finite.
+        LatentEditError: missing, no directions, several and none chosen, another direction in every
+            layer, zero, or not finite.
     """
-    path = Path(path)
-    try:
-        array: Any = np.load(path, mmap_mode="r", allow_pickle=False)
-    except FileNotFoundError:
-        raise LatentEditError(f"{path} does not exist: check the path") from None
-    except (OSError, ValueError, EOFError, SyntaxError, TypeError):
-        raise LatentEditError(f"{path} is no boundary: give a .npy of shape [1, D]") from None
-    shape: tuple[int, ...] = getattr(array, "shape", ())
-    if len(shape) not in (1, 2) or (len(shape) == 2 and shape[0] != 1) or array.size == 0:
-        raise LatentEditError(f"{path} has shape {list(shape)}: give a .npy of shape [1, D]")
-    if array.dtype.kind not in "fi" or array.size > _MOST_VALUES:
-        raise LatentEditError(f"{path} holds no normal of numbers: give a .npy of shape [1, D]")
-    normal = np.array(array, dtype=np.float64).ravel()
-    length = float(np.linalg.norm(normal))
+    arrays = read_arrays(path).arrays
+    name, index = _chosen(arrays, component, path)
+    array = np.asarray(arrays[name])
+    if array.size > _MOST_VALUES:
+        raise LatentEditError(f"{path} holds no direction but {array.size:,} numbers")
+    rows = array.T if name.rpartition(".")[2] == "eigvec" else array
+    row, notes = _row(rows, index, path)
+    length = float(np.linalg.norm(row))
     if not np.isfinite(length) or length < 1e-12:
         raise LatentEditError(f"{path} holds no direction: its length is {length:g}")
-    return normal / length
+    return Normal(row / length, notes)
+
+
+def _chosen(
+    arrays: Mapping[str, NDArray[Any]], component: str | None, path: str | Path
+) -> tuple[str, int | None]:
+    """The array that a direction is in, and its number there."""
+    index = int(component) if component is not None and component.isdecimal() else None
+    if component is not None and index is None:
+        matching = [name for name in arrays if name.rpartition(".")[2] == component]
+        if not matching:
+            raise LatentEditError(
+                f"{path} holds no direction {component!r} but {names_in_words(arrays)}"
+            )
+        return matching[0], None
+    usual = [name for name in arrays if name.rpartition(".")[2] in _USUAL]
+    usual.sort(key=lambda name: _USUAL.index(name.rpartition(".")[2]))
+    if len(arrays) > 1 and not usual:
+        raise LatentEditError(
+            f"{path} holds several arrays ({names_in_words(arrays)}): name one with --component"
+        )
+    if not arrays:
+        raise LatentEditError(f"{path} holds no direction: give a .npy of shape [1, D]")
+    return usual[0] if usual else next(iter(arrays)), index
+
+
+def _row(
+    array: NDArray[Any], index: int | None, path: str | Path
+) -> tuple[NDArray[np.float64], list[str]]:
+    """One direction of an array [D], [K, D], [K, 1, D] or [1, L, D]."""
+    shape = list(array.shape)
+    values = np.asarray(array, dtype=np.float64)
+    if values.ndim == 1:
+        values = values[None]
+    if values.ndim == 3 and shape[1] == 1:
+        values = values[:, 0]
+    layered = values.ndim == 3 and shape[0] == 1
+    values = values[0] if layered else values
+    if values.ndim != 2 or not values.size:
+        raise LatentEditError(f"{path} has shape {shape}: give a .npy of shape [1, D]")
+    if index is not None and not layered:
+        if index >= len(values):
+            raise LatentEditError(f"{path} holds {len(values)} directions, from 0: no {index}")
+        return values[index], []
+    moved = [layer for layer, row in enumerate(values) if row.any()]
+    rows = values[moved]
+    alike = len(rows) > 0 and bool(np.allclose(rows, rows[0], rtol=1e-5, atol=1e-8))
+    if len(values) == 1 or (alike and len(rows) == len(values)):
+        return values[0], []
+    if alike and moved == list(range(moved[0], moved[-1] + 1)):
+        layers = f"{moved[0]}-{moved[-1]}"
+        return rows[0], [f"it moves layers {layers} only: edit with --layers {layers}"]
+    if layered:
+        raise LatentEditError(
+            f"{path} has a direction of its own for each of {len(values)} layers (W+): boundaries "
+            "here have one for all layers"
+        )
+    raise LatentEditError(
+        f"{path} has shape {shape}, {len(values)} directions: choose one with --component 0 to "
+        f"{len(values) - 1}"
+    )
 
 
 def import_boundary(
@@ -64,11 +138,12 @@ def import_boundary(
     generator_hash: str,
     latent_dim: int,
     into: Boundaries | None = None,
+    component: str | None = None,
 ) -> Boundaries:
     """Make boundaries from an InterFaceGAN file, or add it to others of the same generator.
 
     Args:
-        path: the ``.npy`` file.
+        path: the file, see `read_direction`.
         name: the attribute; the spelling of one of the 40 is forgiven, other names are kept.
         sign: 1 if the file's normal points towards "has the attribute", -1 if away from it (its
             age boundary points to old, so for Young it is -1).
@@ -76,6 +151,7 @@ def import_boundary(
         generator_hash: of the generator it was found for.
         latent_dim: of that generator.
         into: boundaries to add to.
+        component: which of several directions, see `read_direction`.
 
     Returns:
         Boundaries with this one last, its bias 0.
@@ -90,7 +166,7 @@ def import_boundary(
         )
     if space not in SPACES:
         raise LatentEditError(f"no latent space {space!r}: give z or w")
-    normal = sign * read_normal(path)
+    normal = sign * read_normal(path, component)
     if len(normal) != latent_dim:
         raise LatentEditError(
             f"{path} is a boundary for latents of length {len(normal)}, the model's have "

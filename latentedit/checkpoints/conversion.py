@@ -10,15 +10,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from latentedit.checkpoints import gan_zoo, interfacegan, openvino, stylegan2, tensorflow_pggan
+from latentedit.checkpoints import openvino, stylegan2, tensorflow_pggan
 from latentedit.checkpoints.accounting import Reading
 from latentedit.checkpoints.ir_files import pairs
-from latentedit.checkpoints.tensors import (
-    kind_of,
-    load_network_pickle,
-    load_safetensors,
-    load_torch,
-)
+from latentedit.checkpoints.kinds import kind_of
+from latentedit.checkpoints.layouts import Options, find_network
+from latentedit.checkpoints.objects import resolve
+from latentedit.checkpoints.tensors import load_safetensors, load_torch, open_pickle
+from latentedit.checkpoints.torch_files import TorchFile
 from latentedit.errors import LatentEditError
 from latentedit.generators.base import FaceGenerator
 from latentedit.generators.onnx import OnnxGenerator
@@ -88,7 +87,10 @@ class ConvertedGenerator:
             temporary.mkdir()
             save_generator(temporary, self.network, self.card)
             if existed:
-                for path in sorted(temporary.iterdir(), reverse=True):  # the card last
+                made = sorted(temporary.iterdir(), key=lambda path: path.suffix == ".json")
+                for path in made:  # the card last
+                    if (folder / path.name).exists():
+                        raise LatentEditError(f"{folder} holds {path.name} already: choose another")
                     os.replace(path, folder / path.name)
             else:
                 os.replace(temporary, folder)
@@ -110,8 +112,9 @@ def convert(
 
     The format is told by the file's first bytes and its keys, not by its name: progressive GANs of
     InterFaceGAN, HiGAN, GenForce, pytorch_GAN_zoo and Karras et al. (TensorFlow pickles), and
-    StyleGAN2 of rosinality, GenForce and NVIDIA; PyTorch files and safetensors. Nothing in the file
-    is ever executed (see `tensors` and `pickles`). An ONNX file of z to pictures is kept as it is.
+    StyleGAN2 of rosinality, BasicSR, GenForce and NVIDIA; PyTorch files, safetensors, and pickles
+    of whole modules such as NVIDIA's snapshots. Nothing in the file is ever executed (see
+    `tensors`, `pickles` and `objects`). An ONNX file of z to pictures is kept as it is.
     MobileStyleGAN's OpenVINO IR files are a wheel, a folder or an .xml (see `openvino`).
 
     Args:
@@ -146,60 +149,25 @@ def _read(
 ) -> ConvertedGenerator:
     kind = kind_of(path)
     if kind == "onnx":
-        generator = OnnxGenerator(path, value_range=value_range, space=space)
-        return ConvertedGenerator(generator.eval(), "ONNX file, kept as it is", path, 1)
+        generator = OnnxGenerator(path, value_range=value_range, space=space).eval()
+        notes = tuple(generator.tried())
+        return ConvertedGenerator(generator, "ONNX file, kept as it is", path, 1, notes=notes)
     if kind == "ir":
         reading = openvino.convert_ir(path, space=space, truncation=truncation)
         return _converted(reading, openvino.NAME, path)
     if kind == "pickle":
-        reading = tensorflow_pggan.convert_tensorflow(load_network_pickle(path), str(path))
-        return _converted(reading, tensorflow_pggan.NAME, path)
-    state = load_safetensors(path) if kind == "safetensors" else load_torch(path)
-    if gan_zoo.recognise(state):
-        return _converted(gan_zoo.convert_gan_zoo(state, str(path)), gan_zoo.NAME, path)
-    inner, unused, mean = unwrap(state)
-    if (layout := interfacegan.recognise(inner)) is not None:
-        reading = interfacegan.convert_interfacegan(inner, str(path))
-        return _converted(reading, interfacegan.NAMES[layout], path, unused)
-    if (layout := stylegan2.recognise(inner)) is not None:
-        reading = stylegan2.convert_stylegan2(
-            inner, str(path), mean=mean, space=space, truncation=truncation
-        )
-        return _converted(reading, stylegan2.NAMES[layout], path, unused)
-    keys = ", ".join(list(map(str, inner))[:4]) or "none"
-    raise LatentEditError(
-        f"{path} holds no generator of a format that can be read (its first keys: {keys}): see "
-        "docs/bring-your-own-gan.md"
-    )
-
-
-_WRAPPERS = ("g_ema", "generator_smooth", "g", "generator", "state_dict")
-"""Where training code keeps the generator in a checkpoint, the moving average first."""
-
-
-def unwrap(state: Mapping[str, Any]) -> tuple[Mapping[str, Any], dict[str, str], Any]:
-    """Find the generator's state dictionary in a checkpoint.
-
-    Returns:
-        The state dictionary without a ``module.`` that data parallelism puts before every key;
-        why each other entry is not used; and rosinality's mean of W, if there is one.
-    """
-    unused: dict[str, str] = {}
-    mean = None
-    if isinstance(state.get("models"), Mapping):
-        unused = {str(key): "not part of the generator" for key in state if key != "models"}
-        state = state["models"]
-    for name in _WRAPPERS:
-        if isinstance(state.get(name), Mapping):
-            mean = state.get("latent_avg")
-            others = [str(key) for key in state if key not in (name, "latent_avg")]
-            reason = f"the generator is taken from {name}"
-            unused |= dict.fromkeys(others, reason)
-            state = state[name]
-            break
-    if state and all(str(key).startswith("module.") for key in state):
-        state = {str(key).removeprefix("module."): value for key, value in state.items()}
-    return state, unused, mean
+        pickled = open_pickle(path)
+        if not isinstance(pickled, TorchFile):
+            reading = tensorflow_pggan.convert_tensorflow(pickled, str(path))
+            return _converted(reading, tensorflow_pggan.NAME, path)
+        value = resolve(pickled)
+    else:
+        value = load_safetensors(path) if kind == "safetensors" else load_torch(path)
+    found = find_network(value, str(path))
+    if found.module is not None and found.name == stylegan2.NAMES["nvidia"]:
+        stylegan2.check_module(found.module, str(path))
+    reading = found.layout.read(found.state, str(path), Options(space, truncation, found.mean))
+    return _converted(reading, found.name, path, found.unused)
 
 
 def _digest(path: Path) -> str | dict[str, str]:
@@ -218,6 +186,6 @@ def _converted(
         layout,
         path,
         reading.keys,
-        unused or reading.unused,
+        {**(unused or {}), **reading.unused},
         tuple(reading.notes),
     )

@@ -21,8 +21,8 @@ from typing import Any
 from torch import Tensor
 
 from latentedit.checkpoints.accounting import Reading, Shape, account, size_of
+from latentedit.checkpoints.objects import Settings
 from latentedit.checkpoints.progressive import Layers, build
-from latentedit.checkpoints.tensors import Settings
 from latentedit.errors import LatentEditError
 
 NAME = "pytorch_GAN_zoo progressive GAN"
@@ -68,7 +68,8 @@ def convert_gan_zoo(state: Mapping[str, Any], what: str) -> Reading:
         state = state[part]
     else:
         notes.append("the file has no options; those of the published models are taken")
-    if all(str(key).startswith("module.") for key in state):
+    state = {str(key): value for key, value in state.items()}
+    if all(key.startswith("module.") for key in state):
         state = {key.removeprefix("module."): value for key, value in state.items()}
     middle = ".module" if "formatLayer.module.weight" in state else ""
     scales = [int(m[1]) for key in state if (m := re.match(r"scaleLayers\.(\d{1,2})\.", str(key)))]

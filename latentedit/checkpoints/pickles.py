@@ -22,8 +22,8 @@ from latentedit.errors import LatentEditError
 MAX_OPCODES = 60_000
 """Most opcodes that are read; the largest published checkpoint has about 8,000."""
 
-MAX_DEPTH = 50
-"""Most containers inside one another; checkpoints have fewer than 10."""
+MAX_DEPTH = 80
+"""Most containers inside one another; state dictionaries have fewer than 10, whole networks 40."""
 
 MAX_ENTRIES = 200_000
 """Most stack and memo entries at any time."""
@@ -32,6 +32,7 @@ MAX_BYTES = 256 * 2**20
 """Longest single value in bytes; the largest array of a published generator has 16 MiB."""
 
 _LONGEST_LINE = 1000
+_LONGEST_KEY = 16
 
 MAX_TEXT = 17_000_000
 """Longest text in characters: protocol 2 keeps an array's bytes as text, 16 MiB at most."""
@@ -49,12 +50,14 @@ class Name(NamedTuple):
 
 @dataclass(eq=False)
 class Call:
-    """What the file wanted called, with what, and the state it wanted set afterwards."""
+    """What the file wanted called, with what, and what it wanted put into it afterwards."""
 
     target: Name
     arguments: tuple[Any, ...]
     state: Any = None
-    items: dict[str | int, Any] = field(default_factory=dict)
+    items: dict[Any, Any] = field(default_factory=dict)
+    entries: list[Any] = field(default_factory=list)
+    keywords: Any = None
 
 
 @dataclass(eq=False, frozen=True)
@@ -79,9 +82,71 @@ NUMPY_NAMES = frozenset(
 """Everything that numpy writes for arrays and scalars, whatever its version and the protocol."""
 
 
+@dataclass(frozen=True)
+class OpenNames:
+    """Names of checkpoints, in which objects of any class may lie beside the weights.
+
+    Nothing is looked up in any case; what is refused is refused so that nobody takes a hostile file
+    for a good one.
+
+    Attributes:
+        functions: that may be called. An object's class need not be among them: its entries are
+            kept as data.
+    """
+
+    functions: Collection[Name]
+
+    def __contains__(self, name: object) -> bool:
+        if not isinstance(name, Name) or name in self.functions:
+            return isinstance(name, Name)
+        if _is_random(name) or name in _ENTRY:
+            return True
+        parts = str(name).split(".")
+        if any(part.startswith("__") and part not in ("__main__", "__builtin__") for part in parts):
+            return False
+        root = name.module.partition(".")[0]
+        return root not in _PROGRAMS and (root not in _BUILTINS or name.name in _PLAIN_TYPES)
+
+    def may_call(self, name: Name, arguments: tuple[Any, ...]) -> bool:
+        """Whether it is one of the functions, or looks like a class."""
+        if name in _ENTRY:  # a member of a class, which enumerations and functions are written as
+            return [type(each) for each in arguments] == [Name, str]
+        last = name.name.rpartition(".")[2].lstrip("_")
+        known = name in self.functions or name.name in _PLAIN_TYPES or _is_random(name)
+        return known or last[:1].isupper()
+
+
+def _is_random(name: Name) -> bool:
+    """Whether numpy's generators of random numbers ask for it."""
+    return name.module.startswith("numpy.random") and "." not in name.name
+
+
+_BUILTINS = ("builtins", "__builtin__")
+_ENTRY = tuple(Name(module, "getattr") for module in _BUILTINS)
+_PLAIN_TYPES = frozenset(
+    {
+        *("set", "frozenset", "complex", "bytearray", "slice", "range", "object", "dict", "list"),
+        *("tuple", "int", "float", "str", "bool", "bytes", "type", "long", "unicode"),
+    }
+)
+_PROGRAMS = frozenset(
+    {
+        *("os", "posix", "nt", "posixpath", "ntpath", "sys", "subprocess", "commands", "popen2"),
+        *("pty", "shutil", "socket", "importlib", "imp", "runpy", "ctypes", "code", "codeop"),
+        *("marshal", "webbrowser", "pip", "multiprocessing", "threading", "asyncio", "http"),
+        *("urllib", "urllib2", "requests", "httpx", "ftplib", "smtplib", "telnetlib", "operator"),
+        *("types", "inspect", "timeit", "pdb", "bdb", "profile", "cProfile", "trace", "pickle"),
+        *("cPickle", "_pickle", "dill", "cloudpickle", "shelve", "signal", "platform", "pydoc"),
+        *("doctest", "unittest", "ensurepip", "venv", "site", "zipimport", "tempfile", "glob"),
+        *("io", "nturl2path", "idlelib"),
+    }
+)
+"""Modules that start programs, touch files or the network, or run code: no checkpoint has them."""
+
+
 def read_pickle(
     file: IO[bytes],
-    names: Collection[Name],
+    names: Collection[Name] | OpenNames,
     what: str = "this file",
     max_opcodes: int = MAX_OPCODES,
 ) -> Any:
@@ -94,8 +159,8 @@ def read_pickle(
         max_opcodes: refuse longer pickles.
 
     Returns:
-        None, bool, int, float, str, bytes, list, tuple, dict (keys: str or int), `Name`, `Call`
-        and `Persistent`, nested.
+        None, bool, int, float, str, bytes, list (a set too), tuple, dict (keys: str or int; of
+        `OpenNames` any plain value or tuple of them), `Name`, `Call` and `Persistent`, nested.
 
     Raises:
         LatentEditError: another name, opcode or key than a checkpoint needs, more or deeper
@@ -133,7 +198,7 @@ class _Bounded:
 
 
 class _Reader:
-    def __init__(self, names: Collection[Name], what: str, max_opcodes: int) -> None:
+    def __init__(self, names: Collection[Name] | OpenNames, what: str, max_opcodes: int) -> None:
         self.names = names
         self.max_opcodes = max_opcodes
         self.what = what
@@ -200,16 +265,25 @@ class _Reader:
     def name(self, module: Any, name: Any) -> None:
         found = Name(str(module), str(name))
         if found not in self.names:
-            advice = ": where it holds a whole network, save its state_dict() instead"
-            self.refuse(f"it asks for {str(found)[:80]!r}", advice)
+            self.refuse_name(found)
         self.stack.append(found)
+
+    def refuse_name(self, name: Name) -> NoReturn:
+        advice = ": where it holds a whole network, save its state_dict() instead"
+        self.refuse(f"it asks for {str(name)[:80]!r}", advice)
 
     def call(self, arguments: Any) -> None:
         target = self.pop()
+        if isinstance(self.names, OpenNames) and isinstance(target, Persistent):
+            target = _class_of(target)
+            if isinstance(target, Name) and target not in self.names:
+                self.refuse_name(target)
         if not isinstance(target, Name):
             self.refuse("it calls something that is not a name")
         if not isinstance(arguments, tuple):
             raise ValueError("arguments are no tuple")
+        if isinstance(self.names, OpenNames) and not self.names.may_call(target, arguments):
+            self.refuse_name(target)
         self.stack.append(Call(target, arguments))
         self.nest(self.stack[-1], arguments)
 
@@ -227,17 +301,36 @@ class _Reader:
         if not isinstance(target, dict) or len(items) % 2:
             raise ValueError("items for something that is no dictionary")
         for key, value in zip(items[::2], items[1::2], strict=True):
-            if type(key) not in (str, int):
+            if not self.is_key(key):
                 self.refuse(f"it has a dictionary key of type {type(key).__name__}")
             target[key] = value
         self.nest(owner, items)
 
+    def is_key(self, key: Any) -> bool:
+        """Whether a dictionary may have this key; a deep tuple would take for ever to hash."""
+        if type(key) in (str, int):
+            return True
+        if not isinstance(self.names, OpenNames):
+            return False
+        parts = key if type(key) is tuple else (key,)
+        plain = (str, int, float, bool, bytes, Name, Call, type(None))
+        return len(parts) <= _LONGEST_KEY and all(type(part) in plain for part in parts)
+
     def extend(self, items: list[Any]) -> None:
         target = self.stack[-1]
-        if not isinstance(target, list):
+        if isinstance(target, Call):  # a list or a queue of a class of its own
+            target.entries.extend(items)
+        elif isinstance(target, list):
+            target.extend(items)
+        else:
             raise ValueError("items for something that is no list")
-        target.extend(items)
         self.nest(target, items)
+
+    def call_with_names(self) -> None:
+        keywords, arguments = self.pop(), self.pop()
+        self.call(arguments)
+        self.stack[-1].keywords = keywords
+        self.nest(self.stack[-1], (keywords,))
 
     def make_tuple(self, items: list[Any]) -> None:
         self.stack.append(tuple(items))
@@ -269,6 +362,14 @@ class _Reader:
         self.name(module, name)
 
 
+def _class_of(reference: Persistent) -> Any:
+    """The class of a module, which old files of PyTorch's name together with its source."""
+    parts = reference.key
+    if isinstance(parts, tuple) and len(parts) > 1 and parts[0] == "module":
+        return parts[1]
+    return None
+
+
 _CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
 
 _LITERALS = {
@@ -284,6 +385,11 @@ _HANDLERS: dict[str, Any] = {
     "EMPTY_LIST": lambda reader, _: reader.stack.append([]),
     "EMPTY_DICT": lambda reader, _: reader.stack.append({}),
     "EMPTY_TUPLE": lambda reader, _: reader.stack.append(()),
+    "EMPTY_SET": lambda reader, _: reader.stack.append([]),
+    "FROZENSET": lambda reader, _: reader.make_list(),
+    "ADDITEMS": lambda reader, _: reader.extend(reader.pop_mark()),
+    "POP": lambda reader, _: reader.pop(),
+    "POP_MARK": lambda reader, _: reader.pop_mark(),
     "LIST": lambda reader, _: reader.make_list(),
     "DICT": lambda reader, _: reader.make_dict(),
     "TUPLE": lambda reader, _: reader.make_tuple(reader.pop_mark()),
@@ -303,6 +409,7 @@ _HANDLERS: dict[str, Any] = {
     "STACK_GLOBAL": lambda reader, _: reader.stack_global(),
     "REDUCE": lambda reader, _: reader.call(reader.pop()),
     "NEWOBJ": lambda reader, _: reader.call(reader.pop()),
+    "NEWOBJ_EX": lambda reader, _: reader.call_with_names(),
     "BUILD": lambda reader, _: reader.build(),
     "BINPERSID": lambda reader, _: reader.stack.append(Persistent(reader.pop())),
 }

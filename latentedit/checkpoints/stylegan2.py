@@ -34,6 +34,7 @@ import torch
 from torch import Tensor
 
 from latentedit.checkpoints.accounting import Reading, Shape, account, size_of
+from latentedit.checkpoints.objects import SavedModule
 from latentedit.errors import LatentEditError
 from latentedit.generators import latents
 from latentedit.generators.stylegan2 import StyleGAN2Config, StyleGAN2Generator
@@ -42,6 +43,7 @@ NAMES = {
     "rosinality": "rosinality StyleGAN2",
     "genforce": "GenForce StyleGAN2",
     "nvidia": "NVIDIA StyleGAN2",
+    "basicsr": "BasicSR StyleGAN2",
 }
 MAPPING_RATE = 0.01
 
@@ -49,13 +51,15 @@ _MEAN_SEEDS = 4096
 
 
 def recognise(state: Mapping[str, Any]) -> str | None:
-    """Return ``rosinality``, ``genforce`` or ``nvidia`` if the keys look like one of them."""
+    """Return the layout's name in `NAMES` if the keys look like one of them."""
     if "input.input" in state and "conv1.conv.weight" in state:
         return "rosinality"
     if "synthesis.early_layer.const" in state:
         return "genforce"
     if "synthesis.b4.const" in state and "synthesis.b4.torgb.weight" in state:
         return "nvidia"
+    if "constant_input.weight" in state and "style_conv1.modulated_conv.weight" in state:
+        return "basicsr"
     return None
 
 
@@ -83,12 +87,17 @@ def convert_stylegan2(
     layout = recognise(state)
     if layout is None:
         raise LatentEditError(f"{what} holds no StyleGAN2 of rosinality, GenForce or NVIDIA")
+    if layout == "basicsr":
+        state = _in_rosinality_names(state)
     reader = _LAYOUTS[layout](state)
+    _check_unconditional(state, reader, what)
     expected = reader.expected()
+    notes = []
+    if mean is not None and (mean := _one_mean(mean)) is None:
+        notes.append("the file's mean of W differs from layer to layer (W+), so it is not used")
     if mean is not None:
         state = {**state, "latent_avg": mean}
-        flat = getattr(mean, "ndim", 1) == 1
-        expected["latent_avg"] = (reader.style,) if flat else (1, reader.style)
+        expected["latent_avg"] = (reader.style,)
     tensors = account(state, expected, f"{what} ({NAMES[layout]})")
     for key in reader.filters():
         _check_filter(tensors[key], reader.filter_gain, key, what)
@@ -100,7 +109,7 @@ def convert_stylegan2(
     )
     network = StyleGAN2Generator(config).eval()
     network.load_state_dict(reader.weights(tensors))
-    notes = reader.notes()
+    notes += reader.notes()
     means = ("latent_avg", "truncation.w_avg", "mapping.w_avg")
     found = [tensors[key] for key in means if key in tensors]
     if found:
@@ -109,6 +118,80 @@ def convert_stylegan2(
         network.mean = _measure_mean(network)
         notes.append(f"the file has no mean of W; measured over {_MEAN_SEEDS} seeds")
     return Reading(network, len(tensors), notes)
+
+
+def _one_mean(mean: Any) -> Any:
+    """A mean of W [D], or of W+ with the same one in every layer (pSp, e4e); None if it differs."""
+    if not isinstance(mean, Tensor) or mean.ndim < 2:
+        return mean
+    rows = mean.flatten(0, -2)
+    return rows[0].clone() if len(rows) and bool((rows == rows[0]).all()) else None
+
+
+_OF_LABELS = re.compile(r"(^|\.)(mapping\.embed|label_weight|label_embed|class_embed|embedding)\b")
+
+
+def _check_unconditional(state: Mapping[str, Any], reader: _Layout, what: str) -> None:
+    """Refuse a network that draws the faces of a class: latents alone do not say which."""
+    labels = next((key for key in state if _OF_LABELS.search(key)), None)
+    first, style = reader.mapping_sizes()[0], reader.style
+    joined = first is not None and style is not None and first > style
+    if labels or joined:
+        sign = f"its mapping takes {first} numbers for a w of {style}: a label embedding too"
+        if labels:
+            sign = f"its label embedding is {labels}"
+        raise LatentEditError(
+            f"{what} holds a class-conditional StyleGAN2 ({sign}), which draws no face of a latent "
+            "alone: fix the class in a module of your own and export that to ONNX"
+        )
+
+
+def check_module(module: SavedModule, what: str) -> None:
+    """Refuse options of NVIDIA's code that a state dictionary would not show.
+
+    Args:
+        module: the whole network, with its entries.
+        what: the file, for messages.
+
+    Raises:
+        LatentEditError: classes, or another learning rate of the mapping than the published one.
+    """
+    classes = module.get("c_dim", 0)
+    if isinstance(classes, int) and classes > 0:
+        raise LatentEditError(
+            f"{what} holds a class-conditional StyleGAN2 ({classes} classes), which draws no face "
+            "of a latent alone: fix the class in a module of your own and export that to ONNX"
+        )
+    first = module.module("mapping", "fc0")
+    rate = first.get("bias_gain", MAPPING_RATE) if first else MAPPING_RATE
+    if isinstance(rate, int | float) and abs(rate - MAPPING_RATE) > 1e-9:
+        raise LatentEditError(
+            f"{what} holds a StyleGAN2 whose mapping learned at rate {rate:g}; only {MAPPING_RATE} "
+            "can be read"
+        )
+
+
+def _in_rosinality_names(state: Mapping[str, Any]) -> dict[str, Any]:
+    """BasicSR's names of the same layers."""
+    renamed = {}
+    for key, value in state.items():
+        for pattern, name in _BASICSR:
+            key = re.sub(pattern, name, key)
+        renamed[key] = value
+    return renamed
+
+
+_BASICSR = (
+    (r"^style_mlp\.", "style."),
+    (r"^constant_input\.weight$", "input.input"),
+    (r"^style_conv1\.", "conv1."),
+    (r"^style_convs\.", "convs."),
+    (r"^((?:conv1|convs\.\d+))\.weight$", r"\1.noise.weight"),
+    (r"\.modulated_conv\.", ".conv."),
+    (r"\.conv\.smooth\.kernel$", ".conv.blur.kernel"),
+    (r"^((?:conv1|convs\.\d+))\.bias$", r"\1.activate.bias"),
+    (r"^noises\.noise(\d+)$", r"noises.noise_\1"),
+)
 
 
 @torch.no_grad()
@@ -422,6 +505,7 @@ class _Nvidia(_Layout):
 
 _LAYOUTS: dict[str, Callable[[Mapping[str, Any]], _Layout]] = {
     "rosinality": _Rosinality,
+    "basicsr": _Rosinality,
     "genforce": _GenForce,
     "nvidia": _Nvidia,
 }

@@ -11,7 +11,9 @@ from latentedit.cli.convert import Space
 
 
 def import_npy(
-    source: Annotated[Path, typer.Argument(metavar="NPY", help="A .npy file of shape [1, D].")],
+    source: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A .npy of shape [1, D], or a .npz, .pt, .pkl.")
+    ],
     name: Annotated[str, typer.Option(help="The attribute, such as Young.")],
     sign: Annotated[
         int, typer.Option(help="1 if the file points to 'has the attribute', -1 if away from it.")
@@ -24,27 +26,38 @@ def import_npy(
             "-o", "--output", help="File to write (.safetensors); one that exists is added to."
         ),
     ],
+    component: Annotated[
+        str | None,
+        typer.Option(help="Which of several directions: its number, from 0, or its name."),
+    ] = None,
 ) -> None:
-    """Import a boundary that was found by InterFaceGAN."""
+    """Import a boundary or direction that InterFaceGAN, SeFa, GANSpace or another tool found."""
     from latentedit.boundaries.model import Boundaries
-    from latentedit.checkpoints.boundaries_npy import card_entries, import_boundary
+    from latentedit.checkpoints.boundaries_npy import (
+        card_entries,
+        import_boundary,
+        read_direction,
+    )
     from latentedit.errors import LatentEditError
     from latentedit.io.files import check_writable, read_json
-    from latentedit.pretrained.bundles import find_bundle
+    from latentedit.pretrained.bundles import find_bundle, weights_file
+    from latentedit.pretrained.model import BOUNDARIES_FILE
 
     if output.suffix != ".safetensors":
         raise LatentEditError(f"end the name of {output} in .safetensors")
     check_writable(output)
     folder = find_bundle(model)
-    card = read_json(folder / "generator.json")
+    card = read_json(weights_file(folder, "generator").with_suffix(".json"))
     config = card.get("config", {})
     own_space = config.get("space", "z")
-    if own_space != space.value:
+    sizes = config.get("mapping")  # a generator with a mapping network has both spaces
+    if own_space != space.value and sizes is None:
         raise LatentEditError(
-            f"model {folder.name} is used in space {own_space}, not {space.value}: convert it "
-            f"again with --space {space.value}"
+            f"model {folder.name} has no space {space.value}, only {own_space}: give the model the "
+            "boundary was found for"
         )
-    lengths = config.get("mapping") or [config.get("latent_dim")]
+    style = config.get("style") or config.get("latent_dim")
+    lengths = sizes if isinstance(sizes, list) else [style]
     known = Boundaries.load(output) if output.exists() else None
     boundaries = import_boundary(
         source,
@@ -54,10 +67,15 @@ def import_npy(
         generator_hash=card.get("weights_hash", ""),
         latent_dim=lengths[0] if space is Space.z else lengths[-1],
         into=known,
+        component=component,
     )
     earlier = read_json(output.with_suffix(".json")).get("imported_from", []) if known else []
     boundaries.save(output, card_entries([*earlier, source], model=folder.name))
     print(f"{boundaries.names[-1]} in {output}, space {space.value}, for model {folder.name}")
+    for note in read_direction(source, component).notes:
+        print(f"note: {note}")
+    if own_space != space.value and output.name == BOUNDARIES_FILE:
+        print(f"note: the model is used in space {space.value} now, that of its boundaries")
 
 
 def export_npy(

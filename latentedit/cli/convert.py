@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -62,4 +63,4 @@ def convert(
     for note in converted.notes:
         print(f"note: {note}")
     print(f"bundle in {output}")
-    print(f"try: latentedit sample --model {output}")
+    print(f"try: latentedit sample --model {shlex.quote(str(output))}")

@@ -51,6 +51,7 @@ def sample(
     origin: dict[str, Any] = {
         "model": editor.name,
         "generator_hash": editor.generator_hash,
+        "space": editor.space,
         "seeds": numbers,
     }
     if psi is not None:
@@ -111,7 +112,7 @@ def edit(
     seed: Annotated[int | None, typer.Option(help="One face.")] = None,
     seeds: Annotated[str | None, typer.Option(help="Several faces, like 0-7,12.")] = None,
     latents_file: Annotated[
-        Path | None, typer.Option("--latents", help="Faces from a .npy or .safetensors [N, 512].")
+        Path | None, typer.Option("--latents", help="Faces from a .npy, .npz, .pt or .safetensors.")
     ] = None,
     hold: Annotated[
         str, typer.Option(help="auto, all, none, or NAME[=DISCOUNT],...: what must not change.")
@@ -237,6 +238,7 @@ def _faces(
     boundaries: Path | None,
     psi: float | None,
 ) -> tuple[FaceEditor, NDArray[np.float32], list[int] | None]:
+    from latentedit.checkpoints.latent_files import fit_latents
     from latentedit.editing.editor import FaceEditor
     from latentedit.generators import latents
 
@@ -245,7 +247,9 @@ def _faces(
         raise LatentEditError("give only one of --seed, --seeds and --latents")
     if latents_file is not None:
         editor = FaceEditor.load(model, boundaries=boundaries, psi=psi)
-        z = latents.load_latents(latents_file, editor.latent_dim, editor.layers)
+        z, notes = fit_latents(latents_file, editor.generator, editor.generator_hash, editor.name)
+        for note in notes:
+            print(f"note: {note}", file=sys.stderr)
         return editor, z, None
     if seeds is not None:
         numbers = latents.parse_seeds(seeds)

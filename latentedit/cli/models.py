@@ -53,12 +53,14 @@ def show(model: ModelArgument = None, as_json: JsonOption = False) -> None:
 
 @app.command()
 def check(model: ModelArgument = None) -> None:
-    """Verify checksums and shapes, that the parts belong together, and render one face."""
+    """Verify checksums and shapes, that the parts belong together, and render a few faces."""
     import numpy as np
+    import torch
 
     from latentedit.editing.editor import FaceEditor
     from latentedit.errors import LatentEditError
     from latentedit.evaluation.edits.effects import FILE, Effects
+    from latentedit.generators.trials import FACES, try_generator
     from latentedit.pretrained.bundles import find_bundle
 
     folder = find_bundle(model)
@@ -79,6 +81,11 @@ def check(model: ModelArgument = None) -> None:
     images = editor.render(z)
     if int(np.ptp(images)) == 0:
         raise LatentEditError(f"{folder} renders one flat colour: convert or train it again")
+    try:
+        rows = torch.from_numpy(editor.sample(range(FACES))).to(editor.device)
+        try_generator(editor.generator, rows, None)
+    except LatentEditError as error:
+        raise LatentEditError(f"{folder} is refused: {error}") from None
     if "classifier" in cards:
         editor.score(images)
     if "boundaries" in cards and editor.boundaries.normals.shape[1] != z.shape[1]:

@@ -87,7 +87,12 @@ def _write_animation(editor: FaceEditor, view: View, path: Path) -> None:
 
 
 def _write_latent(editor: FaceEditor, view: View, path: Path) -> None:
-    origin = {"model": editor.name, "recipe": json.loads(recipe_json(editor, view))}
+    origin = {
+        "model": editor.name,
+        "generator_hash": editor.generator_hash,
+        "space": editor.space,
+        "recipe": json.loads(recipe_json(editor, view)),
+    }
     save_latents(path, latent_of(editor, view), origin)
 
 

@@ -26,6 +26,7 @@ from latentedit.editing.recipes import EditRecipe, Hold
 from latentedit.errors import LatentEditError
 from latentedit.generators.adapters import LatentGenerator
 from latentedit.generators.base import FaceGenerator, check_latents
+from latentedit.generators.latents import check_length
 from latentedit.inference.judges import JUDGED_EDGE, Judge, Judges
 from latentedit.inference.renderer import Renderer
 from latentedit.io.files import atomic_path
@@ -451,10 +452,12 @@ class FaceEditor:
             float32, as they came; [N, D] become [N, L, D] where layers are named.
 
         Raises:
-            LatentEditError: latents of another shape or space, or layers that the generator has
-                not got.
+            LatentEditError: latents of another shape or space, latents of z that are far from its
+                sphere, or layers that the generator has not got.
         """
         z = check_latents(self.renderer.space, z)
+        if self.generator.scales_latents:
+            check_length(z)
         check_layers(layers, self.layers)
         if layers is not None and z.ndim == 2:
             z = np.repeat(z[:, None], self.layers, axis=1)

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from latentedit.errors import LatentEditError
 from latentedit.generators import latents
 from latentedit.generators.base import FaceGenerator, LatentSpace, at_size
+from latentedit.generators.trials import FACES, try_generator
 
 
 @runtime_checkable
@@ -119,6 +120,8 @@ class AdaptedGenerator(Adapted):
         self.config = AdaptedConfig(1, latent_dim, space, value_range)
         with torch.inference_mode():
             shape = self(torch.from_numpy(self.sample([0])).to(_device(module))).shape
+            rows = torch.from_numpy(self.sample(range(FACES))).to(_device(module))
+            self.notes = try_generator(self.raw, rows, value_range)
         self.config = replace(self.config, resolution=int(shape[-1]))
 
     def sample(self, seeds: Iterable[int]) -> latents.FloatArray:
@@ -134,9 +137,12 @@ class AdaptedGenerator(Adapted):
 
     def draw(self, latents: Tensor) -> Tensor:
         """See `Adapted.draw`."""
+        return (self.raw(latents) - self.low) * (2 / (self.high - self.low)) - 1
+
+    def raw(self, latents: Tensor) -> Tensor:
+        """Pictures float [N, 3, R, R] as the module gives them."""
         latents = latents[:, :, None, None] if self.latent_shape == "map" else latents
-        images = picture_of(self.module(latents), len(latents))
-        return (images - self.low) * (2 / (self.high - self.low)) - 1
+        return picture_of(self.module(latents), len(latents))
 
 
 class ProtocolGenerator(Adapted):
@@ -222,8 +228,12 @@ def adapt(
         normal: sample plain normal numbers instead of points on the sphere.
         space: the latent space's name, kept with boundaries.
 
+    It is tried first, see `trials.try_generator`; what its user should know is in ``notes``.
+
     Raises:
-        LatentEditError: the module fails on a latent or gives something else than pictures.
+        LatentEditError: the module fails on a latent, gives something else than pictures, or
+            pictures that are not finite, do not follow from the latent alone, or lie outside the
+            value range.
     """
     low, high = value_range
     if not low < high:
@@ -261,9 +271,20 @@ def picture_of(output: Any, count: int) -> Tensor:
         output = output[0]
     if not isinstance(output, Tensor):
         raise LatentEditError(f"the generator gave a {type(output).__name__}, not pictures")
-    if output.ndim != 4 or output.shape[:2] != (count, 3) or output.shape[2] != output.shape[3]:
+    shape = tuple(output.shape)
+    if output.ndim != 4 or shape[:2] != (count, 3) or shape[2] != shape[3]:
+        hint = ""
+        if shape[:1] == (count,) and shape[-1:] == (3,) and len(shape) == 4:
+            hint = ": its colours come last, transpose them"
+        elif shape[:2] == (count, 3):
+            hint = ": its pictures are not square, cut them"
         raise LatentEditError(
-            f"the generator gave {list(output.shape)} for {count} latents, not [{count}, 3, R, R]"
+            f"the generator gave {list(shape)} for {count} latents, not [{count}, 3, R, R]{hint}"
+        )
+    if not output.is_floating_point():
+        raise LatentEditError(
+            f"the generator gave {str(output.dtype).removeprefix('torch.')}: let it give "
+            "floating-point numbers, and name black and white with a value range"
         )
     return output.float()
 

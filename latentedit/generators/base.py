@@ -146,6 +146,16 @@ class FaceGenerator(nn.Module, ABC):
         return 1.0
 
     @property
+    def scales_latents(self) -> bool:
+        """Whether only the direction of a latent of its `space` matters: it scales all alike."""
+        return False
+
+    @property
+    def files_beside(self) -> Mapping[str, Path]:
+        """Further files that a bundle keeps beside that of `write`, by name."""
+        return {}
+
+    @property
     def largest_layer(self) -> int:
         """Values in its largest layer for one face: how many faces fit into a cache."""
         return CHANNELS * self.resolution**2

@@ -112,6 +112,24 @@ def check_latents(z: Any, dim: int = LATENT_DIM, layers: int = 1) -> FloatArray:
     return array
 
 
+def check_length(z: FloatArray) -> None:
+    """Refuse latents of z that an edit would destroy: the generator draws them by their direction.
+
+    Args:
+        z: float32 [..., dim].
+
+    Raises:
+        LatentEditError: a row less than half or more than twice as long as sqrt(dim).
+    """
+    usual = z.shape[-1] ** 0.5
+    lengths = np.linalg.norm(z.astype(np.float64), axis=-1)
+    if lengths.min() < usual / 2 or lengths.max() > usual * 2:
+        raise LatentEditError(
+            f"latents have lengths {lengths.min():.3g} to {lengths.max():.3g}, z has {usual:.3g}: "
+            "scale them with latentedit.generators.latents.normalize, or give z in place of w"
+        )
+
+
 def save_latents(path: str | Path, z: FloatArray, metadata: Mapping[str, Any]) -> None:
     """Write [N, dim] or [N, L, dim] to ``.npy`` (values only) or ``.safetensors`` (with metadata).
 

@@ -50,6 +50,11 @@ class MappedGenerator(FaceGenerator):
         return self.config.resolution
 
     @property
+    def scales_latents(self) -> bool:
+        """Whether it is used in z, which is pixel-normalised first."""
+        return bool(self.config.space == "z")
+
+    @property
     def truncation(self) -> float:
         """The config's psi."""
         return self.config.truncation

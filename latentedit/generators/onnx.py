@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import os
 import shutil
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -15,14 +17,17 @@ from torch import Tensor
 
 from latentedit.errors import LatentEditError
 from latentedit.generators.adapters import Adapted, AdaptedConfig, picture_of
+from latentedit.generators.onnx_files import external_files
+from latentedit.generators.trials import FACES, try_generator
 from latentedit.io.weights import config_from_json, no_such_network
 
 
 class OnnxGenerator(Adapted):
     """An ONNX file with one input [N, D] (or [N, D, 1, 1]) and pictures [N, 3, R, R] first.
 
-    Runs on the CPU with ONNX Runtime. The file's SHA-256 is a buffer, so that boundaries can tell
-    generators apart.
+    Runs on the CPU with ONNX Runtime, in float16, float32 or float64, in batches of any number or a
+    fixed one. Large tensors may lie in files beside it (``.onnx.data``). The SHA-256 of all is a
+    buffer, so that boundaries can tell generators apart.
 
     Args:
         path: the file.
@@ -46,44 +51,84 @@ class OnnxGenerator(Adapted):
         space: str = "z",
     ) -> None:
         super().__init__()
+        os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # before its first import
         try:
             runtime: Any = importlib.import_module("onnxruntime")
         except ImportError:
             raise LatentEditError(
                 "ONNX files need ONNX Runtime: pip install 'latentedit[onnx]'"
             ) from None
+        self.path = Path(path)
+        self.low, self.high = value_range
+        if not self.low < self.high:
+            raise LatentEditError(f"value range {value_range} is empty: give black, then white")
         try:
-            data = Path(path).read_bytes()
+            data = self.path.read_bytes()
         except OSError as error:
             raise LatentEditError(f"cannot read {path}: {error.strerror}") from None
+        self.beside = external_files(self.path, data)
         try:
-            self.session = runtime.InferenceSession(data, providers=["CPUExecutionProvider"])
+            self.session = runtime.InferenceSession(
+                str(self.path) if self.beside else data, providers=["CPUExecutionProvider"]
+            )
         except Exception as error:  # ONNX Runtime has no common type
-            detail = " ".join(str(error).split())[:160]
-            raise LatentEditError(f"{path} is no ONNX file that can be run: {detail}") from None
+            raise LatentEditError(
+                f"{path} is no ONNX file that can be run: {_detail(error)}"
+            ) from None
+        batch, length = self._look_at_input()
+        digest = np.frombuffer(self._hash(data), np.uint8).copy()
+        self.register_buffer("digest", torch.from_numpy(digest))
+        self._batch = batch
+        self.config = AdaptedConfig(1, length, space, value_range)
+        images = self(torch.from_numpy(self.sample([0])))
+        self.config = replace(self.config, resolution=int(images.shape[-1]))
+
+    def _look_at_input(self) -> tuple[int | None, int]:
+        """How many latents it takes at once (None: any number), and their length."""
         inputs = self.session.get_inputs()
-        shape = inputs[0].shape if len(inputs) == 1 else []
+        if len(inputs) != 1:
+            names = ", ".join(each.name for each in inputs)
+            raise LatentEditError(
+                f"{self.path} has {len(inputs)} inputs ({names}), not one [N, D]: export it with "
+                "all but the latent fixed"
+            )
+        shape = inputs[0].shape
         if (
             len(shape) not in (2, 4)
             or not isinstance(shape[1], int)
             or shape[2:] not in ([], [1, 1])
         ):
             raise LatentEditError(
-                f"{path} must have one input of shape [N, D], with a fixed D; it has "
-                f"{[entry.shape for entry in inputs]}"
+                f"{self.path} must have one input of shape [N, D], with a fixed D; it has {shape}"
             )
-        self.low, self.high = value_range
-        if not self.low < self.high:
-            raise LatentEditError(f"value range {value_range} is empty: give black, then white")
-        self.path = Path(path)
-        self._input = inputs[0].name
-        self._map = len(shape) == 4
-        self._one_by_one = shape[0] == 1
-        digest = np.frombuffer(hashlib.sha256(data).digest(), np.uint8).copy()
-        self.register_buffer("digest", torch.from_numpy(digest))
-        self.config = AdaptedConfig(1, shape[1], space, value_range)
-        images = self(torch.from_numpy(self.sample([0])))
-        self.config = replace(self.config, resolution=int(images.shape[-1]))
+        kind = _INPUTS.get(inputs[0].type)
+        if kind is None:
+            raise LatentEditError(
+                f"{self.path} takes {inputs[0].type.removeprefix('tensor')} and no floating-point "
+                "latents: export it with a latent as its input"
+            )
+        self._input, self._dtype, self._map = inputs[0].name, kind, len(shape) == 4
+        return shape[0] if isinstance(shape[0], int) else None, shape[1]
+
+    def _hash(self, data: bytes) -> bytes:
+        """SHA-256 of the file, and of those beside it that belong to it."""
+        whole = hashlib.sha256(data)
+        for name in self.beside:
+            with open(self.path.parent / name, "rb") as file:
+                whole.update(hashlib.file_digest(file, "sha256").digest())
+        return whole.digest()
+
+    def tried(self) -> list[str]:
+        """Try it, see `trials.try_generator`; return what its user should know.
+
+        Raises:
+            LatentEditError: it is no generator of faces.
+        """
+        try:
+            latents = torch.from_numpy(self.sample(range(FACES)))
+            return try_generator(self._raw, latents, (self.low, self.high))
+        except LatentEditError as error:
+            raise LatentEditError(f"{self.path} is refused: {error}") from None
 
     @classmethod
     def read(cls, weights: Path, config: Any) -> Self:
@@ -97,17 +142,43 @@ class OnnxGenerator(Adapted):
             raise LatentEditError(f"{weights} does not fit its card: convert the file again")
         return generator.eval()
 
+    @property
+    def files_beside(self) -> Mapping[str, Path]:
+        """Files beside it that its large tensors are in."""
+        return {str(name): self.path.parent / name for name in self.beside}
+
     def write(self, weights: Path) -> None:
-        """Copy the file as it is."""
+        """Copy the file as it is; see `files_beside`."""
         shutil.copyfile(self.path, weights)
 
     def draw(self, latents: Tensor) -> Tensor:
         """See `Adapted.draw`; runs on the CPU, not differentiable."""
-        rows = latents.detach().float().cpu().numpy()
-        rows = rows[:, :, None, None] if self._map else rows
-        batches = np.split(rows, len(rows)) if self._one_by_one else [rows]
-        outputs = [
-            torch.from_numpy(self.session.run(None, {self._input: batch})[0]) for batch in batches
-        ]
-        images = picture_of(torch.cat(outputs), len(latents)).to(latents.device)
+        images = self._raw(latents).to(latents.device)
         return (images - self.low) * (2 / (self.high - self.low)) - 1
+
+    def _raw(self, latents: Tensor) -> Tensor:
+        """Pictures as the network gives them; a fixed number of latents is filled up."""
+        rows = latents.detach().float().cpu().numpy().astype(self._dtype)
+        rows = rows[:, :, None, None] if self._map else rows
+        size = self._batch or len(rows)
+        outputs = []
+        for start in range(0, len(rows), size):
+            batch = rows[start : start + size]
+            filled = np.concatenate((batch, np.repeat(batch[:1], size - len(batch), axis=0)))
+            try:
+                output = self.session.run(None, {self._input: filled})[0]
+            except Exception as error:  # ONNX Runtime has no common type
+                raise LatentEditError(f"{self.path} cannot be run: {_detail(error)}") from None
+            outputs.append(picture_of(torch.from_numpy(output), len(filled))[: len(batch)])
+        return torch.cat(outputs)
+
+
+_INPUTS = {
+    "tensor(float)": np.float32,
+    "tensor(float16)": np.float16,
+    "tensor(double)": np.float64,
+}
+
+
+def _detail(error: Exception) -> str:
+    return " ".join(str(error).split())[:160]

@@ -125,6 +125,11 @@ class Generator(FaceGenerator):
         self.to_rgb = nn.ModuleList(EqualizedConv2d(width, 3, 1, gain=1.0) for width in widths)
 
     @property
+    def scales_latents(self) -> bool:
+        """z is pixel-normalised first."""
+        return True
+
+    @property
     def resolution(self) -> int:
         """Edge of the final pictures in pixels."""
         return self.config.resolution

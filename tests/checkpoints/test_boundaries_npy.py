@@ -85,11 +85,11 @@ class Hostile:
     ("content", "words"),
     [
         (None, "does not exist"),
-        (b"", "no boundary"),
-        (b"hello", "no boundary"),
-        (pickle.dumps(Hostile()), "no boundary"),
-        (header_of((1, 2**40)), "no boundary"),
-        (header_of((2, 2)), r"has shape \[2, 2\]"),
+        (b"", "is empty"),
+        (b"hello", "a text"),
+        (pickle.dumps(Hostile()), "is refused"),
+        (header_of((1, 2**40)), "damaged"),
+        (header_of((2, 2)), r"has shape \[2, 2\], 2 directions"),
         (header_of(()), "has shape"),
         (header_of((1, 4)), "no direction"),
     ],
@@ -107,7 +107,7 @@ def test_arrays_that_are_no_normals(tmp_path):
     np.save(tmp_path / "o.npy", np.array([None, Hostile()]), allow_pickle=True)
     np.save(tmp_path / "n.npy", np.full((1, 4), np.nan))
     np.save(tmp_path / "c.npy", np.ones((1, 4), complex))
-    for name, words in (("o", "no boundary"), ("n", "no direction"), ("c", "no normal")):
+    for name, words in (("o", "Python objects"), ("n", "no direction"), ("c", "no numbers")):
         with pytest.raises(LatentEditError, match=words):
             read_normal(tmp_path / f"{name}.npy")
 

@@ -331,7 +331,7 @@ def test_another_filter(tmp_path):
         ("a.pth", b"hello", "no weight file"),
         ("a.pth", b"", "no weight file"),
         ("a.onnx", b"\x08\x07", "no ONNX file that can be run"),
-        ("a.pkl", b"\x80\x04N.", "no tfutil.Network"),
+        ("a.pkl", b"\x80\x04N.", "no network"),
         ("a.pkl", b"\x80\x04", "damaged"),
     ],
 )

@@ -81,9 +81,10 @@ def test_a_stylegan2_in_w(run, tmp_path):
     np.save(tmp_path / "age.npy", np.eye(16, dtype=np.float32)[:1])
     options = ("--name", "Young", "--sign", -1, "--model", bundle)
     output = bundle / "boundaries.safetensors"
-    importing = ("boundaries", "import", tmp_path / "age.npy", *options, "-o", output)
-    assert run(*importing, "--space", "z")[0] == 2
-    assert run(*importing, "--space", "w")[0] == 0
+    importing = ("boundaries", "import", tmp_path / "age.npy", *options, "-o")
+    assert run(*importing, tmp_path / "in-z.safetensors", "--space", "z")[0] == 0  # it has both
+    assert Boundaries.load(tmp_path / "in-z.safetensors").space == "z"
+    assert run(*importing, output, "--space", "w")[0] == 0
     assert Boundaries.load(output).space == "w"
     assert run("models", "check", bundle)[0] == 0
     (bundle / "effects.safetensors").write_text("junk")

@@ -1,0 +1,184 @@
+"""Latents that other tools saved: whose they are, in which space, how long, before they are edited.
+
+Read: InterFaceGAN's and our own ``.npy`` [N, D] and [N, L, D], StyleGAN2-ADA's ``projected_w.npz``
+(``w`` [1, L, D]), e4e's and StyleCLIP's ``latents.pt`` [N, L, D], and whatever else `array_files`
+reads. A W+ latent that is the same in every layer is the W latent that it was made of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from latentedit.checkpoints.array_files import names_in_words, read_arrays
+from latentedit.errors import LatentEditError
+from latentedit.generators.base import FaceGenerator, check_latents
+from latentedit.generators.latents import FloatArray, normalize
+
+SPACES = {
+    "z": "z", "w": "w", "wp": "w", "w+": "w", "w_plus": "w", "wplus": "w", "dlatents": "w",
+    "dlatent": "w", "projected_w": "w", "latents": None, "latent": None, "latent_code": None,
+    "codes": None, "": None,
+}  # fmt: skip
+"""Names that tools give latents, and the space that each tells; None where it tells none."""
+
+_NEAR = 0.25
+"""Lengths this much off the model's are latents that were edited, or plain normal numbers."""
+_FAR = 2.5
+"""How many times longer or shorter than the model's own a latent may be where scale matters."""
+
+
+class Latents(NamedTuple):
+    """Latents as a file has them.
+
+    Attributes:
+        values: float [N, D] or [N, L, D].
+        space: ``z`` or ``w``, if the file says so.
+        metadata: what `latents.save_latents` wrote beside them.
+        notes: what was made of them.
+    """
+
+    values: NDArray[Any]
+    space: str | None
+    metadata: Mapping[str, Any]
+    notes: list[str]
+
+
+def read_latents(path: str | Path) -> Latents:
+    """Read latents of any tool.
+
+    Raises:
+        LatentEditError: missing, damaged, or no latents: the message names what is there.
+    """
+    arrays, metadata = read_arrays(path)
+    known = [name for name in arrays if name.rpartition(".")[2].lower() in SPACES]
+    chosen = known or (list(arrays) if len(arrays) == 1 else [])
+    if not chosen:
+        raise LatentEditError(
+            f"{path} holds several arrays ({names_in_words(arrays)}) and none is called z or w: "
+            "save the latents alone"
+            if arrays
+            else f"{path} holds no latents: give a .npy of shape [N, D]"
+        )
+    order = list(SPACES)
+    name = min(
+        chosen, key=lambda each: order.index(each.rpartition(".")[2].lower()) if known else 0
+    )
+    space = SPACES.get(name.rpartition(".")[2].lower())
+    stored = metadata.get("space")
+    space = stored if isinstance(stored, str) else (None if "generator_hash" in metadata else space)
+    values, notes = _in_order(np.asarray(arrays[name]), Path(path))
+    if space is None and "generator_hash" not in metadata and (notes or values.ndim == 3):
+        space = "w"  # z has no layers
+    if len(arrays) > 1:
+        notes.append(f"of {names_in_words(arrays)} the latents are {name}")
+    return Latents(values, space, metadata, notes)
+
+
+def _in_order(values: NDArray[Any], path: Path) -> tuple[NDArray[Any], list[str]]:
+    """Latents [N, D] or [N, L, D] from the shapes that tools save them in."""
+    notes: list[str] = []
+    shape = list(values.shape)
+    if values.ndim == 4 and shape[2:] == [1, 1]:
+        values = values[:, :, 0, 0]
+    elif values.ndim == 4 and 1 in shape[:2]:  # [1, N, L, D], [N, 1, L, D]
+        values = values.reshape(-1, *shape[2:])
+    if values.ndim not in (1, 2, 3) or not values.size:
+        raise LatentEditError(f"{path} has shape {shape}: latents are [N, D], or [N, L, D] in W+")
+    values = values[None] if values.ndim == 1 else values
+    if values.ndim == 3 and not np.ptp(values, axis=1).any():
+        if values.shape[1] > 1:
+            notes.append(f"all {values.shape[1]} layers are alike: taken as one latent for all")
+        values = values[:, 0]
+    return values, notes
+
+
+def fit_latents(
+    path: str | Path, generator: FaceGenerator, generator_hash: str, name: str
+) -> tuple[FloatArray, list[str]]:
+    """Read latents for a generator, checked, and scaled as the generator does it.
+
+    Args:
+        path: see `read_latents`.
+        generator: in the space that it is used in.
+        generator_hash: of its weights.
+        name: of the model, for messages.
+
+    Returns:
+        float32 [N, D] or [N, L, D], and what the user should know.
+
+    Raises:
+        LatentEditError: latents of another generator, space or shape, or far longer or shorter than
+            its own.
+    """
+    found = read_latents(path)
+    space = generator.space
+    _check_origin(found, generator_hash, space.name, path, name)
+    shape = found.values.shape
+    if len(shape) == 3 and shape[2] == space.dim and shape[1] != space.layers:
+        raise LatentEditError(
+            f"{path} holds W+ latents of {shape[1]} layers ({_maker(shape[1])}), {name} has "
+            + (f"{space.layers}" if space.layers > 1 else f"one latent for all, in {space.name}")
+            + ": give the model that they were made with"
+        )
+    try:
+        values = check_latents(space, found.values)
+    except LatentEditError as error:
+        advice = f": they are another model's than {name}'s, whose {space.name} has {space.dim}"
+        where = advice if shape[-1] != space.dim else ""
+        raise LatentEditError(f"{path}: {error}{where}") from None
+    values, notes = _scaled(values, generator, path)
+    return values, [*found.notes, *notes]
+
+
+def _maker(layers: int) -> str:
+    """What has so many layers."""
+    return f"a StyleGAN2 of {2 ** (layers // 2 + 1)} pixels" if layers % 2 == 0 else "another GAN"
+
+
+def _check_origin(
+    found: Latents, generator_hash: str, space: str, path: str | Path, name: str
+) -> None:
+    stored = found.metadata.get("generator_hash")
+    if isinstance(stored, str) and stored != generator_hash:
+        maker = found.metadata.get("model")
+        raise LatentEditError(
+            f"{path} holds latents of another model ({str(maker)[:60]}, generator {stored[:16]}; "
+            f"{name} is {generator_hash}): give that with --model"
+        )
+    if found.space is not None and space in ("z", "w") and found.space != space:
+        raise LatentEditError(
+            f"{path} holds latents of space {found.space}, {name} is used in {space}: sample them "
+            f"anew, or use a model in space {found.space}"
+        )
+
+
+def _scaled(
+    values: FloatArray, generator: FaceGenerator, path: str | Path
+) -> tuple[FloatArray, list[str]]:
+    """Scale latents of a generator that only looks at their direction; refuse wrong lengths."""
+    lengths = np.linalg.norm(values.astype(np.float64), axis=-1)
+    low, high = float(lengths.min()), float(lengths.max())
+    if generator.scales_latents:
+        usual = np.sqrt(values.shape[-1])
+        if usual * (1 - _NEAR) <= low and high <= usual * (1 + _NEAR):
+            return values, []
+        if len(lengths) > 1 and high > low * (1 + 2 * _NEAR):
+            raise LatentEditError(
+                f"{path} holds latents of lengths {low:.3g} to {high:.3g}, {generator.space.name} "
+                f"has {usual:.3g}: they are of another space (w?) or model"
+            )
+        note = f"{Path(path).name}: latents of length {high:.3g} were scaled to {usual:.3g}"
+        return normalize(values), [note]
+    own = np.linalg.norm(generator.sample(range(32)).astype(np.float64), axis=-1)
+    if low < float(own.min()) / _FAR or high > float(own.max()) * _FAR:
+        raise LatentEditError(
+            f"{path} holds latents of lengths {low:.3g} to {high:.3g}, the model's own in "
+            f"{generator.space.name} have {own.min():.3g} to {own.max():.3g}: they were scaled, or "
+            "are another model's"
+        )
+    return values, []

@@ -1,0 +1,81 @@
+"""Trying a foreign generator before it is accepted: a few faces, drawn alone and together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from latentedit.errors import LatentEditError
+
+FACES = 4
+"""Latents that a generator is tried with: seeds 0 to 3."""
+
+_OUTSIDE = 0.5
+"""Share of values that may lie outside the range, widened by a quarter: networks without a tanh
+overshoot."""
+
+
+@torch.inference_mode()
+def try_generator(
+    draw: Callable[[Tensor], Tensor],
+    latents: Tensor,
+    value_range: tuple[float, float] | None = (-1.0, 1.0),
+) -> list[str]:
+    """Draw some latents alone, one of them twice, and all together, and look at the pictures.
+
+    Args:
+        draw: latents float [N, D] -> pictures float [N, 3, R, R], as the network gives them.
+        latents: float [N, D], `FACES` of them.
+        value_range: the values of black and white; None where they are not to be judged.
+
+    Returns:
+        What its user should know.
+
+    Raises:
+        LatentEditError: NaN or infinity, values far outside the range, another picture of the same
+            latent, the same picture of every latent, or another picture in a batch.
+    """
+    alone = [_finite(draw(latent[None])) for latent in latents]
+    images = torch.cat(alone)
+    low, high = value_range or (float(images.min()), float(images.max()))
+    seen = f"its values run from {float(images.min()):.3g} to {float(images.max()):.3g}"
+    advice = f"{seen}, and black was to be {low:g}, white {high:g}: give another value range"
+    margin = (high - low) / 4
+    outside = ((images < low - margin) | (images > high + margin)).float().mean()
+    if value_range is not None and outside > _OUTSIDE:
+        raise LatentEditError(f"the generator's pictures are nearly all black or white: {advice}")
+
+    def levels(pictures: Tensor) -> Tensor:
+        return ((pictures - low) * (255 / ((high - low) or 1))).clamp(0, 255)
+
+    def differ(one: Tensor, other: Tensor) -> float:
+        return float((levels(one) - levels(other)).abs().max())
+
+    again = _finite(draw(latents[:1]))
+    if (step := differ(again, alone[0])) > 1:
+        raise LatentEditError(
+            f"the generator draws another picture of the same latent each time (up to {step:.0f} "
+            "of 255 apart): fix the noise inside it, and export it in eval mode"
+        )
+    if all(differ(other, alone[0]) <= 1 for other in alone[1:]):
+        raise LatentEditError(
+            f"the generator draws the same picture of every latent: {advice}"
+            if value_range is not None and images.std() > 0
+            else f"the generator draws the same picture of every latent ({seen}): give another file"
+        )
+    if (step := differ(_finite(draw(latents)), images)) > 2:
+        raise LatentEditError(
+            f"the generator draws a face otherwise in a batch (up to {step:.0f} of 255 apart): "
+            "export it in eval mode, without normalisation over the batch"
+        )
+    if value_range is not None and low < 0 <= float(images.min()):
+        return [f"{seen}: where black is 0 and not {low:g}, give that as the value range"]
+    return []
+
+
+def _finite(images: Tensor) -> Tensor:
+    if not torch.isfinite(images).all():
+        raise LatentEditError("the generator gives NaN or infinity: export it again, in float32")
+    return images.float()
