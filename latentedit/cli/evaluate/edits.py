@@ -9,7 +9,7 @@ import typer
 
 from latentedit import defaults
 from latentedit.cli.evaluate.shared import check_outputs
-from latentedit.cli.options import ModelOption
+from latentedit.cli.options import ModelOption, PrecisionOption
 from latentedit.errors import LatentEditError
 
 WorkOption = Annotated[
@@ -43,6 +43,7 @@ def age(
         Path | None, typer.Option(help="Draw years and the frontier (.png, .svg, .pdf).")
     ] = None,
     work: WorkOption = _REPORT_WORK / "age",
+    precision: PrecisionOption = defaults.PRECISION,
     model: ModelOption = None,
 ) -> None:
     """Move faces to young and to old: years between them, identity, what was kept.
@@ -60,7 +61,7 @@ def age(
     check_outputs(output, plot)
     length = _length(step)
     report = evaluate_age(
-        FaceEditor.load(model),
+        FaceEditor.load(model, precision=precision),
         work,
         n,
         seed=seed,

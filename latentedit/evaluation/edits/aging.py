@@ -380,7 +380,7 @@ def _card(
     editor: FaceEditor, holds: Mapping[str, float], judges: SlowJudges, first: int
 ) -> dict[str, Any]:
     """What all faces of a measurement are made from."""
-    return {
+    card = {
         "generator_hash": editor.generator_hash,
         "classifier_hash": editor.classifier_hash,
         "age_hash": editor.age_hash,
@@ -389,6 +389,9 @@ def _card(
         "ways": [judges.independent, "descriptors" if judges.dlib else None, judges.faces],
         "first": first,
     }
+    if editor.precision_name != defaults.PRECISION:
+        card["precision"] = editor.precision_name
+    return card
 
 
 def installed_judges(faces: int = defaults.AGE_SLOW_FACES) -> SlowJudges:
