@@ -136,6 +136,29 @@ def faces(
         print(f"dropped {count}: {reason}")
 
 
+@app.command()
+def aligned(
+    folders: Annotated[list[Path], typer.Argument(help="Folders of photos.")],
+    output: OutputOption,
+    resolution: Annotated[int, typer.Option(min=32, help="Edge in pixels.")] = 256,
+    per_person: Annotated[int, typer.Option(min=1, help="Most faces from one sub-folder.")] = 20,
+) -> None:
+    """Find the largest face of each photo and align it as FFHQ's are, for encoders."""
+    from latentedit.cli.progress import track
+    from latentedit.data.aligned import prepare_aligned
+
+    report = prepare_aligned(
+        folders,
+        output,
+        resolution=resolution,
+        per_person=per_person,
+        progress=lambda files, total: track(files, total, "Aligning"),
+    )
+    _say(report.written, report.resolution, output, report.bad)
+    for reason, count in report.dropped.most_common():
+        print(f"dropped {count}: {reason}")
+
+
 def _say(written: int, resolution: int, output: Path, skipped: Sequence[str]) -> None:
     from latentedit.cli.progress import print_skipped
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -11,10 +12,14 @@ import torch
 from photo_models import ENCODER
 from tiny_generators import mobilestylegan
 
+from latentedit.classifiers.attributes import AttributeClassifier, ClassifierConfig
+from latentedit.data.face_file import create_face_data, open_face_data
 from latentedit.errors import LatentEditError
-from latentedit.training import encoder as module
+from latentedit.photos.resemblance import Resemblance
+from latentedit.training import encoder_stages as module
 from latentedit.training import pairs
-from latentedit.training.encoder import Feed, load_encoder_run, train_encoder
+from latentedit.training.encoder import load_encoder_run, train_encoder
+from latentedit.training.encoder_stages import Feed
 from latentedit.training.options import EncoderOptions
 from latentedit.training.pairs import Pairs
 from latentedit.training.runs import Run
@@ -26,6 +31,7 @@ TINY = EncoderOptions(
     batch_size=16,
     learning_rate=3e-3,
     ema_decay=0.9,
+    face_steps=0,
     save_steps=30,
     bf16=False,
 )
@@ -86,11 +92,9 @@ def test_a_killed_run_ends_as_one_that_was_not(run: Path, tmp_path: Path) -> Non
 
 def test_batches_depend_on_the_step_alone(run: Path) -> None:
     known = Pairs.read(run / "pairs")
-    with Feed(known, TINY, 0, 5) as feed:
-        begun = [feed.next() for _ in range(3)]
-    with Feed(known, TINY, 2, 5) as feed:
-        resumed = feed.next()
-    for a, b in zip(begun[2], resumed, strict=True):
+    feed, resumed = Feed(known, TINY), Feed(known, TINY)
+    begun = [feed.batch(step) for step in range(3)]
+    for a, b in zip(begun[2], resumed.batch(2), strict=True):
         assert torch.equal(a, b)
 
 
@@ -100,6 +104,32 @@ def test_pairs_of_another_generator_are_refused(run: Path, tmp_path: Path) -> No
         other.first.bias.add_(1)
     with pytest.raises(LatentEditError, match="another generator"):
         train_encoder(other, tmp_path / "run", TINY, network=ENCODER, pairs_folder=run / "pairs")
+
+
+def test_photos_have_no_latents_but_are_learnt_from(run: Path, tmp_path: Path) -> None:
+    photos = tmp_path / "photos.safetensors"
+    random = np.random.RandomState(0)
+    with create_face_data(photos, resolution=32, label_names=(), source="photos") as writer:
+        for number in range(6):
+            writer.append(random.randint(0, 256, (32, 32, 3), np.uint8), [], str(number))
+    generator = mobilestylegan()
+    torch.manual_seed(0)
+    classifier = AttributeClassifier(ClassifierConfig(16, 4, (4, 8), (1, 1)))
+    options = replace(TINY, steps=2, face_steps=4, face_batch_size=2, save_steps=3)
+    train = partial(
+        train_encoder,
+        generator,
+        tmp_path / "run",
+        options,
+        network=ENCODER,
+        pairs_folder=run / "pairs",
+        photos=open_face_data(photos),
+    )
+    with pytest.raises(LatentEditError, match="classifier"):
+        train()
+    train(resemblance=Resemblance(classifier, generator.frame))
+    assert [record["step"] for record in Run(tmp_path / "run").read_log()] == [2, 3, 6]
+    assert "photos" in Run(tmp_path / "run").read_options()["data"]
 
 
 def test_what_is_no_run_of_an_encoder(tmp_path: Path) -> None:

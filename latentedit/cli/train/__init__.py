@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from latentedit.cli.train import age, classifier, generator, portrait, previews
+from latentedit.cli.train import age, classifier, encoder, generator, portrait, previews
 
 app = typer.Typer(help="Train a network; every run can be resumed.", no_args_is_help=True)
 app.command("classifier")(classifier.classifier)
@@ -14,3 +14,4 @@ app.command("portrait-baselines")(portrait.portrait_baselines)
 app.command("generator")(generator.generator)
 app.command("pack")(generator.pack)
 app.command("previews")(previews.previews)
+app.command("encoder")(encoder.encoder)

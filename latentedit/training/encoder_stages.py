@@ -1,0 +1,196 @@
+"""What an encoder learns from: pairs first, then photos."""
+
+from __future__ import annotations
+
+import math
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import numpy as np
+import torch
+from numpy.random import RandomState
+from torch import Tensor, nn
+
+from latentedit.data.face_file import FaceData
+from latentedit.generators.base import FaceGenerator
+from latentedit.inference.devices import autocast
+from latentedit.inference.renderer import Renderer
+from latentedit.io.images import to_tensor
+from latentedit.photos.encoder import Encoder
+from latentedit.photos.inversion import InversionOptions, prior
+from latentedit.photos.resemblance import Resemblance
+from latentedit.training.options import EncoderOptions
+from latentedit.training.pairs import Pairs
+from latentedit.training.wear import wear
+
+INFLUENCE_PAIRS = 24
+"""Pairs by which the influence of each layer on the picture is measured."""
+
+WARM_STEPS = 200
+"""In which the rate rises, of the steps that learn from pairs."""
+
+PHOTOS = 0.75
+"""Share of photos, beside pairs, in the steps that learn from them."""
+
+AGAIN = 0.5
+"""Share of those steps whose encoder sees what it drew the first time."""
+
+
+class PairStage:
+    """Steps that learn the latents of pairs.
+
+    Attributes:
+        influence: see `layer_influence`.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        optimizer: torch.optim.Optimizer,
+        pairs: Pairs,
+        renderer: Renderer,
+        options: EncoderOptions,
+    ) -> None:
+        self._encoder, self._optimizer, self._options = encoder, optimizer, options
+        self.influence = layer_influence(renderer, pairs).to(renderer.device)
+        self._feed = Feed(pairs, options)
+
+    def step(self, step: int) -> float:
+        """Learn from one batch; gives its loss."""
+        options, device = self._options, self.influence.device
+        pictures, latents = (part.to(device) for part in self._feed.batch(step))
+        rate = options.learning_rate * min(1, (step + 1) / WARM_STEPS)
+        self._encoder.train()
+        with autocast(device, options.bf16):
+            loss = pair_loss(self._encoder, pictures, latents, self.influence)
+        descend(self._encoder, self._optimizer, loss, rate * cosine(step / options.steps))
+        return float(loss.detach())
+
+
+class FaceStage:
+    """Steps that make what the generator draws resemble photos.
+
+    Batch norms keep what they know: batches are small, and photos and pictures differ.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        optimizer: torch.optim.Optimizer,
+        pairs: Pairs,
+        photos: FaceData | None,
+        renderer: Renderer,
+        resemblance: Resemblance | None,
+        options: EncoderOptions,
+    ) -> None:
+        self._encoder, self._optimizer, self._options = encoder, optimizer, options
+        self._pairs, self._photos, self._renderer = pairs, photos, renderer
+        self._resemblance = resemblance
+        self._prior = InversionOptions()
+
+    def step(self, step: int) -> float:
+        """Learn from one batch; gives its loss."""
+        assert self._resemblance is not None
+        options, encoder = self._options, self._encoder.eval()
+        generator: FaceGenerator = self._renderer.generator
+        random = RandomState([options.seed, 1, step])
+        photos, worn = self._batch(random)
+        before: Tensor | None = None
+        drawn: Tensor | None = None
+        if random.uniform() < AGAIN:
+            with torch.no_grad():
+                before = encoder.changes(worn).float()
+                latents = encoder.latents(before).cpu().numpy()
+                drawn = to_tensor(self._renderer.render(latents, encoder.config.resolution))
+                drawn = drawn.to(worn.device)
+        found = encoder.changes(worn, drawn)
+        found = found if before is None else before + found
+        pictures = generator.synthesize(encoder.latents(found), encoder.config.resolution)
+        with torch.no_grad():
+            wanted = self._resemblance.look(photos)
+        loss = self._resemblance(pictures, wanted).mean() + prior(found, self._prior)
+        done = (step - options.steps) / max(options.face_steps, 1)
+        descend(encoder, self._optimizer, loss, options.face_learning_rate * cosine(done))
+        return float(loss.detach())
+
+    def _batch(self, random: RandomState) -> tuple[Tensor, Tensor]:
+        """Faces [n, 3, S, S], and the same worn; photos are worn already, and mirrored at times."""
+        known = len(self._pairs) - self._options.validation
+        faces, worn = [], []
+        for _ in range(self._options.face_batch_size):
+            if self._photos is not None and random.uniform() < PHOTOS:
+                face = np.array(self._photos.images[random.randint(len(self._photos))])
+                face = face[:, ::-1] if random.uniform() < 0.5 else face
+                worn.append(face)
+            else:
+                face = self._pairs.picture(random.randint(known))
+                worn.append(wear(face, random))
+            faces.append(face)
+        device = self._renderer.device
+        return to_tensor(np.stack(faces), device), to_tensor(np.stack(worn), device)
+
+
+def cosine(done: float) -> float:
+    """From 1 to 0, of the share of steps that is done."""
+    return 0.5 + 0.5 * math.cos(math.pi * done)
+
+
+def descend(encoder: Encoder, optimizer: torch.optim.Optimizer, loss: Tensor, rate: float) -> None:
+    """One step of the optimiser."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    nn.utils.clip_grad_norm_(encoder.parameters(), 1.0)
+    optimizer.step()
+
+
+def layer_influence(renderer: Renderer, pairs: Pairs) -> Tensor:
+    """How much each layer decides of the picture, float32 [L], 1 in the mean.
+
+    The mean square change of pixels where one layer's latent is taken from the next pair.
+    """
+    count = min(INFLUENCE_PAIRS, len(pairs))
+    latents = pairs.latents(np.arange(count)).numpy()
+    before = renderer.render(latents, pairs.size).astype(np.float32)
+    changes = []
+    for layer in range(pairs.layers):
+        moved = latents.copy()
+        moved[:, layer] = np.roll(latents[:, layer], 1, axis=0)
+        changes.append(np.square(renderer.render(moved, pairs.size) - before).mean())
+    values = np.array(changes, dtype=np.float32)
+    return torch.from_numpy(values / max(values.mean(), 1e-12))
+
+
+def pair_loss(network: Encoder, pictures: Tensor, latents: Tensor, influence: Tensor) -> Tensor:
+    """Mean square difference of coordinates, layers weighed by their influence."""
+    found = network.changes(pictures).float()[:, network.group_of_layers()]
+    with torch.no_grad():
+        wanted = network.coordinates(latents)
+    return ((found - wanted).square().mean((0, 2)) * influence).mean()
+
+
+class Feed:
+    """Batches of worn pictures and their latents, made ready one step ahead.
+
+    A batch depends on its step alone, so a resumed run goes on with what would have come.
+    """
+
+    def __init__(self, pairs: Pairs, options: EncoderOptions) -> None:
+        self._pairs, self._options = pairs, options
+        self._worker = ThreadPoolExecutor(1)
+        self._ahead: tuple[int, Future[tuple[Tensor, Tensor]]] | None = None
+
+    def batch(self, step: int) -> tuple[Tensor, Tensor]:
+        """Pictures [n, 3, S, S] in [-1, 1] and w+ [n, L, D] of one step."""
+        if self._ahead is None or self._ahead[0] != step:
+            self._ahead = step, self._worker.submit(self._made, step)
+        made = self._ahead[1].result()
+        self._ahead = step + 1, self._worker.submit(self._made, step + 1)
+        return made
+
+    def _made(self, step: int) -> tuple[Tensor, Tensor]:
+        random = RandomState([self._options.seed, step])
+        known = len(self._pairs) - self._options.validation
+        rows = random.randint(0, known, self._options.batch_size)
+        pictures = np.stack([wear(self._pairs.picture(row), random) for row in rows])
+        return to_tensor(pictures), self._pairs.latents(rows)
