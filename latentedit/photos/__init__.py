@@ -1,1 +1,1 @@
-"""Faces in photographs: found and aligned."""
+"""Photographs: read and written, their faces found and aligned, edits put back."""

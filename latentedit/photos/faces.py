@@ -54,7 +54,8 @@ class PhotoFace:
         alignment: as FFHQ's faces stand.
         number: from 1, from the left.
         count: faces of the photo.
-        notes: what to know about it; of the kinds several, unsure, turned, small, profile and cut.
+        notes: what to know about it; of the kinds several, unsure, turned, small, profile and
+            cut; and, of the first, a note skipped for each face that "all" left out.
     """
 
     face: Face
@@ -74,7 +75,7 @@ def choose_faces(pixels: UInt8Array, which: Which = None) -> tuple[PhotoFace, ..
         which: None for the largest, n for the n-th from the left, or "all".
 
     Returns:
-        One face, or with "all" each that can be edited, from the left.
+        One face, or with "all" each that can be edited, from the left, and notes on the others.
 
     Raises:
         LatentEditError: no face; none of that number; a face too small to edit, or with eyes or
@@ -112,6 +113,8 @@ def choose_faces(pixels: UInt8Array, which: Which = None) -> tuple[PhotoFace, ..
             refusals.append(error)
     if not faces:
         raise refusals[0]
+    skipped = tuple(Note("skipped", str(error)) for error in refusals)
+    faces[0] = replace(faces[0], notes=(*skipped, *faces[0].notes))
     return tuple(faces)
 
 

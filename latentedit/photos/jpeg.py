@@ -8,14 +8,14 @@ for bit, against three of four; what does not is where the decoder cut overshoot
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image, JpegImagePlugin
 
-from latentedit.io.images import UInt8Array
+from latentedit.io.images import UInt8Array, opened
 
+_ANY = 2**62  # pixels: the photo was opened before
 _HALVED = 2  # Pillow's number of 4:2:0
 
 _TURNS = {
@@ -114,7 +114,7 @@ def _planes(settings: JpegSettings) -> UInt8Array | None:
     Halved colours are read by asking for a picture of half the size, in which the decoder does
     not interpolate them, and repeated, which the encoder's averaging undoes.
     """
-    with Image.open(io.BytesIO(settings.data)) as image:
+    with opened(settings.data, max_pixels=_ANY) as image:
         width, height = image.size
         image.draft("YCbCr", image.size)
         if image.mode != "YCbCr":
@@ -124,7 +124,7 @@ def _planes(settings: JpegSettings) -> UInt8Array | None:
     even = width % 2 == 0 and height % 2 == 0
     if settings.subsampling != _HALVED or (turned and not even):
         return planes
-    with Image.open(io.BytesIO(settings.data)) as image:
+    with opened(settings.data, max_pixels=_ANY) as image:
         image.draft("YCbCr", (width // 2, height // 2))
         if image.mode != "YCbCr" or image.size != (-(-width // 2), -(-height // 2)):
             return planes

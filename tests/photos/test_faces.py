@@ -104,3 +104,18 @@ def test_small_faces_are_noted_and_smaller_ones_refused() -> None:
     assert "small" in kinds(chosen.notes)
     with pytest.raises(LatentEditError, match=f"{SMALLEST_FACE} or more"):
         choose_faces(draw_portrait((90, 90), (45.0, 40.0), 13.0))
+
+
+def test_all_says_which_faces_it_leaves_out() -> None:
+    pair = np.concatenate(
+        (
+            draw_portrait((300, 300), (150.0, 140.0), 55.0),
+            draw_portrait((300, 300), (150.0, 140.0), 15.0, skin=SKINS[2]),
+        ),
+        axis=1,
+    )
+    (chosen,) = choose_faces(pair, ALL)
+    assert (chosen.number, chosen.count) == (1, 2)
+    assert "skipped" in kinds(chosen.notes)
+    with pytest.raises(LatentEditError, match="face 2 from the left"):
+        choose_faces(pair, 2)
