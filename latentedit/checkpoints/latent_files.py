@@ -32,6 +32,9 @@ _FAR = 2.5
 """How many times longer or shorter than the model's own a latent may be where scale matters."""
 
 
+_ADVICE = "'latentedit sample --save-latents' writes such a file"
+
+
 class Latents(NamedTuple):
     """Latents as a file has them.
 
@@ -54,7 +57,13 @@ def read_latents(path: str | Path) -> Latents:
     Raises:
         LatentEditError: missing, damaged, or no latents: the message names what is there.
     """
-    arrays, metadata = read_arrays(path)
+    try:
+        arrays, metadata = read_arrays(path)
+    except LatentEditError as error:
+        why = str(error).removeprefix(f"{path} ").replace("is no weight file: ", "")
+        if why.startswith(("does not exist", "cannot read")):
+            raise
+        raise LatentEditError(f"{path} holds no latents ({why}); {_ADVICE}") from None
     known = [name for name in arrays if name.rpartition(".")[2].lower() in SPACES]
     chosen = known or (list(arrays) if len(arrays) == 1 else [])
     if not chosen:
@@ -88,7 +97,9 @@ def _in_order(values: NDArray[Any], path: Path) -> tuple[NDArray[Any], list[str]
     elif values.ndim == 4 and 1 in shape[:2]:  # [1, N, L, D], [N, 1, L, D]
         values = values.reshape(-1, *shape[2:])
     if values.ndim not in (1, 2, 3) or not values.size:
-        raise LatentEditError(f"{path} has shape {shape}: latents are [N, D], or [N, L, D] in W+")
+        raise LatentEditError(
+            f"{path} has shape {shape}: latents are [N, D], or [N, L, D] in W+; {_ADVICE}"
+        )
     values = values[None] if values.ndim == 1 else values
     if values.ndim == 3 and not np.ptp(values, axis=1).any():
         if values.shape[1] > 1:
@@ -130,7 +141,7 @@ def fit_latents(
     except LatentEditError as error:
         advice = f": they are another model's than {name}'s, whose {space.name} has {space.dim}"
         where = advice if shape[-1] != space.dim else ""
-        raise LatentEditError(f"{path}: {error}{where}") from None
+        raise LatentEditError(f"{path}: {error}{where}; {_ADVICE}") from None
     values, notes = _scaled(values, generator, path)
     return values, [*found.notes, *notes]
 

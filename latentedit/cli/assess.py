@@ -45,8 +45,8 @@ def assess(
         try:
             done.append((path, assessor.assess(path)))
         except LatentEditError as error:
-            if "pip install" in str(error):
-                raise
+            if "pip install" in str(error) and not str(error).startswith(str(path)):
+                raise  # what all photos need; a HEIC alone is named as a file
             refused.append((path, str(error)))
     best = best_shot([assessment for _, assessment in done])
     name = None if best is None or len(done) < 2 else done[best][0]
@@ -69,7 +69,7 @@ def assess(
 
 def _photos(given: Sequence[Path]) -> tuple[list[Path], list[tuple[Path, str]]]:
     """Files to look at, those of folders in order; and folders without any."""
-    from latentedit.io.images import PHOTO_ENDINGS
+    from latentedit.io.photo_files import find_photos, in_words
 
     files: list[Path] = []
     missing: list[tuple[Path, str]] = []
@@ -77,10 +77,16 @@ def _photos(given: Sequence[Path]) -> tuple[list[Path], list[tuple[Path, str]]]:
         if not path.is_dir():
             files.append(path)
             continue
-        inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in PHOTO_ENDINGS)
+        inside, others = find_photos(path)
         files += inside
+        left_out = in_words(others, path)
         if not inside:
-            missing.append((path, f"no photo in {path}: give a folder with .jpg or .png files"))
+            held = f" ({'; '.join(left_out)})" if left_out else ""
+            advice = "give a folder with .jpg or .png files"
+            missing.append((path, f"no photo in {path}{held}: {advice}"))
+            continue
+        for line in left_out:
+            print(f"left out of {path}: {line}", file=sys.stderr)
     return list(dict.fromkeys(files)), missing
 
 

@@ -47,6 +47,7 @@ def celeba(
         progress=lambda rows, total: track(rows, total, "Cropping"),
     )
     _say(report.written, report.resolution, output, report.skipped)
+    _account(report.notes, report.left_out)
 
 
 @app.command()
@@ -70,6 +71,7 @@ def utkface(
         progress=lambda rows, total: track(rows, total, "Reading"),
     )
     _say(report.written, report.resolution, output, report.skipped)
+    _account(report.notes, report.left_out)
 
 
 @app.command()
@@ -103,6 +105,7 @@ def portraits(
         f"{report.rows} portraits of {report.faces} faces in {output}, "
         f"{len(report.skipped)} skipped"
     )
+    _account(report.notes, report.left_out)
 
 
 @app.command()
@@ -132,6 +135,7 @@ def faces(
         progress=lambda files, total: track(files, total, "Aligning"),
     )
     _say(report.written, report.resolution, output, report.bad)
+    _account((), report.left_out)
     for reason, count in report.dropped.most_common():
         print(f"dropped {count}: {reason}")
 
@@ -157,6 +161,14 @@ def aligned(
     _say(report.written, report.resolution, output, report.bad)
     for reason, count in report.dropped.most_common():
         print(f"dropped {count}: {reason}")
+
+
+def _account(notes: Sequence[str], left_out: Sequence[str]) -> None:
+    """How a data set was read, and what became of the other files in its folder."""
+    for note in notes:
+        print(f"note: {note}")
+    for line in left_out:
+        print(f"left out {line}")
 
 
 def _say(written: int, resolution: int, output: Path, skipped: Sequence[str]) -> None:

@@ -10,7 +10,8 @@ from latentedit.data.face_file import create_face_data
 from latentedit.data.photos import PhotoReport
 from latentedit.errors import LatentEditError
 from latentedit.io.files import check_writable
-from latentedit.io.images import PHOTO_ENDINGS, open_image
+from latentedit.io.images import open_image
+from latentedit.io.photo_files import find_photos
 from latentedit.photos.faces import choose_faces
 
 
@@ -71,7 +72,7 @@ def photos_of(folder: Path) -> list[Path]:
     """
     if not folder.is_dir():
         raise LatentEditError(f"{folder} is not a folder: give a folder of photos")
-    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in PHOTO_ENDINGS)
+    found = find_photos(folder).photos
     if not found:
         raise LatentEditError(f"no photo in {folder}: give a folder with .jpg or .png files")
     return found

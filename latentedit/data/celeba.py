@@ -1,115 +1,314 @@
-"""Reading CelebA exactly as it ships, at full size (178x218) or half size (89x109)."""
+"""Reading CelebA in every layout that people have it in.
+
+The list is CelebA's own (``list_attr_celeba.txt``, a byte-order mark and CRLF included), Kaggle's
+``.csv`` with its columns in any order, or CelebAMask-HQ's. Pictures are aligned crops of 178x218 or
+89x109, JPEG or PNG, in whatever sub-folder; squares cut to the face; or CelebA-HQ's, numbered from
+0, with the list of CelebAMask-HQ, or CelebA's and ``CelebA-HQ-to-CelebA-mapping.txt``.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import csv
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from latentedit.attributes import ATTRIBUTES
+from latentedit.data.accounts import account_for
 from latentedit.data.labelled import PrepareReport, Progress, write_labelled
 from latentedit.errors import LatentEditError
-from latentedit.io.images import is_celeba_crop, open_image, to_frame
+from latentedit.generators.base import FFHQ_FRAME
+from latentedit.io.images import PHOTO_ENDINGS, is_celeba_crop, open_image, to_frame
 
-_MEANING = {"1": 1, "-1": 0, "0": -1}  # yes, no, not known
+LISTS = ("list_attr_celeba.txt", "list_attr_celeba.csv", "CelebAMask-HQ-attribute-anno.txt")
+MAPPING = "CelebA-HQ-to-CelebA-mapping.txt"
+_NOT_NEEDED = re.compile(
+    r"(list_(bbox|landmarks|eval_partition|attr).*|identity_CelebA.*|CelebA-HQ.*|CelebAMask.*"
+    r"|README.*|.*\.md)$",
+    re.IGNORECASE,
+)
+_NO_CROPS = ("CelebAMask-HQ-mask-anno", "img_celeba")
+"""Folders beside the pictures: masks, and photos that are not aligned."""
+
+_DEEPEST = 4
+_HQ_EDGE = 256
+"""Squares from this edge are CelebA-HQ's; smaller ones were cut to the face by somebody."""
 
 
 @dataclass(frozen=True)
 class CelebA:
-    """A folder in CelebA's layout.
+    """A folder with CelebA's faces.
 
     Attributes:
         images: the folder of pictures.
         names: file names in the list's order.
         labels: int8 [N, 40], 1 yes, 0 no and -1 not known, in CelebA's order.
         bad: one line for each line of the list that cannot be read.
+        notes: what the user should know of how it was read.
+        folder: where all of it lies.
+        lists: files that were read.
+        shape: of the pictures, told by the first one that can be read: ``crops``, ``squares`` or
+            ``hq``.
     """
 
     images: Path
     names: tuple[str, ...]
     labels: NDArray[np.int8]
     bad: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    folder: Path = field(default_factory=Path)
+    shape: str = "crops"
+    lists: tuple[Path, ...] = ()
 
     def read(self, index: int, resolution: int | None = None) -> NDArray[np.uint8]:
         """Return face `index` in the shared frame, uint8 [R, R, 3].
 
         Args:
-            resolution: edge in pixels; by default 64 for half-size and 128 for full-size crops.
+            resolution: edge in pixels; by default the largest power of two that enlarges nothing:
+                64 for half-size and 128 for full-size crops.
 
         Raises:
-            LatentEditError: the picture is missing, damaged or not an aligned crop.
+            LatentEditError: the picture is missing, damaged or not like the others.
         """
         path = self.images / self.names[index]
         image = open_image(path)
         height, width = image.shape[:2]
-        if not is_celeba_crop(width, height):
+        if self.shape == "crops" and not is_celeba_crop(width, height):
             raise LatentEditError(
                 f"{path} is {width}x{height}, not an aligned CelebA crop (178x218 or 89x109)"
             )
+        if self.shape != "crops" and width != height:
+            raise LatentEditError(f"{path} is {width}x{height}, and the first picture is square")
+        if self.shape == "hq":
+            return _from_hq(image, resolution)
         return to_frame(image, resolution)
 
 
+def _from_hq(image: NDArray[np.uint8], size: int | None) -> NDArray[np.uint8]:
+    """The shared frame of a picture that is aligned as FFHQ and CelebA-HQ are."""
+    edge, frame = len(image), FFHQ_FRAME
+    box = (frame.left * edge, max(0.0, frame.top) * edge, frame.right * edge, frame.bottom * edge)
+    size = size or 2 ** int(np.log2(max(box[2] - box[0], 4)))
+    return np.array(Image.fromarray(image).resize((size, size), Image.Resampling.LANCZOS, box=box))
+
+
 def is_celeba(folder: str | Path) -> bool:
-    """Whether a folder has CelebA's layout."""
-    return all(_find(Path(folder)))
+    """Whether a folder has a list of CelebA's and pictures of that list."""
+    listing, pictures = _find(Path(folder))
+    return listing is not None and pictures is not None
 
 
 def open_celeba(folder: str | Path) -> CelebA:
-    """Open CelebA's layout: `list_attr_celeba.txt` beside (or in ``Anno/``) `img_align_celeba/`.
+    """Open CelebA: a list (see `LISTS`) and a folder of pictures somewhere in `folder`.
 
     Raises:
-        LatentEditError: the list or the picture folder is missing, or the list is not whole.
+        LatentEditError: the list or the pictures are missing, or the list is not whole.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise LatentEditError(f"{folder} is not a folder: give CelebA's folder")
     listing, pictures = _find(folder)
-    if listing is None or pictures is None:
-        missing = "list_attr_celeba.txt" if listing is None else "img_align_celeba/"
-        raise LatentEditError(f"{folder} is not CelebA's folder: {missing} is not in it")
-    names, labels, bad = _read_list(listing)
-    return CelebA(pictures, names, labels, bad)
+    if listing is None:
+        raise LatentEditError(
+            f"{folder} is not CelebA's folder: list_attr_celeba.txt is not in it (nor its .csv)"
+        )
+    if pictures is None:
+        raise LatentEditError(
+            f"{folder} is not CelebA's folder: img_align_celeba/ is not in it, nor another folder "
+            f"with pictures that {listing.name} names"
+        )
+    names, labels, bad, notes = _read_list(listing)
+    names, labels, more = _as_there(names, labels, listing, pictures, folder)
+    shape, said = _shape_of(pictures, names)
+    return CelebA(pictures, names, labels, bad, (*notes, *more, *said), folder, shape, (listing,))
+
+
+def _folders(folder: Path) -> Iterator[tuple[Path, list[str]]]:
+    """A folder and its sub-folders, to some depth, with the names of their files."""
+    for root, inside, files in os.walk(folder):
+        depth = len(Path(root).relative_to(folder).parts)
+        inside[:] = sorted(each for each in inside if not each.startswith(".")) * (depth < _DEEPEST)
+        yield Path(root), files
 
 
 def _find(folder: Path) -> tuple[Path | None, Path | None]:
-    lists = (folder / sub / "list_attr_celeba.txt" for sub in ("", "Anno"))
-    pictures = (folder / sub / "img_align_celeba" for sub in ("", "Img"))
-    return (
-        next((path for path in lists if path.is_file()), None),
-        next((path for path in pictures if path.is_dir()), None),
+    """The list, and the folder that holds most of the first pictures that it names."""
+    lists: list[Path] = []
+    pictures: dict[Path, set[str]] = {}
+    for root, files in _folders(folder):
+        lists += [root / name for name in LISTS if name in files]
+        stems = {name.partition(".")[0] for name in files if _is_picture(name)}
+        if stems and not any(part in _NO_CROPS for part in root.parts):
+            pictures[root] = stems
+    if not lists:
+        return None, None
+    hq = [path for path in lists if path.name == LISTS[2]]
+    listing = min(lists, key=lambda path: (len(path.parts), LISTS.index(path.name)))
+    sample = _first_stems(listing)
+    best = max(
+        pictures, key=lambda root: (len(pictures[root] & sample), -len(root.parts)), default=None
     )
+    if best is not None and not pictures[best] & sample:
+        by_number = {root: stems for root, stems in pictures.items() if _numbered(stems)}
+        best = max(by_number, key=lambda root: len(by_number[root]), default=None)
+        if best is None and any(root.name.startswith("img_align_celeba") for root in pictures):
+            best = next(root for root in pictures if root.name.startswith("img_align_celeba"))
+    elif best is None:  # no picture at all: the folder they should be in, if there is one
+        best = next((root for root, _ in _folders(folder) if root.name == "img_align_celeba"), None)
+    if hq and best is not None and _numbered(pictures.get(best, set())):
+        listing = hq[0]
+    return listing, best
 
 
-def _read_list(path: Path) -> tuple[tuple[str, ...], NDArray[np.int8], tuple[str, ...]]:
-    """File names, labels, and the lines that are neither."""
+def _is_picture(name: str) -> bool:
+    return os.path.splitext(name)[1].lower() in PHOTO_ENDINGS
+
+
+def _numbered(stems: set[str]) -> bool:
+    """Whether pictures are numbered as CelebA-HQ's, which begin at 0."""
+    return bool(stems) and all(stem.isdigit() and len(stem) != 6 for stem in stems)
+
+
+def _first_stems(listing: Path) -> set[str]:
+    """Names without endings of the first pictures of a list."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        with open(listing, encoding="utf-8-sig", errors="replace") as file:
+            lines = [file.readline(10_000) for _ in range(60)]
+    except OSError:
+        return set()
+    fields = (re.split(r"[\s,]+", line.strip(), maxsplit=1)[0] for line in lines)
+    return {name.partition(".")[0] for name in fields if "." in name}
+
+
+def _read_list(
+    path: Path,
+) -> tuple[tuple[str, ...], NDArray[np.int8], tuple[str, ...], tuple[str, ...]]:
+    """File names, labels, the lines that are neither, and notes."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise LatentEditError(f"cannot read {path}: {error}") from None
-    if len(lines) < 3 or tuple(lines[1].split()) != ATTRIBUTES:
-        raise LatentEditError(
-            f"{path} is not CelebA's list: line 2 must name the 40 attributes in CelebA's order"
-        )
+    lines = text.splitlines()
+    rows = _csv_rows(lines, path) if path.suffix == ".csv" else _text_rows(lines, path)
     names: list[str] = []
-    rows: list[list[int]] = []
+    values: list[list[str]] = []
     bad: list[str] = []
-    for number, line in enumerate(lines[2:], start=3):
-        fields = line.split()
-        if not fields:
-            continue
-        if len(fields) != 1 + len(ATTRIBUTES) or not set(fields[1:]) <= set(_MEANING):
+    for number, fields in rows:
+        if len(fields) != 1 + len(ATTRIBUTES) or not set(fields[1:]) <= {"1", "-1", "0"}:
             bad.append(f"{path}, line {number}: expected a file name and 40 values of 1, -1 or 0")
             continue
         names.append(fields[0])
-        rows.append([_MEANING[value] for value in fields[1:]])
-    if lines[0].strip() != str(len(names) + len(bad)):
+        values.append(fields[1:])
+    if path.suffix != ".csv" and lines[0].strip() != str(len(names) + len(bad)):
         raise LatentEditError(
             f"{path} announces {lines[0].strip()} faces and lists {len(names) + len(bad)}: "
             "fetch it again"
         )
-    return tuple(names), np.array(rows, dtype=np.int8).reshape(-1, len(ATTRIBUTES)), tuple(bad)
+    table = np.array(values, dtype=np.int8).reshape(-1, len(ATTRIBUTES))
+    notes = []
+    if len(table) and not (table == -1).any():
+        labels = table  # 0 and 1 as torchvision and others write them
+        notes.append(f"{path.name} has labels 0 and 1 and no -1: 0 is taken for no")
+    else:
+        labels = np.where(table == 0, -1, (table > 0)).astype(np.int8)  # 0 is not known
+    return tuple(names), labels, tuple(bad), tuple(notes)
+
+
+def _text_rows(lines: list[str], path: Path) -> Iterator[tuple[int, list[str]]]:
+    if len(lines) < 3 or tuple(lines[1].split()) != ATTRIBUTES:
+        raise LatentEditError(
+            f"{path} is not CelebA's list: line 2 must name the 40 attributes in CelebA's order"
+        )
+    return ((n, line.split()) for n, line in enumerate(lines[2:], start=3) if line.strip())
+
+
+def _csv_rows(lines: list[str], path: Path) -> Iterator[tuple[int, list[str]]]:
+    rows = list(csv.reader(lines, delimiter=";" if ";" in "".join(lines[:1]) else ","))
+    header = [cell.strip() for cell in rows[0]] if rows else []
+    missing = [name for name in ATTRIBUTES if name not in header]
+    if missing:
+        raise LatentEditError(
+            f"{path} is not CelebA's list: line 1 must name the 40 attributes, it lacks "
+            f"{', '.join(missing[:3])}"
+        )
+    named = [at for at, cell in enumerate(header) if cell in ("image_id", "image", "filename")]
+    columns = [*(named[:1] or [0]), *(header.index(name) for name in ATTRIBUTES)]
+    for number, row in enumerate(rows[1:], start=2):
+        if row:
+            fits = len(row) == len(header)
+            yield number, [row[column].strip() for column in columns] if fits else row
+
+
+def _as_there(
+    names: tuple[str, ...],
+    labels: NDArray[np.int8],
+    listing: Path,
+    pictures: Path,
+    folder: Path,
+) -> tuple[tuple[str, ...], NDArray[np.int8], tuple[str, ...]]:
+    """The list's names as the files are called, other endings and numberings included."""
+    files = {path.name for path in pictures.iterdir() if _is_picture(path.name)}
+    stems = {name.partition(".")[0]: name for name in sorted(files, reverse=True)}
+    notes: list[str] = []
+    if _numbered(set(stems)) and listing.name != LISTS[2]:
+        mapping = next(
+            (root / MAPPING for root, found in _folders(folder) if MAPPING in found), None
+        )
+        if mapping is None:
+            raise LatentEditError(
+                f"{pictures} is numbered as CelebA-HQ is and {listing.name} as CelebA is: put "
+                f"{MAPPING}, or {LISTS[2]}, beside them"
+            )
+        rows = {name.partition(".")[0]: row for row, name in enumerate(names)}
+        pairs = [(hq, rows[old]) for hq, old in _read_mapping(mapping) if old in rows]
+        names = tuple(f"{hq}.jpg" for hq, _ in pairs)
+        labels = labels[[row for _, row in pairs]]
+        notes.append(f"labels are CelebA's by {MAPPING}")
+    numbers = {int(stem): name for stem, name in stems.items() if stem.isdigit()}
+    hq = _numbered(set(stems))
+    found = []
+    for name in names:
+        stem = name.partition(".")[0]
+        by_number = numbers.get(int(stem)) if hq and stem.isdigit() else None
+        found.append(name if name in files else stems.get(stem) or by_number or name)
+    return tuple(found), labels, tuple(notes)
+
+
+def _read_mapping(path: Path) -> Iterator[tuple[str, str]]:
+    """Numbers of CelebA-HQ's pictures, and names (without ending) of CelebA's."""
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise LatentEditError(f"cannot read {path}: {error}") from None
+    for line in lines[1:]:
+        fields = line.split()
+        if len(fields) >= 3 and fields[0].isdigit():
+            yield fields[0], fields[-1].partition(".")[0]
+
+
+def _shape_of(pictures: Path, names: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
+    """What the first picture that can be read shows of all, and what to say of it."""
+    for name in names[:200]:
+        try:
+            height, width = open_image(pictures / name).shape[:2]
+        except LatentEditError:
+            continue
+        if width != height:
+            return "crops", ()
+        if width >= _HQ_EDGE:
+            return "hq", (f"pictures of {width}x{height} are taken for CelebA-HQ's, aligned so",)
+        note = (
+            f"pictures of {width}x{height} are taken as already cut to the face: its eyes should "
+            "be 0.27 of the width apart"
+        )
+        return "squares", (note,)
+    return "crops", ()
 
 
 def prepare_celeba(
@@ -134,10 +333,11 @@ def prepare_celeba(
     """
     celeba = open_celeba(folder)
     if not celeba.names:
-        raise LatentEditError(f"no line of CelebA's list in {folder} can be read: {celeba.bad[0]}")
+        why = celeba.bad[0] if celeba.bad else "it is empty"
+        raise LatentEditError(f"no line of CelebA's list in {folder} can be read: {why}")
     if resolution is None:
         resolution = _first_resolution(celeba)
-    return write_labelled(
+    report = write_labelled(
         celeba,
         output,
         resolution=resolution,
@@ -146,12 +346,23 @@ def prepare_celeba(
         skip_bad=skip_bad,
         progress=progress,
     )
+    used = {*(celeba.images / name for name in celeba.names), *celeba.lists}
+    return report.with_account(celeba.notes, account_for(Path(folder), used, _what_is))
+
+
+def _what_is(path: Path) -> str:
+    if _is_picture(path.name):
+        return "pictures that the list does not name"
+    if path.name in LISTS or path.name == MAPPING or _NOT_NEEDED.match(path.name):
+        return "lists of CelebA that are not needed"
+    return "not of CelebA"
 
 
 def _first_resolution(celeba: CelebA) -> int:
+    first: LatentEditError | None = None
     for index in range(len(celeba.names)):
         try:
             return len(celeba.read(index))
-        except LatentEditError:
-            continue
-    raise LatentEditError(f"no picture in {celeba.images} can be read: fetch the data set again")
+        except LatentEditError as error:
+            first = first or error
+    raise LatentEditError(f"no picture in {celeba.images} can be read, the first: {first}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -35,11 +35,25 @@ class LabelledFolder(Protocol):
 
 @dataclass(frozen=True)
 class PrepareReport:
-    """Faces written, their edge in pixels, and by name what was left out and why."""
+    """What became of a data set.
+
+    Attributes:
+        written: faces.
+        resolution: their edge in pixels.
+        skipped: by name what cannot be used and why.
+        notes: how it was read.
+        left_out: a line for each kind of other files in its folder.
+    """
 
     written: int
     resolution: int
     skipped: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
+
+    def with_account(self, notes: Sequence[str], left_out: Sequence[str]) -> PrepareReport:
+        """The same with notes, and with an account of the folder's other files."""
+        return replace(self, notes=tuple(notes), left_out=tuple(left_out))
 
 
 def write_labelled(

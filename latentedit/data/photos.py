@@ -16,7 +16,8 @@ from latentedit.data.celeba import CelebA, is_celeba, open_celeba
 from latentedit.data.face_file import create_face_data
 from latentedit.errors import LatentEditError
 from latentedit.io.files import check_writable
-from latentedit.io.images import PHOTO_ENDINGS, UInt8Array, open_image, save_image
+from latentedit.io.images import UInt8Array, open_image, save_image
+from latentedit.io.photo_files import find_photos, in_words
 from latentedit.photos.align import Face, align, find_faces
 
 SHARPNESS = 0.85
@@ -37,12 +38,14 @@ class PhotoReport:
         resolution: their edge in pixels.
         dropped: how many photos were left out, by reason.
         bad: one line for each file that is no picture or is damaged.
+        left_out: a line for each kind of files in the folders that were not looked at.
     """
 
     written: int = 0
     resolution: int = 0
     dropped: Counter[str] = field(default_factory=Counter)
     bad: list[str] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
 
 
 def prepare_faces(
@@ -78,6 +81,7 @@ def prepare_faces(
     sources = [_Source(Path(folder), per_person) for folder in folders]
     size = resolution or _sharp_resolution(sources)
     report, sheet = PhotoReport(resolution=size), _Sheet()
+    report.left_out = [line for source in sources for line in source.left_out]
     named = _name(sources)
     with create_face_data(output, resolution=size, label_names=ATTRIBUTES, source=named) as writer:
         files = _in_proportion(sources)
@@ -132,15 +136,21 @@ class _Source:
         self.celeba: CelebA | None = open_celeba(folder) if is_celeba(folder) else None
         self.per_person = per_person
         self._kept: Counter[Path] = Counter()
+        self.left_out: list[str] = []
         if self.celeba:
+            self.left_out += self.celeba.notes
             self.files = [self.celeba.images / name for name in self.celeba.names]
             self._rows = {path: row for row, path in enumerate(self.files)}
         else:
             if not folder.is_dir():
                 raise LatentEditError(f"{folder} is not a folder: give a folder of photos")
-            self.files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in PHOTO_ENDINGS)
+            self.files, others = find_photos(folder)
+            self.left_out += in_words(others, folder)
         if not self.files:
-            raise LatentEditError(f"no photo in {folder}: give a folder with .jpg or .png files")
+            held = f" ({'; '.join(self.left_out)})" if self.left_out else ""
+            raise LatentEditError(
+                f"no photo in {folder}{held}: give a folder with .jpg or .png files"
+            )
 
     @property
     def description(self) -> str:

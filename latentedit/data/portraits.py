@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from latentedit.attributes import ATTRIBUTES
 from latentedit.classifiers.portrait import QUALITIES
+from latentedit.data.accounts import account_for
 from latentedit.data.celeba import CelebA, is_celeba, open_celeba
 from latentedit.data.face_file import FaceData, FaceDataWriter, create_face_data
 from latentedit.data.wflw import WFLW, flags_as, is_wflw, open_wflw
@@ -44,11 +45,14 @@ _SHARE_SPOILT, _SHARE_LEANING = 0.45, 0.3
 
 @dataclass
 class PortraitReport:
-    """What `prepare_portraits` did: faces, rows, and one line for each picture left out."""
+    """What `prepare_portraits` did: faces, rows, one line for each picture that cannot be used,
+    how the data set was read, and a line for each kind of other files in its folder."""
 
     faces: int = 0
     rows: int = 0
     skipped: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
 
 
 def prepare_portraits(
@@ -102,6 +106,8 @@ def prepare_portraits(
             except LatentEditError as error:
                 skipped.append(str(error))
         report.rows, report.skipped = len(writer), tuple(skipped)
+    report.notes = source.notes
+    report.left_out = account_for(Path(folder), source.used, lambda path: "not in the lists")
     return report
 
 
@@ -140,6 +146,8 @@ class _WFLWSource:
         self.wflw, self.size = wflw, size
         parts = ", ".join(f"{n} {name}" for name, n in wflw.splits.items())
         self.description = f"WFLW ({parts})"
+        self.notes = wflw.notes
+        self.used = {*(wflw.images / name for name in wflw.names), *wflw.lists}
 
     def __len__(self) -> int:
         return len(self.wflw.names)
@@ -159,6 +167,8 @@ class _CelebASource:
             f"CelebA aligned crops ({len(celeba.names)} files), "
             f"{variants} portraits of each, all but one spoilt (seed {seed})"
         )
+        self.notes = celeba.notes
+        self.used = {*(celeba.images / name for name in celeba.names), *celeba.lists}
 
     def __len__(self) -> int:
         return len(self.celeba.names)

@@ -1,8 +1,13 @@
-"""Reading UTKFace exactly as it ships: ages, genders and races in the file names."""
+"""Reading UTKFace in its three forms: ages, genders and races in the file names.
+
+Aligned chips (``.jpg.chip.jpg``, or ``.jpg`` on Kaggle), in one folder or in parts, and the photos
+"in the wild", from which chips are cut around the face that dlib finds.
+"""
 
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,10 +16,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from latentedit.classifiers.age import CHIP_TO_FRAME, EYES_IN_CHIP, EYES_IN_FRAME
+from latentedit.data.accounts import account_for
 from latentedit.data.face_file import FaceData
 from latentedit.data.labelled import PrepareReport, Progress, write_labelled
 from latentedit.errors import LatentEditError
-from latentedit.io.images import open_image
+from latentedit.io.images import PHOTO_ENDINGS, open_image
+from latentedit.photos.align import align, find_faces
 
 LABELS = ("Age", "Gender", "Race")
 """Columns of the training file: years 0 to 116, 0 male and 1 female, 0 to 4 as UTKFace has them."""
@@ -33,31 +40,55 @@ class UTKFace:
 
     Attributes:
         folder: the folder of pictures.
-        names: file names with a readable age, in an order that does not follow age.
+        names: files with a readable age in their names, relative to `folder`, in an order that
+            does not follow age.
         labels: int8 [N, 3], see `LABELS`; -1 not known.
         bad: one line for each file whose name gives no age.
+        notes: what the user should know of how it was read.
+        doubles: files whose names stand in another sub-folder too; the first is taken.
+        wild: whether these are photos in the wild and no chips.
     """
 
     folder: Path
     names: tuple[str, ...]
     labels: NDArray[np.int8]
     bad: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+    doubles: tuple[Path, ...] = ()
+    wild: bool = False
 
     def read(self, index: int, resolution: int) -> NDArray[np.uint8]:
         """Return chip `index`, uint8 [R, R, 3].
 
         Raises:
-            LatentEditError: the picture is damaged or not square.
+            LatentEditError: the picture is damaged, not square, or, in the wild, without a face.
         """
         path = self.folder / self.names[index]
         image = open_image(path)
         height, width = image.shape[:2]
+        if self.wild:
+            return _chip(image, resolution, path)
         if height != width:
             raise LatentEditError(f"{path} is {width}x{height}, not a square UTKFace chip")
         if width == resolution:
             return image
         size = (resolution, resolution)
         return np.array(Image.fromarray(image).resize(size, Image.Resampling.LANCZOS))
+
+
+def _chip(image: NDArray[np.uint8], edge: int, path: Path) -> NDArray[np.uint8]:
+    """Cut the face that is largest in a photo as UTKFace's chips are cut, uint8 [R, R, 3]."""
+    faces = find_faces(image)
+    if not faces:
+        raise LatentEditError(f"{path}: no face is found in it")
+    frame, top, left = _margins(edge)
+    return align(image, faces[0], frame)[max(0, top) : max(0, top) + edge, left : left + edge]
+
+
+def _margins(edge: int) -> tuple[int, int, int]:
+    """Edge of the shared frame around a chip, and the chip's place in it."""
+    frame = round(edge * CHIP_TO_FRAME)
+    return frame, round(EYES_IN_FRAME * frame - EYES_IN_CHIP * edge), (frame - edge) // 2
 
 
 def to_shared_frame(chips: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -70,15 +101,15 @@ def to_shared_frame(chips: NDArray[np.uint8]) -> NDArray[np.uint8]:
         uint8 [N, R', R', 3], R' about 1.4 R.
     """
     edge = chips.shape[1]
-    frame = round(edge * CHIP_TO_FRAME)
-    top = round(EYES_IN_FRAME * frame - EYES_IN_CHIP * edge)
-    left = (frame - edge) // 2
+    frame, top, left = _margins(edge)
     pads = ((0, 0), (top, max(0, frame - edge - top)), (left, frame - edge - left), (0, 0))
     return np.pad(chips, pads, mode="reflect")[:, :frame]
 
 
 def open_utkface(folder: str | Path) -> UTKFace:
-    """Open a folder of ``[age]_[gender]_[race]_[date].jpg.chip.jpg``.
+    """Open a folder of ``[age]_[gender]_[race]_[date].jpg.chip.jpg``, or of sub-folders of them.
+
+    Any ending of a picture will do. Where most pictures are not square they are photos in the wild.
 
     The order is that of a hash of the names: fixed, and the same faces come last whatever else is
     in the folder's neighbourhood, so the last faces are a fair sample of all ages.
@@ -89,22 +120,47 @@ def open_utkface(folder: str | Path) -> UTKFace:
     folder = Path(folder)
     if not folder.is_dir():
         raise LatentEditError(f"{folder} is not a folder: give UTKFace's folder")
-    files = (path.name for path in folder.iterdir() if path.suffix.lower() == ".jpg")
+    files, doubles = _pictures(folder)
     found: list[tuple[str, list[int]]] = []
     bad: list[str] = []
-    for name in sorted(files, key=lambda name: hashlib.sha256(name.encode()).digest()):
-        labels = _labels(name)
+    for path in sorted(files, key=lambda path: hashlib.sha256(path.name.encode()).digest()):
+        labels = _labels(path.name)
         if isinstance(labels, str):
-            bad.append(f"{folder / name}: {labels}")
+            bad.append(f"{path}: {labels}")
         else:
-            found.append((name, labels))
+            found.append((path.relative_to(folder).as_posix(), labels))
     if not found:
         raise LatentEditError(
             f"{folder} is not UTKFace's folder: no file in it is named "
             "[age]_[gender]_[race]_[date].jpg"
         )
     names, rows = zip(*found, strict=True)
-    return UTKFace(folder, names, np.array(rows, dtype=np.int8), tuple(bad))
+    wild = _is_wild([folder / name for name in names[:40]])
+    notes = ("photos in the wild: chips are cut around the faces found",) if wild else ()
+    table = np.array(rows, dtype=np.int8)
+    return UTKFace(folder, names, table, tuple(bad), notes, tuple(doubles), wild)
+
+
+def _pictures(folder: Path) -> tuple[list[Path], list[Path]]:
+    """Pictures in a folder and its sub-folders, and those whose names came before."""
+    first: dict[str, Path] = {}
+    doubles = []
+    paths = (path for path in folder.rglob("*") if path.suffix.lower() in PHOTO_ENDINGS)
+    for path in sorted(paths, key=lambda path: (len(path.parts), path)):
+        if first.setdefault(path.name, path) is not path:
+            doubles.append(path)
+    return list(first.values()), doubles
+
+
+def _is_wild(paths: list[Path]) -> bool:
+    """Whether most of some pictures are not square, and none is named as a chip."""
+    if any(".chip." in path.name for path in paths):
+        return False
+    oblong = 0
+    for path in paths:
+        with suppress(OSError, ValueError), Image.open(path) as image:
+            oblong += image.width != image.height
+    return 2 * oblong > len(paths)
 
 
 def as_questions(data: FaceData) -> FaceData:
@@ -158,7 +214,7 @@ def prepare_utkface(
         LatentEditError: bad input, or (without `skip_bad`) the names of the bad pictures.
     """
     utkface = open_utkface(folder)
-    return write_labelled(
+    report = write_labelled(
         utkface,
         output,
         resolution=resolution,
@@ -167,3 +223,12 @@ def prepare_utkface(
         skip_bad=skip_bad,
         progress=progress,
     )
+    used = {utkface.folder / name for name in utkface.names}
+    used |= {Path(line.partition(": ")[0]) for line in utkface.bad}
+    doubles = set(utkface.doubles)
+    account = account_for(
+        Path(folder),
+        used,
+        lambda path: "of the same name as another, left out" if path in doubles else "no pictures",
+    )
+    return report.with_account(utkface.notes, account)

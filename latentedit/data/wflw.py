@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +35,8 @@ class WFLW:
         boxes: float64 [N, 4], left, top, right, bottom in pixels.
         flags: int8 [N, 6] in the order of `FLAGS`.
         splits: number of faces from each list, by the end of its name (``train``, ``test``).
+        notes: what the user should know of how it was read.
+        lists: files that were read.
     """
 
     images: Path
@@ -42,6 +45,8 @@ class WFLW:
     boxes: NDArray[np.float64]
     flags: NDArray[np.int8]
     splits: dict[str, int]
+    notes: tuple[str, ...] = ()
+    lists: tuple[Path, ...] = ()
 
     def read(self, index: int, size: int = 96) -> UInt8Array:
         """Return face `index`: its box with a margin, in the portrait frame, uint8 [S, S, 3].
@@ -77,14 +82,23 @@ def open_wflw(folder: str | Path) -> WFLW:
     names: list[str] = []
     rows: list[list[float]] = []
     splits: dict[str, int] = {}
+    seen: set[tuple[str, tuple[float, ...]]] = set()
+    notes: list[str] = []
     for path in lists:
-        before = len(rows)
+        before, doubles = len(rows), 0
         for number, line in enumerate(_read_lines(path), start=1):
             if line.strip():
                 values, name = parse_line(line, f"{path}, line {number}")
+                if (name, tuple(values)) in seen:  # a copy of a list, or a line that stands twice
+                    doubles += 1
+                    continue
+                seen.add((name, tuple(values)))
                 rows.append(values)
                 names.append(name)
-        splits[path.stem.rpartition("_")[2]] = len(rows) - before
+        if doubles:
+            notes.append(f"{path.relative_to(folder)}: {doubles} faces stand in lists before it")
+        if len(rows) > before:
+            splits[_split_of(path)] = splits.get(_split_of(path), 0) + len(rows) - before
     if not rows:
         raise LatentEditError(f"the lists in {folder} are empty: fetch them again")
     table = np.array(rows)
@@ -96,7 +110,15 @@ def open_wflw(folder: str | Path) -> WFLW:
         boxes=boxes,
         flags=flags.astype(np.int8),
         splits=splits,
+        notes=tuple(notes),
+        lists=tuple(lists),
     )
+
+
+def _split_of(path: Path) -> str:
+    """``train`` or ``test``, from the name of a list or of its copy."""
+    found = re.search(r"_(train|test)\b", path.stem)
+    return found[1] if found else path.stem.rpartition("_")[2]
 
 
 def parse_line(line: str, where: str = "line") -> tuple[list[float], str]:
@@ -140,11 +162,16 @@ def _lists(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
     found = sorted(path for path in folder.rglob(LISTS) if path.is_file())
-    return sorted(found, key=lambda path: not path.stem.endswith("train"))
+    return sorted(found, key=lambda path: (_split_of(path) != "train", _is_copy(path), path))
+
+
+def _is_copy(path: Path) -> bool:
+    """Whether a list is named as a copy of another."""
+    return re.fullmatch(r"list_98pt_rect_attr_\w+", path.stem) is None
 
 
 def _read_lines(path: Path) -> list[str]:
     try:
-        return path.read_text(encoding="utf-8").splitlines()
+        return path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise LatentEditError(f"cannot read {path}: {error}") from None

@@ -38,7 +38,11 @@ MAX_PIXELS = 64_000_000
 """Largest picture that is opened, in pixels; larger ones are refused before they are decoded."""
 
 PHOTO_ENDINGS = frozenset(
-    (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".avif", ".heic", ".heif")
+    {
+        *(".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".png", ".apng", ".webp", ".bmp", ".dib"),
+        *(".tif", ".tiff", ".gif", ".avif", ".heic", ".heif", ".jp2", ".j2k", ".jpx", ".tga"),
+        *(".ppm", ".pgm", ".pnm", ".pbm", ".pcx", ".psd", ".ico", ".sgi", ".qoi", ".mpo"),
+    }
 )
 """Names of files that are taken for photos in a folder."""
 
@@ -119,8 +123,10 @@ def _open(source: Path | io.BytesIO) -> Image.Image:
     try:
         import pillow_heif
     except ImportError:
+        name = source if isinstance(source, Path) else "this file"
         raise LatentEditError(
-            "HEIC photos need an extra: pip install 'latentedit[photos]', or save it as JPEG"
+            f"{name} is a HEIC photo, which needs an extra: pip install 'latentedit[photos]', or "
+            "save it as JPEG"
         ) from None
     pillow_heif.register_heif_opener()
     return Image.open(source)

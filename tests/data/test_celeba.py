@@ -104,8 +104,9 @@ def test_a_folder_that_is_not_celeba_says_what_it_lacks(
 ) -> None:
     output = tmp_path / "faces"
     assert "is not a folder" in refused(tmp_path / "none", output)
-    assert "list_attr_celeba.txt is not in it" in refused(tmp_path, output)
-    (celeba_folder / "img_align_celeba").rename(celeba_folder / "elsewhere")
+    (tmp_path / "empty").mkdir()
+    assert "list_attr_celeba.txt is not in it" in refused(tmp_path / "empty", output)
+    (celeba_folder / "img_align_celeba").rename(tmp_path / "away")
     assert "img_align_celeba/ is not in it" in refused(celeba_folder, output)
 
 

@@ -1,0 +1,100 @@
+"""Which files of a folder are photos, and what the others are: none is passed over in silence."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from PIL import Image
+
+from latentedit.io.images import PHOTO_ENDINGS
+
+_LEFT_OUT: Mapping[str, tuple[str, ...]] = {
+    "videos": (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv"),
+    "raw photos of cameras, develop them to JPEG": (
+        *(".cr2", ".cr3", ".nef", ".arw", ".dng", ".raf", ".orf", ".rw2", ".pef", ".srw", ".raw"),
+    ),
+    "drawings and documents": (".svg", ".pdf", ".ai", ".eps", ".ps", ".doc", ".docx", ".odt"),
+    "archives, unpack them": (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar", ".xz", ".bz2"),
+    "half-finished downloads": (".crdownload", ".part", ".partial", ".download", ".tmp"),
+}
+_HIDDEN = "hidden files and folders"
+_SYSTEM = frozenset(("thumbs.db", "desktop.ini", "icon\r", "__macosx"))
+_FEW = 3
+
+
+class FolderPhotos(NamedTuple):
+    """The files of a folder and its sub-folders.
+
+    Attributes:
+        photos: in order of their paths.
+        left_out: the others, by what they are.
+    """
+
+    photos: list[Path]
+    left_out: dict[str, list[Path]]
+
+
+def find_photos(folder: Path) -> FolderPhotos:
+    """Sort all files of a folder and its sub-folders: pictures by name or content, and the rest."""
+    photos: list[Path] = []
+    left_out: dict[str, list[Path]] = {}
+    for path in sorted(folder.rglob("*")):
+        if not path.is_file():
+            continue
+        what = None if path.suffix.lower() in PHOTO_ENDINGS else _what_else(path)
+        parts = path.relative_to(folder).parts
+        if any(part.startswith(".") or part.lower() in _SYSTEM for part in parts):
+            what = _HIDDEN
+        if what is None:
+            photos.append(path)
+        else:
+            left_out.setdefault(what, []).append(path)
+    return FolderPhotos(photos, left_out)
+
+
+def _what_else(path: Path) -> str | None:
+    """What a file is that is not named as a photo; None where it is one all the same."""
+    ending = path.suffix.lower()
+    for what, endings in _LEFT_OUT.items():
+        if ending in endings:
+            return what
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with open(path, "rb") as file:
+                if file.read(12)[4:8] == b"ftyp":
+                    return None if _is_heif(path) else "videos"
+            with Image.open(path) as image:
+                return None if image.format not in _NO_PHOTOS else "no pictures"
+    except Exception:  # decoders raise many types on what is none of theirs
+        return "no pictures"
+
+
+def _is_heif(path: Path) -> bool:
+    with open(path, "rb") as file:
+        return file.read(12)[8:10] in (b"he", b"mi", b"ms", b"av")
+
+
+_NO_PHOTOS = ("MPEG", "HDF5", "GRIB", "BUFR", "EPS", "WMF", "FLI")
+
+
+def in_words(left_out: Mapping[str, Iterable[Path]], folder: Path) -> list[str]:
+    """One line for each kind of files that were left out, with a few of their names."""
+    return [
+        f"{few_names([str(_inside(path, folder)) for path in paths])}: {what}"
+        for what, paths in sorted(left_out.items())
+    ]
+
+
+def few_names(names: list[str]) -> str:
+    """The number of some files, and the first ones' names."""
+    more = f" and {len(names) - _FEW} more" if len(names) > _FEW else ""
+    count = "1 file" if len(names) == 1 else f"{len(names)} files"
+    return f"{count} ({', '.join(names[:_FEW])}{more})"
+
+
+def _inside(path: Path, folder: Path) -> Path:
+    return path.relative_to(folder) if path.is_relative_to(folder) else path
