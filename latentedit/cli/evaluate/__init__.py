@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import typer
 
-from latentedit.cli.evaluate import age_estimator, classifier, edits, generator, portrait, run
+from latentedit.cli.evaluate import (
+    age_estimator,
+    classifier,
+    edits,
+    generator,
+    photos,
+    portrait,
+    run,
+)
 
 app = typer.Typer(help="Measure a model against held-out faces.", no_args_is_help=True)
 app.command("generator")(generator.generator)
@@ -14,4 +22,5 @@ app.command("classifier")(classifier.classifier)
 app.command("age-estimator")(age_estimator.age_estimator)
 app.command("portrait")(portrait.portrait)
 app.command("age")(edits.age)
+app.command("photos")(photos.photos)
 app.command("all")(edits.everything)

