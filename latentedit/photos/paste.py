@@ -77,6 +77,8 @@ class PasteOptions:
             all is; away from the head more is asked for, by how much the background differs.
         moved: contrast of `before` that is gone in `after` below which shapes stay, and from which
             the generated face takes over.
+        seen: strength of an edit that moves shapes, in shares of what `before` misses of the photo
+            in that place, below which it is left out, and from which it counts.
         reach: how far the mask goes beyond what changes, in shares of the square's edge.
         feather: how softly it ends, likewise.
         border: width of the square's border over which an edit fades out.
@@ -85,6 +87,7 @@ class PasteOptions:
 
     changed: tuple[float, float] = (2.0, 7.0)
     moved: tuple[float, float] = (3.0, 9.0)
+    seen: tuple[float, float] = (0.6, 0.9)
     reach: float = 0.015
     feather: float = 0.012
     border: float = 0.06
@@ -149,8 +152,9 @@ def paste(
         before, after = _grey(before), _grey(after)
     before, after = _matched(before, after, photo)
     kinds = _Kinds(before)
-    after = after - _drift(before, after, find_masks(before, after, options), kinds)
-    masks = find_masks(before, after, options)
+    masks = find_masks(before, after, photo, options)
+    after = after - _drift(before, after, masks, kinds)
+    masks = find_masks(before, after, photo, options)
     drawn = after + _light(before, after, photo, masks, kinds)
     generated = masks.changed * (1 - masks.kept)
     grain = options.grain * _missing_grain(photo, drawn)
@@ -217,16 +221,18 @@ def residual(photo: UInt8Array, before: NDArray[np.generic]) -> Field:
     return photo.astype(np.float32) - _picture(before)
 
 
-def find_masks(before: Field, after: Field, options: PasteOptions = DEFAULT) -> Masks:
+def find_masks(before: Field, after: Field, photo: Field, options: PasteOptions = DEFAULT) -> Masks:
     """Find where an edit changes the picture, and where shapes stay.
 
     Args:
         before: float32 [S, S, 3], 0 to 255.
         after: the same.
+        photo: the same, aligned. What is not in `before`, such as a hat, is not edited, but where
+            the edit is as strong.
     """
     size = len(before)
     coarse = min(size, _COARSE)
-    b, a = _resized(before, coarse), _resized(after, coarse)
+    b, a, p = (_resized(picture, coarse) for picture in (before, after, photo))
     difference = ndimage.gaussian_filter(np.abs(a - b).max(2), 0.004 * coarse)
     away = _away(coarse)
     ring = away == 1
@@ -241,11 +247,28 @@ def find_masks(before: Field, after: Field, options: PasteOptions = DEFAULT) -> 
     window = _window(coarse, options.border)
     lost = float((changed * (1 - window)).sum() / max(float(changed.sum()), 1e-6))
     changed *= window
-    changed[changed < 0.01] = 0
     moved = _smoothstep(_contrast_gone(b, a), *options.moved)
     moved = ndimage.grey_dilation(moved, footprint=_disc(max(1, radius // 2)))
     moved = ndimage.gaussian_filter(moved, 0.5 * options.feather * coarse)
+    changed *= 1 - moved * (1 - _seen(b, a, p, options.seen))
+    changed[changed < 0.01] = 0
     return Masks(_enlarged(changed, size), _enlarged(1 - moved, size), lost)
+
+
+def _seen(before: Field, after: Field, photo: Field, limits: tuple[float, float]) -> Field:
+    """1 where the edit is of what the photo shows, 0 where it is of what `before` made up: [S, S].
+
+    A hat that was drawn as hair, for one, would be replaced by hair wherever this stirs.
+
+    Light and colours that differ smoothly are no matter.
+    """
+    near, far = 0.03 * len(before), 0.08 * len(before)
+    rest = (photo - before) @ _LUMA
+    rest = ndimage.gaussian_filter(rest - ndimage.gaussian_filter(rest, far), 0.005 * len(before))
+    unlike = np.sqrt(ndimage.gaussian_filter(np.square(rest), near))
+    edit = np.sqrt(ndimage.gaussian_filter(np.square((after - before) @ _LUMA), near))
+    strong = _smoothstep(edit / np.maximum(unlike, 1e-3), *limits)
+    return np.maximum(strong, 1 - _smoothstep(unlike, 6.0, 14.0))
 
 
 def _contrast_gone(before: Field, after: Field) -> Field:

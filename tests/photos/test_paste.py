@@ -190,6 +190,21 @@ def test_a_drifting_background_is_left_alone(case: tuple[NDArray[np.uint8], Alig
     assert places[:100, -20:].max() == 0
 
 
+def test_what_the_generator_does_not_draw_stays() -> None:
+    alignment = placed(256, 0)
+    face, after = draw(), draw(mouth=0.05)
+    hat = face.copy()
+    for row in range(10, 70, 12):
+        hat[row : row + 6, 60:196] = (250, 240, 240)
+    face[30:50, 90:166:8] += 40  # strands of hair,
+    after[30:50, 94:166:8] += 40  # which stir
+    photo = photo_of(hat, alignment)
+    result = paste(photo, alignment, face, after)
+    difference = alignment.cut(np.abs(result.astype(int) - photo).astype(np.uint8), SIZE)
+    assert difference[20:60, 80:176].max() < 40  # of stripes 190 apart
+    assert difference[170:200, 115:140].max() > 50
+
+
 def test_black_and_white_stays_so(case: tuple[NDArray[np.uint8], Alignment]) -> None:
     photo, alignment = case
     grey = np.repeat(photo[..., 1:2], 3, axis=2)
@@ -200,7 +215,7 @@ def test_black_and_white_stays_so(case: tuple[NDArray[np.uint8], Alignment]) -> 
 
 def test_masks_lie_within_the_square_and_say_what_is_lost() -> None:
     before, after = draw().astype(np.float32), draw(shade=0.2).astype(np.float32)
-    masks = find_masks(before, after)
+    masks = find_masks(before, after, before)
     assert masks.changed.shape == masks.kept.shape == (SIZE, SIZE)
     assert masks.changed.min() == 0
     assert masks.changed.max() <= 1
@@ -210,7 +225,7 @@ def test_masks_lie_within_the_square_and_say_what_is_lost() -> None:
     assert masks.lost < 0.05
     after = before.copy()
     after[200:, 100:156] += 80
-    assert find_masks(before, after).lost > 0.1
+    assert find_masks(before, after, before).lost > 0.1
 
 
 def test_the_residual_gives_the_photo_back() -> None:
