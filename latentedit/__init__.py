@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from latentedit.boundaries.finder import BoundaryFinder
     from latentedit.boundaries.model import Boundaries
     from latentedit.editing.editor import FaceEditor
+    from latentedit.editing.photos import PhotoEditor
     from latentedit.editing.recipes import EditRecipe
     from latentedit.errors import LatentEditError
 
@@ -23,6 +24,7 @@ _HOMES = {
     "Calibration": "boundaries.calibration",
     "EditRecipe": "editing.recipes",
     "FaceEditor": "editing.editor",
+    "PhotoEditor": "editing.photos",
     "LatentEditError": "errors",
     "find_attribute": "attributes",
 }
@@ -34,6 +36,7 @@ __all__ = [
     "Calibration",
     "EditRecipe",
     "FaceEditor",
+    "PhotoEditor",
     "LatentEditError",
     "find_attribute",
 ]

@@ -65,7 +65,8 @@ def test_bash_blocks_run_in_order_and_write_what_they_name(
 
 
 def test_python_blocks_run(tmp_path: Path) -> None:
-    (code,) = blocks("python")
+    photo, code = blocks("python")
+    assert "PhotoEditor" in photo  # which needs ffhq1024: tests/test_ffhq1024.py
     checks = """
 assert z.shape == older.shape == (16, 512) and older.dtype == z.dtype == "float32"
 assert images.shape == (16, 128, 128, 3) and images.dtype == "uint8"
