@@ -20,7 +20,7 @@ from latentedit.editing.editor import FaceEditor
 from latentedit.editing.recipes import EditRecipe, Hold
 from latentedit.errors import LatentEditError
 from latentedit.inference.descriptors import describe, descriptor_network
-from latentedit.inference.devices import place
+from latentedit.inference.devices import keep_memory, place
 from latentedit.io.images import UInt8Array
 from latentedit.photos.encoder import Encoder
 from latentedit.photos.faces import ALL, PhotoFace, Which, choose_faces
@@ -128,6 +128,7 @@ class PhotoEditor:
         on_step: Callable[[Progress], None] = lambda progress: None,
     ) -> Portrait:
         """Invert a face that was found; see `open`."""
+        keep_memory()
         edge = self.encoder.config.resolution
         aligned = face.alignment.cut(photo.pixels, edge)
         options = InversionOptions(steps=steps, seconds=seconds)

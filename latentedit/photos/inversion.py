@@ -159,10 +159,9 @@ def _refine(
                 group["lr"] = options.learning_rate * min(
                     1, (step + 1) / 5, 2.2 * (1 - share) + 0.05
                 )
-            optimizer.zero_grad(set_to_none=True)
             drawn = generator.synthesize(all_layers(encoder, moving), size)
             loss = resemblance(drawn, goal)[0] + prior(moving, options)
-            loss.backward()
+            (moving.grad,) = torch.autograd.grad(loss, [moving])  # and of no weights
             if float(loss.detach()) < best_loss:
                 best, best_loss = moving.detach().clone(), float(loss.detach())
             optimizer.step()

@@ -86,6 +86,7 @@ class FaceStage:
         self._pairs, self._photos, self._renderer = pairs, photos, renderer
         self._resemblance = resemblance
         self._prior = InversionOptions()
+        renderer.generator.requires_grad_(False)
 
     def step(self, step: int) -> float:
         """Learn from one batch; gives its loss."""
