@@ -13,21 +13,26 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from latentedit import defaults
+from latentedit.boundaries.whitening import Whitening
 from latentedit.editing.editor import FaceEditor
 from latentedit.editing.recipes import EditRecipe, Hold
 from latentedit.errors import LatentEditError
 from latentedit.inference.descriptors import describe, descriptor_network
 from latentedit.inference.devices import keep_memory, place
 from latentedit.io.images import UInt8Array
-from latentedit.photos.encoder import Encoder
+from latentedit.photos.encoder import Encoder, EncoderConfig, mean_answer
 from latentedit.photos.faces import ALL, PhotoFace, Which, choose_faces
 from latentedit.photos.inversion import Inversion, InversionOptions, Progress, invert
 from latentedit.photos.paste import paste
 from latentedit.photos.photograph import Photograph, open_photograph
 from latentedit.photos.resemblance import Resemblance
+
+SPREAD_SAMPLES = 2000
+"""Latents that tell how a model's latents vary, where it has no encoder that knows."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +66,7 @@ class PhotoEditor:
 
     Args:
         editor: with boundaries and a classifier; its generator takes a latent a layer.
-        encoder: of this generator.
+        encoder: of this generator; or `encoder.mean_answer`.
 
     Attributes:
         editor, encoder: see above.
@@ -73,18 +78,25 @@ class PhotoEditor:
 
     @classmethod
     def load(cls, model: str | Path | None = None, **options: Any) -> Self:
-        """Load a model with an encoder, by default the default model.
+        """Load a model, by default the default model.
+
+        A model without an encoder is refined from its mean face on, which takes more steps.
 
         Args:
             model: name or folder.
             options: see `FaceEditor.load`.
 
         Raises:
-            LatentEditError: the model has no encoder, or see `FaceEditor.load`.
+            LatentEditError: the model's layers share one latent, or see `FaceEditor.load`.
         """
         editor = FaceEditor.load(model, **options)
+        if editor.layers < 2:
+            raise LatentEditError(
+                f"model {editor.name} has one latent for all its layers, which draws no photo "
+                "exactly: use ffhq1024 (latentedit models pull ffhq1024)"
+            )
         assert editor.bundle is not None
-        return cls(editor, editor.bundle.encoder())
+        return cls(editor, editor.bundle.encoder() or _untrained(editor))
 
     def open(
         self,
@@ -200,6 +212,17 @@ class PhotoEditor:
         return Resemblance(
             self.editor.classifier, self.editor.generator.frame, descriptor_network().to(device)
         )
+
+
+def _untrained(editor: FaceEditor) -> Encoder:
+    """Where refining begins without an encoder: the mean of the model's samples."""
+    samples = editor.generator.truncated(1.0).sample(range(SPREAD_SAMPLES))
+    whitening = Whitening.of(samples)
+    mean, basis = (
+        torch.from_numpy(each.astype(np.float32)) for each in (whitening.mean, whitening.basis)
+    )
+    edge = min(EncoderConfig.resolution, editor.resolution)
+    return mean_answer(mean, basis, editor.layers, edge)
 
 
 def as_photograph(photo: str | Path | Photograph | UInt8Array) -> Photograph:

@@ -136,3 +136,25 @@ class Encoder(nn.Module):
         first = torch.tensor(self.config.groups, device=self.mean.device)
         layers = torch.arange(self.config.layers, device=self.mean.device)
         return (layers[:, None] >= first).sum(1) - 1
+
+
+def mean_answer(
+    mean: Tensor, basis: Tensor, layers: int, resolution: int = EncoderConfig.resolution
+) -> Encoder:
+    """An encoder that was never trained: whatever the photo, it answers with the mean latent.
+
+    Refining can begin there, for a generator that nobody trained an encoder for.
+
+    Args:
+        mean: of the generator's latents, [S].
+        basis: see `Encoder`, [S, S].
+        layers: L, layers of the generator.
+        resolution: at which photos are looked at.
+    """
+    config = EncoderConfig(resolution, (1,), (1,), 1, 1, len(mean), layers, (0,))
+    encoder = Encoder(config)
+    encoder.mean.copy_(mean)
+    encoder.basis.copy_(basis)
+    nn.init.zeros_(encoder.heads.weight)
+    nn.init.zeros_(encoder.heads.bias)
+    return encoder

@@ -90,18 +90,15 @@ class Bundle:
         heads = _card_of_generator(weights, PREVIEWS, card.get("weights_hash"), "train previews")
         return generator.read_previews(weights, heads.get("config"))
 
-    def encoder(self) -> Encoder:
-        """Load the encoder, which finds the latents of photos.
+    def encoder(self) -> Encoder | None:
+        """Load the encoder, which finds the latents of photos, if there is one.
 
         Raises:
-            LatentEditError: this model has none, or it belongs to another generator, or is damaged.
+            LatentEditError: it belongs to another generator, or is damaged.
         """
         home = self.homes.get(ENCODER)
         if home is None:
-            raise LatentEditError(
-                f"model {self.name} has no encoder, so it cannot take photos: use ffhq1024 "
-                "(latentedit models pull ffhq1024), or make one with 'latentedit train encoder'"
-            )
+            return None
         weights = home / f"{ENCODER}.safetensors"
         generator_hash = self.cards.get("generator", {}).get("weights_hash")
         card = _card_of_generator(weights, ENCODER, generator_hash, "train encoder")

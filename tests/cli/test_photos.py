@@ -130,7 +130,7 @@ def test_what_no_photo_is(run: Run, bundle: Path, tiny_bundle: Path, photo: Path
     assert "text.jpg" in refusal("text.jpg", "--model", bundle)
     Image.new("RGB", (200, 200)).save("black.jpg")
     assert "no face" in refusal("black.jpg", "--model", bundle)
-    assert "no encoder" in refusal(photo, "--model", tiny_bundle)
+    assert "one latent" in refusal(photo, "--model", tiny_bundle)
     assert "--face is for photos" in refusal("--face", "2", "--model", bundle)
 
 

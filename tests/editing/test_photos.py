@@ -86,13 +86,25 @@ def test_faces_are_chosen_by_number(photos: PhotoEditor) -> None:
     assert [face.number for _, face in photos.find(two)] == [1, 2]
 
 
-def test_a_model_without_an_encoder_says_what_to_do(tmp_path: Path) -> None:
+def test_without_an_encoder_refining_begins_at_the_mean(
+    tmp_path: Path, photo: NDArray[np.uint8]
+) -> None:
     folder = write_bundle(tmp_path)
     for name in ("encoder.json", "encoder.safetensors"):
         (folder / name).unlink()
-    assert FaceEditor.load(folder, device="cpu").has_boundaries
-    with pytest.raises(LatentEditError, match=r"no encoder.*pull"):
-        PhotoEditor.load(folder, device="cpu")
+    photos = PhotoEditor.load(folder, device="cpu")
+    mean = photos.editor.generator.mean.numpy()  # type: ignore[union-attr]
+    start = photos.open(photo, steps=0)
+    assert np.ptp(start.latents, axis=0).max() == 0
+    assert np.abs(start.latents[0] - photos.encoder.mean.numpy()).max() < 1e-6
+    assert mean.shape == start.latents[0].shape
+    few, more = (photos.open(photo, steps=steps, seconds=60) for steps in (2, 15))
+    assert more.origin["loss"] < few.origin["loss"]
+
+
+def test_a_model_with_one_latent_for_all_layers_says_what_to_do(tiny_bundle: Path) -> None:
+    with pytest.raises(LatentEditError, match=r"one latent.*ffhq1024"):
+        PhotoEditor.load(tiny_bundle, device="cpu")
 
 
 def test_the_encoder_of_another_generator_is_refused(tmp_path: Path) -> None:
