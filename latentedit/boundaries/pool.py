@@ -297,7 +297,7 @@ def _open(folder: str | Path, card: dict[str, Any]) -> Pool:
     path = make_folder(folder) / CARD
     with claimed(path, waits=True):
         found = read_json(path) if path.is_file() else None
-        if _is_card(found):
+        if isinstance(found, dict) and _is_card(found):
             card = {**card, "size": max(card["size"], found["size"])}
             kept = ResumableFolder(
                 folder, CARD, {**card, "size": found["size"]}, content="pool", before=BEFORE

@@ -46,26 +46,22 @@ def build(
     from latentedit.boundaries.pool import build_pool
     from latentedit.cli.progress import progress_bar
     from latentedit.editing.editor import FaceEditor
-    from latentedit.io.files import make_folder
 
     editor = FaceEditor.load(
         model, precision=precision, space=space.value if space else None, psi=psi
     )
-    make_folder(output)
-    if n < MIN_POOL:
-        print(
-            f"note: boundaries are fitted on {MIN_POOL} latents at least, and better on "
-            f"{defaults.POOL_SIZE:,}; run it again with a larger -n, and the pool grows",
-            file=sys.stderr,
-        )
+    few = [
+        f"note: boundaries are fitted on {MIN_POOL} latents at least, and better on "
+        f"{defaults.POOL_SIZE:,}; run it again with a larger -n, and the pool grows"
+    ] * (n < MIN_POOL)
     with progress_bar() as bar:
         task = bar.add_task("Sampling", total=n, note="")
-        pool = build_pool(
-            editor,
-            output,
-            n,
-            first_seed=first_seed,
-            on_progress=lambda done, total: bar.update(task, completed=done, total=total),
-        )
+
+        def show(done: int, total: int) -> None:
+            if few:  # with the first faces: what is refused has said so
+                print(few.pop(), file=sys.stderr)
+            bar.update(task, completed=done, total=total)
+
+        pool = build_pool(editor, output, n, first_seed=first_seed, on_progress=show)
     more = f", more than the {n} asked for" if pool.size > n else ""
     print(f"{pool.size} latents in {output}{more}")
