@@ -22,6 +22,26 @@ ATTRIBUTES: tuple[str, ...] = (
 _OTHERWISE = {"age": "Young", "gender": "Male"}
 """What people call attributes whose names are nothing like it."""
 
+_ABSENT = {
+    "the head's pose": ("pose", "yaw", "pitch", "roll", "headpose", "rotation", "rotate", "angle"),
+    "where somebody looks": ("gaze", "eyegaze", "lookingdirection", "viewdirection"),
+    "origin or skin colour": (
+        *("race", "ethnicity", "ethnic", "asian", "african", "caucasian", "indian", "latino"),
+        *("hispanic", "black", "white", "skincolor", "skincolour", "skintone", "darkskin"),
+    ),
+    "a feeling": ("emotion", "angry", "anger", "sad", "sadness", "surprise", "fear", "disgust"),
+    "the length of hair": ("hairlength", "longhair", "shorthair"),
+    "the colour of eyes": ("eyecolor", "eyecolour", "blueeyes", "greeneyes", "browneyes"),
+    "closed eyes": ("eyesclosed", "closedeyes", "eyesopen", "openeyes", "wink", "blink"),
+    "light, background or camera": (
+        *("light", "lighting", "background", "zoom", "camera", "exposure", "contrast"),
+    ),
+    "who somebody is": ("identity", "person", "name"),
+    "a mask": ("mask", "facemask"),
+    "a tattoo, freckles or scars": ("tattoo", "freckles", "scar", "scars"),
+}
+"""What people ask for that is none of the 40, by what it is."""
+
 _DISPLAY = {"5_o_Clock_Shadow": "5 o'clock shadow", "No_Beard": "No beard"}
 
 
@@ -56,6 +76,13 @@ def find_attribute(name: str, names: Iterable[str] = ATTRIBUTES) -> str:
     key = spelling_key(name)
     if key in by_key:
         return by_key[key]
+    absent = next((what for what, words in _ABSENT.items() if key in words), None)
+    if absent is not None and _OTHERWISE.get(key) not in names:
+        raise LatentEditError(
+            f"unknown attribute {name!r}: none of the {len(names)} is about {absent}; make one of "
+            "your own: label some faces, then 'latentedit boundaries fit --scores', or look at "
+            "'latentedit directions'"
+        )
     close = [by_key[near] for near in difflib.get_close_matches(key, by_key, n=1, cutoff=0.5)]
     if _OTHERWISE.get(key) in names:
         close = [_OTHERWISE[key]]

@@ -552,7 +552,9 @@ def module_tree(state: dict, make: type) -> torch.nn.Module:
     return root
 
 
-def write_nvidia_snapshot(path: Path, state: dict, *, classes: int = 0, rate: float = 0.01) -> None:
+def write_nvidia_snapshot(
+    path: Path, state: dict, *, classes: int = 0, rate: float = 0.01, protocol: int = 4
+) -> None:
     """A training snapshot: modules pickled by ``torch_utils.persistence``, their source inside."""
 
     class Layer(torch.nn.Module):
@@ -594,7 +596,7 @@ def write_nvidia_snapshot(path: Path, state: dict, *, classes: int = 0, rate: fl
             "G_ema": network(state),
             "augment_pipe": None,
         }
-        path.write_bytes(pickle.dumps(snapshot))
+        path.write_bytes(pickle.dumps(snapshot, protocol))
 
 
 def basicsr_stylegan2(state: dict) -> OrderedDict:

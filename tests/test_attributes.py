@@ -53,6 +53,14 @@ def test_other_words_suggest_the_name(typed: str, name: str) -> None:
         find_attribute(typed, ["Bald"])
 
 
+@pytest.mark.parametrize("typed", ["pose", "Head pose", "race", "asian", "emotion", "gaze", "Yaw"])
+def test_what_no_attribute_is_about_is_said_and_how_to_make_one(typed: str) -> None:
+    with pytest.raises(LatentEditError, match=r"none of the 40 is about.*fit --scores") as caught:
+        find_attribute(typed)
+    assert "did you mean" not in str(caught.value)
+    assert find_attribute(typed, ["Young", typed.capitalize()]) == typed.capitalize()
+
+
 @given(st.text())
 def test_any_text_is_a_name_or_a_one_line_error(typed: str) -> None:
     try:

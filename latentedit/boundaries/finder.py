@@ -253,7 +253,7 @@ def fit_boundaries(
         generator_hash=generator_hash,
         space=space,
         figures=figures,
-        auto=entangled_holds(tuple(names), stacked),
+        auto=entangled_holds(tuple(names), stacked, figures=figures),
         rare=tuple(name for name, values in figures.items() if _is_rare(values)),
         whitening=whitening,
     )

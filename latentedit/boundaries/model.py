@@ -257,7 +257,7 @@ class Boundaries:
         alone = {name for name in other.names if other.auto.get(name) == {}}
         alone -= {*self.names, *other.calibrations}
         if alone:
-            holds = entangled_holds(everyone, normals)
+            holds = entangled_holds(everyone, normals, figures=both(self.figures, other.figures))
             auto |= {name: holds[name] for name in alone}
         return Boundaries(
             names=everyone,
@@ -400,19 +400,48 @@ def check_path(path: str | Path) -> Path:
     return path
 
 
+WEAK_AUC = 0.55
+"""A boundary whose ROC AUC, less twice its standard error, is below may be chance."""
+
+
+def is_weak(figures: Mapping[str, float]) -> bool:
+    """Whether a boundary's figures on held-out latents may well be chance.
+
+    The standard error is that of Hanley and McNeil 1982, "The meaning and use of the area under a
+    receiver operating characteristic (ROC) curve".
+    """
+    if not {"roc_auc", "prevalence", "test_size"} <= figures.keys():
+        return False  # imported, or from before
+    auc, count = figures["roc_auc"], figures["test_size"]
+    having = max(1.0, figures["prevalence"] * count)
+    lacking = max(1.0, count - having)
+    pairs = (having - 1) * (auc / (2 - auc) - auc**2)
+    pairs += (lacking - 1) * (2 * auc**2 / (1 + auc) - auc**2)
+    error = max(0.0, auc * (1 - auc) + pairs) / (having * lacking)
+    return bool(auc - 2 * error**0.5 < WEAK_AUC)
+
+
 def entangled_holds(
-    names: Sequence[str], normals: Float64Array, *, least: float = 0.15, most: int = 6
+    names: Sequence[str],
+    normals: Float64Array,
+    *,
+    least: float = 0.15,
+    most: int = 6,
+    figures: Mapping[str, Mapping[str, float]] | None = None,
 ) -> dict[str, dict[str, float]]:
     """For each attribute the others whose boundaries lean most towards or against it.
 
     A first choice of ``auto`` holds from geometry alone: up to `most` attributes with an absolute
     cosine of at least `least`, each at one minus that cosine: what leans most towards an attribute
-    is held least, for little would be left of a direction held against it in full.
+    is held least, for little would be left of a direction held against it in full. Boundaries that
+    are no better than chance by their `figures` are not held (see `is_weak`).
     """
+    weak = {name for name in names if is_weak((figures or {}).get(name, {}))}
     cosines = np.abs(normals @ normals.T)
     holds: dict[str, dict[str, float]] = {}
     for row, name in enumerate(names):
-        order = [int(i) for i in np.argsort(-cosines[row]) if i != row][:most]
+        others = (int(i) for i in np.argsort(-cosines[row]) if i != row)
+        order = [i for i in others if names[i] not in weak][:most]
         holds[name] = {
             names[i]: round(float(1 - cosines[row, i]), 3)
             for i in order

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file
 
 from latentedit import defaults
 from latentedit.errors import LatentEditError
 from latentedit.generators import latents
-from latentedit.io.files import read_json
+from latentedit.io.files import make_folder, read_json, write_json
 from latentedit.io.folders import ResumableFolder, save_arrays
 from latentedit.io.locks import claimed
 
@@ -27,6 +28,8 @@ CARD = "pool.json"
 SHARD_SIZE = 2000
 BEFORE = {"space": "z", "precision": defaults.PRECISION, "truncation": 1.0}
 """Of pools whose cards are older than these entries."""
+KEPT_EVERY = 60.0
+"""Seconds after which the faces of an unfinished shard are kept."""
 BATCH = 64
 """Faces between two reports of progress, the most pictures in memory."""
 
@@ -37,6 +40,8 @@ reading of the weights serves all of them, while their features still fit into t
 
 class Pool:
     """A folder with ``pool.json`` and ``shard-NNNNN.safetensors`` (z, scores, seeds).
+
+    A shard that is not finished lies in ``part-NNNNN.safetensors``.
 
     Attributes:
         folder: the pool's folder.
@@ -93,6 +98,21 @@ class Pool:
         count = -(-self.size // self._shard_size)
         return [self.folder / f"shard-{index:05d}.safetensors" for index in range(count)]
 
+    def part(self, shard: int) -> Path:
+        """Where the faces of an unfinished shard are kept."""
+        return self.folder / f"part-{shard:05d}.safetensors"
+
+    def is_finished(self, shard: int) -> bool:
+        """Whether a shard is there, and not that of a pool before it grew."""
+        try:
+            with safe_open(str(self.shards[shard]), framework="numpy") as file:
+                count = file.get_slice("seeds").get_shape()
+        except OSError:
+            return False
+        except SafetensorError:
+            return True  # damaged, which reading it says
+        return not (len(count) == 1 and 0 < count[0] < len(self.seeds_of(shard)))
+
     def seeds_of(self, shard: int) -> range:
         """Seeds of one shard."""
         start = self.first_seed + shard * self._shard_size
@@ -137,7 +157,7 @@ class Pool:
 
     def _read(self, index: int) -> dict[str, NDArray[Any]]:
         path, seeds = self.shards[index], np.array(self.seeds_of(index))
-        if not path.is_file():
+        if not self.is_finished(index):
             raise LatentEditError(
                 f"pool {self.folder} is unfinished: run the same 'latentedit pool build' again"
             )
@@ -215,7 +235,10 @@ def build_pool(
 ) -> Pool:
     """Sample, render and score `size` seeds; no picture is kept. Run again to go on.
 
-    Several processes may build one pool together: each takes shards that no other works at.
+    Several processes, on several machines with one disk, may build one pool together: each takes
+    shards that no other works at. A pool grows where it is asked for more latents, and keeps what
+    it has where it is asked for fewer. Of an unfinished shard the faces are kept every `KEPT_EVERY`
+    seconds.
 
     Latents are sampled in the editor's space (`FaceNetworks.space`). Faces go through the networks
     several at a time, see `for_many`.
@@ -223,7 +246,7 @@ def build_pool(
     Args:
         editor: generator and classifier.
         folder: made if it is missing.
-        size: latents in all.
+        size: latents in all, at least.
         first_seed: seeds run upwards from here.
         shard_size: latents in a file.
         on_progress: called with (latents done, all) after every batch.
@@ -252,15 +275,16 @@ def build_pool(
         "first_seed": first_seed,
         "shard_size": shard_size,
     }
-    pool = Pool(ResumableFolder(folder, CARD, card, content="pool", before=BEFORE).path)
+    pool = _open(folder, card)
+    size = pool.size
     together = for_many(editor)
     waits = False
-    while missing := [index for index, path in enumerate(pool.shards) if not path.is_file()]:
+    while missing := [i for i in range(len(pool.shards)) if not pool.is_finished(i)]:
         # first what no other process works at, then, after theirs, what a killed one left
         taken = False
         for index in missing:
             with claimed(pool.shards[index], waits=waits) as mine:
-                if mine and not pool.shards[index].is_file():
+                if mine and not pool.is_finished(index):
                     _fill(together, pool, index, on_progress)
                     taken = True
         waits = not taken
@@ -268,18 +292,64 @@ def build_pool(
     return pool
 
 
+def _open(folder: str | Path, card: dict[str, Any]) -> Pool:
+    """Start a pool, or go on with one that differs in nothing but its size, the larger of both."""
+    path = make_folder(folder) / CARD
+    with claimed(path, waits=True):
+        found = read_json(path) if path.is_file() else None
+        if isinstance(found, dict) and _is_card(found):
+            card = {**card, "size": max(card["size"], found["size"])}
+            kept = ResumableFolder(
+                folder, CARD, {**card, "size": found["size"]}, content="pool", before=BEFORE
+            )
+            if card["size"] > found["size"]:
+                write_json(kept.path / CARD, {**found, "size": card["size"]})
+        else:
+            ResumableFolder(folder, CARD, card, content="pool", before=BEFORE)
+    return Pool(folder)
+
+
 def _fill(
     editor: FaceNetworks, pool: Pool, index: int, on_progress: Callable[[int, int], None]
 ) -> None:
-    """Sample, render and score one shard."""
-    seeds, path = pool.seeds_of(index), pool.shards[index]
-    done = sum(len(pool.seeds_of(i)) for i, each in enumerate(pool.shards) if each.is_file())
-    z, scores = editor.sample(seeds), []
-    for start in range(0, len(z), BATCH):
+    """Sample, render and score one shard, from where it stopped."""
+    seeds, part = pool.seeds_of(index), pool.part(index)
+    done = sum(len(pool.seeds_of(i)) for i in range(len(pool.shards)) if pool.is_finished(i))
+    z, scores = editor.sample(seeds), [_known_scores(pool, index, seeds)]
+    start, kept = len(scores[0]), time.monotonic()
+    while start < len(z):
         images = editor.render(z[start : start + BATCH], editor.judged_size)
         scores.append(editor.score(images))
-        on_progress(done + start + len(images), pool.size)
-    save_arrays(path, {"z": z, "scores": np.concatenate(scores), "seeds": np.array(seeds)})
+        start += len(images)
+        if start < len(z) and time.monotonic() - kept >= KEPT_EVERY:
+            save_arrays(part, _arrays(z, scores, seeds))
+            kept = time.monotonic()
+        on_progress(done + start, pool.size)
+    save_arrays(pool.shards[index], _arrays(z, scores, seeds))
+    part.unlink(missing_ok=True)
+
+
+def _arrays(
+    z: NDArray[np.float32], scores: list[NDArray[np.float32]], seeds: range
+) -> dict[str, NDArray[Any]]:
+    """What a shard keeps, of as many latents as have scores."""
+    known = np.concatenate(scores)
+    return {"z": z[: len(known)], "scores": known, "seeds": np.array(seeds)[: len(known)]}
+
+
+def _known_scores(pool: Pool, index: int, seeds: range) -> NDArray[np.float32]:
+    """Scores of the first latents of a shard that are kept, by its part or from before it grew."""
+    best = np.empty((0, len(pool.attributes)), np.float32)
+    for path in (pool.part(index), pool.shards[index]):
+        try:
+            found = load_file(path)
+            scores, same = found["scores"], np.array(seeds)[: len(found["seeds"])]
+            fits = scores.shape == (len(same), len(pool.attributes))
+            if fits and np.array_equal(found["seeds"], same) and len(scores) > len(best):
+                best = scores
+        except (SafetensorError, OSError, KeyError):
+            continue
+    return best
 
 
 def for_many(editor: Networks) -> Networks:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -94,6 +95,8 @@ def samples_of_csv(path: str | Path, editor: FaceNetworks) -> Samples:
             rows = [row for row in csv.reader(file) if row]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise LatentEditError(f"cannot read {path}: {error}") from None
+    if rows:
+        rows = _without_index([[cell.strip() for cell in rows[0]], *rows[1:]])
     if len(rows) < 2 or SEED not in rows[0] or len(rows[0]) < 2:
         raise LatentEditError(f"{path} needs a first line like 'seed,wink' and rows below it")
     column = rows[0].index(SEED)
@@ -111,7 +114,7 @@ def samples_of_csv(path: str | Path, editor: FaceNetworks) -> Samples:
     names = [cell for at, cell in enumerate(rows[0]) if at != column]
     return Samples(
         editor.sample(seeds),
-        _checked(np.array(values), path),
+        _checked(np.array(values), path, names),
         _named(names),
         editor.generator_hash,
         editor.space,
@@ -119,14 +122,39 @@ def samples_of_csv(path: str | Path, editor: FaceNetworks) -> Samples:
     )
 
 
-def _checked(values: NDArray[Any], path: str | Path) -> NDArray[np.float32]:
+_INDEX = ("", "unnamed: 0", "index", "level_0")
+"""What pandas calls the numbers of rows that it writes beside a table."""
+
+
+def _without_index(rows: list[list[str]]) -> list[list[str]]:
+    """A table without the columns that only number its rows."""
+    numbers = [
+        {str(float(number)) for number in range(first, len(rows) + first)} for first in (0, 1)
+    ]
+    dropped = set()
+    for at, name in enumerate(rows[0]):
+        cells = [row[at] for row in rows[1:] if at < len(row)]
+        if name.lower() in _INDEX and len(set(cells)) == len(cells):
+            with suppress(ValueError):
+                if {str(float(cell)) for cell in cells} <= numbers[0] | numbers[1]:
+                    dropped.add(at)
+    return [[cell for at, cell in enumerate(row) if at not in dropped] for row in rows]
+
+
+def _checked(
+    values: NDArray[Any], path: str | Path, names: Sequence[str] = ()
+) -> NDArray[np.float32]:
     scores: NDArray[np.float32] = values.astype(np.float32)
-    if not np.isfinite(scores).all() or scores.min() < 0 or scores.max() > 1:
-        raise LatentEditError(f"scores in {path} must lie between 0 and 1: labels or probabilities")
-    for column in scores.T:
+    for place, column in enumerate(scores.T):
+        named = f"column {names[place]!r}" if place < len(names) else f"column {place + 1}"
+        if not np.isfinite(column).all() or column.min() < 0 or column.max() > 1:
+            raise LatentEditError(
+                f"scores in {path} must lie between 0 and 1, labels or probabilities; {named} runs "
+                f"from {column.min():g} to {column.max():g}: leave it out"
+            )
         if math.isclose(column.min(), column.max()):
             raise LatentEditError(
-                f"a column of {path} says the same of every face: label both kinds"
+                f"a column of {path} ({named}) says the same of every face: label both kinds"
             )
     return scores
 

@@ -15,6 +15,7 @@ Shape = tuple[int | None, ...]
 """A shape; None where any size will do (because it follows from a key that is missing)."""
 
 _MOST_NAMED = 6
+_LONGEST = 120
 
 
 class Reading(NamedTuple):
@@ -100,6 +101,6 @@ def size_of(state: Mapping[str, Any], key: str, axis: int) -> int | None:
 
 
 def _few(keys: Iterable[str]) -> str:
-    keys = list(keys)
+    keys = [" ".join(key.split())[:_LONGEST] for key in keys]  # as the file has them
     more = f" and {len(keys) - _MOST_NAMED} more" if len(keys) > _MOST_NAMED else ""
     return ", ".join(keys[:_MOST_NAMED]) + more

@@ -183,6 +183,9 @@ def _numbers(value: Any, name: str = "", depth: int = 0) -> dict[str, NDArray[An
 
 def names_in_words(arrays: Mapping[str, NDArray[Any]]) -> str:
     """The first arrays of a file and their shapes, for messages."""
-    few = [f"{name or 'array'} {list(array.shape)}" for name, array in arrays.items()]
+    few = [
+        f"{' '.join(name.split())[:60] or 'array'} {list(array.shape)}"
+        for name, array in arrays.items()
+    ]
     more = f" and {len(few) - _NAMED} more" if len(few) > _NAMED else ""
     return ", ".join(few[:_NAMED]) + more

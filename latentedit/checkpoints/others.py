@@ -100,7 +100,11 @@ def name_others(tensors: Mapping[str, Any], value: Any) -> str:
         if any(re.search(pattern, key) for key in keys):
             return words
     if not keys:
-        held = ", ".join(map(str, list(value)[:_NAMED])) if isinstance(value, Mapping) else ""
+        held = (
+            ", ".join(" ".join(str(key).split())[:80] for key in list(value)[:_NAMED])
+            if isinstance(value, Mapping)
+            else ""
+        )
         return f"holds no tensors ({held or 'nothing'}): give the file with the weights"
     if all(key.split(".")[-1].isdigit() for key in keys):
         return "holds tensors by number (a list?) and no state dictionary: give the weights"
@@ -110,7 +114,7 @@ def name_others(tensors: Mapping[str, Any], value: Any) -> str:
         "exp_avg" in key or "step" in key or "momentum" in key for key in keys
     ):
         return "holds an optimiser's state and no network: give the weights"
-    first = ", ".join(keys[:_NAMED])
+    first = ", ".join(" ".join(key.split())[:80] for key in keys[:_NAMED])
     return f"holds no generator of a format that can be read (its first keys: {first}): {_EXPORT}"
 
 

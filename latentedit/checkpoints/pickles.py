@@ -450,13 +450,18 @@ def _to_array(value: Any) -> NDArray[Any]:
         raw, dtype, shape, order = value.arguments
     else:
         raise TypeError
-    raw, kind = _to_bytes(raw), _to_dtype(dtype)
+    raw, kind = to_bytes(raw), _to_dtype(dtype)
     if not all(type(size) is int and 0 <= size <= len(raw) for size in shape) or order not in "CF":
         raise ValueError
     return np.frombuffer(raw, kind).reshape(tuple(shape), order="F" if order == "F" else "C")
 
 
-def _to_bytes(value: Any) -> bytes:
+def to_bytes(value: Any) -> bytes:
+    """Bytes as pickles of any protocol describe them.
+
+    Raises:
+        TypeError, ValueError: something else.
+    """
     if is_call(value, "encode"):  # how protocol 2 writes bytes
         text, encoding = value.arguments
         if not isinstance(text, str) or encoding not in ("latin1", "latin-1"):

@@ -23,6 +23,7 @@ from latentedit.checkpoints.pickles import (
     Persistent,
     is_call,
     read_pickle,
+    to_bytes,
 )
 from latentedit.errors import LatentEditError
 
@@ -163,8 +164,10 @@ def _parse(reference: Any, what: str) -> tuple[str, str, int]:
 
 def _nested(arguments: tuple[Any, ...], what: str) -> Storage:
     """The one storage in the bytes of a file of the old kind."""
-    raw = arguments[0] if len(arguments) == 1 else None
-    if not isinstance(raw, bytes):
+    try:
+        (given,) = arguments
+        raw = to_bytes(given)
+    except (TypeError, ValueError):
         _damaged(what, "a storage without bytes")
     file = _legacy(BytesIO(raw), len(raw), what)
     return file.storage(file.value)

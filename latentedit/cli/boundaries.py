@@ -57,7 +57,7 @@ def fit(
     accuracy, F1, ROC AUC, average precision and the share of faces that have the attribute.
     """
     from latentedit.boundaries.finder import choose_whitening, fit_boundaries
-    from latentedit.boundaries.model import Boundaries, check_path
+    from latentedit.boundaries.model import Boundaries, check_path, is_weak
     from latentedit.cli.invocation import command_line
     from latentedit.cli.progress import progress_bar
     from latentedit.evaluation.figures.slides import boundary_rows
@@ -94,6 +94,11 @@ def fit(
     if as_json:
         write_json(as_json, {"data": samples.data, "attributes": rows})
     _print_fit(rows)
+    if weak := [name for name in found.names if is_weak(found.figures.get(name, {}))]:
+        print(
+            f"no better than chance, as far as these latents tell, so never held by auto: "
+            f"{', '.join(weak)}: build a larger pool, or label more"
+        )
     print(f"{len(found.names)} boundaries in {output}")
 
 

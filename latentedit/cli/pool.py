@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -36,7 +37,12 @@ def build(
     precision: PrecisionOption = defaults.PRECISION,
     model: ModelOption = None,
 ) -> None:
-    """Render seeds and keep their 40 probabilities; run again to go on after a break."""
+    """Render seeds and keep their 40 probabilities; run again to go on after a break.
+
+    With a larger -n a pool grows. Several processes, on several machines with one disk, fill one
+    pool together.
+    """
+    from latentedit.boundaries.finder import MIN_POOL
     from latentedit.boundaries.pool import build_pool
     from latentedit.cli.progress import progress_bar
     from latentedit.editing.editor import FaceEditor
@@ -44,13 +50,18 @@ def build(
     editor = FaceEditor.load(
         model, precision=precision, space=space.value if space else None, psi=psi
     )
+    few = [
+        f"note: boundaries are fitted on {MIN_POOL} latents at least, and better on "
+        f"{defaults.POOL_SIZE:,}; run it again with a larger -n, and the pool grows"
+    ] * (n < MIN_POOL)
     with progress_bar() as bar:
         task = bar.add_task("Sampling", total=n, note="")
-        build_pool(
-            editor,
-            output,
-            n,
-            first_seed=first_seed,
-            on_progress=lambda done, total: bar.update(task, completed=done, total=total),
-        )
-    print(f"{n} latents in {output}")
+
+        def show(done: int, total: int) -> None:
+            if few:  # with the first faces: what is refused has said so
+                print(few.pop(), file=sys.stderr)
+            bar.update(task, completed=done, total=total)
+
+        pool = build_pool(editor, output, n, first_seed=first_seed, on_progress=show)
+    more = f", more than the {n} asked for" if pool.size > n else ""
+    print(f"{pool.size} latents in {output}{more}")

@@ -132,7 +132,8 @@ class AdaptedGenerator(Adapted):
         """
         if not self.normal:
             return super().sample(seeds)
-        rows = [np.random.RandomState(seed).standard_normal(self.latent_dim) for seed in seeds]
+        numbers = latents.check_seeds(seeds)
+        rows = [np.random.RandomState(seed).standard_normal(self.latent_dim) for seed in numbers]
         return np.array(rows, dtype=np.float32).reshape(len(rows), self.latent_dim)
 
     def draw(self, latents: Tensor) -> Tensor:

@@ -36,14 +36,32 @@ def sample(seeds: Iterable[int], dim: int = LATENT_DIM) -> FloatArray:
     Raises:
         LatentEditError: a seed outside 0 to 2**32 - 1, or one number instead of several.
     """
-    if not isinstance(seeds, Iterable):
+    rows = [np.random.RandomState(seed).standard_normal(dim) for seed in check_seeds(seeds)]
+    return normalize(np.array(rows).reshape(len(rows), dim))
+
+
+def check_seeds(seeds: Any) -> list[int]:
+    """Return seeds as whole numbers; text is read as `parse_seeds` reads it.
+
+    Raises:
+        LatentEditError: a seed outside 0 to 2**32 - 1 or no whole number, or one number instead of
+            several.
+    """
+    if isinstance(seeds, str):
+        return parse_seeds(seeds)
+    if not isinstance(seeds, Iterable) or isinstance(seeds, bytes):
         raise LatentEditError(f"seeds cannot be {seeds!r}: give several, or [{seeds!r}] for one")
-    rows = []
+    checked = []
     for seed in seeds:
+        whole = isinstance(seed, int | np.integer) and not isinstance(seed, bool)
+        if not whole:
+            raise LatentEditError(
+                f"a seed cannot be {str(seed)[:40]!r}: give whole numbers from 0 to {MAX_SEED}"
+            )
         if not 0 <= int(seed) <= MAX_SEED:
             raise LatentEditError(f"seed {seed} is out of range: use 0 to {MAX_SEED}")
-        rows.append(np.random.RandomState(int(seed)).standard_normal(dim))
-    return normalize(np.array(rows).reshape(len(rows), dim))
+        checked.append(int(seed))
+    return checked
 
 
 def normalize(z: ArrayLike) -> FloatArray:

@@ -152,6 +152,8 @@ class Judges:
     def score(self, images: UInt8Array) -> NDArray[np.float32]:
         """Return attribute probabilities of uint8 [N, H, W, 3] faces, float32 [N, 40].
 
+        A single picture [H, W, 3] is one face.
+
         Raises:
             LatentEditError: the model has no classifier, or images of another shape or dtype.
         """
@@ -220,6 +222,8 @@ class Judges:
     ) -> list[NDArray[np.float32]]:
         """Each of a network's outputs, for all images."""
         frame = frame or self.frame
+        images = np.asarray(images)
+        images = images[None] if images.ndim == 3 else images  # one picture alone
         parts = []
         for rows, count in in_batches(np.atleast_1d(images), self.batch_size):
             seen = network(frame.cut(to_tensor(rows, self.device)))

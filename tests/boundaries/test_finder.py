@@ -208,3 +208,33 @@ def test_the_threshold_is_the_best_of_all(seed: int) -> None:
 
     best = max(worth(threshold) for threshold in distances)
     assert worth(_best_threshold(truth, distances)) == pytest.approx(best)
+
+
+def test_boundaries_that_are_chance_are_weak_and_never_held():
+    from latentedit.boundaries.model import entangled_holds, is_weak
+
+    def figures(auc: float, share: float = 0.4, count: int = 100) -> dict[str, float]:
+        return {"roc_auc": auc, "prevalence": share, "test_size": count}
+
+    assert is_weak(figures(0.5))
+    assert is_weak(figures(0.6))  # of a hundred faces this may be chance
+    assert not is_weak(figures(0.6, count=10_000))
+    assert is_weak(figures(0.54, count=1_000_000))
+    assert not is_weak(figures(0.9))
+    assert is_weak(figures(0.75, share=0.03))
+    assert not is_weak({"imported": 1.0})
+    normals = np.array([[1.0, 0, 0], [0.8, 0.6, 0], [0.6, 0, 0.8]])
+    names = ("a", "b", "c")
+    scores = {"a": figures(0.9), "b": figures(0.5), "c": figures(0.9)}
+    assert set(entangled_holds(names, normals)["a"]) == {"b", "c"}
+    holds = entangled_holds(names, normals, figures=scores)
+    assert [set(holds[name]) for name in names] == [{"c"}, {"a", "c"}, {"a"}]
+
+
+def test_a_fit_on_noise_holds_nothing():
+    random = np.random.RandomState(0)
+    z = random.randn(600, 8).astype(np.float32)
+    scores = random.uniform(size=(600, 3)).astype(np.float32)
+    scores[:, 0] = 1 / (1 + np.exp(-4 * z[:, 0]))
+    found = fit_boundaries(z, scores, ("real", "chance", "luck"), "f" * 16)
+    assert found.auto["real"] == {}

@@ -142,6 +142,75 @@ def test_what_a_kill_leaves_is_swept_and_finished_shards_stay(
     assert (folder / "shard-00000.safetensors").stat().st_mtime_ns == kept
 
 
+@pytest.mark.parametrize(("first", "then"), [(7, 25), (10, 13), (25, 47), (23, 24)])
+def test_a_pool_grows(editor: FaceEditor, folder: Path, first: int, then: int) -> None:
+    wanted = build(editor, folder.parent / "whole", size=then).load()
+    small = build(editor, folder, size=first)
+    assert small.size == first
+    kept = (folder / "shard-00000.safetensors").stat().st_mtime_ns if first >= SHARD else None
+    grown = build(editor, folder, size=then)
+    assert (grown.size, Pool(folder).size) == (then, then)
+    z, scores = grown.load()
+    np.testing.assert_array_equal(z, wanted[0])
+    np.testing.assert_allclose(scores, wanted[1], atol=0.005)
+    assert not list(folder.glob("part-*"))
+    if kept is not None:
+        assert (folder / "shard-00000.safetensors").stat().st_mtime_ns == kept
+    assert build(editor, folder, size=3).size == then  # nothing is thrown away
+
+
+def test_a_pool_that_grows_keeps_the_faces_it_has(
+    editor: FaceEditor, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build(editor, folder, size=7)
+    before = Pool(folder).load()[1]
+    drawn: list[int] = []
+    render = editor.render
+    monkeypatch.setattr(
+        "latentedit.boundaries.pool.for_many", lambda networks: networks
+    )  # so that the patch below is used
+    monkeypatch.setattr(
+        editor, "render", lambda z, size=None: (drawn.append(len(z)), render(z, size))[1]
+    )
+    build(editor, folder, size=9)
+    assert drawn == [2]
+    np.testing.assert_array_equal(Pool(folder).load()[1][:7], before)
+
+
+def test_a_grown_pool_that_is_not_finished_says_so(editor: FaceEditor, folder: Path) -> None:
+    build(editor, folder, size=7)
+    card = json.loads((folder / "pool.json").read_text())
+    (folder / "pool.json").write_text(json.dumps({**card, "size": 9}))
+    with pytest.raises(LatentEditError, match="unfinished"):
+        Pool(folder).load()
+    assert len(build(editor, folder, size=9).load()[0]) == 9
+
+
+@pytest.mark.parametrize("damage", [None, b"", b"junk"])
+def test_faces_of_an_unfinished_shard_are_kept_by_time(
+    editor: FaceEditor, folder: Path, monkeypatch: pytest.MonkeyPatch, damage: bytes | None
+) -> None:
+    size = 3 * BATCH
+    wanted = build(editor, folder.parent / "whole", size=size, shard_size=size).load()
+    monkeypatch.setattr("latentedit.boundaries.pool.KEPT_EVERY", 0.0)
+
+    def stop(done: int, total: int) -> None:
+        if done == 2 * BATCH:
+            raise KilledError
+
+    with pytest.raises(KilledError):
+        build(editor, folder, size=size, shard_size=size, on_progress=stop)
+    part = folder / "part-00000.safetensors"
+    assert load_file(part)["scores"].shape == (2 * BATCH, 40)
+    if damage is not None:
+        part.write_bytes(damage)
+    reports: list[int] = []
+    build(editor, folder, size=size, shard_size=size, on_progress=lambda d, _: reports.append(d))
+    assert reports[0] == (3 * BATCH if damage is None else BATCH)
+    np.testing.assert_array_equal(Pool(folder).load()[1], wanted[1])
+    assert not part.exists()
+
+
 def test_a_pool_from_before_spaces_had_names_goes_on(editor: FaceEditor, folder: Path) -> None:
     pool = build(editor, folder)
     card = json.loads((folder / "pool.json").read_text())
@@ -165,7 +234,7 @@ def test_a_finished_pool_is_not_built_again(
 
 @pytest.mark.parametrize(
     ("options", "named"),
-    [({"size": 26}, "size 25"), ({"first_seed": 0}, "first_seed 100"), ({"shard_size": 5}, "10")],
+    [({"first_seed": 0}, "first_seed 100"), ({"shard_size": 5}, "10")],
 )
 def test_a_folder_with_another_pool(
     editor: FaceEditor, folder: Path, options: dict[str, int], named: str

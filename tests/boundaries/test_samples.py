@@ -162,3 +162,20 @@ def test_merging_keeps_the_others_figures(tmp_path: Path) -> None:
     assert both.auto == {"a": {"b": 1.0}}
     with pytest.raises(LatentEditError, match="do not go with"):
         ours.merged(Boundaries(("c",), axes[:1], np.zeros(1), "other"))
+
+
+@pytest.mark.parametrize("name", ["", "Unnamed: 0", "index"])
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_column_that_numbers_the_rows_is_left_out(tmp_path, editor, name, first):
+    rows = [f"{first + row},{row + 5},{row % 2}" for row in range(6)]
+    (tmp_path / "a.csv").write_text("\n".join([f"{name},seed,wink", *rows]) + "\n")
+    samples = samples_of_csv(tmp_path / "a.csv", editor)
+    assert samples.names == ("wink",)
+    np.testing.assert_array_equal(samples.scores[:, 0], [0, 1] * 3)
+
+
+def test_a_column_out_of_range_is_named(tmp_path, editor):
+    rows = [f"{row},{row % 2},{10 * row}" for row in range(6)]
+    (tmp_path / "a.csv").write_text("\n".join(["seed,wink,years", *rows]) + "\n")
+    with pytest.raises(LatentEditError, match=r"column 'years' runs from 0 to 50: leave it out"):
+        samples_of_csv(tmp_path / "a.csv", editor)

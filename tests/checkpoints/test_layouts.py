@@ -202,12 +202,13 @@ def test_a_whole_network_that_somebody_pickled(tmp_path):
     assert agrees(tmp_path / "a.pkl")
 
 
-def test_nvidias_snapshots(tmp_path, monkeypatch):
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+def test_nvidias_snapshots(tmp_path, monkeypatch, protocol):
     monkeypatch.chdir(tmp_path)
     reference, mean = writers.rosinality_state([8, 6, 4]), torch.linspace(-1, 1, 16)
     state = writers.nvidia_stylegan2(reference, mean)
     path = tmp_path / "network-snapshot-000200.pkl"
-    writers.write_nvidia_snapshot(path, state)
+    writers.write_nvidia_snapshot(path, state, protocol=protocol)
     converted = convert(path)
     assert converted.format == "NVIDIA StyleGAN2"
     assert converted.keys == len(state)

@@ -215,3 +215,18 @@ def test_latents_of_another_length_are_refused(tmp_path: Path) -> None:
     with pytest.raises(LatentEditError, match=r"shape \[N, 512\], got \[1, 64\]"):
         latents.load_latents(tmp_path / "z.npy")
     assert latents.load_latents(tmp_path / "z.npy", dim=64).shape == (1, 64)
+
+
+@pytest.mark.parametrize("wrong", [[1.5], ["1"], [None], [True], b"12", [[1]]])
+def test_what_is_no_seed_is_refused(wrong: object) -> None:
+    with pytest.raises(LatentEditError, match=r"cannot be"):
+        latents.sample(wrong)  # type: ignore[arg-type]
+
+
+def test_text_and_numpys_numbers_are_seeds() -> None:
+    wanted = latents.sample([12])
+    assert np.array_equal(latents.sample("12"), wanted)
+    assert np.array_equal(latents.sample(np.array([12])), wanted)
+    assert np.array_equal(latents.sample("0-2,12")[3:], wanted)
+    with pytest.raises(LatentEditError, match="write them like"):
+        latents.sample("0-")

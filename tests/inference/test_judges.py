@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ from torch import Tensor
 
 from latentedit.classifiers.age import AgeConfig, AgeEstimator
 from latentedit.classifiers.attributes import AttributeClassifier
+from latentedit.editing.editor import FaceEditor
 from latentedit.errors import LatentEditError
 from latentedit.generators.base import FFHQ_FRAME, SHARED_FRAME, Frame
 from latentedit.inference.judges import Judges
@@ -83,3 +86,13 @@ def test_judges_that_are_not_there_are_named() -> None:
         judges.score(faces(8))
     with pytest.raises(LatentEditError, match="model tiny has no age estimator"):
         judges.age(faces(8))
+
+
+def test_a_single_picture_is_one_face(tiny_bundle: Path) -> None:
+    editor = FaceEditor.load(tiny_bundle, device="cpu")
+    images = editor.render(editor.sample([3, 4]))
+    one = editor.score(images[0])
+    assert one.shape == (1, 40)
+    np.testing.assert_allclose(one, editor.score(images[:1]), atol=1e-6)
+    with pytest.raises(LatentEditError, match=r"uint8 \[N, H, W, 3\], got float64"):
+        editor.score(images[0].astype(float))

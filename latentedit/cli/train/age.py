@@ -56,7 +56,7 @@ def age(
 ) -> None:
     """Train the age estimator."""
     from latentedit.data.face_file import open_face_data
-    from latentedit.training.supervised.age_task import AgeTeaching, train_age_estimator
+    from latentedit.training.supervised.age_task import AgeTeaching, check_ages, train_age_estimator
 
     faces = open_face_data(data)
     options = SupervisedOptions(
@@ -75,7 +75,7 @@ def age(
         teaching = AgeTeaching(load_age_estimator(teacher), more)
     start = load_backbone(init, load_age_estimator, load_classifier) if init else None
     if dry_run:
-        say_plan(options, faces, validation, output)
+        say_plan(options, faces, validation, output, check_ages, len(more) if teaching else 0)
         return
     with score_bar("mean error in years", -1.0) as on_step:
         train_age_estimator(

@@ -58,7 +58,7 @@ def classifier(
     """
     from latentedit.data.face_file import open_face_data
     from latentedit.data.utkface import LABELS
-    from latentedit.training.supervised.attribute_task import train_classifier
+    from latentedit.training.supervised.attribute_task import check_labels, train_classifier
     from latentedit.training.supervised.teaching import Teaching
 
     if unlabelled and not teacher:
@@ -79,7 +79,8 @@ def classifier(
         device=device,
     )
     if dry_run:
-        say_plan(options, faces, validation, output)
+        more = teaching.unlabelled if teaching else None
+        say_plan(options, faces, validation, output, check_labels, len(more) if more else 0)
         return
     with score_bar("accuracy", 1.0) as on_step:
         train_classifier(

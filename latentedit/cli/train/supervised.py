@@ -28,9 +28,28 @@ def score_bar(name: str, sign: float) -> Iterator[Callable[[int, int, dict[str, 
         yield on_step
 
 
-def say_plan(options: SupervisedOptions, faces: FaceData, validation: int, output: Path) -> None:
+def say_plan(
+    options: SupervisedOptions,
+    faces: FaceData,
+    validation: int,
+    output: Path,
+    check: Callable[[FaceData], None],
+    further: int = 0,
+) -> None:
+    """Say what a run would do, or refuse it as the run would.
+
+    Args:
+        check: refuses faces that cannot be learned from.
+        further: faces without labels that are learned from too.
+
+    Raises:
+        LatentEditError: see above.
+    """
+    from latentedit.training.supervised.loop import steps_an_epoch
+
+    check(faces)
     training, _ = faces.split(validation)
-    steps = len(training) // options.batch_size
+    steps = steps_an_epoch(len(training) + further, options.batch_size)
     print(
         f"would train on {len(training)} faces for {options.epochs} epochs of {steps} steps, "
         f"hold out {validation}, and write to {output}; with {options}"

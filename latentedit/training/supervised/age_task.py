@@ -145,8 +145,7 @@ def train_age_estimator(
     Raises:
         LatentEditError: the data has no ages, `start` has another shape, or see `fit`.
     """
-    if "Age" not in data.label_names:
-        raise LatentEditError("these faces have no ages: prepare them with 'prepare utkface'")
+    check_ages(data)
     train, held_out = data.split(validation)
     torch.manual_seed(options.seed)
     config = AgeConfig()
@@ -181,6 +180,16 @@ def train_age_estimator(
     )
     assert isinstance(result, _Distribution)
     return result.estimator
+
+
+def check_ages(data: FaceData) -> None:
+    """Refuse faces that no age estimator can learn from.
+
+    Raises:
+        LatentEditError: they have no ages.
+    """
+    if "Age" not in data.label_names:
+        raise LatentEditError("these faces have no ages: prepare them with 'prepare utkface'")
 
 
 def load_age_run(run_folder: str | Path) -> AgeEstimator:

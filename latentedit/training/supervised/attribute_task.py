@@ -88,8 +88,7 @@ def train_classifier(
     Raises:
         LatentEditError: the data has no labels, `start` has another shape, or see `fit`.
     """
-    if not data.label_names or not (data.labels >= 0).any():
-        raise LatentEditError("these faces have no labels: prepare them with 'prepare celeba'")
+    check_labels(data)
     if data.label_names == LABELS:
         data = as_questions(data)
     train, held_out = data.split(validation)
@@ -125,6 +124,16 @@ def train_classifier(
         write_json(Path(run_folder) / CALIBRATION, calibration(logits, known))
     workers.wait()
     return _calibrated(result, run_folder)
+
+
+def check_labels(data: FaceData) -> None:
+    """Refuse faces that no classifier can learn from.
+
+    Raises:
+        LatentEditError: they have no labels.
+    """
+    if not data.label_names or not (data.labels >= 0).any():
+        raise LatentEditError("these faces have no labels: prepare them with 'prepare celeba'")
 
 
 def load_classifier_run(run_folder: str | Path) -> AttributeClassifier:

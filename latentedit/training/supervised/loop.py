@@ -94,7 +94,7 @@ def fit(
     run, workers = Run(run_folder), workers or Workers(options.device)
     run.check(resume)
     workers.check_batch(options.batch_size)
-    steps = _steps_an_epoch(train, options.batch_size)
+    steps = steps_an_epoch(len(train.images), options.batch_size)
     torch.manual_seed(options.seed)
     network = place(network, workers.device)
     average = rising_average(options.ema_decay)
@@ -235,12 +235,17 @@ def predict(
     return torch.cat(outputs).float()
 
 
-def _steps_an_epoch(train: LabelledFaces, batch_size: int) -> int:
-    if len(train.images) < batch_size:
+def steps_an_epoch(faces: int, batch_size: int) -> int:
+    """How many batches some faces fill.
+
+    Raises:
+        LatentEditError: not one.
+    """
+    if faces < batch_size:
         raise LatentEditError(
-            f"{len(train.images)} faces do not fill a batch of {batch_size}: lower --batch-size"
+            f"{faces} faces do not fill a batch of {batch_size}: lower --batch-size"
         )
-    return len(train.images) // batch_size
+    return faces // batch_size
 
 
 def _batches(train: LabelledFaces, size: int) -> Iterator[NDArray[np.int64]]:
