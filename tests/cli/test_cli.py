@@ -50,7 +50,7 @@ def test_sample_writes_a_grid_and_latents(run: Run, tiny_bundle: Path) -> None:
     np.testing.assert_array_equal(picture[18:, 36:], editor.render(editor.sample([9]))[0])
     origin = json.loads(read_metadata("grid.png")["latentedit"])["sample"]
     assert origin == {
-        "model": "tiny", "generator_hash": editor.generator_hash, "seeds": seeds
+        "model": "tiny", "generator_hash": editor.generator_hash, "space": "z", "seeds": seeds
     }  # fmt: skip
 
 
