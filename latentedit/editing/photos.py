@@ -66,21 +66,32 @@ class PhotoEditor:
 
     Args:
         editor: with boundaries and a classifier; its generator takes a latent a layer.
-        encoder: of this generator; or `encoder.mean_answer`.
+        encoder: of this generator. Without one, refining begins at the mean face, and takes more
+            steps.
 
     Attributes:
-        editor, encoder: see above.
+        editor: see above.
+        encoder: see above; without one, `encoder.mean_answer`.
+        has_encoder: whether one was given.
+
+    Raises:
+        LatentEditError: the model's layers share one latent.
     """
 
-    def __init__(self, editor: FaceEditor, encoder: Encoder) -> None:
+    def __init__(self, editor: FaceEditor, encoder: Encoder | None = None) -> None:
+        if editor.layers < 2:
+            raise LatentEditError(
+                f"model {editor.name} has one latent for all its layers, which draws no photo "
+                "exactly: use ffhq1024 (latentedit models pull ffhq1024)"
+            )
         self.editor = editor
+        self.has_encoder = encoder is not None
+        encoder = encoder or _untrained(editor)
         self.encoder = place(encoder, editor.device).eval().requires_grad_(False)
 
     @classmethod
     def load(cls, model: str | Path | None = None, **options: Any) -> Self:
         """Load a model, by default the default model.
-
-        A model without an encoder is refined from its mean face on, which takes more steps.
 
         Args:
             model: name or folder.
@@ -90,13 +101,8 @@ class PhotoEditor:
             LatentEditError: the model's layers share one latent, or see `FaceEditor.load`.
         """
         editor = FaceEditor.load(model, **options)
-        if editor.layers < 2:
-            raise LatentEditError(
-                f"model {editor.name} has one latent for all its layers, which draws no photo "
-                "exactly: use ffhq1024 (latentedit models pull ffhq1024)"
-            )
         assert editor.bundle is not None
-        return cls(editor, editor.bundle.encoder() or _untrained(editor))
+        return cls(editor, editor.bundle.encoder())
 
     def open(
         self,
@@ -113,7 +119,7 @@ class PhotoEditor:
             photo: a file, an opened photo, or pixels uint8 [H, W, 3].
             face: its number from the left, from 1; by default the largest.
             steps: of refining; 0 for the encoder alone, by default as many as `seconds` allow.
-            seconds: of refining, at most.
+            seconds: of refining, where no steps are given.
             on_step: called after each step of refining; a KeyboardInterrupt ends it early.
 
         Raises:
@@ -140,6 +146,11 @@ class PhotoEditor:
         on_step: Callable[[Progress], None] = lambda progress: None,
     ) -> Portrait:
         """Invert a face that was found; see `open`."""
+        if steps == 0 and not self.has_encoder:
+            raise LatentEditError(
+                f"model {self.editor.name} has no encoder that answers at once: refine, by some "
+                "60 steps or the usual time"
+            )
         keep_memory()
         edge = self.encoder.config.resolution
         aligned = face.alignment.cut(photo.pixels, edge)

@@ -49,7 +49,7 @@ def evaluate_photos(
     """Invert and edit the largest face of each photo.
 
     Args:
-        photos: the model.
+        photos: the model; of one without an encoder, one step from the mean stands in for it.
         paths: photos; those without a face are named under ``left_out``.
         steps: of refining; see `PhotoEditor.open`.
         sheet: a picture to draw: each photo, its inversion, and its edits, a row each.
@@ -65,7 +65,7 @@ def evaluate_photos(
     rows, shown, left_out = [], [], {}
     for path in track(iter(paths), len(paths)):
         try:
-            alone = photos.open(path, steps=0)
+            alone = photos.open(path, steps=0 if photos.has_encoder else 1)
         except LatentEditError as error:
             left_out[path.name] = str(error)
             continue

@@ -37,8 +37,8 @@ class InversionOptions:
 
     Attributes:
         passes: of the encoder; each sees what the one before drew.
-        steps: of refining, at most; None for as many as `seconds` allow.
-        seconds: of refining, at most.
+        steps: of refining; None for as many as `seconds` allow.
+        seconds: of refining, where no steps are given.
         learning_rate: Adam's, in standard deviations of the latents.
         spread: weight of the mean square distance of layers from their mean.
         far: weight of mean square coordinates beyond `FAMILIAR`.
@@ -190,6 +190,7 @@ def prior(coordinates: Tensor, options: InversionOptions) -> Tensor:
 
 
 def _share(step: int, seconds: float, options: InversionOptions) -> float:
-    """Of the steps, or of the seconds, that are allowed."""
-    by_time = seconds / options.seconds if options.seconds > 0 else 1.0
-    return by_time if options.steps is None else max(step / max(options.steps, 1), by_time)
+    """Of the steps that are asked for, or else of the seconds that are allowed."""
+    if options.steps is not None:
+        return step / options.steps if options.steps > 0 else 1.0
+    return seconds / options.seconds if options.seconds > 0 else 1.0

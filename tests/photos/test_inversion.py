@@ -46,7 +46,7 @@ def test_refining_comes_nearer(
     photo: UInt8Array, encoder: Encoder, generator: MobileStyleGAN, resemblance: Resemblance
 ) -> None:
     seen: list[Progress] = []
-    options = InversionOptions(steps=30, seconds=60, learning_rate=0.1)
+    options = InversionOptions(steps=30, learning_rate=0.1)
     found = invert(photo, encoder, generator, resemblance, options, seen.append)
     assert found.latents.shape == (8, 16)
     assert found.latents.dtype == np.float32
