@@ -21,6 +21,7 @@ from latentedit.boundaries.whitening import Whitening
 from latentedit.editing.editor import FaceEditor
 from latentedit.editing.recipes import EditRecipe, Hold
 from latentedit.errors import LatentEditError
+from latentedit.generators.base import FFHQ_FRAME
 from latentedit.inference.descriptors import describe, descriptor_network
 from latentedit.inference.devices import keep_memory, place
 from latentedit.io.images import UInt8Array
@@ -75,7 +76,8 @@ class PhotoEditor:
         has_encoder: whether one was given.
 
     Raises:
-        LatentEditError: the model's layers share one latent.
+        LatentEditError: the model's layers share one latent, or its faces stand in another frame
+            than FFHQ's.
     """
 
     def __init__(self, editor: FaceEditor, encoder: Encoder | None = None) -> None:
@@ -83,6 +85,11 @@ class PhotoEditor:
             raise LatentEditError(
                 f"model {editor.name} has one latent for all its layers, which draws no photo "
                 "exactly: use ffhq1024 (latentedit models pull ffhq1024)"
+            )
+        if editor.generator.frame != FFHQ_FRAME:
+            raise LatentEditError(
+                f"model {editor.name} does not draw faces as FFHQ aligns them, and photos are "
+                "aligned so: use ffhq1024 (latentedit models pull ffhq1024)"
             )
         self.editor = editor
         self.has_encoder = encoder is not None

@@ -229,7 +229,7 @@ class EncoderOptions:
     ema_decay: float = 0.998
     face_steps: int = 1500
     face_batch_size: int = 8
-    face_learning_rate: float = 1e-4
+    face_learning_rate: float = 2e-4
     save_steps: int = 500
     seed: int = 0
     device: str = "auto"

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from photo_models import draw_photo, write_bundle
+from tiny_generators import stylegan2
 
 from latentedit import FaceEditor
 from latentedit.editing.photos import PhotoEditor, Portrait
@@ -103,6 +104,11 @@ def test_without_an_encoder_refining_begins_at_the_mean(
 def test_a_model_with_one_latent_for_all_layers_says_what_to_do(tiny_bundle: Path) -> None:
     with pytest.raises(LatentEditError, match=r"one latent.*ffhq1024"):
         PhotoEditor.load(tiny_bundle, device="cpu")
+
+
+def test_a_model_of_another_frame_is_refused() -> None:
+    with pytest.raises(LatentEditError, match="FFHQ"):
+        PhotoEditor(FaceEditor(stylegan2(), device="cpu"))
 
 
 def test_the_encoder_of_another_generator_is_refused(tmp_path: Path) -> None:
