@@ -26,13 +26,12 @@ from latentedit.generators.base import FaceGenerator
 from latentedit.inference.devices import keep_memory, pick_device, place
 from latentedit.inference.renderer import Renderer
 from latentedit.io.images import to_tensor
-from latentedit.io.weights import config_from_json
 from latentedit.photos.encoder import Encoder, EncoderConfig
 from latentedit.photos.resemblance import Resemblance
 from latentedit.training.encoder_stages import FaceStage, PairStage, pair_loss
 from latentedit.training.options import EncoderOptions
 from latentedit.training.pairs import Pairs, render_pairs
-from latentedit.training.runs import Run
+from latentedit.training.runs import Run, read_network
 from latentedit.training.state import load_network, load_state, save_state
 from latentedit.training.supervised.loop import rising_average
 
@@ -195,10 +194,6 @@ def load_encoder_run(run_folder: str | Path) -> Encoder:
         LatentEditError: not such a run, or no state saved yet.
     """
     run = Run(run_folder)
-    try:
-        config = config_from_json(EncoderConfig, run.read_options()["network"])
-    except (KeyError, TypeError):
-        raise LatentEditError(f"{run_folder} is not a run of an encoder") from None
-    averaged = AveragedModel(Encoder(config))
+    averaged = AveragedModel(Encoder(read_network(run, EncoderConfig, "an encoder")))
     load_network(run.state, "averaged", averaged)
     return cast(Encoder, averaged.module.eval())

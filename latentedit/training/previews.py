@@ -28,10 +28,9 @@ from latentedit.generators.previews import PreviewHead, PreviewHeads, PreviewHea
 from latentedit.inference.devices import autocast, keep_memory, pick_device
 from latentedit.io.files import atomic_path, make_folder
 from latentedit.io.resampling import downsample
-from latentedit.io.weights import config_from_json
 from latentedit.pretrained.hashing import weights_hash
 from latentedit.training.options import PreviewOptions
-from latentedit.training.runs import Run
+from latentedit.training.runs import Run, read_network
 from latentedit.training.state import load_network, load_state, save_state
 
 SHARD = 50
@@ -267,10 +266,6 @@ def load_previews_run(run_folder: str | Path) -> PreviewHeads:
         LatentEditError: not such a run, or no state saved yet.
     """
     run = Run(run_folder)
-    try:
-        config = config_from_json(PreviewHeadsConfig, run.read_options()["network"])
-    except (KeyError, TypeError):
-        raise LatentEditError(f"{run_folder} is not a run of preview heads") from None
-    heads = PreviewHeads(config)
+    heads = PreviewHeads(read_network(run, PreviewHeadsConfig, "preview heads"))
     load_network(run.state, "heads", heads)
     return heads.eval()

@@ -12,7 +12,7 @@ from filelock import BaseFileLock
 from latentedit.errors import LatentEditError
 from latentedit.io.files import atomic_path, make_folder, read_json, write_json
 from latentedit.io.locks import hold
-from latentedit.io.weights import config_from_json
+from latentedit.io.weights import Config, config_from_json
 from latentedit.training.options import GeneratorOptions
 
 
@@ -177,6 +177,18 @@ def select_origin(entries: Mapping[str, Any]) -> dict[str, Any]:
     """The entries of a card, or of a run's options, that say where weights come from."""
     names = ("data", "commands", "options", "devices", "images_seen", "hours", "before")
     return {name: entries[name] for name in names if name in entries}
+
+
+def read_network(run: Run, config_type: type[Config], what: str) -> Config:
+    """Return the shape of a run's network.
+
+    Raises:
+        LatentEditError: it is not a run of `what`.
+    """
+    try:
+        return config_from_json(config_type, run.read_options()["network"])
+    except (KeyError, TypeError):
+        raise LatentEditError(f"{run.folder} is not a run of {what}") from None
 
 
 def read_generator_options(run: Run) -> GeneratorOptions:
