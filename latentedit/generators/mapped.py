@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from latentedit.errors import LatentEditError
 from latentedit.generators import latents
 from latentedit.generators.base import FaceGenerator, LatentSpace
 from latentedit.generators.layers import pixel_norm
@@ -21,6 +22,16 @@ MAPPING_SLOPE = 0.2
 
 MAPPING_GAIN = 2**0.5
 """After every layer of the mapping network."""
+
+
+def check_psi(psi: float) -> None:
+    """Refuse a truncation that is no number from 0, the mean face, to 1, none at all.
+
+    Raises:
+        LatentEditError: it is something else.
+    """
+    if not isinstance(psi, int | float | np.floating) or not 0 <= psi <= 1:
+        raise LatentEditError(f"truncation psi {psi} is out of range: give 0 to 1")
 
 
 class MappedGenerator(FaceGenerator):

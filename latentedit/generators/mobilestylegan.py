@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from latentedit.errors import LatentEditError
 from latentedit.generators.base import FFHQ_FRAME, Frame, LatentSpace, at_size
-from latentedit.generators.mapped import MappedGenerator
+from latentedit.generators.mapped import MappedGenerator, check_psi
 from latentedit.generators.previews import PreviewHeads, PreviewHeadsConfig
 from latentedit.generators.wavelets import SLOPE, Modulation, inverse_haar
 from latentedit.io.weights import build_network
@@ -50,8 +50,7 @@ class MobileStyleGANConfig:
     def __post_init__(self) -> None:
         if self.space not in ("w", "z"):
             raise LatentEditError(f"no latent space {self.space!r}: give w or z")
-        if not 0 <= self.truncation <= 1:
-            raise LatentEditError(f"truncation {self.truncation} is out of range: give 0 to 1")
+        check_psi(self.truncation)
         if len(self.widths) < 2 or any(width < 4 or width % 4 for width in self.widths):
             raise LatentEditError("widths must be two or more multiples of four")
         for size in self.previews:

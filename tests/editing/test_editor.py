@@ -183,7 +183,7 @@ IMAGES = np.zeros((2, 16, 16, 3), np.uint8)
         (lambda e: e.render("z"), "latents must"),
         (lambda e: e.distances(np.zeros((2, 65))), r"shape \[N, 64\]"),
         (lambda e: e.score(IMAGES[:0]), "no face"),
-        (lambda e: e.score(IMAGES[0]), "uint8"),
+        (lambda e: e.score(IMAGES[0, 0]), "uint8"),
         (lambda e: e.score(IMAGES / 255), "uint8"),
         (lambda e: e.score(IMAGES[..., :2]), "uint8"),
         (lambda e: e.score(5), "uint8"),

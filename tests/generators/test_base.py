@@ -61,9 +61,9 @@ def test_any_size_up_to_its_own(make: Make) -> None:
     for size in (1, 7, 16, generator.resolution):
         source = next((p for s, p in previews.items() if s >= size), whole)
         torch.testing.assert_close(draw(generator, z, size), resize(source, size))
-    for size in (0, generator.resolution + 1):
+    for size in (0, generator.resolution + 1, 1.5, "8", True):
         with pytest.raises(LatentEditError, match=f"size {size} cannot"):
-            generator.source_of(size)
+            generator.source_of(size)  # type: ignore[arg-type]
 
 
 @every_kind
@@ -128,8 +128,10 @@ def test_truncation_draws_samples_towards_the_mean(make: Make) -> None:
     np.testing.assert_allclose(tame - mean, (w - mean) / 2, atol=1e-6)
     assert generator.truncated(0.5).state_dict().keys() == generator.state_dict().keys()
     assert weights_hash(generator.truncated(0.5)) == weights_hash(generator)
-    with pytest.raises(LatentEditError, match=r"truncation 1\.5"):
+    with pytest.raises(LatentEditError, match=r"psi 1\.5"):
         generator.truncated(1.5)
+    with pytest.raises(LatentEditError, match="psi text"):
+        generator.truncated("text")  # type: ignore[arg-type]
 
 
 def test_what_cannot_be_truncated_says_so() -> None:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import copy
+import os
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,7 +25,7 @@ from latentedit.generators.mobilestylegan import MobileStyleGAN, MobileStyleGANC
 from latentedit.generators.progressive import Generator, GeneratorConfig
 from latentedit.inference import prepare as inference
 from latentedit.inference.devices import computes_bfloat16
-from latentedit.inference.openvino import Compiled, has_openvino
+from latentedit.inference.openvino import Compiled, has_openvino, load_openvino
 from latentedit.inference.prepare import prepare
 from latentedit.io.images import to_uint8
 
@@ -138,15 +142,28 @@ def test_threads_may_share_a_network(kind: str) -> None:
 
 
 @fast
+def test_openvino_tells_nobody(tmp_path: Path) -> None:
+    """Its package of telemetry is not imported, which would look up a host and write a number."""
+    code = (
+        "import sys; from latentedit.inference.openvino import load_openvino; load_openvino().Core;"
+        "from openvino.tools import ovc; assert 'openvino_telemetry' not in sys.modules"
+    )
+    quiet = {"CI", "TF_BUILD", "JENKINS_URL"}  # there it would not send anyway
+    environment = {name: value for name, value in os.environ.items() if name not in quiet}
+    environment |= {"HOME": str(tmp_path), "LOCALAPPDATA": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment)
+    assert list(tmp_path.iterdir()) == []
+
+
+@fast
 def test_a_graph_compiles_once_for_each_shape() -> None:
     written = []
 
     def write(shape: tuple[int, ...]) -> Any:
-        from openvino import Model, opset13
-
+        opset13 = load_openvino().opset13
         written.append(shape)
         x = opset13.parameter(list(shape), np.float32)
-        return Model([opset13.add(x, x), opset13.relu(x)], [x])
+        return load_openvino().Model([opset13.add(x, x), opset13.relu(x)], [x])
 
     graph = Compiled(write)
     x = torch.tensor([[1.0, -2.0]], requires_grad=True)
