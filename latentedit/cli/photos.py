@@ -66,6 +66,7 @@ def invert(
     from latentedit.generators.latents import save_latents
     from latentedit.io.files import check_writable
     from latentedit.io.images import grid, save_image
+    from latentedit.photos.faces import choose_faces
 
     which = parse_face(face)
     check_writable(output)
@@ -73,8 +74,8 @@ def invert(
         check_picture(picture)
     opened = as_photograph(photo)
     photos = PhotoEditor.load(model)
-    found = photos.find(opened, which)
-    portraits = [_inverted(photos, opened, each, refine) for _, each in found]
+    found = choose_faces(opened.pixels, which)
+    portraits = [_inverted(photos, opened, each, refine) for each in found]
     origin = {
         "model": photos.editor.name,
         "generator_hash": photos.editor.generator_hash,
@@ -109,8 +110,8 @@ def edit_photo(
     from dataclasses import replace
 
     from latentedit.editing.photos import PhotoEditor, as_photograph
-    from latentedit.editing.recipes import EditRecipe
     from latentedit.io.files import check_writable
+    from latentedit.photos.faces import choose_faces
     from latentedit.photos.photograph import check_target, save_photograph
 
     which = parse_face(face)
@@ -120,11 +121,10 @@ def edit_photo(
     check_target(output, opened, force=force)
     photos = PhotoEditor.load(model, boundaries=boundaries)
     pixels, recipes, done, notes = opened.pixels, [], [], [each.text for each in opened.notes]
-    for _, each in photos.find(opened, which):
+    for each in choose_faces(opened.pixels, which):
         portrait = _inverted(photos, replace(opened, pixels=pixels), each, refine)
         z = photos.editor.lay_out(portrait.latents[None], request.layers)
-        recipe, said = plan(photos.editor, z, request, frames=1 + 1)
-        assert isinstance(recipe, EditRecipe)
+        recipe, said = plan(photos.editor, z, request, frames=2)
         edited = photos.editor.apply(recipe, z)[0]
         pixels = photos.put_back(portrait, edited)
         recipes.append({"face": each.number, **recipe.as_dict(), "inversion": portrait.origin})

@@ -24,9 +24,9 @@ from latentedit.errors import LatentEditError
 from latentedit.generators.base import FFHQ_FRAME
 from latentedit.inference.descriptors import describe, descriptor_network
 from latentedit.inference.devices import keep_memory, place
-from latentedit.io.images import UInt8Array
+from latentedit.io.images import UInt8Array, reduced
 from latentedit.photos.encoder import Encoder, EncoderConfig, mean_answer
-from latentedit.photos.faces import ALL, PhotoFace, Which, choose_faces
+from latentedit.photos.faces import PhotoFace, choose_faces
 from latentedit.photos.inversion import Inversion, InversionOptions, Progress, invert
 from latentedit.photos.paste import paste
 from latentedit.photos.photograph import Photograph, open_photograph
@@ -136,13 +136,6 @@ class PhotoEditor:
         (chosen,) = choose_faces(opened.pixels, face)
         return self.invert(opened, chosen, steps, seconds=seconds, on_step=on_step)
 
-    def find(
-        self, photo: str | Path | Photograph | UInt8Array, which: Which = ALL
-    ) -> list[tuple[Photograph, PhotoFace]]:
-        """The photo and each of its faces that is asked for, from the left; see `choose_faces`."""
-        opened = as_photograph(photo)
-        return [(opened, face) for face in choose_faces(opened.pixels, which)]
-
     def invert(
         self,
         photo: Photograph,
@@ -182,7 +175,7 @@ class PhotoEditor:
         """Put a portrait together of latents that were found before."""
         drawn = self.editor.render(latents[None])[0]
         size = self.encoder.config.resolution
-        shown = np.stack([face.alignment.cut(photo.pixels, size), _smaller(drawn, size)])
+        shown = np.stack([face.alignment.cut(photo.pixels, size), reduced(drawn, size)])
         one, two = describe(self.editor.judges.cut(shown), device=str(self.editor.device))
         distance = float(np.linalg.norm(one - two))
         return Portrait(photo, face, latents, drawn, distance, dict(origin))
@@ -263,9 +256,3 @@ def _origin(found: Inversion) -> dict[str, Any]:
     if found.steps:
         origin["loss"] = round(found.loss, 4)
     return origin
-
-
-def _smaller(picture: UInt8Array, size: int) -> UInt8Array:
-    from PIL import Image
-
-    return np.array(Image.fromarray(picture).resize((size, size), Image.Resampling.BOX))

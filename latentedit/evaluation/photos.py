@@ -16,15 +16,15 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 
 from latentedit.attributes import AGE_ATTRIBUTE
-from latentedit.editing.photos import PhotoEditor, Portrait
+from latentedit.editing.photos import PhotoEditor, Portrait, as_photograph
 from latentedit.editing.search import search_age
 from latentedit.errors import LatentEditError
 from latentedit.evaluation.classifiers.independent_age import independent_ages
 from latentedit.inference.descriptors import ONE_PERSON, describe
-from latentedit.io.images import UInt8Array, grid, save_image, to_tensor
+from latentedit.io.images import UInt8Array, grid, reduced, save_image, to_tensor
+from latentedit.photos.faces import choose_faces
 
 EDITS = {"Smiling": 2.0, "Young": -2.0, "Eyeglasses": 3.0}
 """Steps whose effect is measured. Of a photo that has the attribute already, the other way."""
@@ -65,12 +65,14 @@ def evaluate_photos(
     rows, shown, left_out = [], [], {}
     for path in track(iter(paths), len(paths)):
         try:
-            alone = photos.open(path, steps=0 if photos.has_encoder else 1)
+            opened = as_photograph(path)
+            (face,) = choose_faces(opened.pixels)
+            alone = photos.invert(opened, face, 0 if photos.has_encoder else 1)
         except LatentEditError as error:
             left_out[path.name] = str(error)
             continue
         begun = time.perf_counter()
-        portrait = photos.open(path, steps=steps)
+        portrait = photos.invert(opened, face, steps)
         seconds = time.perf_counter() - begun
         row, pictures = _row(photos, alone, portrait)
         rows.append({"photo": path.name, **row, "seconds": round(seconds, 1)})
@@ -101,22 +103,22 @@ def _row(
 ) -> tuple[dict[str, Any], UInt8Array]:
     """Figures of one photo, and its pictures [n, SIZE, SIZE, 3]."""
     editor = photos.editor
-    photo, drawn = portrait.aligned(SIZE), _smaller(portrait.reconstruction)
+    photo, drawn = portrait.aligned(SIZE), reduced(portrait.reconstruction, SIZE)
     unmoved = photos.put_back(portrait, portrait.latents)
     row: dict[str, Any] = {
         "identity": {"encoder": alone.identity, "refined": portrait.identity},
         "mse": {
-            "encoder": mse(photo, _smaller(alone.reconstruction)),
+            "encoder": mse(photo, reduced(alone.reconstruction, SIZE)),
             "refined": mse(photo, drawn),
         },
         "ms_ssim": {
-            "encoder": likeness(photo, _smaller(alone.reconstruction)),
+            "encoder": likeness(photo, reduced(alone.reconstruction, SIZE)),
             "refined": likeness(photo, drawn),
             "pasted": likeness(photo, portrait.face.alignment.cut(unmoved, SIZE)),
         },
         "edits": {},
     }
-    pictures = [photo, _smaller(alone.reconstruction), drawn]
+    pictures = [photo, reduced(alone.reconstruction, SIZE), drawn]
     before = dict(zip(editor.attributes, editor.score(photo[None])[0], strict=True))
     for name in measured_edits(photos):
         step = EDITS[name]
@@ -170,10 +172,6 @@ def likeness(one: UInt8Array, other: UInt8Array) -> float:
 
     a, b = (to_tensor(each[None]).to(torch.float64) for each in (one, other))
     return float(measure(a, b, data_range=2.0))
-
-
-def _smaller(picture: UInt8Array) -> UInt8Array:
-    return np.array(Image.fromarray(picture).resize((SIZE, SIZE), Image.Resampling.BOX))
 
 
 def _means(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:

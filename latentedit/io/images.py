@@ -426,6 +426,11 @@ def film_strip(
     return np.array(sheet)
 
 
+def reduced(image: UInt8Array, size: int) -> UInt8Array:
+    """A square picture with its pixels averaged to uint8 [size, size, 3]."""
+    return np.array(Image.fromarray(image).resize((size, size), Image.Resampling.BOX))
+
+
 def png_bytes(image: UInt8Array) -> bytes:
     """Encode uint8 [H, W, 3] as PNG, quickly rather than small."""
     buffer = io.BytesIO()

@@ -14,6 +14,7 @@ from latentedit import FaceEditor
 from latentedit.editing.photos import PhotoEditor, Portrait
 from latentedit.errors import LatentEditError
 from latentedit.io.images import save_image
+from latentedit.photos.faces import ALL, choose_faces
 
 pytest.importorskip("dlib", reason="dlib is missing: pip install 'latentedit[photos]'")
 pytest.importorskip("face_recognition_models", reason="pip install 'latentedit[photos]'")
@@ -84,7 +85,7 @@ def test_faces_are_chosen_by_number(photos: PhotoEditor) -> None:
     two = draw_photo(2)
     assert photos.open(two, steps=0).face.number == 2  # the largest
     assert photos.open(two, 1, steps=0).face.number == 1
-    assert [face.number for _, face in photos.find(two)] == [1, 2]
+    assert [face.number for face in choose_faces(two, ALL)] == [1, 2]
 
 
 def test_without_an_encoder_refining_begins_at_the_mean(
