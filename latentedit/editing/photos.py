@@ -159,7 +159,7 @@ class PhotoEditor:
             aligned,
             self.encoder,
             self.editor.generator,
-            self._resemblance if steps != 0 else None,
+            self._resemblance,
             options,
             on_step,
         )

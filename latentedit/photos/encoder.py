@@ -2,8 +2,10 @@
 
 It looks at the aligned photo and at what was drawn of it so far, and says how the latents have to
 change (Alaluf et al. 2021, ReStyle): the first time beside the mean face, then beside its own
-last result. Layers in groups share a latent, so that what comes out stays near W, where boundaries
-mean what they say (Tov et al. 2021, e4e).
+last result. It looks at the pixels, and at the descriptors of whose face it is: a network that
+learned from millions of photos of people knows better than one that learned from drawn faces what
+tells two people apart. Layers in groups share a latent, so that what comes out stays near W, where
+boundaries mean what they say (Tov et al. 2021, e4e).
 """
 
 from __future__ import annotations
@@ -17,6 +19,10 @@ from torch import Tensor, nn
 from latentedit.classifiers.backbone import ResidualBlock
 from latentedit.errors import LatentEditError
 from latentedit.io.resampling import resize
+
+
+SCALE = 20.0
+"""Of descriptors: their values differ by a twentieth between people."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +39,7 @@ class EncoderConfig:
         style: S, length of a latent.
         layers: L, layers of the generator.
         groups: first layer of each group of layers that share a latent; begins with 0.
+        descriptor: length of the descriptors of whose face it is; 0 to look at pixels alone.
     """
 
     resolution: int = 256
@@ -43,6 +50,7 @@ class EncoderConfig:
     style: int = 512
     layers: int = 23
     groups: tuple[int, ...] = (0, 4, 7, 10, 13)
+    descriptor: int = 128
 
     def __post_init__(self) -> None:
         if len(self.widths) != len(self.blocks) or not self.widths:
@@ -64,6 +72,19 @@ class EncoderConfig:
         return (self.resolution // self.stride) ** 2
 
 
+@dataclass(frozen=True, eq=False)
+class Looks:
+    """What an encoder looks at in pictures.
+
+    Attributes:
+        pixels: [N, 3, H, W] in [-1, 1], aligned.
+        descriptors: of whose faces they are, [N, 128]; None where nobody looks at them.
+    """
+
+    pixels: Tensor
+    descriptors: Tensor | None = None
+
+
 class Encoder(nn.Module):
     """Aligned photos [N, 3, H, W] in [-1, 1] -> latents w+ [N, L, S].
 
@@ -74,19 +95,23 @@ class Encoder(nn.Module):
         config: see `EncoderConfig`.
         mean: of the generator's latents, [S].
         basis: see above, [S, S].
-        start: what the generator draws of the mean, [3, R, R].
+        start: what the generator draws of the mean, [3, R/2, R/2]; it is smooth.
+        start_descriptor: of that, [128].
     """
 
     mean: Tensor
     basis: Tensor
     start: Tensor
+    start_descriptor: Tensor
 
     def __init__(self, config: EncoderConfig | None = None) -> None:
         super().__init__()
         self.config = config = config or EncoderConfig()
         self.register_buffer("mean", torch.zeros(config.style))
         self.register_buffer("basis", torch.eye(config.style))
-        self.register_buffer("start", torch.zeros(3, config.resolution, config.resolution))
+        half = config.resolution // 2
+        self.register_buffer("start", torch.zeros(3, half, half))
+        self.register_buffer("start_descriptor", torch.zeros(config.descriptor))
         inputs = config.widths[0]
         stem = nn.Conv2d(6, inputs, 6, 4, 1, bias=False)
         blocks: list[nn.Module] = [stem, nn.BatchNorm2d(inputs), nn.ReLU()]
@@ -96,27 +121,41 @@ class Encoder(nn.Module):
                 inputs = width
         self.body = nn.Sequential(*blocks)
         self.squeeze = nn.Conv2d(inputs, config.squeeze, 1)
-        self.dense = nn.Linear(config.squeeze * config.places, config.hidden)
+        seen = config.squeeze * config.places + 2 * config.descriptor
+        self.dense = nn.Linear(seen, config.hidden)
+        if config.descriptor:
+            self.person = nn.Linear(config.descriptor, config.style, bias=False)
         self.heads = nn.Linear(config.hidden, len(config.groups) * config.style)
 
-    def changes(self, photos: Tensor, drawn: Tensor | None = None) -> Tensor:
+    def changes(self, photos: Looks, drawn: Looks | None = None) -> Tensor:
         """How the latents that drew something have to change to draw the photos instead.
 
         Args:
-            photos: [N, 3, H, W] in [-1, 1], aligned.
-            drawn: the same of what was drawn so far; by default the mean face.
+            photos: to be drawn.
+            drawn: what was drawn so far; by default the mean face.
 
         Returns:
             Coordinates u [N, groups, S].
-        """
-        edge = self.config.resolution
-        photos = resize(photos, edge)
-        now = self.start.expand_as(photos) if drawn is None else resize(drawn, edge)
-        x = self.body(torch.cat((photos, now), 1))
-        x = F.relu(self.dense(F.relu(self.squeeze(x)).flatten(1)))
-        return self.heads(x).unflatten(1, (len(self.config.groups), self.config.style))
 
-    def forward(self, photos: Tensor) -> Tensor:
+        Raises:
+            LatentEditError: no descriptors, of an encoder that looks at them.
+        """
+        edge, count = self.config.resolution, len(photos.pixels)
+        drawn = drawn or Looks(self.start[None], self.start_descriptor[None])
+        now = resize(drawn.pixels, edge).expand(count, -1, -1, -1)
+        x = self.body(torch.cat((resize(photos.pixels, edge), now), 1))
+        seen = [F.relu(self.squeeze(x)).flatten(1)]
+        shared = torch.zeros((), device=x.device)
+        if self.config.descriptor:
+            if photos.descriptors is None or drawn.descriptors is None:
+                raise LatentEditError("this encoder wants to know whose faces it looks at")
+            apart = SCALE * (photos.descriptors - drawn.descriptors)
+            seen += [SCALE * (photos.descriptors - self.start_descriptor), apart]
+            shared = self.person(apart)[:, None]
+        x = F.relu(self.dense(torch.cat(seen, 1)))
+        return self.heads(x).unflatten(1, (len(self.config.groups), self.config.style)) + shared
+
+    def forward(self, photos: Looks) -> Tensor:
         """Photos -> w+ [N, L, S], looked at once."""
         return self.latents(self.changes(photos).float())
 
@@ -151,7 +190,7 @@ def mean_answer(
         layers: L, layers of the generator.
         resolution: at which photos are looked at.
     """
-    config = EncoderConfig(resolution, (1,), (1,), 1, 1, len(mean), layers, (0,))
+    config = EncoderConfig(resolution, (1,), (1,), 1, 1, len(mean), layers, (0,), descriptor=0)
     encoder = Encoder(config)
     encoder.mean.copy_(mean)
     encoder.basis.copy_(basis)

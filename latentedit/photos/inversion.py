@@ -86,12 +86,19 @@ class Inversion:
     interrupted: bool = False
 
 
-def encode(encoder: Encoder, generator: FaceGenerator, photos: Tensor, passes: int = 1) -> Tensor:
+def encode(
+    encoder: Encoder,
+    generator: FaceGenerator,
+    photos: Tensor,
+    resemblance: Resemblance,
+    passes: int = 1,
+) -> Tensor:
     """Photos [N, 3, H, W] in [-1, 1], aligned -> coordinates u [N, groups, S], by the encoder."""
-    found = encoder.changes(photos)
+    looks = resemblance.looks(photos)
+    found = encoder.changes(looks)
     for _ in range(passes - 1):
         drawn = generator.synthesize(encoder.latents(found), encoder.config.resolution)
-        found = found + encoder.changes(photos, drawn.clamp(-1, 1))
+        found = found + encoder.changes(looks, resemblance.looks(drawn.clamp(-1, 1)))
     return found
 
 
@@ -99,7 +106,7 @@ def invert(
     photo: UInt8Array,
     encoder: Encoder,
     generator: FaceGenerator,
-    resemblance: Resemblance | None = None,
+    resemblance: Resemblance,
     options: InversionOptions | None = None,
     on_step: Callable[[Progress], None] = lambda progress: None,
 ) -> Inversion:
@@ -111,7 +118,7 @@ def invert(
         photo: uint8 [S, S, 3], aligned as the generator's faces are.
         encoder: of this generator.
         generator: used in a space whose layers take a latent each; differentiable.
-        resemblance: what refining makes better; without one, nothing is refined.
+        resemblance: what refining makes better, and the encoder looks through.
         options: see `InversionOptions`.
         on_step: called after each step.
 
@@ -128,8 +135,8 @@ def invert(
     device = encoder.mean.device
     with torch.inference_mode():
         wanted = to_tensor(photo[None], device)
-        found = encode(encoder, generator, wanted, options.passes).float()
-    if options.steps == 0 or resemblance is None:
+        found = encode(encoder, generator, wanted, resemblance, options.passes).float()
+    if options.steps == 0:
         latents = encoder.latents(found)[0]
         return Inversion(latents.cpu().numpy(), 0, float("nan"))
     return _refine(found.clone(), wanted.clone(), encoder, generator, resemblance, options, on_step)

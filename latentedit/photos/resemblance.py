@@ -14,6 +14,7 @@ from latentedit.classifiers.backbone import Backbone
 from latentedit.classifiers.dlib_network import DlibFaceNetwork, chips
 from latentedit.generators.base import Frame
 from latentedit.io.resampling import resize
+from latentedit.photos.encoder import Looks
 
 SCALES = (256, 64)
 """Edges in pixels at which pictures are compared: small things, and light and colours."""
@@ -79,14 +80,20 @@ class Resemblance(nn.Module):
         self.weights = weights or ResemblanceWeights()
         self.eval().requires_grad_(False)
 
+    def looks(self, images: Tensor) -> Looks:
+        """What an encoder looks at in pictures [N, 3, H, W] in [-1, 1]."""
+        return Looks(images, self._describe(self.frame.cut(images)))
+
     def look(self, images: Tensor) -> Seen:
         """Look at pictures [N, 3, H, W] in [-1, 1]."""
         pixels = [resize(images, min(scale, images.shape[-1])) for scale in SCALES]
         face = self.frame.cut(images)
         maps = self.classifier.features(face)
         features = [maps[stage] for stage in STAGES if stage < len(maps)]
-        descriptors = None if self.descriptor is None else self.descriptor(chips(face))
-        return Seen(pixels, features, descriptors)
+        return Seen(pixels, features, self._describe(face))
+
+    def _describe(self, faces: Tensor) -> Tensor | None:
+        return None if self.descriptor is None else self.descriptor(chips(faces))
 
     def forward(self, drawn: Tensor, wanted: Seen) -> Tensor:
         """Losses of drawn pictures [N, 3, H, W] against what is `wanted`: [N], 0 is the best."""

@@ -16,24 +16,30 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from safetensors.torch import load_file, save_file
+from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
 from latentedit.boundaries.whitening import Whitening
 from latentedit.data.face_file import FaceData
-from latentedit.errors import LatentEditError
 from latentedit.generators.base import FaceGenerator
 from latentedit.inference.devices import keep_memory, pick_device, place
 from latentedit.inference.renderer import Renderer
+from latentedit.io.files import atomic_path
 from latentedit.io.images import to_tensor
+from latentedit.io.resampling import resize
 from latentedit.photos.encoder import Encoder, EncoderConfig
 from latentedit.photos.resemblance import Resemblance
-from latentedit.training.encoder_stages import FaceStage, PairStage, pair_loss
+from latentedit.training.encoder_stages import FaceStage, PairStage
 from latentedit.training.options import EncoderOptions
 from latentedit.training.pairs import Pairs, render_pairs
 from latentedit.training.runs import Run, read_network
+from latentedit.training.shown import Shown, grouped
 from latentedit.training.state import load_network, load_state, save_state
 from latentedit.training.supervised.loop import rising_average
+
+SHOWN = "shown.safetensors"
+"""The file in a run's folder that keeps what shows of latents."""
 
 DRAWN = 60
 """Held-out pairs that are drawn again to measure, at least."""
@@ -47,10 +53,10 @@ def train_encoder(
     run_folder: str | Path,
     options: EncoderOptions,
     *,
+    resemblance: Resemblance,
     network: EncoderConfig | None = None,
     pairs_folder: str | Path | None = None,
     photos: FaceData | None = None,
-    resemblance: Resemblance | None = None,
     command: str = "",
     resume: bool = False,
     on_progress: Progress = lambda what, done, total, note: None,
@@ -61,10 +67,10 @@ def train_encoder(
         generator: to be inverted, used in a space whose layers take a latent each.
         run_folder: where options, log and state go.
         options: see `EncoderOptions`.
+        resemblance: what the last steps make better, and the encoder looks through.
         network: the encoder's shape; by default the shipped one's, for this generator.
         pairs_folder: where pairs are, or are drawn to; by default ``pairs`` in the run folder.
         photos: aligned as the generator's faces are, for the last steps; pairs alone by default.
-        resemblance: what those steps make better.
         command: the command line, for the card.
         resume: go on from the last saved state; pairs that are there are kept in any case.
         on_progress: see `Progress`.
@@ -73,11 +79,9 @@ def train_encoder(
         The averaged encoder, in eval mode.
 
     Raises:
-        LatentEditError: the run folder holds another run, or there is none to resume, pairs of
-            another generator, or steps that learn from photos without a `resemblance`.
+        LatentEditError: the run folder holds another run, or there is none to resume, or pairs of
+            another generator.
     """
-    if options.face_steps and resemblance is None:
-        raise LatentEditError("learning from photos needs a classifier: give no steps of it")
     keep_memory()
     run, device = Run(run_folder), pick_device(options.device)
     run.check(resume)
@@ -94,7 +98,8 @@ def train_encoder(
     )
     pairs = Pairs.read(folder)
     torch.manual_seed(options.seed)
-    encoder = place(new_encoder(config, pairs, renderer), device)
+    resemblance = resemblance.to(device)
+    encoder = place(new_encoder(config, pairs, renderer, resemblance), device)
     average = rising_average(options.ema_decay)
     averaged = AveragedModel(encoder, multi_avg_fn=average, use_buffers=True)
     optimizer = torch.optim.AdamW(encoder.parameters(), weight_decay=options.weight_decay)
@@ -113,8 +118,9 @@ def train_encoder(
     )
     if resume:
         run.rewind_log("step", step)
-    learnt = PairStage(encoder, optimizer, pairs, renderer, options)
-    refined = FaceStage(encoder, optimizer, pairs, photos, renderer, resemblance, options)
+    shown = _shown(run, encoder, pairs, resemblance, options, on_progress)
+    learnt = PairStage(encoder, optimizer, pairs, shown, resemblance, options)
+    refined = FaceStage(encoder, optimizer, pairs, photos, renderer.generator, resemblance, options)
     total, started = options.steps + options.face_steps, time.perf_counter()
     while step < total:
         loss = (learnt if step < options.steps else refined).step(step)
@@ -123,7 +129,7 @@ def train_encoder(
         on_progress("Steps", step, total, f"loss {loss:.3f}")
         if step % options.save_steps == 0 or step in (options.steps, total):
             mean = cast(Encoder, averaged.module)
-            figures = measure(mean, renderer, pairs, learnt.influence, options)
+            figures = measure(mean, renderer, pairs, shown, resemblance, options)
             seconds = round(time.perf_counter() - started, 1)
             run.write_log({"step": step, "loss": loss, **figures, "seconds": seconds})
             save_state(run.state, **parts, progress={"step": step})
@@ -139,14 +145,43 @@ def config_of(renderer: Renderer) -> EncoderConfig:
     return EncoderConfig(resolution=edge, style=space.dim, layers=layers, groups=groups)
 
 
-def new_encoder(config: EncoderConfig, pairs: Pairs, renderer: Renderer) -> Encoder:
+def _shown(
+    run: Run,
+    encoder: Encoder,
+    pairs: Pairs,
+    resemblance: Resemblance,
+    options: EncoderOptions,
+    on_progress: Progress,
+) -> Shown:
+    """What pairs say that shows of latents; kept in the run's folder."""
+    path = run.folder / SHOWN
+    if not path.is_file():
+        shown = Shown.fit(
+            encoder,
+            pairs,
+            len(pairs) - options.validation,
+            resemblance.looks,
+            on_progress=lambda done, total: on_progress("What shows", done, total, ""),
+        )
+        with atomic_path(path) as temporary:
+            save_file({"map": shown.map.contiguous().cpu()}, temporary)
+    return Shown(load_file(path)["map"].to(encoder.mean.device))
+
+
+def new_encoder(
+    config: EncoderConfig, pairs: Pairs, renderer: Renderer, resemblance: Resemblance
+) -> Encoder:
     """An untrained encoder that knows the generator's mean, spread and mean face."""
     network = Encoder(config)
     whitening = Whitening.of(pairs.first)
     mean = whitening.mean.astype(np.float32)
     network.mean.copy_(torch.from_numpy(mean))
     network.basis.copy_(torch.from_numpy(whitening.basis.astype(np.float32)))
-    network.start.copy_(to_tensor(renderer.render(mean[None], config.resolution))[0])
+    start = to_tensor(renderer.render(mean[None], config.resolution), renderer.device)
+    network.start.copy_(resize(start, network.start.shape[-1])[0])
+    descriptors = resemblance.looks(start).descriptors
+    if descriptors is not None:
+        network.start_descriptor.copy_(descriptors[0])
     nn.init.normal_(network.heads.weight, std=0.1 / config.hidden**0.5)
     return network
 
@@ -156,34 +191,42 @@ def measure(
     network: Encoder,
     renderer: Renderer,
     pairs: Pairs,
-    influence: Tensor,
+    shown: Shown,
+    resemblance: Resemblance,
     options: EncoderOptions,
 ) -> dict[str, float]:
     """Figures on held-out pairs.
 
     ``validation`` is the loss, in shares of that of the mean latent; ``mse`` and ``psnr`` are of
-    some that are drawn again, of pictures in [-1, 1].
+    some that are drawn again, of pictures in [-1, 1], and ``apart`` is the distance of their
+    descriptors.
     """
     network.eval()
     rows = np.arange(len(pairs) - options.validation, len(pairs))
     losses: list[float] = []
+    nothing: list[float] = []
     errors: list[float] = []
+    apart: list[float] = []
     for start in range(0, len(rows), options.batch_size):
         chosen = rows[start : start + options.batch_size]
-        pictures = to_tensor(np.stack([pairs.picture(row) for row in chosen]))
-        pictures, latents = pictures.to(renderer.device), pairs.latents(chosen).to(renderer.device)
-        losses.append(float(pair_loss(network, pictures, latents, influence)) * len(chosen))
+        pictures = to_tensor(np.stack([pairs.picture(row) for row in chosen]), renderer.device)
+        looks = resemblance.looks(pictures)
+        found = network.changes(looks)
+        wanted = grouped(network, pairs.latents(chosen).to(renderer.device))
+        losses.append(float(shown(found, wanted)) * len(chosen))
+        nothing.append(float(shown(torch.zeros_like(wanted), wanted)) * len(chosen))
         if len(errors) < DRAWN:
-            again = renderer.render(network(pictures).cpu().numpy(), pairs.size)
-            drawn = to_tensor(again).to(pictures)
-            errors += (drawn - pictures).square().mean((1, 2, 3)).tolist()
+            again = renderer.render(network.latents(found).cpu().numpy(), pairs.size)
+            drawn = resemblance.looks(to_tensor(again, renderer.device))
+            errors += (drawn.pixels - pictures).square().mean((1, 2, 3)).tolist()
+            if looks.descriptors is not None and drawn.descriptors is not None:
+                apart += (drawn.descriptors - looks.descriptors).norm(dim=1).tolist()
     error = float(np.mean(errors))
-    wanted = network.coordinates(pairs.latents(rows).to(renderer.device))
-    nothing = float((wanted.square().mean((0, 2)) * influence).mean())
     return {
-        "validation": sum(losses) / len(rows) / nothing,
+        "validation": sum(losses) / sum(nothing),
         "mse": error,
         "psnr": round(10 * math.log10(4 / max(error, 1e-10)), 2),
+        **({"apart": float(np.mean(apart))} if apart else {}),
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from concurrent.futures import Future, ThreadPoolExecutor
+from copy import deepcopy
 
 import numpy as np
 import torch
@@ -11,19 +12,16 @@ from numpy.random import RandomState
 from torch import Tensor, nn
 
 from latentedit.data.face_file import FaceData
-from latentedit.generators.base import FaceGenerator
-from latentedit.inference.devices import autocast
-from latentedit.inference.renderer import Renderer
+from latentedit.generators.base import FaceGenerator, at_size
+from latentedit.inference.devices import autocast, place
 from latentedit.io.images import to_tensor
 from latentedit.photos.encoder import Encoder
 from latentedit.photos.inversion import InversionOptions, prior
 from latentedit.photos.resemblance import Resemblance
 from latentedit.training.options import EncoderOptions
 from latentedit.training.pairs import Pairs
+from latentedit.training.shown import Shown, grouped
 from latentedit.training.wear import wear
-
-INFLUENCE_PAIRS = 24
-"""Pairs by which the influence of each layer on the picture is measured."""
 
 WARM_STEPS = 200
 """In which the rate rises, of the steps that learn from pairs."""
@@ -36,10 +34,10 @@ AGAIN = 0.5
 
 
 class PairStage:
-    """Steps that learn the latents of pairs.
+    """Steps that learn the latents of pairs, by what shows of them.
 
     Attributes:
-        influence: see `layer_influence`.
+        shown: see `Shown`.
     """
 
     def __init__(
@@ -47,21 +45,25 @@ class PairStage:
         encoder: Encoder,
         optimizer: torch.optim.Optimizer,
         pairs: Pairs,
-        renderer: Renderer,
+        shown: Shown,
+        resemblance: Resemblance,
         options: EncoderOptions,
     ) -> None:
         self._encoder, self._optimizer, self._options = encoder, optimizer, options
-        self.influence = layer_influence(renderer, pairs).to(renderer.device)
+        self._resemblance, self.shown = resemblance, shown
         self._feed = Feed(pairs, options)
 
     def step(self, step: int) -> float:
         """Learn from one batch; gives its loss."""
-        options, device = self._options, self.influence.device
+        options, device = self._options, self._encoder.mean.device
         pictures, latents = (part.to(device) for part in self._feed.batch(step))
         rate = options.learning_rate * min(1, (step + 1) / WARM_STEPS)
         self._encoder.train()
         with autocast(device, options.bf16):
-            loss = pair_loss(self._encoder, pictures, latents, self.influence)
+            with torch.no_grad():
+                looks = self._resemblance.looks(pictures)
+            found = self._encoder.changes(looks)
+        loss = self.shown(found.float(), grouped(self._encoder, latents))
         descend(self._encoder, self._optimizer, loss, rate * cosine(step / options.steps))
         return float(loss.detach())
 
@@ -78,40 +80,48 @@ class FaceStage:
         optimizer: torch.optim.Optimizer,
         pairs: Pairs,
         photos: FaceData | None,
-        renderer: Renderer,
-        resemblance: Resemblance | None,
+        generator: FaceGenerator,
+        resemblance: Resemblance,
         options: EncoderOptions,
     ) -> None:
         self._encoder, self._optimizer, self._options = encoder, optimizer, options
-        self._pairs, self._photos, self._renderer = pairs, photos, renderer
-        self._resemblance = resemblance
+        self._pairs, self._photos, self._resemblance = pairs, photos, resemblance
         self._prior = InversionOptions()
-        renderer.generator.requires_grad_(False)
+        self._generator = place(deepcopy(generator), encoder.mean.device).requires_grad_(False)
+        if options.bf16:
+            # half the memory to move, which is what most of a step's time goes to
+            self._generator = self._generator.bfloat16()
 
     def step(self, step: int) -> float:
         """Learn from one batch; gives its loss."""
-        assert self._resemblance is not None
         options, encoder = self._options, self._encoder.eval()
-        generator: FaceGenerator = self._renderer.generator
         random = RandomState([options.seed, 1, step])
         photos, worn = self._batch(random)
         before: Tensor | None = None
-        drawn: Tensor | None = None
-        if random.uniform() < AGAIN:
-            with torch.no_grad():
-                before = encoder.changes(worn).float()
-                latents = encoder.latents(before).cpu().numpy()
-                drawn = to_tensor(self._renderer.render(latents, encoder.config.resolution))
-                drawn = drawn.to(worn.device)
-        found = encoder.changes(worn, drawn)
-        found = found if before is None else before + found
-        pictures = generator.synthesize(encoder.latents(found), encoder.config.resolution)
-        with torch.no_grad():
+        with autocast(worn.device, options.bf16), torch.no_grad():
             wanted = self._resemblance.look(photos)
-        loss = self._resemblance(pictures, wanted).mean() + prior(found, self._prior)
+            looks, drawn = self._resemblance.looks(worn), None
+            if random.uniform() < AGAIN:
+                before = encoder.changes(looks).float()
+                drawn = self._resemblance.looks(self._draw(before).clamp(-1, 1))
+        with autocast(worn.device, options.bf16):
+            found = encoder.changes(looks, drawn).float()
+        found = found if before is None else before + found
+        pictures = self._draw(found)
+        with autocast(worn.device, options.bf16):
+            loss = self._resemblance(pictures, wanted).mean()
+        loss = loss + prior(found, self._prior)
         done = (step - options.steps) / max(options.face_steps, 1)
         descend(encoder, self._optimizer, loss, options.face_learning_rate * cosine(done))
         return float(loss.detach())
+
+    def _draw(self, coordinates: Tensor) -> Tensor:
+        """Pictures of u [n, G, S], float32."""
+        latents = self._encoder.latents(coordinates)
+        dtype = torch.bfloat16 if self._options.bf16 else torch.float32
+        edge = self._encoder.config.resolution
+        source = self._generator.source_of(edge)
+        return at_size(self._generator.synthesize(latents.to(dtype), source).float(), edge)
 
     def _batch(self, random: RandomState) -> tuple[Tensor, Tensor]:
         """Faces [n, 3, S, S], and the same worn; photos are worn already, and mirrored at times."""
@@ -126,7 +136,7 @@ class FaceStage:
                 face = self._pairs.picture(random.randint(known))
                 worn.append(wear(face, random))
             faces.append(face)
-        device = self._renderer.device
+        device = self._encoder.mean.device
         return to_tensor(np.stack(faces), device), to_tensor(np.stack(worn), device)
 
 
@@ -143,31 +153,6 @@ def descend(encoder: Encoder, optimizer: torch.optim.Optimizer, loss: Tensor, ra
     loss.backward()
     nn.utils.clip_grad_norm_(encoder.parameters(), 1.0)
     optimizer.step()
-
-
-def layer_influence(renderer: Renderer, pairs: Pairs) -> Tensor:
-    """How much each layer decides of the picture, float32 [L], 1 in the mean.
-
-    The mean square change of pixels where one layer's latent is taken from the next pair.
-    """
-    count = min(INFLUENCE_PAIRS, len(pairs))
-    latents = pairs.latents(np.arange(count)).numpy()
-    before = renderer.render(latents, pairs.size).astype(np.float32)
-    changes = []
-    for layer in range(pairs.layers):
-        moved = latents.copy()
-        moved[:, layer] = np.roll(latents[:, layer], 1, axis=0)
-        changes.append(np.square(renderer.render(moved, pairs.size) - before).mean())
-    values = np.array(changes, dtype=np.float32)
-    return torch.from_numpy(values / max(values.mean(), 1e-12))
-
-
-def pair_loss(network: Encoder, pictures: Tensor, latents: Tensor, influence: Tensor) -> Tensor:
-    """Mean square difference of coordinates, layers weighed by their influence."""
-    found = network.changes(pictures).float()[:, network.group_of_layers()]
-    with torch.no_grad():
-        wanted = network.coordinates(latents)
-    return ((found - wanted).square().mean((0, 2)) * influence).mean()
 
 
 class Feed:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from latentedit.errors import LatentEditError
-from latentedit.photos.encoder import Encoder, EncoderConfig
+from latentedit.photos.encoder import Encoder, EncoderConfig, Looks
 
 TINY = EncoderConfig(
     resolution=32,
@@ -17,6 +19,7 @@ TINY = EncoderConfig(
     style=16,
     layers=8,
     groups=(0, 3, 5),
+    descriptor=4,
 )
 
 
@@ -29,8 +32,12 @@ def encoder() -> Encoder:
     return network
 
 
+def looks(count: int, size: int = 32) -> Looks:
+    return Looks(torch.rand(count, 3, size, size) * 2 - 1, torch.randn(count, 4) / 20)
+
+
 def test_layers_of_a_group_share_a_latent(encoder: Encoder) -> None:
-    w = encoder(torch.rand(2, 3, 40, 40) * 2 - 1)
+    w = encoder(looks(2, 40))
     assert w.shape == (2, 8, 16)
     groups = [w[:, 0:3], w[:, 3:5], w[:, 5:8]]
     for group in groups:
@@ -45,11 +52,26 @@ def test_coordinates_and_latents_are_inverse(encoder: Encoder) -> None:
 
 
 def test_the_mean_face_is_what_it_first_compares_with(encoder: Encoder) -> None:
-    photos = torch.rand(1, 3, 32, 32) * 2 - 1
+    photos = looks(2)
     encoder.start.uniform_(-1, 1)
+    encoder.start_descriptor.normal_()
+    mean = Looks(encoder.start[None], encoder.start_descriptor[None])
     first = encoder.changes(photos)
-    torch.testing.assert_close(first, encoder.changes(photos, encoder.start[None]))
+    torch.testing.assert_close(first, encoder.changes(photos, mean))
     assert not torch.allclose(first, encoder.changes(photos, photos))
+
+
+def test_it_sees_whose_face_it_is(encoder: Encoder) -> None:
+    photos = looks(1)
+    someone_else = Looks(photos.pixels, photos.descriptors + 0.1)  # type: ignore[operator]
+    assert not torch.allclose(encoder(photos), encoder(someone_else))
+    with pytest.raises(LatentEditError, match="whose"):
+        encoder(Looks(photos.pixels))
+
+
+def test_one_that_looks_at_pixels_alone() -> None:
+    network = Encoder(replace(TINY, descriptor=0)).eval()
+    assert network(Looks(torch.zeros(1, 3, 32, 32))).shape == (1, 8, 16)
 
 
 @pytest.mark.parametrize(

@@ -11,11 +11,11 @@ from latentedit.classifiers.attributes import AttributeClassifier, ClassifierCon
 from latentedit.errors import LatentEditError
 from latentedit.generators.mobilestylegan import MobileStyleGAN
 from latentedit.io.images import UInt8Array, to_uint8
-from latentedit.photos.encoder import Encoder, EncoderConfig
+from latentedit.photos.encoder import Encoder, EncoderConfig, Looks
 from latentedit.photos.inversion import InversionOptions, Progress, all_layers, invert, prior
 from latentedit.photos.resemblance import Resemblance
 
-TINY = EncoderConfig(32, (8, 12), (1, 1), 4, 16, style=16, layers=8, groups=(0, 3, 5))
+TINY = EncoderConfig(32, (8, 12), (1, 1), 4, 16, style=16, layers=8, groups=(0, 3, 5), descriptor=0)
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +62,7 @@ def test_without_steps_the_encoder_alone_answers(
     found = invert(photo, encoder, generator, resemblance, InversionOptions(steps=0))
     with torch.inference_mode():
         pixels = torch.from_numpy(photo).permute(2, 0, 1)[None].float() / 127.5 - 1
-        expected = encoder(pixels)[0].numpy()
+        expected = encoder(Looks(pixels))[0].numpy()
     np.testing.assert_allclose(found.latents, expected, atol=1e-5)
 
 

@@ -13,6 +13,7 @@ from photo_models import ENCODER
 from tiny_generators import mobilestylegan
 
 from latentedit.classifiers.attributes import AttributeClassifier, ClassifierConfig
+from latentedit.classifiers.dlib_network import DlibFaceNetwork
 from latentedit.data.face_file import create_face_data, open_face_data
 from latentedit.errors import LatentEditError
 from latentedit.photos.resemblance import Resemblance
@@ -46,9 +47,16 @@ def small_files() -> object:
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def resemblance() -> Resemblance:
+    torch.manual_seed(0)
+    classifier = AttributeClassifier(ClassifierConfig(16, 4, (4, 8), (1, 1)))
+    return Resemblance(classifier, mobilestylegan().frame, DlibFaceNetwork())
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory, resemblance: Resemblance) -> Path:
     folder = tmp_path_factory.mktemp("encoder") / "run"
-    train_encoder(mobilestylegan(), folder, TINY, network=ENCODER)
+    train_encoder(mobilestylegan(), folder, TINY, resemblance=resemblance, network=ENCODER)
     return folder
 
 
@@ -58,21 +66,24 @@ def test_it_learns(run: Path) -> None:
     assert last["validation"] < first["validation"]
 
 
-def test_a_run_gives_its_encoder_back(run: Path) -> None:
+def test_a_run_gives_its_encoder_back(run: Path, resemblance: Resemblance) -> None:
     encoder = load_encoder_run(run)
     with torch.inference_mode():
-        assert encoder(torch.zeros(1, 3, 32, 32)).shape == (1, 8, 16)
+        assert encoder(resemblance.looks(torch.zeros(1, 3, 32, 32))).shape == (1, 8, 16)
     mean = Pairs.read(run / "pairs").first.mean(0)
     np.testing.assert_allclose(encoder.mean.numpy(), mean, atol=1e-5)
 
 
-def test_a_killed_run_ends_as_one_that_was_not(run: Path, tmp_path: Path) -> None:
+def test_a_killed_run_ends_as_one_that_was_not(
+    run: Path, tmp_path: Path, resemblance: Resemblance
+) -> None:
     folder = tmp_path / "run"
     train = partial(
         train_encoder,
         mobilestylegan(),
         folder,
         TINY,
+        resemblance=resemblance,
         network=ENCODER,
         pairs_folder=run / "pairs",
     )
@@ -98,36 +109,40 @@ def test_batches_depend_on_the_step_alone(run: Path) -> None:
         assert torch.equal(a, b)
 
 
-def test_pairs_of_another_generator_are_refused(run: Path, tmp_path: Path) -> None:
+def test_pairs_of_another_generator_are_refused(
+    run: Path, tmp_path: Path, resemblance: Resemblance
+) -> None:
     other = mobilestylegan()
     with torch.no_grad():
         other.first.bias.add_(1)
     with pytest.raises(LatentEditError, match="another generator"):
-        train_encoder(other, tmp_path / "run", TINY, network=ENCODER, pairs_folder=run / "pairs")
+        train_encoder(
+            other,
+            tmp_path / "run",
+            TINY,
+            resemblance=resemblance,
+            network=ENCODER,
+            pairs_folder=run / "pairs",
+        )
 
 
-def test_photos_have_no_latents_but_are_learnt_from(run: Path, tmp_path: Path) -> None:
+def test_photos_have_no_latents_but_are_learnt_from(
+    run: Path, tmp_path: Path, resemblance: Resemblance
+) -> None:
     photos = tmp_path / "photos.safetensors"
     random = np.random.RandomState(0)
     with create_face_data(photos, resolution=32, label_names=(), source="photos") as writer:
         for number in range(6):
             writer.append(random.randint(0, 256, (32, 32, 3), np.uint8), [], str(number))
-    generator = mobilestylegan()
-    torch.manual_seed(0)
-    classifier = AttributeClassifier(ClassifierConfig(16, 4, (4, 8), (1, 1)))
-    options = replace(TINY, steps=2, face_steps=4, face_batch_size=2, save_steps=3)
-    train = partial(
-        train_encoder,
-        generator,
+    train_encoder(
+        mobilestylegan(),
         tmp_path / "run",
-        options,
+        replace(TINY, steps=2, face_steps=4, face_batch_size=2, save_steps=3),
+        resemblance=resemblance,
         network=ENCODER,
         pairs_folder=run / "pairs",
         photos=open_face_data(photos),
     )
-    with pytest.raises(LatentEditError, match="classifier"):
-        train()
-    train(resemblance=Resemblance(classifier, generator.frame))
     assert [record["step"] for record in Run(tmp_path / "run").read_log()] == [2, 3, 6]
     assert "photos" in Run(tmp_path / "run").read_options()["data"]
 

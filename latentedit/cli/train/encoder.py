@@ -53,6 +53,7 @@ def encoder(
     """Train the network that finds a photo's latents: from pairs, then from photos."""
     from latentedit.cli.progress import progress_bar
     from latentedit.data.face_file import open_face_data
+    from latentedit.errors import LatentEditError
     from latentedit.inference.descriptors import descriptor_network
     from latentedit.photos.resemblance import Resemblance
     from latentedit.pretrained.model import Bundle
@@ -71,9 +72,12 @@ def encoder(
     data = open_face_data(photos) if photos is not None else None
     bundle = Bundle.find(model)
     generator, classifier = bundle.generator(), bundle.classifier()
-    resemblance = None
-    if face_steps and classifier is not None:
-        resemblance = Resemblance(classifier, generator.frame, descriptor_network())
+    if classifier is None:
+        raise LatentEditError(
+            f"model {bundle.name} has no classifier, through which faces are compared: train one "
+            "and add it (latentedit train classifier, latentedit bundle --classifier)"
+        )
+    resemblance = Resemblance(classifier, generator.frame, descriptor_network())
     with progress_bar() as bar:
         task = bar.add_task("Pairs", total=None, note="")
 
