@@ -29,13 +29,14 @@ _FOREHEAD = 0.55
 
 PARTS: dict[str, tuple[tuple[int, ...], float]] = {
     "face": ((*_JAW, *_BROWS), 0.035),
-    "lower face": ((*_JAW[1:16], 28), 0.045),
+    "lower face": ((*_JAW[2:15], 29), 0.03),
     "eyes": ((0, 16, *_BROWS, *_EYES, 29), 0.04),
     "nose": (_NOSE, 0.05),
     "mouth": (_MOUTH, 0.05),
 }
 """Parts of a face: of dlib's 68 landmarks those whose hull they are, and how far they go beyond, in
-shares of the aligned square's edge. "face" goes up to the hair."""
+shares of the aligned square's edge. "face" goes up to the hair; "lower face" leaves the eyes and
+their colour as they are."""
 
 PART_OF: dict[str, str] = {
     "5_o_Clock_Shadow": "lower face",
@@ -55,7 +56,7 @@ PART_OF: dict[str, str] = {
     "No_Beard": "lower face",
     "Pointy_Nose": "nose",
     "Rosy_Cheeks": "face",
-    "Smiling": "face",
+    "Smiling": "lower face",
     "Wearing_Lipstick": "mouth",
 }
 """The part that an attribute is of. Others, such as hair, age and hats, may change anything."""
