@@ -7,7 +7,7 @@ data, and every edit of it is a call with that portrait; there is no hidden stat
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -21,13 +21,19 @@ from latentedit.boundaries.whitening import Whitening
 from latentedit.editing.editor import FaceEditor
 from latentedit.editing.recipes import EditRecipe, Hold
 from latentedit.errors import LatentEditError
-from latentedit.generators.base import FFHQ_FRAME
+from latentedit.generators.base import FFHQ_FRAME, FaceGenerator
 from latentedit.inference.descriptors import describe, descriptor_network
 from latentedit.inference.devices import keep_memory, place
 from latentedit.io.images import UInt8Array, reduced
 from latentedit.photos.encoder import Encoder, EncoderConfig, mean_answer
 from latentedit.photos.faces import PhotoFace, choose_faces
-from latentedit.photos.inversion import Inversion, InversionOptions, Progress, invert
+from latentedit.photos.inversion import (
+    Inversion,
+    InversionOptions,
+    Progress,
+    Refinement,
+    invert,
+)
 from latentedit.photos.paste import paste
 from latentedit.photos.photograph import Photograph, open_photograph
 from latentedit.photos.regions import region
@@ -61,6 +67,21 @@ class Portrait:
     def aligned(self, size: int) -> UInt8Array:
         """The face as the generator would draw it, cut out of the photo: [size, size, 3]."""
         return self.face.alignment.cut(self.photo.pixels, size)
+
+    def within(self, photo: Photograph) -> Portrait:
+        """The same portrait in its photo made smaller or larger."""
+        height, width = photo.pixels.shape[:2]
+        face, alignment = self.face.face, self.face.alignment
+        scale = np.array((width / alignment.width, height / alignment.height))
+        box = np.array(face.box).reshape(2, 2) * scale
+        moved = replace(
+            face,
+            box=tuple(box.round().astype(int).ravel().tolist()),
+            landmarks=face.landmarks * scale,
+            points=None if face.points is None else face.points * scale,
+        )
+        aligned = alignment.scaled(width, height)
+        return replace(self, photo=photo, face=replace(self.face, face=moved, alignment=aligned))
 
 
 class PhotoEditor:
@@ -147,24 +168,40 @@ class PhotoEditor:
         on_step: Callable[[Progress], None] = lambda progress: None,
     ) -> Portrait:
         """Invert a face that was found; see `open`."""
+        self.check_steps(steps)
+        keep_memory()
+        options = InversionOptions(steps=steps, seconds=seconds)
+        found = invert(*self._inverted(photo, face), options, on_step)
+        return self.portrait(photo, face, found.latents, origin_of(found))
+
+    def check_steps(self, steps: int | None) -> None:
+        """Refuse to answer at once without an encoder.
+
+        Raises:
+            LatentEditError: no steps, and no encoder.
+        """
         if steps == 0 and not self.has_encoder:
             raise LatentEditError(
                 f"model {self.editor.name} has no encoder that answers at once: refine, by some "
                 "60 steps or the usual time"
             )
+
+    def refinement(
+        self, photo: Photograph, face: PhotoFace, options: InversionOptions
+    ) -> Refinement:
+        """An inversion that goes on step by step; see `Refinement`.
+
+        Its ``first`` and ``found`` become portraits by `portrait`, with `origin_of` them.
+        """
         keep_memory()
-        edge = self.encoder.config.resolution
-        aligned = face.alignment.cut(photo.pixels, edge)
-        options = InversionOptions(steps=steps, seconds=seconds)
-        found = invert(
-            aligned,
-            self.encoder,
-            self.editor.generator,
-            self._resemblance,
-            options,
-            on_step,
-        )
-        return self.portrait(photo, face, found.latents, _origin(found))
+        return Refinement(*self._inverted(photo, face), options)
+
+    def _inverted(
+        self, photo: Photograph, face: PhotoFace
+    ) -> tuple[UInt8Array, Encoder, FaceGenerator, Resemblance]:
+        """What an inversion is made of."""
+        aligned = face.alignment.cut(photo.pixels, self.encoder.config.resolution)
+        return aligned, self.encoder, self.editor.generator, self._resemblance
 
     def portrait(
         self,
@@ -172,9 +209,19 @@ class PhotoEditor:
         face: PhotoFace,
         latents: NDArray[np.float32],
         origin: Mapping[str, Any],
+        drawn: UInt8Array | None = None,
     ) -> Portrait:
-        """Put a portrait together of latents that were found before."""
-        drawn = self.editor.render(latents[None])[0]
+        """Put a portrait together of latents that were found before.
+
+        Args:
+            photo: with the face.
+            face: see `choose_faces`.
+            latents: [L, D].
+            origin: how they were found, as JSON values.
+            drawn: what the generator draws of them, where somebody has it.
+        """
+        if drawn is None:
+            drawn = self.editor.render(latents[None])[0]
         size = self.encoder.config.resolution
         shown = np.stack([face.alignment.cut(photo.pixels, size), reduced(drawn, size)])
         one, two = describe(self.editor.judges.cut(shown), device=str(self.editor.device))
@@ -213,7 +260,12 @@ class PhotoEditor:
         return self.put_back(portrait, latents, recipe.edited)
 
     def put_back(
-        self, portrait: Portrait, latents: NDArray[np.float32], names: Iterable[str] = ()
+        self,
+        portrait: Portrait,
+        latents: NDArray[np.float32],
+        names: Iterable[str] = (),
+        *,
+        drawn: tuple[UInt8Array, UInt8Array] | None = None,
     ) -> UInt8Array:
         """The photo with what edited latents change.
 
@@ -222,20 +274,22 @@ class PhotoEditor:
             latents: [L, D].
             names: of the attributes that were edited, which say what part of the face may change;
                 by default all of it may.
+            drawn: what the generator draws of the portrait's latents and of the edited ones,
+                [S, S, 3] each, where somebody has it; of any size, and whole by default.
 
         Returns:
             uint8 [H, W, 3].
         """
         if np.array_equal(latents, portrait.latents):
             return portrait.photo.pixels.copy()
-        after = self.editor.render(latents[None])[0]
+        if drawn is None:
+            drawn = portrait.reconstruction, self.editor.render(latents[None])[0]
         face = portrait.face
         assert face.face.points is not None
         return paste(
             portrait.photo.pixels,
             face.alignment,
-            portrait.reconstruction,
-            after,
+            *drawn,
             region=region(names, face.face.points, face.alignment),
         )
 
@@ -273,7 +327,8 @@ def as_photograph(photo: str | Path | Photograph | UInt8Array) -> Photograph:
     return Photograph(pixels=photo)
 
 
-def _origin(found: Inversion) -> dict[str, Any]:
+def origin_of(found: Inversion) -> dict[str, Any]:
+    """How latents were found, as JSON values."""
     origin: dict[str, Any] = {"steps": found.steps}
     if found.steps:
         origin["loss"] = round(found.loss, 4)

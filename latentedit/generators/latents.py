@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from safetensors import safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save, save_file
 
 from latentedit import defaults
 from latentedit.errors import LatentEditError
@@ -167,6 +167,11 @@ def save_latents(path: str | Path, z: FloatArray, metadata: Mapping[str, Any]) -
                 np.save(file, z)
         else:
             save_file({"z": z}, temporary, metadata={"latents": json.dumps(dict(metadata))})
+
+
+def latents_bytes(z: FloatArray, metadata: Mapping[str, Any]) -> bytes:
+    """What `save_latents` writes to a ``.safetensors``, in memory."""
+    return save({"z": z}, metadata={"latents": json.dumps(dict(metadata))})
 
 
 def load_latents(path: str | Path, dim: int = LATENT_DIM, layers: int = 1) -> FloatArray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -31,6 +32,22 @@ def save_animation(
             written.
     """
     path = Path(path)
+    with atomic_path(path) as temporary:
+        _write(temporary, path, frames, edge, milliseconds)
+
+
+def animation_bytes(
+    name: str, frames: UInt8Array, *, edge: int = 256, milliseconds: int = 120
+) -> bytes:
+    """The same film as the content of a file, which never lies on a disk; see `save_animation`."""
+    buffer = io.BytesIO()
+    _write(buffer, Path(name), frames, edge, milliseconds)
+    return buffer.getvalue()
+
+
+def _write(
+    target: Path | io.BytesIO, path: Path, frames: UInt8Array, edge: int, milliseconds: int
+) -> None:
     write = {".gif": _write_gif, ".mp4": _write_mp4}.get(path.suffix.lower())
     if write is None:
         raise LatentEditError(f"cannot save {path}: end its name in .gif or .mp4")
@@ -40,17 +57,19 @@ def save_animation(
     ]
     beats = [1] * len(pictures)
     beats[0] = beats[-1] = REST
-    with atomic_path(path) as temporary:
-        write(
-            temporary,
-            [*pictures, *pictures[-2:0:-1]],
-            [*beats, *beats[-2:0:-1]],
-            milliseconds,
-        )
+    write(
+        target,
+        [*pictures, *pictures[-2:0:-1]],
+        [*beats, *beats[-2:0:-1]],
+        milliseconds,
+    )
 
 
 def _write_gif(
-    path: Path, pictures: Sequence[Image.Image], beats: Sequence[int], milliseconds: int
+    path: Path | io.BytesIO,
+    pictures: Sequence[Image.Image],
+    beats: Sequence[int],
+    milliseconds: int,
 ) -> None:
     sheet = Image.fromarray(np.concatenate([np.asarray(picture) for picture in pictures]))
     colours = sheet.quantize(256)  # the same in all frames
@@ -70,15 +89,19 @@ def _write_gif(
 
 
 def _write_mp4(
-    path: Path, pictures: Sequence[Image.Image], beats: Sequence[int], milliseconds: int
+    path: Path | io.BytesIO,
+    pictures: Sequence[Image.Image],
+    beats: Sequence[int],
+    milliseconds: int,
 ) -> None:
     try:
         import av
     except ModuleNotFoundError:
         raise LatentEditError("a video needs PyAV: pip install 'latentedit[demo]'") from None
 
-    # faststart: players on the web begin before the end has come
-    with av.open(path, "w", format="mp4", options={"movflags": "faststart"}) as file:
+    # faststart: players on the web begin before the end has come; it wants a file to read again
+    options = {"movflags": "faststart"} if isinstance(path, Path) else {}
+    with av.open(path, "w", format="mp4", options=options) as file:
         stream = file.add_stream("libx264", rate=Fraction(1000, milliseconds))
         stream.width, stream.height = pictures[0].size
         stream.pix_fmt = "yuv420p"  # what every player knows

@@ -243,15 +243,34 @@ def write_image(
     Raises:
         LatentEditError: an unwritable path, or a picture that the format cannot hold.
     """
+    with atomic_path(path) as temporary:
+        _write(temporary, path, image, format_name, options)
+
+
+def image_bytes(
+    name: str, image: Image.Image, format_name: str, options: Mapping[str, object]
+) -> bytes:
+    """What `write_image` writes, in memory; `name` is for messages."""
+    buffer = io.BytesIO()
+    _write(buffer, name, image, format_name, options)
+    return buffer.getvalue()
+
+
+def _write(
+    target: Path | io.BytesIO,
+    name: str | Path,
+    image: Image.Image,
+    format_name: str,
+    options: Mapping[str, object],
+) -> None:
     if format_name == "JPEG" and max(image.size) > _MOST_JPEG:
         raise LatentEditError(
-            f"cannot save {path}: a JPEG has at most {_MOST_JPEG} pixels a side, save as .png"
+            f"cannot save {name}: a JPEG has at most {_MOST_JPEG} pixels a side, save as .png"
         )
-    with atomic_path(path) as temporary:
-        try:
-            image.save(temporary, format=format_name, **options)
-        except (ValueError, KeyError) as error:  # encoders that take other pictures only
-            raise LatentEditError(f"cannot save {path} ({error}): save as .png or .jpg") from None
+    try:
+        image.save(target, format=format_name, **options)
+    except (ValueError, KeyError) as error:  # encoders that take other pictures only
+        raise LatentEditError(f"cannot save {name} ({error}): save as .png or .jpg") from None
 
 
 def read_metadata(file: str | Path | BinaryIO, *, max_pixels: int = MAX_PIXELS) -> dict[str, str]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -22,7 +22,7 @@ from latentedit.errors import LatentEditError
 from latentedit.generators.base import FaceGenerator
 from latentedit.io.images import UInt8Array, to_tensor
 from latentedit.photos.encoder import Encoder
-from latentedit.photos.resemblance import Resemblance
+from latentedit.photos.resemblance import Resemblance, Seen
 
 FAMILIAR = 0.6
 """Mean square coordinate up to which latents are as samples are; photos go a little beyond."""
@@ -125,61 +125,132 @@ def invert(
     Raises:
         LatentEditError: the encoder belongs to a generator of another shape.
     """
-    options = options or InversionOptions()
-    space, config = generator.space, encoder.config
-    if (space.layers, space.dim) != (config.layers, config.style):
-        raise LatentEditError(
-            f"this encoder gives latents [{config.layers}, {config.style}], the model takes "
-            f"[{space.layers}, {space.dim}]: use the encoder of this model"
-        )
-    device = encoder.mean.device
-    with torch.inference_mode():
-        wanted = to_tensor(photo[None], device)
-        found = encode(encoder, generator, wanted, resemblance, options.passes).float()
-    if options.steps == 0:
-        latents = encoder.latents(found)[0]
-        return Inversion(latents.cpu().numpy(), 0, float("nan"))
-    return _refine(found.clone(), wanted.clone(), encoder, generator, resemblance, options, on_step)
-
-
-def _refine(
-    found: Tensor,
-    wanted: Tensor,
-    encoder: Encoder,
-    generator: FaceGenerator,
-    resemblance: Resemblance,
-    options: InversionOptions,
-    on_step: Callable[[Progress], None],
-) -> Inversion:
-    size = encoder.config.resolution
-    seen = generator.layers_of(size)
-    with torch.no_grad():
-        goal = resemblance.look(wanted)
-    start = found[:, encoder.group_of_layers()[:seen]]
-    moving = start.clone().requires_grad_()
-    optimizer = torch.optim.Adam([moving], lr=options.learning_rate, betas=(0.9, 0.99))
-    best, best_loss, step, interrupted = start, float("inf"), 0, False
-    begun = time.perf_counter()
+    refining = Refinement(photo, encoder, generator, resemblance, options)
+    if refining.options.steps == 0:
+        return refining.first
+    interrupted = False
     try:
-        while (share := _share(step, time.perf_counter() - begun, options)) < 1:
-            for group in optimizer.param_groups:
-                group["lr"] = options.learning_rate * min(
-                    1, (step + 1) / 5, 2.2 * (1 - share) + 0.05
-                )
-            drawn = generator.synthesize(all_layers(encoder, moving), size)
-            loss = resemblance(drawn, goal)[0] + prior(moving, options)
-            (moving.grad,) = torch.autograd.grad(loss, [moving])  # and of no weights
-            if float(loss.detach()) < best_loss:
-                best, best_loss = moving.detach().clone(), float(loss.detach())
-            optimizer.step()
-            step += 1
-            spent = time.perf_counter() - begun
-            share = max(_share(step, spent, options), 1e-6)
-            on_step(Progress(step, best_loss, min(share, 1), max(spent / share - spent, 0)))
+        while not refining.done:
+            refining.look()
+            refining.move()
+            on_step(refining.progress)
     except KeyboardInterrupt:
         interrupted = True
-    latents = all_layers(encoder, best)[0]
-    return Inversion(latents.detach().cpu().numpy(), step, best_loss, interrupted)
+    return replace(refining.found, interrupted=interrupted)
+
+
+class Refinement:
+    """An inversion that goes on as far as somebody lets it: `look`, `move`, `look`, `move`.
+
+    The encoder answers when it is made. Each step of refining comes in two halves, so that other
+    work need not wait for a whole one.
+
+    Args:
+        photo, encoder, generator, resemblance, options: see `invert`.
+
+    Attributes:
+        options: see `InversionOptions`.
+        first: the encoder's answer.
+        step: of refining that were done.
+
+    Raises:
+        LatentEditError: the encoder belongs to a generator of another shape.
+    """
+
+    def __init__(
+        self,
+        photo: UInt8Array,
+        encoder: Encoder,
+        generator: FaceGenerator,
+        resemblance: Resemblance,
+        options: InversionOptions | None = None,
+    ) -> None:
+        space, config = generator.space, encoder.config
+        if (space.layers, space.dim) != (config.layers, config.style):
+            raise LatentEditError(
+                f"this encoder gives latents [{config.layers}, {config.style}], the model takes "
+                f"[{space.layers}, {space.dim}]: use the encoder of this model"
+            )
+        self.options = options = options or InversionOptions()
+        self._parts = encoder, generator, resemblance
+        with torch.inference_mode():
+            wanted = to_tensor(photo[None], encoder.mean.device)
+            found = encode(encoder, generator, wanted, resemblance, options.passes).float()
+            latents = encoder.latents(found)[0].cpu().numpy()
+        self.first = Inversion(latents, 0, float("nan"))
+        self.step = 0
+        self._wanted: Tensor | None = wanted.clone()
+        self._goal: Seen | None = None
+        self._loss: Tensor | None = None
+        seen = generator.layers_of(config.resolution)
+        self._best = found.clone()[:, encoder.group_of_layers()[:seen]]
+        self._best_loss = float("inf")
+        self._moving = self._best.clone().requires_grad_()
+        self._optimizer = torch.optim.Adam(
+            [self._moving], lr=options.learning_rate, betas=(0.9, 0.99)
+        )
+        self._begun: float | None = None
+
+    @property
+    def done(self) -> bool:
+        """Whether the steps, or the seconds, are over."""
+        return self._share >= 1
+
+    @property
+    def progress(self) -> Progress:
+        """How far it is."""
+        spent, share = self._spent, max(self._share, 1e-6)
+        return Progress(self.step, self._best_loss, min(share, 1), max(spent / share - spent, 0.0))
+
+    @property
+    def found(self) -> Inversion:
+        """The best so far."""
+        with torch.no_grad():
+            latents = all_layers(self._parts[0], self._best)[0]
+        return Inversion(latents.detach().cpu().numpy(), self.step, self._best_loss)
+
+    def look(self) -> None:
+        """The first half of a step: draw, and compare with the photo."""
+        encoder, generator, resemblance = self._parts
+        with torch.enable_grad():
+            if self._goal is None:
+                assert self._wanted is not None
+                with torch.no_grad():
+                    self._goal = resemblance.look(self._wanted)
+                self._wanted = None
+                self._begun = time.perf_counter()
+            share = self._share
+            for group in self._optimizer.param_groups:
+                group["lr"] = self.options.learning_rate * min(
+                    1, (self.step + 1) / 5, 2.2 * (1 - share) + 0.05
+                )
+            size = encoder.config.resolution
+            drawn = generator.synthesize(all_layers(encoder, self._moving), size)
+            self._loss = resemblance(drawn, self._goal)[0] + prior(self._moving, self.options)
+
+    def move(self) -> None:
+        """The second half of a step: change the latents, so that they draw the photo better."""
+        loss, self._loss = self._loss, None
+        assert loss is not None
+        with torch.enable_grad():
+            (grad,) = torch.autograd.grad(loss, [self._moving])  # and of no weights
+        self._moving.grad = grad
+        if float(loss.detach()) < self._best_loss:
+            self._best, self._best_loss = self._moving.detach().clone(), float(loss.detach())
+        self._optimizer.step()
+        self.step += 1
+
+    @property
+    def _spent(self) -> float:
+        return 0.0 if self._begun is None else time.perf_counter() - self._begun
+
+    @property
+    def _share(self) -> float:
+        """Of the steps that are asked for, or else of the seconds that are allowed."""
+        options = self.options
+        if options.steps is not None:
+            return self.step / options.steps if options.steps > 0 else 1.0
+        return self._spent / options.seconds if options.seconds > 0 else 1.0
 
 
 def all_layers(encoder: Encoder, coordinates: Tensor) -> Tensor:
@@ -194,10 +265,3 @@ def prior(coordinates: Tensor, options: InversionOptions) -> Tensor:
     apart = (coordinates - coordinates.mean(1, keepdim=True)).square().mean()
     far = (coordinates.square().mean((1, 2)) - FAMILIAR).clamp_min(0).mean()
     return options.spread * apart + options.far * far
-
-
-def _share(step: int, seconds: float, options: InversionOptions) -> float:
-    """Of the steps that are asked for, or else of the seconds that are allowed."""
-    if options.steps is not None:
-        return step / options.steps if options.steps > 0 else 1.0
-    return seconds / options.seconds if options.seconds > 0 else 1.0

@@ -13,6 +13,9 @@ from xml.parsers.expat import ExpatError
 COMPOSITE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
 """IPTC's word for a photo into which a trained model's pictures were put."""
 
+GENERATED = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
+"""IPTC's word for a picture that a trained model drew."""
+
 _RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 _IPTC = "http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
 _OURS = "urn:latentedit:xmp:1.0/"

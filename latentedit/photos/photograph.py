@@ -17,6 +17,7 @@ from latentedit.io.images import (
     RECIPE_KEY,
     UInt8Array,
     format_of,
+    image_bytes,
     opened,
     over_white,
     to_rgb,
@@ -89,19 +90,22 @@ class Photograph:
     notes: tuple[Note, ...] = ()
 
 
-def open_photograph(path: str | Path, *, max_pixels: int = MAX_PHOTO_PIXELS) -> Photograph:
+def open_photograph(path: str | Path | bytes, *, max_pixels: int = MAX_PHOTO_PIXELS) -> Photograph:
     """Read a photo: whatever Pillow reads, and HEIC with the extra ``photos``.
 
     Args:
+        path: a file, or what is in one.
         max_pixels: refuse larger ones before decoding.
 
     Raises:
         LatentEditError: missing, not an image, truncated, too large, or HEIC without the extra.
     """
-    path = Path(path)
+    path = path if isinstance(path, bytes) else Path(path)
     with opened(path, max_pixels=max_pixels) as image:
         notes = _said_of(image)
-        data = path.read_bytes() if image.format in ("JPEG", "MPO") else b""
+        data = b""
+        if image.format in ("JPEG", "MPO"):
+            data = path if isinstance(path, bytes) else path.read_bytes()
         raw = jpeg_settings(image, data), _segments(image), image.format or ""
         deep = _is_deep(image)
         ImageOps.exif_transpose(image, in_place=True)
@@ -114,7 +118,8 @@ def open_photograph(path: str | Path, *, max_pixels: int = MAX_PHOTO_PIXELS) -> 
         if deep:
             notes.append(Note("depth", "it has more than 8 bits a channel; the result has 8"))
         kept = _kept(image, *raw)
-    return Photograph(pixels, alpha, path, kept, tuple(notes))
+    from_file = None if isinstance(path, bytes) else path
+    return Photograph(pixels, alpha, from_file, kept, tuple(notes))
 
 
 def save_photograph(
@@ -146,6 +151,43 @@ def save_photograph(
     """
     path = Path(path)
     check_target(path, like, force=force)
+    image, format_name, options, notes = _prepared(path, pixels, like, recipe, source_type)
+    write_image(path, image, format_name, options)
+    return notes
+
+
+def photograph_bytes(
+    name: str,
+    pixels: UInt8Array,
+    like: Photograph,
+    *,
+    recipe: str | None = None,
+    source_type: str | None = COMPOSITE,
+) -> tuple[bytes, tuple[Note, ...]]:
+    """An edited photo as the content of a file, which never lies on a disk.
+
+    Args:
+        name: of the file; its ending says the format.
+        pixels, like, recipe, source_type: see `save_photograph`.
+
+    Returns:
+        The content, and what could not be kept.
+
+    Raises:
+        LatentEditError: see `save_photograph`.
+    """
+    image, format_name, options, notes = _prepared(Path(name), pixels, like, recipe, source_type)
+    return image_bytes(name, image, format_name, options), notes
+
+
+def _prepared(
+    path: Path,
+    pixels: UInt8Array,
+    like: Photograph,
+    recipe: str | None,
+    source_type: str | None,
+) -> tuple[Image.Image, str, dict[str, object], tuple[Note, ...]]:
+    """The picture that is written, its format, the encoder's options, and what gets lost."""
     if pixels.shape != like.pixels.shape or pixels.dtype != np.uint8:
         height, width = like.pixels.shape[:2]
         raise LatentEditError(
@@ -175,8 +217,7 @@ def save_photograph(
     if format_name == "JPEG" and kept.jpeg is not None and image.mode == "RGB":
         image = with_edit(kept.jpeg, np.asarray(image), like.pixels) or image
     options |= _metadata(format_name, kept, xmp, recipe)
-    write_image(path, image, format_name, options)
-    return tuple(notes)
+    return image, format_name, options, tuple(notes)
 
 
 def check_target(path: str | Path, like: Photograph, *, force: bool = False) -> None:
@@ -195,7 +236,7 @@ def check_target(path: str | Path, like: Photograph, *, force: bool = False) -> 
         )
 
 
-def read_marks(path: str | Path) -> Marks:
+def read_marks(path: str | Path | bytes) -> Marks:
     """Read what a picture says of how it was made, without decoding it.
 
     Raises:

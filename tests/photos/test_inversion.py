@@ -12,7 +12,14 @@ from latentedit.errors import LatentEditError
 from latentedit.generators.mobilestylegan import MobileStyleGAN
 from latentedit.io.images import UInt8Array, to_uint8
 from latentedit.photos.encoder import Encoder, EncoderConfig, Looks
-from latentedit.photos.inversion import InversionOptions, Progress, all_layers, invert, prior
+from latentedit.photos.inversion import (
+    InversionOptions,
+    Progress,
+    Refinement,
+    all_layers,
+    invert,
+    prior,
+)
 from latentedit.photos.resemblance import Resemblance
 
 TINY = EncoderConfig(32, (8, 12), (1, 1), 4, 16, style=16, layers=8, groups=(0, 3, 5), descriptor=0)
@@ -120,3 +127,23 @@ def test_the_prior_is_zero_for_a_sample_and_grows() -> None:
     spread = near.clone()
     spread[:, 0] += 1
     assert prior(spread, options) > 0
+
+
+def test_halves_of_steps_lead_to_the_same_latents(
+    photo: UInt8Array, encoder: Encoder, generator: MobileStyleGAN, resemblance: Resemblance
+) -> None:
+    parts, options = (photo, encoder, generator, resemblance), InversionOptions(steps=4)
+    refining, other = (Refinement(*parts, options) for _ in range(2))
+    at_once = invert(*parts, InversionOptions(steps=0)).latents
+    np.testing.assert_array_equal(refining.first.latents, at_once)
+    np.testing.assert_array_equal(refining.found.latents[:5], at_once[:5])
+    while not refining.done:
+        refining.look()
+        with torch.inference_mode():  # what others do meanwhile
+            generator(torch.from_numpy(generator.sample([3])), 32)
+        refining.move()
+        other.look()
+        other.move()
+    assert refining.progress.share == 1
+    for each in (refining, other):
+        np.testing.assert_array_equal(each.found.latents, invert(*parts, options).latents)
