@@ -1,17 +1,19 @@
-"""Time the demo as its users see it: one who moves sliders, then many at once.
+"""Time the demo as its users see it: one who moves sliders, one with a photo, then many at once.
 
-    python scripts/bench_demo.py [--users 20] [--seconds 60] [--model NAME]
+    python scripts/bench_demo.py [--photo me.jpg] [--users 20] [--seconds 60] [--model NAME]
 
 Starts `latentedit demo` as a process of its own, and drives it over the loopback address in two
 ways. One is the page itself in Chromium, where Playwright and Debian's chromium are installed: from
-a slider's move to the new picture, decoded. The other is the request that the page makes for it,
+a slider's release to the full picture, decoded. The other are the requests that the page makes,
 from sending to the whole reply, and the part of that inside the server's answer. Users do not pause
-between moves. Exits with 1 where any request failed.
+between moves. A photo is brought to 12 megapixels first; with one, every fourth user has it, and
+what it takes to look at and to save it is measured too. Exits with 1 where any request failed.
 """
 
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import random
 import shutil
@@ -24,30 +26,50 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
+from PIL import Image
 
 ATTRIBUTES = ("Young", "Smiling", "No_Beard", "Eyeglasses", "Male", "Gray_Hair")
+
+MEGAPIXELS = 12
 
 WARM_UP = 10
 """Moves before the clock counts."""
 
 SLIDE = """async ([name, share]) => {
   const slider = document.getElementById("le-" + name);
-  const image = document.querySelector(".le-edited img");
+  const image = document.querySelector(".after");
   const changed = new Promise((done) => new MutationObserver((_, observer) => {
     observer.disconnect();
     done();
   }).observe(image, { attributes: true, attributeFilter: ["src"] }));
   slider.value = +slider.min + share * (slider.max - slider.min);
   const started = performance.now();
-  slider.dispatchEvent(new Event("input"));
+  slider.dispatchEvent(new Event("%s"));
   await changed;
   await image.decode();
   return performance.now() - started;
 }"""
 """On the page: move one slider to a share of its way; milliseconds until the picture is there."""
+
+RELEASE = """async ([name, share]) => {
+  const slider = document.getElementById("le-" + name);
+  slider.value = +slider.min + share * (slider.max - slider.min);
+  slider.dispatchEvent(new Event("input"));
+  while (document.querySelector("[data-busy]")) await new Promise((done) => setTimeout(done, 5));
+  const started = performance.now();
+  slider.dispatchEvent(new Event("change"));
+  while (document.querySelector("[data-resting], [data-busy]")) {
+    await new Promise((done) => setTimeout(done, 5));
+  }
+  await document.querySelector(".after").decode();
+  return performance.now() - started;
+}"""
+"""The same from a slider's release to the full picture; the page waits 150 ms of it for keys."""
 
 
 @dataclass
@@ -60,7 +82,7 @@ class Timings:
 
     def row(self, title: str) -> str:
         """One line of figures."""
-        parts = [f"{title:24} {len(self.whole):6} moves  {len(self.errors)} errors"]
+        parts = [f"{title:34} {len(self.whole):6}  {len(self.errors)} errors"]
         for name, values in (("whole way", self.whole), ("inside", self.inside)):
             if values:
                 median, p95 = np.percentile(values, (50, 95))
@@ -69,8 +91,8 @@ class Timings:
 
 
 @contextmanager
-def server(model: str | None) -> Iterator[str]:
-    """Run the demo on a free port; yield its address."""
+def server(model: str | None) -> Iterator[tuple[str, int]]:
+    """Run the demo on a free port; yield its address and the process's number."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -80,7 +102,7 @@ def server(model: str | None) -> Iterator[str]:
     try:
         if process.stdout is None or "The page is at" not in process.stdout.readline():
             sys.exit("the demo did not start")
-        yield f"http://127.0.0.1:{port}"
+        yield f"http://127.0.0.1:{port}", process.pid
     finally:
         process.terminate()
         process.wait(10)
@@ -89,44 +111,64 @@ def server(model: str | None) -> Iterator[str]:
 class Visitor:
     """Makes the page's requests, without a page."""
 
-    def __init__(self, address: str, name: str) -> None:
-        self.client = httpx.Client(base_url=address, timeout=60)
-        self.session = f"bench-{name}"
+    def __init__(self, address: str) -> None:
+        self.client = httpx.Client(base_url=f"{address}/latentedit", timeout=300)
+        self.client.headers["x-visitor"] = ""
+        self.client.headers["x-visitor"] = self.post("start", b"{}")["token"]
 
-    def act(self, request: dict[str, object]) -> dict[str, object]:
-        """Send one request of `demo/assets/page.js`; return the reply."""
-        body = {"data": [None, request], "session_hash": self.session}  # None: the session's place
-        answer = self.client.post("/gradio_api/run/act", json=body)
-        return answer.raise_for_status().json()["data"][1]
+    def post(self, path: str, body: bytes, **headers: str) -> dict[str, Any]:
+        """Send a request of `demo/assets/page.js`; return the reply's JSON."""
+        answer = self.client.post(f"/{path}", content=body, headers=headers).raise_for_status()
+        if answer.headers["content-type"] == "application/json":
+            raise RuntimeError(answer.json()["message"])
+        length = int.from_bytes(answer.content[:4], "little")
+        reply: dict[str, Any] = json.loads(answer.content[4 : 4 + length])
+        return reply
+
+    def act(self, **request: Any) -> dict[str, Any]:
+        """One of the page's acts."""
+        return self.post("act", json.dumps(request).encode())
+
+    def save(self) -> bytes:
+        """The picture to take home."""
+        return self.client.post("/take", json={"what": "jpeg"}).raise_for_status().content
 
 
-def use(visitor: Visitor, seed: int, timings: Timings, until: float, moves: int) -> None:
-    """One user: a face, then slider moves that add up, until the time or the moves are over."""
+def use(
+    visitor: Visitor, seed: int, timings: Timings, until: float, moves: int, *, preview: bool
+) -> None:
+    """One user: slider moves that add up, until the time or the moves are over."""
     chance = random.Random(seed)
     steps: dict[str, float] = {}
-    visitor.act({"do": "face", "seed": seed})
     while moves and time.monotonic() < until:
         moves -= 1
         steps[chance.choice(ATTRIBUTES)] = round(chance.uniform(-2, 2), 2)
         start = time.perf_counter()
         try:
-            reply = visitor.act({"do": "move", "steps": steps})
+            reply = visitor.act(do="move", steps=steps, preview=preview)
         except Exception as error:  # whatever it is, it counts
             timings.errors.append(f"{type(error).__name__}: {error}")
             continue
         timings.whole.append((time.perf_counter() - start) * 1000)
         timings.inside.append(reply["milliseconds"])
-        if "message" in reply or not reply["edited"].startswith("data:image/"):
+        if "message" in reply or not reply["edited"]["length"]:
             timings.errors.append(str(reply.get("message")))
 
 
-def many(address: str, users: int, seconds: float) -> Timings:
-    """That many users at once."""
+def many(address: str, users: int, seconds: float, photo: bytes | None) -> Timings:
+    """That many users at once, every fourth with a photo where there is one."""
     timings = [Timings() for _ in range(users)]
-    visitors = [Visitor(address, f"{number} of {users}") for number in range(users)]
+    visitors = [Visitor(address) for _ in range(users)]
+    for number, visitor in enumerate(visitors):
+        if photo is not None and number % 4 == 3:
+            visitor.post("file", photo)
+        else:
+            visitor.act(do="face", seed=number)
     until = time.monotonic() + seconds
     threads = [
-        threading.Thread(target=use, args=(visitor, seed, timings[seed], until, -1))
+        threading.Thread(
+            target=use, args=(visitor, seed, timings[seed], until, -1), kwargs={"preview": True}
+        )
         for seed, visitor in enumerate(visitors)
     ]
     for thread in threads:
@@ -141,7 +183,34 @@ def many(address: str, users: int, seconds: float) -> Timings:
     return together
 
 
-def in_chromium(address: str, moves: int) -> Timings | None:
+def with_photo(address: str, photo: bytes) -> dict[str, Timings]:
+    """One user's photo: first look, refined, moved while it is refined, saved."""
+    visitor = Visitor(address)
+    rows = {
+        name: Timings()
+        for name in ("photo, first look", "photo, preview meanwhile", "photo, refined", "saved")
+    }
+
+    def clock(name: str, started: float) -> None:
+        rows[name].whole.append((time.perf_counter() - started) * 1000)
+
+    started = time.perf_counter()
+    reply = visitor.post("file", photo)
+    if "choose" in reply:
+        reply = visitor.act(do="sitter", face=1)
+    clock("photo, first look", started)
+    use(visitor, 0, rows["photo, preview meanwhile"], time.monotonic() + 5, -1, preview=True)
+    while visitor.act(do="look", version=-1)["face"]["done"] < 1:
+        time.sleep(0.5)
+    clock("photo, refined", started)
+    visitor.act(do="move", steps={"Smiling": 1.5})
+    started = time.perf_counter()
+    visitor.save()
+    clock("saved", started)
+    return rows
+
+
+def in_chromium(address: str, moves: int, script: str) -> Timings | None:
     """One user of the page itself, or None where there is no Chromium or no Playwright."""
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
     if chromium is None or find_spec("playwright") is None:
@@ -158,12 +227,32 @@ def in_chromium(address: str, moves: int) -> Timings | None:
         page.locator("#le-Young").wait_for()
         for number in range(WARM_UP + moves):
             move = [chance.choice(ATTRIBUTES), chance.uniform(0.1, 0.9)]
-            milliseconds = page.evaluate(SLIDE, move)
+            milliseconds = page.evaluate(script, move)
             if number >= WARM_UP:
                 timings.whole.append(milliseconds)
             page.locator("[data-busy]").wait_for(state="detached")
         browser.close()
     return timings
+
+
+def enlarged(path: Path) -> bytes:
+    """A photo of `MEGAPIXELS`, as a JPEG."""
+    with Image.open(path) as image:
+        photo = image.convert("RGB")
+    scale = (MEGAPIXELS * 1e6 / (photo.width * photo.height)) ** 0.5
+    size = (round(photo.width * scale), round(photo.height * scale))
+    buffer = io.BytesIO()
+    photo.resize(size, Image.Resampling.LANCZOS).save(buffer, "JPEG", quality=92)
+    return buffer.getvalue()
+
+
+def memory(process: int) -> float | None:
+    """Most memory that a process has held, in GB, where the system says."""
+    try:
+        lines = Path(f"/proc/{process}/status").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return None
+    return next(float(line.split()[1]) / 1e6 for line in lines if line.startswith("VmHWM"))
 
 
 def main() -> None:
@@ -173,19 +262,26 @@ def main() -> None:
     parser.add_argument("--users", type=int, default=20)
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--model", help="a bundle's name or folder")
+    parser.add_argument("--photo", type=Path, help="a photo with one face")
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args()
-    with server(options.model) as address:
-        alone, visitor = Timings(), Visitor(address, "alone")
-        use(visitor, 0, Timings(), time.monotonic() + 60, WARM_UP)
-        use(visitor, 0, alone, time.monotonic() + 300, options.moves)
-        rows = {
-            "one user": alone,
-            "one user, in Chromium": in_chromium(address, options.moves),
-            f"{options.users} users, {options.seconds:g} s": many(
-                address, options.users, options.seconds
-            ),
+    photo = enlarged(options.photo) if options.photo else None
+    with server(options.model) as (address, process):
+        preview, full, visitor = Timings(), Timings(), Visitor(address)
+        use(visitor, 0, Timings(), time.monotonic() + 60, WARM_UP, preview=True)
+        use(visitor, 0, preview, time.monotonic() + 300, options.moves, preview=True)
+        use(visitor, 0, full, time.monotonic() + 300, options.moves // 4 + 1, preview=False)
+        rows: dict[str, Timings | None] = {
+            "preview": preview,
+            "full picture": full,
+            "preview, in Chromium": in_chromium(address, options.moves, SLIDE % "input"),
+            "full picture, in Chromium": in_chromium(address, options.moves // 4 + 1, RELEASE),
         }
+        if photo is not None:
+            rows |= with_photo(address, photo)
+        together = f"{options.users} users, {options.seconds:g} s"
+        rows[together] = many(address, options.users, options.seconds, photo)
+        held = memory(process)
     measured = {title: timings for title, timings in rows.items() if timings is not None}
     errors = [error for timings in measured.values() for error in timings.errors]
     if options.json:
@@ -193,6 +289,8 @@ def main() -> None:
     else:
         for title, timings in measured.items():
             print(timings.row(title))
+        if held is not None:
+            print(f"memory at most: {held:.1f} GB")
         if len(measured) < len(rows):
             print(
                 "not in a browser: that needs Debian's chromium and pip install 'latentedit[test]'"

@@ -12,26 +12,36 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latentedit.demo.controls import Control
+from latentedit.demo.limits import shortened
 from latentedit.demo.session import View, checked_steps, with_seed
+from latentedit.demo.sitters import Sitter, photo_recipe
 from latentedit.editing.editor import FaceEditor
 from latentedit.editing.recipes import EditRecipe, steps_to_reach
 from latentedit.editing.strips import read_origin
 from latentedit.errors import LatentEditError
+from latentedit.photos.photograph import read_marks
 
 MAX_UPLOAD_BYTES = 16_000_000
 MAX_UPLOAD_PIXELS = 16_000_000
 
+_JPEG = b"\xff\xd8\xff"
 _PNG = b"\x89PNG\r\n\x1a\n"
 
 
 def recipe_of(editor: FaceEditor, view: View) -> EditRecipe:
-    """Return the edit that a view shows.
+    """Return the edit that a view shows: its sliders, cut short where they go too far together.
 
     Raises:
-        LatentEditError: no slider is moved.
+        LatentEditError: no slider is moved, or holds leave nothing of a move.
     """
+    return shortened(editor.boundaries, asked_recipe(editor, view))
+
+
+def asked_recipe(editor: FaceEditor, view: View) -> EditRecipe:
+    """The edit that sliders ask for, however far they go together."""
     hold = "auto" if view.auto else "none"
-    recipe = editor.recipe(view.steps, hold, seeds=[view.seed])
+    seeds = [view.seed] if view.photo is None else None
+    recipe = editor.recipe(view.steps, hold, seeds=seeds)
     own = {name: view.strictness for name in view.held if name not in view.steps}
     given = view.given or {}
     holds = {
@@ -43,22 +53,52 @@ def recipe_of(editor: FaceEditor, view: View) -> EditRecipe:
     return replace(recipe, holds=holds)
 
 
-def latent_of(editor: FaceEditor, view: View) -> NDArray[np.float32]:
-    """Return the latent that a view shows, float32 [1, D].
+def origin_latents(
+    editor: FaceEditor, view: View, sitter: Sitter | None = None
+) -> NDArray[np.float32]:
+    """Return the unedited latent of a view, float32 [1, D], or [1, L, D] of somebody in a photo."""
+    return editor.sample([view.seed]) if sitter is None else sitter.latents
+
+
+def latent_of(editor: FaceEditor, view: View, sitter: Sitter | None = None) -> NDArray[np.float32]:
+    """Return the latent that a view shows, float32 [1, D], or [1, L, D] of somebody in a photo.
 
     Raises:
         LatentEditError: holds that leave nothing of a move.
     """
-    z = editor.sample([view.seed])
+    z = origin_latents(editor, view, sitter)
     return editor.apply(recipe_of(editor, view), z) if view.steps else z
 
 
-def recipe_json(editor: FaceEditor, view: View) -> str:
+def recipe_json(editor: FaceEditor, view: View, sitter: Sitter | None = None) -> str:
     """Return what a saved picture carries: the recipe, or where the unedited face comes from."""
     if view.steps:
-        return recipe_of(editor, view).to_json()
+        recipe = recipe_of(editor, view)
+        if sitter is not None:
+            return json.dumps(photo_recipe(sitter, recipe))
+        return recipe.to_json()
+    if sitter is not None:
+        return json.dumps({"photo": sitter.upload.name or None, "edits": []})
     origin = {"model": editor.name, "generator_hash": editor.generator_hash, "seeds": [view.seed]}
     return json.dumps({"sample": origin})
+
+
+def carried(data: bytes) -> Any:
+    """The JSON that a file of ours is, or carries; None where it is none of ours."""
+    try:
+        is_json = data.lstrip()[:1] == b"{"
+        text = data.decode("utf-8-sig") if is_json else read_marks(data).recipe
+        values = json.loads(text or "null")
+    except (LatentEditError, ValueError, RecursionError):
+        return None
+    return values if isinstance(values, dict) else None
+
+
+def faces_of(values: Any) -> int:
+    """How many faces a recipe or a sample has."""
+    origin = values.get("sample", values) if isinstance(values, dict) else None
+    seeds = origin.get("seeds") if isinstance(origin, dict) else None
+    return len(seeds) if isinstance(seeds, list) else 1
 
 
 def view_of(editor: FaceEditor, controls: Mapping[str, Control], data: bytes) -> View:
@@ -67,7 +107,7 @@ def view_of(editor: FaceEditor, controls: Mapping[str, Control], data: bytes) ->
     Args:
         editor: the model that the page runs.
         controls: its sliders.
-        data: a PNG made here or by `latentedit edit` or `sample`, or a recipe's JSON.
+        data: a picture made here or by `latentedit edit` or `sample`, or a recipe's JSON.
 
     Raises:
         LatentEditError: anything else, another model's, or steps that are far out of range.
@@ -81,6 +121,30 @@ def view_of(editor: FaceEditor, controls: Mapping[str, Control], data: bytes) ->
             raise LatentEditError("this picture does not say which face it shows")
         return with_seed(View(0), seeds[0], keep=False)
     recipe = EditRecipe.from_json(text)
+    _check_recipe(editor, recipe)
+    if not recipe.seeds:
+        raise LatentEditError("this edit was made of a latent file, not of a seed: use its seed")
+    first = editor.sample(recipe.seeds[:1]) if recipe.to else None
+    return _restored(editor, controls, View(recipe.seeds[0]), recipe, first)
+
+
+def view_of_photo(
+    editor: FaceEditor,
+    controls: Mapping[str, Control],
+    view: View,
+    recipe: EditRecipe,
+    sitter: Sitter,
+) -> View:
+    """Return the view of somebody in a photo with the edit that a saved photo carries.
+
+    Raises:
+        LatentEditError: an edit by another model, or steps that are far out of range.
+    """
+    _check_recipe(editor, recipe)
+    return _restored(editor, controls, view, recipe, sitter.latents)
+
+
+def _check_recipe(editor: FaceEditor, recipe: EditRecipe) -> None:
     _check_model(editor, recipe.generator_hash, recipe.model)
     if recipe.psi is not None and recipe.psi != editor.generator.truncation:
         raise LatentEditError(
@@ -91,11 +155,19 @@ def view_of(editor: FaceEditor, controls: Mapping[str, Control], data: bytes) ->
         raise LatentEditError(
             "this edit moves some layers only, which the page does not show: use 'latentedit edit'"
         )
-    if not recipe.seeds:
-        raise LatentEditError("this edit was made of a latent file, not of a seed: use its seed")
     _check_names(editor, recipe)
-    view = View(recipe.seeds[0], steps=checked_steps(_steps(editor, recipe), controls))
-    return _with_holds(editor, controls, view, recipe)
+
+
+def _restored(
+    editor: FaceEditor,
+    controls: Mapping[str, Control],
+    view: View,
+    recipe: EditRecipe,
+    latents: NDArray[np.float32] | None,
+) -> View:
+    """A view with a recipe's steps and holds."""
+    steps = checked_steps(_steps(editor, recipe, latents), controls)
+    return _with_holds(editor, controls, replace(view, steps=steps), recipe)
 
 
 def _recipe_text(data: bytes) -> str:
@@ -106,6 +178,8 @@ def _recipe_text(data: bytes) -> str:
         )
     if data.startswith(_PNG):
         return read_origin(io.BytesIO(data), max_pixels=MAX_UPLOAD_PIXELS)
+    if data.startswith(_JPEG) and (recipe := read_marks(data).recipe):
+        return recipe
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -129,10 +203,17 @@ def _sample(text: str) -> dict[str, Any] | None:
 
 
 def _check_model(editor: FaceEditor, generator_hash: Any, model: Any) -> None:
-    if generator_hash != editor.generator_hash:
+    if generator_hash == editor.generator_hash:
+        return
+    if model == editor.name:
         raise LatentEditError(
-            f"this was made with another model, {str(model)[:40]}: the page runs {editor.name}"
+            f"this was made with another version of {editor.name}, whose faces are others: "
+            "make the edit again here"
         )
+    raise LatentEditError(
+        f"this was made with another model, {str(model)[:40]}, and the page runs {editor.name}: "
+        f"start it with 'latentedit demo --model {str(model)[:40]}'"
+    )
 
 
 def _check_names(editor: FaceEditor, recipe: EditRecipe) -> None:
@@ -142,12 +223,15 @@ def _check_names(editor: FaceEditor, recipe: EditRecipe) -> None:
             raise LatentEditError(f"the recipe names {name[:40]!r}, unknown to {editor.name}")
 
 
-def _steps(editor: FaceEditor, recipe: EditRecipe) -> dict[str, float]:
+def _steps(
+    editor: FaceEditor, recipe: EditRecipe, latents: NDArray[np.float32] | None
+) -> dict[str, float]:
     """The first face's edit in steps alone: distances to reach become the steps that reach them."""
     steps = {name: np.ravel(step)[0].item() for name, step in recipe.steps.items()}
-    if recipe.to and recipe.seeds:
-        first = replace(recipe, seeds=recipe.seeds[:1], steps=steps)
-        reaching = steps_to_reach(editor.boundaries, editor.sample(first.seeds or ()), first)
+    if recipe.to and latents is not None:
+        seeds = None if recipe.seeds is None else recipe.seeds[:1]
+        first = replace(recipe, seeds=seeds, steps=steps)
+        reaching = steps_to_reach(editor.boundaries, latents, first)
         steps |= {name: np.ravel(step)[0].item() for name, step in reaching.items()}
     return steps
 
@@ -157,7 +241,7 @@ def _with_holds(
 ) -> View:
     """The view with the recipe's holds: in `held` where that says it exactly, else as given."""
     for auto in (True, False):
-        plain = recipe_of(editor, replace(view, auto=auto)).holds
+        plain = asked_recipe(editor, replace(view, auto=auto)).holds
         extra = {
             held: discount
             for name, holds in recipe.holds.items()
@@ -172,6 +256,6 @@ def _with_holds(
             held=tuple(name for name in controls if name in extra),
             strictness=next(iter(extra.values()), 1.0),
         )
-        if recipe_of(editor, restored).holds == recipe.holds:
+        if asked_recipe(editor, restored).holds == recipe.holds:
             return restored
     return replace(view, given=recipe.holds)

@@ -6,14 +6,20 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from numbers import Real
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from latentedit.demo.controls import Control
 from latentedit.errors import LatentEditError
 from latentedit.generators.latents import MAX_SEED
 
+if TYPE_CHECKING:
+    from latentedit.demo.sitters import PhotoEdit, Sitter, Upload
+
 MAX_HISTORY = 200
 """Moves that can be undone."""
+
+MAX_SITTERS = 2
+"""Photos of one visitor that are kept, so that undo leads back to the one before."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +27,8 @@ class View:
     """What is on the page: a face, its sliders and what is held.
 
     Attributes:
-        seed: of the original face.
+        seed: of the face that nobody has, which is the original where there is no photo.
+        photo: number of the sitter whose photo is the original, or None.
         steps: slider values in latent units by attribute; what is not here stands at 0.
         auto: whether the holds stored with the boundaries apply.
         held: attributes that must not change, besides; the page calls them locked.
@@ -36,6 +43,7 @@ class View:
     held: tuple[str, ...] = ()
     strictness: float = 1.0
     given: Mapping[str, Mapping[str, float]] | None = None
+    photo: int | None = None
 
 
 @dataclass(frozen=True)
@@ -45,10 +53,16 @@ class Session:
     Attributes:
         views: oldest first, never empty.
         position: index of the current one.
+        sitters: people in photos that views show, by number, oldest first.
+        upload: a photo in which nobody was chosen yet.
+        wanted: an edit whose photo is still to come.
     """
 
     views: tuple[View, ...]
     position: int = 0
+    sitters: Mapping[int, Sitter] = field(default_factory=dict)
+    upload: Upload | None = None
+    wanted: PhotoEdit | None = None
 
     @property
     def view(self) -> View:
@@ -70,7 +84,28 @@ class Session:
         if view == self.view:
             return self
         views = (*self.views[: self.position + 1], view)[-MAX_HISTORY:]
-        return Session(views, len(views) - 1)
+        return replace(self, views=views, position=len(views) - 1)
+
+    @property
+    def sitter(self) -> Sitter | None:
+        """Whose photo the current view shows, or None."""
+        return None if self.view.photo is None else self.sitters[self.view.photo]
+
+    def seat(self, sitter: Sitter) -> Session:
+        """Go on to somebody's unedited photo; of `MAX_SITTERS` before, the oldest is forgotten."""
+        number = max(self.sitters, default=0) + 1
+        kept = dict([*self.sitters.items(), (number, sitter)][-MAX_SITTERS:])
+        views = tuple(view for view in self.views if view.photo is None or view.photo in kept)
+        position = sum(view in views for view in self.views[: self.position + 1]) - 1
+        moved = replace(
+            self,
+            views=views or (View(self.view.seed),),
+            position=max(position, 0),
+            sitters=kept,
+            upload=None,
+        )
+        view = replace(self.view, steps={}, given=None, photo=number)
+        return moved.push(view)
 
     def undo(self) -> Session:
         """Go one view back, where there is one."""
@@ -127,8 +162,8 @@ def with_seed(view: View, seed: Any, *, keep: bool) -> View:
     if number != int(number):
         raise LatentEditError("a seed is a whole number")
     if keep:
-        return replace(view, seed=int(number))
-    return replace(view, seed=int(number), steps={}, given=None)
+        return replace(view, seed=int(number), photo=None)
+    return replace(view, seed=int(number), photo=None, steps={}, given=None)
 
 
 def checked_steps(steps: Mapping[Any, Any], controls: Mapping[str, Control]) -> dict[str, float]:

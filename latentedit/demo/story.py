@@ -14,6 +14,9 @@ from latentedit.editing.recipes import EditRecipe
 NOTICEABLE = 0.05
 """Change of a probability that is worth a word."""
 
+SLIPPED = 0.25
+"""Change of a held probability from which the hold is said to have failed."""
+
 MAX_OTHERS = 5
 """Most attributes listed that changed without being asked to."""
 
@@ -78,9 +81,38 @@ def tell(changes: list[Change], years: tuple[float, float] | None) -> str:
         ]
         if parts:
             sentences.append(f"{start}: {', '.join(parts)}.")
+    idle = [
+        change
+        for change in changes
+        if change.asked and abs(change.after - change.before) < NOTICEABLE
+    ]
+    if idle:
+        sentences.append(f"This face hardly changed in: {', '.join(each.trait for each in idle)}.")
     if changes and all(change.asked for change in changes):
         sentences.append("Nothing else changed much.")
     return " ".join(sentences)
+
+
+def find_slips(
+    controls: Mapping[str, Control],
+    before: Mapping[str, float],
+    after: Mapping[str, float],
+    held: Iterable[str],
+) -> list[dict[str, str]]:
+    """Return what was held and changed all the same, the largest change first.
+
+    Returns:
+        ``name``, and ``words`` such as "unlikely → likely".
+    """
+    slips = []
+    for name in held:
+        if name not in controls or name not in before:
+            continue
+        old, new = (controls[name].probability(scores[name]) for scores in (before, after))
+        if abs(new - old) >= SLIPPED and in_words(old) != in_words(new):
+            words = f"{in_words(old)} → {in_words(new)}"
+            slips.append((abs(new - old), {"name": name, "words": words}))
+    return [slip for _, slip in sorted(slips, key=lambda each: -each[0])]
 
 
 def find_fights(

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
 import secrets
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -16,18 +15,40 @@ from numpy.typing import NDArray
 
 from latentedit import defaults
 from latentedit.demo.controls import WORDS, make_controls
-from latentedit.demo.recipes import MAX_UPLOAD_BYTES, latent_of, recipe_of, view_of
+from latentedit.demo.limits import share_left
+from latentedit.demo.recipes import (
+    MAX_UPLOAD_BYTES,
+    asked_recipe,
+    carried,
+    faces_of,
+    latent_of,
+    recipe_of,
+    view_of,
+    view_of_photo,
+)
+from latentedit.demo.replies import Picture, Reply, picture_of
 from latentedit.demo.session import Session, View, checked_steps, moved, with_seed
-from latentedit.demo.story import Change, find_changes, find_fights, tell
-from latentedit.demo.takeaways import film, take
+from latentedit.demo.sitters import (
+    Sitter,
+    Upload,
+    outlines,
+    read_photo_edit,
+    seat,
+)
+from latentedit.demo.story import Change, find_changes, find_fights, find_slips, tell
+from latentedit.demo.takeaways import FILM_FRAMES, Shown, Turn, frame
 from latentedit.editing.editor import FaceEditor
+from latentedit.editing.photos import PhotoEditor
 from latentedit.errors import LatentEditError
 from latentedit.generators.latents import MAX_SEED
-from latentedit.io.html import png_uri
-from latentedit.io.images import UInt8Array, png_bytes
+from latentedit.io.images import UInt8Array, reduced
+from latentedit.portrait.assessor import PortraitAssessor
 
-SHOWN_EDGE = 512
+SHOWN_EDGE = 1024
 """Most pixels along an edge of what the page shows; what is taken home is whole."""
+
+DRAWN_EDGE = 256
+"""The same of faces that are drawn while a slider moves."""
 
 GALLERY = 12
 """Faces to pick from at a time: the sharpest of twice as many seeds."""
@@ -35,8 +56,11 @@ GALLERY = 12
 DICE = 100_000
 """The dice shows a seed below this."""
 
-Reply = dict[str, Any]
-"""What the page is told, ready for JSON."""
+FIRST_FACES = {"ffhq1024": 0, "faces128": 17}
+"""Seeds of the first faces of the shipped models, chosen by eye."""
+
+LEARNED_AT = (-1.0, -0.5, 0.0, 0.5, 1.0)
+"""Places of a slider at which a face of its own is looked at, in shares of the way to its ends."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,12 +68,12 @@ class ScoredFace:
     """One picture and what the networks see in it.
 
     Attributes:
-        picture: as a data URI.
+        picture: as the page shows it.
         scores: probabilities by attribute.
         age: estimated years, or None where the model does not estimate.
     """
 
-    picture: str
+    picture: Picture
     scores: Mapping[str, float]
     age: float | None
 
@@ -60,14 +84,14 @@ class ComparedEdit:
 
     Attributes:
         title: what is held.
-        picture: the result, as a data URI.
+        picture: the result.
         changes: see `story.find_changes`.
         years: estimated age before and after, or None where the model does not estimate.
         leakage: mean absolute change of the probabilities of all other attributes.
     """
 
     title: str
-    picture: str
+    picture: Picture
     changes: list[Change]
     years: tuple[float, float] | None
     leakage: float
@@ -81,40 +105,54 @@ class Studio:
 
     Args:
         editor: with classifier and boundaries; with an age estimator the page shows ages too.
+        photos: the same model for photos, or None where it takes none.
+        assessor: tells what to warn of in photos.
 
     Raises:
         LatentEditError: a model without classifier or boundaries.
     """
 
-    def __init__(self, editor: FaceEditor) -> None:
+    def __init__(
+        self,
+        editor: FaceEditor,
+        photos: PhotoEditor | None = None,
+        assessor: PortraitAssessor | None = None,
+    ) -> None:
         self.editor = editor
+        self.photos = photos
+        self.assessor = assessor
         self.controls = make_controls(editor.boundaries)
+        self.first = FIRST_FACES.get(editor.name, defaults.SEED)
         self._acts = {
             "start": self._start,
             "move": self._move,
             "face": self._pick,
-            "undo": lambda session, _: self._turn(session.undo()),
-            "redo": lambda session, _: self._turn(session.redo()),
-            "reset": lambda session, _: self._turn(session.push(View(session.view.seed))),
-            "open": self._open,
-            "film": self._film,
-            "take": self._take,
+            "sitter": self._seat,
+            "undo": lambda session, request: self._turn(session.undo(), request),
+            "redo": lambda session, request: self._turn(session.redo(), request),
+            "reset": self._reset,
+            "frame": self._frame,
+            "look": self._look,
+            "learn": self._learn,
             "gallery": self._turn_gallery,
         }
-        self._original = lru_cache(maxsize=64)(lambda seed: self._face(editor.sample([seed])))
+        self._original = lru_cache(maxsize=64)(self._make_original)
+        self._learned_seed = lru_cache(maxsize=256)(self._make_learned)
         self._gallery = lru_cache(maxsize=16)(self._make_gallery)
-        self._original(defaults.SEED)  # nobody waits for it; and a classifier is needed
+        self._original(self.first)  # nobody waits for it; and a classifier is needed
+        self._gallery(0)
 
     def new_session(self) -> Session:
         """The session of somebody who just came."""
-        return Session((View(defaults.SEED),))
+        return Session((View(self.first),))
 
     def act(self, session: Session, request: Any) -> tuple[Session, Reply]:
         """Answer one request of the page; a request that is wrong in any way changes nothing.
 
         Args:
             session: before the request.
-            request: ``do`` names the act, the other entries belong to it.
+            request: ``do`` names the act, the other entries belong to it; ``has`` is the key of
+                the original's picture that the page has already.
 
         Returns:
             The session afterwards, and the reply. Where the request cannot be met these are the
@@ -127,23 +165,94 @@ class Studio:
                 raise LatentEditError("the page sent something unreadable: reload it")
             return act(session, request)
         except LatentEditError as error:
-            return session, {**self._controls(session), "message": self._plain(str(error))}
+            return session, {**self._controls(session), "message": self.plain(str(error))}
 
-    def compare(self, seed: int, attribute: Any, step: Any) -> tuple[str, list[ComparedEdit]]:
+    # ---- files that visitors bring
+
+    def photo_edit(self, session: Session, data: bytes) -> Session | None:
+        """The session that waits for the photo of an edit, where a file carries one.
+
+        The same file once more is a photo as any other.
+
+        Raises:
+            LatentEditError: the edit is damaged.
+        """
+        values = carried(data)
+        if not isinstance(values, dict) or "edits" not in values:
+            return None
+        if not values["edits"]:  # an unedited photo
+            return None
+        edit = read_photo_edit(values, data)
+        known = session.wanted
+        if known is not None and known.carrier == edit.carrier:
+            return None
+        return replace(session, wanted=edit)
+
+    def is_ours(self, data: bytes) -> bool:
+        """Whether a file shows a face that nobody has, and says which; or is meant to."""
+        values = carried(data)
+        return data.lstrip()[:1] == b"{" or (values is not None and "edits" not in values)
+
+    def open(self, session: Session, data: bytes) -> tuple[Session, Reply]:
+        """Open a saved picture or recipe of a face that nobody has.
+
+        Raises:
+            LatentEditError: see `view_of`.
+        """
+        if len(data) > MAX_UPLOAD_BYTES:
+            raise LatentEditError(
+                f"this file has more than {MAX_UPLOAD_BYTES // 1_000_000} MB: no picture or recipe "
+                "saved here is that large"
+            )
+        view = view_of(self.editor, self.controls, data)
+        session, reply = self._turn(session.push(view), {})
+        count = faces_of(carried(data))
+        message = "Opened: face, sliders and locks are back."
+        if count > 1:
+            message = f"Opened the first of its {count} faces, with its sliders and locks."
+        return session, {**reply, "message": message}
+
+    def receive(self, session: Session, upload: Upload) -> tuple[Session, Reply]:
+        """Go on to a photo: to the only face in it, or to the question which one.
+
+        Raises:
+            LatentEditError: this model takes no photos.
+        """
+        if self.photos is None:
+            raise LatentEditError(
+                f"{self.editor.name} draws no photos: start the page with ffhq1024 "
+                "('latentedit models pull ffhq1024', once)"
+            )
+        session = replace(session, upload=upload)
+        if len(upload.faces) > 1 and session.wanted is None:
+            return session, {
+                "choose": {"picture": picture_of(upload.shown.pixels), "faces": outlines(upload)}
+            }
+        number = upload.faces[0].number
+        if session.wanted is not None and session.wanted.face <= len(upload.faces):
+            number = session.wanted.face
+        return self._seat(session, {"face": number})
+
+    # ---- the tab Compare
+
+    def compare(
+        self, session: Session, attribute: Any, step: Any
+    ) -> tuple[Picture, list[ComparedEdit]]:
         """Move one attribute by the same step, holding nothing and with auto holds.
 
         Returns:
-            The original's data URI, and the two edits.
+            The original's picture, and the two edits.
 
         Raises:
             LatentEditError: no such attribute, or a step that is far out of range.
         """
         steps = checked_steps({attribute: step}, self.controls)
-        original = self._original(seed)
+        view = session.view
+        original = self._seen(session, replace(view, steps={}))
         edits = []
         for title, auto in (("No locks", False), ("Automatic locks", True)):
-            view = View(seed, steps=steps, auto=auto)
-            face = self._edited(view)
+            alone = View(view.seed, steps=steps, auto=auto, photo=view.photo)
+            face = self._seen(session, alone)
             changes = find_changes(self.controls, original.scores, face.scores, steps)
             leakage = [
                 abs(face.scores[name] - original.scores[name])
@@ -153,23 +262,29 @@ class Studio:
             edits.append(ComparedEdit(title, face.picture, changes, years, float(np.mean(leakage))))
         return original.picture, edits
 
+    def shown(self, session: Session, turn: Turn = nullcontext) -> Shown:
+        """What a visitor takes home."""
+        return Shown(self.editor, session.view, session.sitter, self.photos, turn)
+
     # ---- acts
 
-    def _start(self, session: Session, _: Mapping[str, Any]) -> tuple[Session, Reply]:
+    def _start(self, session: Session, request: Mapping[str, Any]) -> tuple[Session, Reply]:
         return session, {
-            **self._turn(session)[1],
+            **self._turn(session, request)[1],
             "model": self.editor.name,
+            "takes_photos": self.photos is not None,
             "groups": self._groups(),
             "words": [(limit, words) for limit, words in WORDS if np.isfinite(limit)],
             "likeliest": WORDS[-1][1],
             "gallery": self._gallery(0),
-            "max_upload": MAX_UPLOAD_BYTES,
+            "frames": FILM_FRAMES,
         }
 
     def _move(self, session: Session, request: Mapping[str, Any]) -> tuple[Session, Reply]:
         view = moved(session.view, request, self.controls)
-        shown = self._shown(view)
-        if request.get("preview") is True:  # the slider still moves: shown, but no move to undo
+        preview = request.get("preview") is True
+        shown = self._shown(session, view, request, preview=preview)
+        if preview:  # the slider still moves: shown, but no move to undo
             return session, shown
         session = session.push(view)
         return session, {**shown, "undo": session.can_undo, "redo": session.can_redo}
@@ -177,26 +292,64 @@ class Studio:
     def _pick(self, session: Session, request: Mapping[str, Any]) -> tuple[Session, Reply]:
         seed = secrets.randbelow(DICE) if request.get("dice") is True else request.get("seed")
         view = with_seed(session.view, seed, keep=request.get("keep") is True)
-        return self._turn(session.push(view))
+        return self._turn(session.push(view), request)
 
-    def _open(self, session: Session, request: Mapping[str, Any]) -> tuple[Session, Reply]:
-        view = view_of(self.editor, self.controls, _decoded(request.get("data")))
-        session, reply = self._turn(session.push(view))
+    def _seat(self, session: Session, request: Mapping[str, Any]) -> tuple[Session, Reply]:
+        """Go on to one face of the uploaded photo, with the edit that waits for it."""
+        if session.upload is None or self.photos is None:
+            raise LatentEditError("the photo is no longer here: choose it again")
+        number = request.get("face")
+        if type(number) is not int:
+            raise LatentEditError("there is no such face in the photo: click one that is outlined")
+        sitter = seat(self.photos, self.assessor, session.upload, number)
+        wanted = session.wanted
+        session = replace(session.seat(sitter), wanted=None)
+        message = ""
+        if wanted is not None:
+            view = view_of_photo(self.editor, self.controls, session.view, wanted.edit, sitter)
+            session = session.push(view)
+            message = "Opened: sliders and locks are back on this photo."
+        session, reply = self._turn(session, request)
+        return session, {**reply, **({"message": message} if message else {})}
+
+    def _reset(self, session: Session, request: Mapping[str, Any]) -> tuple[Session, Reply]:
+        view = session.view
+        return self._turn(session.push(View(view.seed, photo=view.photo)), request)
+
+    def _turn(self, session: Session, request: Mapping[str, Any]) -> tuple[Session, Reply]:
+        shown = self._shown(session, session.view, request)
+        return session, {**shown, **self._controls(session)}
+
+    def _frame(self, session: Session, request: Mapping[str, Any]) -> tuple[Session, Reply]:
+        index = request.get("index")
+        if type(index) is not int:
+            raise LatentEditError("there is no such frame")
+        picture = picture_of(frame(self.shown(session), index))
+        return session, {"frame": picture, "index": index}
+
+    def _look(self, session: Session, request: Mapping[str, Any]) -> tuple[Session, Reply]:
+        """How far looking at a photo is; the pictures again where they became better."""
+        sitter = session.sitter
+        if sitter is None or request.get("version") == sitter.version:
+            return session, {"face": self._face(session)}
+        return session, self._shown(session, session.view, request)
+
+    def _learn(self, session: Session, request: Mapping[str, Any]) -> tuple[Session, Reply]:
+        """What a slider does to this face, at a handful of places."""
+        name = request.get("attribute")
+        if not isinstance(name, str) or name not in self.controls:
+            raise LatentEditError("this model has no such slider")
+        sitter = session.sitter
+        if sitter is None:
+            learned = self._learned_seed(session.view.seed, name)
+        else:
+            key = ("learned", name)
+            if key not in sitter.seen:
+                sitter.seen[key] = self._learned(sitter.latents, name)
+            learned = sitter.seen[key]
         return session, {
-            **reply,
-            "message": "Opened: face, sliders and locks are back.",
+            "learned": {"face": self._face(session)["key"], "attribute": name, **learned}
         }
-
-    def _turn(self, session: Session) -> tuple[Session, Reply]:
-        return session, {**self._shown(session.view), **self._controls(session)}
-
-    def _film(self, session: Session, _: Mapping[str, Any]) -> tuple[Session, Reply]:
-        return session, {"film": [_data_uri(frame) for frame in film(self.editor, session.view)]}
-
-    def _take(self, session: Session, request: Mapping[str, Any]) -> tuple[Session, Reply]:
-        file = take(self.editor, session.view, str(request.get("what")))
-        data = base64.b64encode(file.content).decode("ascii")
-        return session, {"file": {"name": file.name, "type": file.type, "data": data}}
 
     def _turn_gallery(self, session: Session, request: Mapping[str, Any]) -> tuple[Session, Reply]:
         page = request.get("page")
@@ -206,21 +359,53 @@ class Studio:
 
     # ---- what replies are made of
 
-    def _shown(self, view: View) -> Reply:
+    def _shown(
+        self, session: Session, view: View, request: Mapping[str, Any], *, preview: bool = False
+    ) -> Reply:
         """Pictures, and what to say about them."""
-        original, edited = self._original(view.seed), self._edited(view)
+        original = self._seen(session, replace(view, steps={}))
+        edited = self._seen(session, view, preview=preview)
         years = _years(original, edited)
-        reply: Reply = {"original": original.picture, "edited": edited.picture, "years": years}
+        known = request.get("has") == original.picture.key
+        reply: Reply = {
+            "original": {"key": original.picture.key} if known else original.picture,
+            "edited": edited.picture,
+            "years": years,
+            "face": self._face(session, view),
+            **{key: [] for key in ("changes", "fights", "held", "slipped")},
+            "told": "",
+            "together": 1.0,
+        }
         if not view.steps:
-            return {**reply, "changes": [], "told": "", "fights": [], "held": []}
+            return reply
         recipe = recipe_of(self.editor, view)
         changes = find_changes(self.controls, original.scores, edited.scores, view.steps)
+        held = _strictest(recipe.holds)
         return {
             **reply,
             "changes": [asdict(change) for change in changes],
             "told": tell(changes, years),
             "fights": find_fights(self.editor.boundaries, self.controls, view, recipe),
-            "held": [name for name in _strictest(recipe.holds) if name not in view.held],
+            "held": [name for name in held if name not in view.held],
+            "slipped": find_slips(self.controls, original.scores, edited.scores, held),
+            "together": share_left(self.editor.boundaries, asked_recipe(self.editor, view)),
+        }
+
+    def _face(self, session: Session, view: View | None = None) -> Reply:
+        """Who is on the page, and how far looking at them is."""
+        view = view or session.view
+        if view.photo is None:
+            return {"kind": "seed", "key": f"seed {view.seed}", "done": 1.0, "version": 0}
+        sitter = session.sitters[view.photo]
+        return {
+            "kind": "photo",
+            "key": f"photo {view.photo} {sitter.version}",
+            "name": sitter.upload.name,
+            "number": sitter.face.number,
+            "count": len(sitter.upload.faces),
+            "done": sitter.share,
+            "version": sitter.version,
+            "warnings": sitter.warnings or (),
         }
 
     def _controls(self, session: Session) -> Reply:
@@ -229,6 +414,7 @@ class Studio:
         return {
             "view": {
                 "seed": view.seed,
+                "photo": view.photo is not None,
                 "steps": dict(view.steps),
                 "auto": view.auto,
                 "locks": list(view.held),
@@ -247,19 +433,72 @@ class Studio:
             groups.setdefault(control.group, []).append({**asdict(control), "calibration": knots})
         return [{"title": title, "controls": controls} for title, controls in groups.items()]
 
-    def _edited(self, view: View) -> ScoredFace:
+    def _seen(self, session: Session, view: View, *, preview: bool = False) -> ScoredFace:
+        """What a view shows, and what the judges see in it."""
+        size = min(DRAWN_EDGE if preview else SHOWN_EDGE, self.editor.resolution)
+        if view.photo is not None:
+            return self._seen_photo(session.sitters[view.photo], view, size, preview=preview)
         if not view.steps:
             return self._original(view.seed)
-        return self._face(latent_of(self.editor, view))
+        drawn = self.editor.render(latent_of(self.editor, view), size)[0]
+        return self._scored(picture_of(drawn), drawn)
 
-    def _face(self, z: NDArray[np.float32]) -> ScoredFace:
-        """Render and look at one latent [1, D]."""
-        images = self.editor.render(z, min(SHOWN_EDGE, self.editor.resolution))
-        scores = dict(
-            zip(self.editor.attributes, self.editor.score(images)[0].tolist(), strict=True)
-        )
-        age = float(self.editor.age(images)[0]) if self.editor.estimates_age else None
-        return ScoredFace(_data_uri(images[0]), scores, age)
+    def _seen_photo(self, sitter: Sitter, view: View, size: int, *, preview: bool) -> ScoredFace:
+        """The photo with an edit in it; what is drawn is judged."""
+        assert self.photos is not None
+        if not view.steps:
+            if "original" not in sitter.seen:
+                picture = picture_of(sitter.upload.shown.pixels)
+                sitter.seen["original"] = self._scored(picture, sitter.portrait.reconstruction)
+            original: ScoredFace = sitter.seen["original"]
+            return original
+        latents = latent_of(self.editor, view, sitter)
+        drawn = self.editor.render(latents, size)[0]
+        portrait = sitter.small() if preview else sitter.portrait
+        before = self._reconstruction(sitter, size)
+        pixels = self.photos.put_back(portrait, latents[0], view.steps, drawn=(before, drawn))
+        return self._scored(picture_of(pixels), drawn)
+
+    def _reconstruction(self, sitter: Sitter, size: int) -> UInt8Array:
+        """What is drawn of somebody unedited, at a size."""
+        if ("drawn", size) not in sitter.seen:
+            sitter.seen["drawn", size] = self.editor.render(sitter.latents, size)[0]
+        drawn: UInt8Array = sitter.seen["drawn", size]
+        return drawn
+
+    def _make_original(self, seed: int) -> ScoredFace:
+        size = min(SHOWN_EDGE, self.editor.resolution)
+        drawn = self.editor.render(self.editor.sample([seed]), size)[0]
+        return self._scored(picture_of(drawn), drawn)
+
+    def _scored(self, picture: Picture, drawn: UInt8Array) -> ScoredFace:
+        """Look at a drawn face [S, S, 3]."""
+        editor = self.editor
+        images = drawn[None]
+        if len(drawn) > editor.judged_size:
+            images = reduced(drawn, editor.judged_size)[None]
+        scores = dict(zip(editor.attributes, editor.score(images)[0].tolist(), strict=True))
+        age = float(editor.age(images)[0]) if editor.estimates_age else None
+        return ScoredFace(picture, scores, age)
+
+    def _make_learned(self, seed: int, name: str) -> Reply:
+        return self._learned(self.editor.sample([seed]), name)
+
+    def _learned(self, latents: NDArray[np.float32], name: str) -> Reply:
+        """Steps of a slider, and years or probabilities there, of latents [1, ...]."""
+        editor, control = self.editor, self.controls[name]
+        steps = [share * (control.high if share > 0 else -control.low) for share in LEARNED_AT]
+        ways = [
+            editor.apply(editor.recipe({name: step}), latents) if step else latents
+            for step in steps
+        ]
+        images = editor.render(np.concatenate(ways), editor.judged_size)
+        if name == "Young" and editor.estimates_age:
+            return {"steps": steps, "years": editor.age(images).tolist()}
+        if name not in editor.attributes:
+            return {"steps": steps}
+        column = editor.attributes.index(name)
+        return {"steps": steps, "probabilities": editor.score(images)[:, column].tolist()}
 
     def _make_gallery(self, page: int) -> Reply:
         """The sharpest faces of some seeds; on the first page the face that users start with."""
@@ -270,14 +509,14 @@ class Studio:
             blur = self.editor.score(images)[:, self.editor.attributes.index("Blurry")]
             order = np.argsort(blur, kind="stable")
         chosen = sorted(order[:GALLERY].tolist())
-        pictures = {seeds[row]: _data_uri(images[row]) for row in chosen}
-        if page == 0 and defaults.SEED not in pictures:
+        pictures = {seeds[row]: picture_of(images[row]) for row in chosen}
+        if page == 0 and self.first not in pictures:
             pictures.popitem()
-            pictures[defaults.SEED] = self._original(defaults.SEED).picture
+            pictures[self.first] = self._original(self.first).picture
         faces = [{"seed": seed, "picture": picture} for seed, picture in pictures.items()]
         return {"page": page, "faces": faces}
 
-    def _plain(self, text: str) -> str:
+    def plain(self, text: str) -> str:
         """The same message with attributes called as the sliders are."""
         names = sorted(self.controls, key=len, reverse=True)
         pattern = rf"(?<![A-Za-z_])({'|'.join(map(re.escape, names))})(?![A-Za-z_])"
@@ -298,16 +537,3 @@ def _strictest(holds: Mapping[str, Mapping[str, float]]) -> list[str]:
         for name, discount in held.items():
             discounts[name] = max(discount, discounts.get(name, 0))
     return sorted(discounts, key=lambda name: -discounts[name])
-
-
-def _data_uri(image: UInt8Array) -> str:
-    return png_uri(png_bytes(image))
-
-
-def _decoded(data: Any) -> bytes:
-    if not isinstance(data, str) or len(data) > 4 * MAX_UPLOAD_BYTES // 3 + 4:
-        raise LatentEditError(f"open a file of at most {MAX_UPLOAD_BYTES // 1_000_000} MB")
-    try:
-        return base64.b64decode(data, validate=True)
-    except (binascii.Error, ValueError):
-        raise LatentEditError("the file did not arrive whole: open it again") from None

@@ -1,28 +1,42 @@
-"""What users take home: pictures, animations, latents and recipes, as bytes in memory."""
+"""What users take home: pictures, animations, latents and recipes, as bytes in memory.
+
+Making them takes a while, so each piece that needs the networks takes a turn of its own.
+"""
 
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import PurePath
+
+import numpy as np
+from numpy.typing import NDArray
 
 from latentedit import defaults
-from latentedit.demo.recipes import latent_of, recipe_json, recipe_of
+from latentedit.demo.recipes import latent_of, origin_latents, recipe_json, recipe_of
 from latentedit.demo.session import View
+from latentedit.demo.sitters import Sitter, whole, within
 from latentedit.editing.editor import FaceEditor
-from latentedit.editing.strips import EditStrip, edit_strip, save_strip
+from latentedit.editing.photos import PhotoEditor
+from latentedit.editing.strips import EditStrip
 from latentedit.errors import LatentEditError
-from latentedit.generators.latents import save_latents
-from latentedit.io.animations import save_animation
-from latentedit.io.images import RECIPE_KEY, UInt8Array, save_image
+from latentedit.generators.latents import latents_bytes
+from latentedit.io.animations import animation_bytes
+from latentedit.io.images import UInt8Array, reduced
+from latentedit.photos.marks import COMPOSITE, GENERATED
+from latentedit.photos.photograph import Photograph, photograph_bytes
 
 FILM_FRAMES = 9
 """Frames from the original to the edit, in the film on the page and in the animation."""
 
+FILM_EDGE = 512
+"""Most pixels along an edge of frames."""
+
 TYPES = {
     "picture": ("", ".png", "image/png"),
+    "jpeg": ("", ".jpg", "image/jpeg"),
     "strip": ("-strip", ".png", "image/png"),
     "animation": ("-film", ".gif", "image/gif"),
     "video": ("-film", ".mp4", "video/mp4"),
@@ -30,6 +44,9 @@ TYPES = {
     "recipe": ("-recipe", ".json", "application/json"),
 }
 """What there is to take home: what its file name ends in, and its media type."""
+
+Turn = Callable[[], AbstractContextManager[object]]
+"""Gives a turn with the networks."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +58,32 @@ class File:
     content: bytes
 
 
-def take(editor: FaceEditor, view: View, what: str) -> File:
-    """Make one of `TYPES` for a view.
+@dataclass(frozen=True)
+class Shown:
+    """What is taken home: a view, of nobody or of somebody in a photo.
+
+    Attributes:
+        editor: the model.
+        view: see `View`.
+        sitter: of the view's photo, or None.
+        photos: the model for photos; needed with a sitter.
+        turn: see `Turn`.
+    """
+
+    editor: FaceEditor
+    view: View
+    sitter: Sitter | None = None
+    photos: PhotoEditor | None = None
+    turn: Turn = nullcontext
+
+    @property
+    def recipe(self) -> str:
+        """See `recipe_json`."""
+        return recipe_json(self.editor, self.view, self.sitter)
+
+
+def take(shown: Shown, what: str) -> File:
+    """Make one of `TYPES`.
 
     Raises:
         LatentEditError: no such thing, or a way is to be shown of a face that did not move.
@@ -50,61 +91,142 @@ def take(editor: FaceEditor, view: View, what: str) -> File:
     if what not in TYPES:
         raise LatentEditError(f"there is no such thing to take home: choose {', '.join(TYPES)}")
     tag, ending, media_type = TYPES[what]
-    stem = f"face-{view.seed}{'-edited' if view.steps else ''}{tag}"
-    with tempfile.TemporaryDirectory(prefix="latentedit-") as folder:
-        path = Path(folder) / f"file{ending}"
-        _WRITERS[what](editor, view, path)
-        return File(stem + ending, media_type, path.read_bytes())
+    view, sitter = shown.view, shown.sitter
+    stem = f"face-{view.seed}"
+    if sitter is not None:
+        stem = PurePath(sitter.upload.name.replace("\\", "/")).stem or "photo"
+    name = f"{stem}{'-edited' if view.steps else ''}{tag}{ending}"
+    return File(name, media_type, _MAKERS[what](shown, name))
 
 
-def film(editor: FaceEditor, view: View, frames: int = FILM_FRAMES) -> UInt8Array:
-    """Return the way from the original to the edit, uint8 [frames, H, W, 3].
+def frame(shown: Shown, index: int, count: int = FILM_FRAMES) -> UInt8Array:
+    """Return one picture on the way from the original to the edit, uint8 [H, W, 3].
 
     Raises:
-        LatentEditError: no slider is moved.
+        LatentEditError: no slider is moved, or no such frame.
     """
-    return _strip(editor, view, frames).images[0]
+    if not 0 <= index < count:
+        raise LatentEditError("there is no such frame")
+    way = _way(shown, count)[index]
+    return _drawn(shown, way, FILM_EDGE)
 
 
-def _strip(editor: FaceEditor, view: View, frames: int = defaults.FRAMES) -> EditStrip:
-    if not view.steps:
+def _way(shown: Shown, frames: int) -> NDArray[np.float32]:
+    """Latents from the original to the edit, [F, ...]."""
+    if not shown.view.steps:
         raise LatentEditError("nothing has moved yet: move a slider first")
-    recipe = replace(recipe_of(editor, view), frames=frames)
-    return edit_strip(editor, editor.sample([view.seed]), recipe)
+    start = origin_latents(shown.editor, shown.view, shown.sitter)
+    end = latent_of(shown.editor, shown.view, shown.sitter)
+    shares = np.linspace(0, 1, frames).reshape(-1, *(1,) * (start.ndim - 1))
+    way = (start + shares * (end - start)).astype(np.float32)
+    way[0], way[-1] = start[0], end[0]
+    return way
 
 
-def _write_picture(editor: FaceEditor, view: View, path: Path) -> None:
-    image = editor.render(latent_of(editor, view))[0]
-    save_image(path, image, metadata={RECIPE_KEY: recipe_json(editor, view)})
+def _drawn(shown: Shown, latents: NDArray[np.float32], edge: int) -> UInt8Array:
+    """A picture of latents [D], or of a photo with latents [L, D] in it."""
+    size = min(edge, shown.editor.resolution)
+    with shown.turn():
+        drawn = shown.editor.render(latents[None], size)[0]
+    if shown.sitter is None:
+        return drawn
+    assert shown.photos is not None
+    portrait = shown.sitter.portrait
+    portrait = portrait.within(within(portrait.photo, edge))
+    before = reduced(portrait.reconstruction, size)
+    return shown.photos.put_back(portrait, latents, shown.view.steps, drawn=(before, drawn))
 
 
-def _write_strip(editor: FaceEditor, view: View, path: Path) -> None:
-    save_strip(path, _strip(editor, view))
+def _squares(shown: Shown, frames: int) -> UInt8Array:
+    """Pictures on the way, uint8 [F, S, S, 3]: of photos the face, as it is aligned."""
+    pictures = []
+    for latents in _way(shown, frames):
+        picture = _drawn(shown, latents, 2 * FILM_EDGE if shown.sitter else FILM_EDGE)
+        if shown.sitter is not None:
+            portrait = shown.sitter.portrait
+            portrait = portrait.within(Photograph(picture))
+            picture = portrait.aligned(256)
+        pictures.append(picture)
+    return np.stack(pictures)
 
 
-def _write_animation(editor: FaceEditor, view: View, path: Path) -> None:
-    save_animation(path, film(editor, view))
+def _make_picture(shown: Shown, name: str) -> bytes:
+    latents = latent_of(shown.editor, shown.view, shown.sitter)
+    with shown.turn():
+        drawn = shown.editor.render(latents)[0]
+    if shown.sitter is None:
+        return _marked(name, drawn, shown.recipe, GENERATED)
+    assert shown.photos is not None
+    portrait = whole(shown.sitter)
+    pixels = shown.photos.put_back(
+        portrait, latents[0], shown.view.steps, drawn=(portrait.reconstruction, drawn)
+    )
+    source = COMPOSITE if shown.view.steps else None
+    recipe = shown.recipe if shown.view.steps else None
+    return photograph_bytes(name, pixels, portrait.photo, recipe=recipe, source_type=source)[0]
 
 
-def _write_latent(editor: FaceEditor, view: View, path: Path) -> None:
+def _make_strip(shown: Shown, name: str) -> bytes:
+    editor, recipe = shown.editor, None
+    if shown.view.steps:
+        recipe = replace(recipe_of(editor, shown.view), frames=defaults.FRAMES)
+    images = _squares(shown, defaults.FRAMES)
+    assert recipe is not None
+    judged = np.stack(
+        [_judged(editor, latents, shown.turn) for latents in _way(shown, len(images))]
+    )
+    with shown.turn():
+        scores = editor.score(judged)
+        years = editor.age(judged) if editor.estimates_age else None
+    distances = np.zeros((1, len(images), len(editor.boundaries.names)))
+    strip = EditStrip(
+        recipe,
+        images[None],
+        scores[None],
+        distances,
+        editor.attributes,
+        editor.boundaries.names,
+        None if years is None else years[None],
+    )
+    source = GENERATED if shown.sitter is None else COMPOSITE
+    carried = recipe.to_json() if shown.sitter is None else shown.recipe
+    return _marked(name, strip.draw(), carried, source)
+
+
+def _judged(editor: FaceEditor, latents: NDArray[np.float32], turn: Turn) -> UInt8Array:
+    with turn():
+        return editor.render(latents[None], editor.judged_size)[0]
+
+
+def _make_film(shown: Shown, name: str) -> bytes:
+    return animation_bytes(name, _squares(shown, FILM_FRAMES))
+
+
+def _make_latent(shown: Shown, name: str) -> bytes:
     origin = {
-        "model": editor.name,
-        "generator_hash": editor.generator_hash,
-        "space": editor.space,
-        "recipe": json.loads(recipe_json(editor, view)),
+        "model": shown.editor.name,
+        "generator_hash": shown.editor.generator_hash,
+        "space": shown.editor.space,
+        "recipe": json.loads(shown.recipe),
     }
-    save_latents(path, latent_of(editor, view), origin)
+    return latents_bytes(latent_of(shown.editor, shown.view, shown.sitter), origin)
 
 
-def _write_recipe(editor: FaceEditor, view: View, path: Path) -> None:
-    path.write_text(recipe_json(editor, view) + "\n", encoding="utf-8")
+def _make_recipe(shown: Shown, name: str) -> bytes:
+    return (shown.recipe + "\n").encode()
 
 
-_WRITERS: dict[str, Callable[[FaceEditor, View, Path], None]] = {
-    "picture": _write_picture,
-    "strip": _write_strip,
-    "animation": _write_animation,
-    "video": _write_animation,
-    "latent": _write_latent,
-    "recipe": _write_recipe,
+def _marked(name: str, pixels: UInt8Array, recipe: str, source: str) -> bytes:
+    like = Photograph(pixels)
+    return photograph_bytes(name, pixels, like, recipe=recipe, source_type=source)[0]
+
+
+_MAKERS: dict[str, Callable[[Shown, str], bytes]] = {
+    "picture": _make_picture,
+    "jpeg": _make_picture,
+    "strip": _make_strip,
+    "animation": _make_film,
+    "video": _make_film,
+    "latent": _make_latent,
+    "recipe": _make_recipe,
 }

@@ -15,8 +15,9 @@ from latentedit.attributes import ATTRIBUTES
 from latentedit.boundaries.model import Boundaries
 from latentedit.demo import controls as controls_module
 from latentedit.demo.controls import FAVOURITES, OTHERS, RARE, in_words, make_controls
+from latentedit.demo.limits import share_left, shortened
 from latentedit.demo.session import MAX_HISTORY, Session, View, checked_steps, moved, with_seed
-from latentedit.demo.story import MAX_OTHERS, find_changes, find_fights, tell
+from latentedit.demo.story import MAX_OTHERS, find_changes, find_fights, find_slips, tell
 from latentedit.editing.recipes import make_recipe
 from latentedit.errors import LatentEditError
 
@@ -191,7 +192,7 @@ def test_changes_tell_asked_for_from_not_asked_for() -> None:
     assert changes[0].words == ("maybe", "very likely")
     assert tell(changes, (27.2, 51.6)) == (
         "Estimated age: 27, now 52. You asked for: looks older 50% to 95%, smiling 50% to 52%. "
-        "Also changed: grey hair 50% to 90%, bald 50% to 20%."
+        "Also changed: grey hair 50% to 90%, bald 50% to 20%. This face hardly changed in: smiling."
     )
 
 
@@ -232,3 +233,28 @@ def test_a_lock_that_hinders_is_named() -> None:
 def test_a_locked_slider_that_is_moved_is_named() -> None:
     (sentence,) = fights(0.0, View(0, {"Young": 1.0}, held=("Young",)))
     assert "“Age” is locked" in sentence
+
+
+def test_a_lock_that_did_not_hold_is_said() -> None:
+    after = {**BEFORE, "Male": 0.95, "Gray_Hair": 0.6, "Bald": 0.1}
+    assert find_slips(CONTROLS, BEFORE, after, ["Gray_Hair", "Bald", "Male"]) == [
+        {"name": "Male", "words": "maybe → very likely"},
+        {"name": "Bald", "words": "maybe → unlikely"},
+    ]
+
+
+def test_sliders_share_what_the_model_knows() -> None:
+    boundaries = axes(("Young", "Male", "Smiling", "Bald"))
+
+    def share(**steps: float) -> float:
+        return share_left(boundaries, make_recipe(boundaries, steps, "none"))
+
+    assert share(Young=6.0) == share(Young=-3.0, Male=3.0) == 1
+    assert share(Young=3.0, Male=3.0, Smiling=-3.0, Bald=3.0) == pytest.approx(2**0.5 / 2)
+    twins = replace(boundaries, normals=np.ones((4, 4)) / 2)
+    recipe = make_recipe(twins, {"Young": 3.0, "Male": 3.0}, "none")
+    assert share_left(twins, recipe) == pytest.approx(2**0.5 / 2)  # they do the same
+    short = shortened(twins, recipe)
+    assert short.steps == pytest.approx({"Young": 3 / 2**0.5, "Male": 3 / 2**0.5})
+    assert shortened(twins, short).steps == pytest.approx(short.steps)
+    assert share_left(twins, make_recipe(twins, {"Young": 3.0, "Male": -3.0}, "none")) == 1

@@ -90,7 +90,7 @@ def visit(browser: Browser, address: str, **options: Any) -> Page:
 
 def enter(page: Page, address: str) -> None:
     page.goto(address)
-    expect(page.locator(".le-row")).to_have_count(40)
+    expect(page.locator(".row")).to_have_count(40)
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +106,7 @@ def page(shared_page: Page) -> Iterator[Page]:
     shared_page.locator("[data-do=reset]").click()
     settled(shared_page)
     pick(shared_page, defaults.SEED)
-    expect(shared_page.locator(".le-row[data-moved], .le-row[data-locked]")).to_have_count(0)
+    expect(shared_page.locator(".row[data-moved], .row[data-locked]")).to_have_count(0)
     yield shared_page
     assert shared_page.watch.faults == []
 
@@ -115,9 +115,9 @@ def page(shared_page: Page) -> Iterator[Page]:
 
 
 def pick(page: Page, seed: int) -> None:
-    page.locator(".le-seed input").fill(str(seed))
-    page.locator(".le-seed input").press("Enter")
-    expect(page.locator(".le-seed input")).to_have_value(str(seed))
+    page.locator(".seed input").fill(str(seed))
+    page.locator(".seed input").press("Enter")
+    expect(page.locator(".seed input")).to_have_value(str(seed))
     settled(page)
 
 
@@ -135,11 +135,16 @@ def slide(page: Page, name: str, key: str = "End") -> None:
 
 
 def edited(page: Page) -> str:
-    return page.locator(".le-edited img").get_attribute("src") or ""
+    """Tells pictures apart."""
+    return page.locator(".after").get_attribute("data-key") or ""
 
 
 def original(page: Page) -> str:
-    return page.locator(".le-original img").get_attribute("src") or ""
+    return page.locator(".le-original img").get_attribute("data-key") or ""
+
+
+def show_edited(page: Page, key: str) -> None:
+    expect(page.locator(".after")).to_have_attribute("data-key", key)
 
 
 def value(page: Page, name: str) -> float:
@@ -148,7 +153,8 @@ def value(page: Page, name: str) -> float:
 
 def take(page: Page, what: str, folder: Path) -> Path:
     with page.expect_download() as download:
-        page.locator(f"[data-take={what}]").click()
+        page.locator(".more summary").click()
+        page.locator(f".more [data-take={what}]").click()
     path = folder / download.value.suggested_filename
     download.value.save_as(path)
     return path
@@ -158,10 +164,10 @@ def take(page: Page, what: str, folder: Path) -> Path:
 
 
 def test_a_face_is_already_there(page: Page) -> None:
-    assert original(page).startswith("data:image/png;base64,")
+    assert re.fullmatch("[0-9a-f]{16}", original(page))
     assert edited(page) == original(page)
-    expect(page.locator(".le-gallery button")).to_have_count(12)
-    expect(page.locator(".le-hint")).to_be_visible()
+    expect(page.locator(".gallery button")).to_have_count(12)
+    expect(page.locator(".hint")).to_be_visible()
     assert page.title() == "latentedit"
     assert page.locator("details[open]").count() == 1
     expect(page.locator("summary").last).to_contain_text("Rarely seen by this model")
@@ -171,22 +177,22 @@ def test_a_face_is_already_there(page: Page) -> None:
 
 def test_moving_age_changes_the_picture_the_age_and_the_story(page: Page) -> None:
     before = original(page)
-    young = page.locator(".le-age b").first.inner_text()
+    young = page.locator(".age b").first.inner_text()
     slide(page, "Young")
     assert edited(page) != before
     assert original(page) == before
-    first, second = page.locator(".le-age b").all_inner_texts()
+    first, second = page.locator(".age b").all_inner_texts()
     assert first == young
     assert second != young
-    expect(page.locator(".le-asked li")).to_have_count(1)
-    expect(page.locator(".le-asked")).to_contain_text("looks older")
-    expect(page.locator(".le-told")).to_contain_text("You asked for: looks older")
-    expect(page.locator("output[for=le-Young]")).to_have_text("+24 years · +3.0")
+    expect(page.locator(".asked li")).to_have_count(1)
+    expect(page.locator(".asked")).to_contain_text("looks older")
+    expect(page.locator(".told")).to_contain_text("You asked for: looks older")
+    expect(page.locator("output[for=le-Young]")).to_have_text(re.compile(r"^about [+-]?\d+ years$"))
     slide(page, "Smiling")
-    expect(page.locator("output[for=le-Smiling]")).to_have_text("very likely · +3.0")
+    expect(page.locator("output[for=le-Smiling]")).to_have_text(re.compile("likely|maybe"))
     slide(page, "Smiling", "Home")
-    expect(page.locator("output[for=le-Smiling]")).to_have_text("very unlikely · -2.0")
-    expect(page.locator(".le-asked li")).to_have_count(2)
+    expect(page.locator("output[for=le-Smiling]")).to_have_text(re.compile("likely|maybe"))
+    expect(page.locator(".asked li")).to_have_count(2)
 
 
 def test_undo_and_redo_by_button_and_by_key(page: Page) -> None:
@@ -196,14 +202,14 @@ def test_undo_and_redo_by_button_and_by_key(page: Page) -> None:
     slide(page, "Smiling")
     both = edited(page)
     page.locator("[data-do=undo]").click()
-    expect(page.locator(".le-edited img")).to_have_attribute("src", older)
+    show_edited(page, older)
     assert value(page, "Smiling") == 0
     page.keyboard.press("Control+z")
-    expect(page.locator(".le-edited img")).to_have_attribute("src", before)
+    show_edited(page, before)
     page.keyboard.press("Control+Shift+z")
-    expect(page.locator(".le-edited img")).to_have_attribute("src", older)
+    show_edited(page, older)
     page.locator("[data-do=redo]").click()
-    expect(page.locator(".le-edited img")).to_have_attribute("src", both)
+    show_edited(page, both)
     expect(page.locator("[data-do=redo]")).to_be_disabled()
     assert value(page, "Smiling") == 3
 
@@ -223,7 +229,7 @@ def test_arrow_keys_held_down_are_one_move(page: Page) -> None:
     assert value(page, "Young") == 0.5
     assert edited(page) != before
     page.locator("[data-do=undo]").click()
-    expect(page.locator(".le-edited img")).to_have_attribute("src", before)
+    show_edited(page, before)
     slider.focus()
     page.keyboard.press("ArrowRight")
     page.keyboard.press("ArrowLeft")
@@ -238,7 +244,7 @@ def test_a_drag_with_the_mouse_is_one_move(page: Page) -> None:
     page.mouse.move(box["x"] + box["width"] * 0.4, middle)  # where 0 is
     page.mouse.down()
     page.mouse.move(box["x"] + box["width"] * 0.9, middle, steps=12)
-    expect(page.locator(".le-asked")).to_contain_text("smiling")  # shown while it moves
+    expect(page.locator(".asked")).to_contain_text("smiling")  # shown while it moves
     page.mouse.up()
     settled(page)
     assert 2 < value(page, "Smiling") < 3
@@ -262,8 +268,8 @@ def test_stale_previews_are_dropped(page: Page) -> None:
         }"""
     )
     settled(page)
-    made = [url for url in page.watch.requests[already:] if "/run/" in url]
-    assert 1 <= len(made) <= 3
+    made = [url for url in page.watch.requests[already:] if url.endswith("/act")]
+    assert 1 <= len(made) <= 4  # one of them may be what is looked at in idle time
     dragged = edited(page)
     page.locator("[data-do=undo]").click()
     settled(page)
@@ -275,24 +281,22 @@ def test_stale_previews_are_dropped(page: Page) -> None:
 def test_locks_and_presets(page: Page) -> None:
     slide(page, "Young")
     automatic = edited(page)
-    expect(page.locator(".le-row[data-held]")).to_have_count(2)
-    expect(page.locator(".le-holding")).to_contain_text("grey hair")
-    page.locator("[data-name=Heavy_Makeup] .le-lock").click()
-    expect(page.locator("[data-name=Heavy_Makeup] .le-lock")).to_have_attribute(
-        "aria-pressed", "true"
-    )
+    expect(page.locator(".row[data-held]")).to_have_count(2)
+    expect(page.locator(".holding")).to_contain_text("grey hair")
+    page.locator("[data-name=Heavy_Makeup] .lock").click()
+    expect(page.locator("[data-name=Heavy_Makeup] .lock")).to_have_attribute("aria-pressed", "true")
     settled(page)
     locked = edited(page)
     assert locked != automatic
-    page.locator(".le-strict input").press("Home")
+    page.locator(".strict input").press("Home")
     settled(page)
     assert edited(page) == automatic
     page.locator("[data-preset=none]").click()
-    expect(page.locator(".le-row[data-held]")).to_have_count(0)
+    expect(page.locator(".row[data-held]")).to_have_count(0)
     settled(page)
     assert edited(page) not in (locked, automatic)
     page.locator("[data-preset=all]").click()
-    expect(page.locator(".le-row[data-locked]")).to_have_count(39)
+    expect(page.locator(".row[data-locked]")).to_have_count(39)
     settled(page)
     page.locator("[data-preset=auto]").click()
     settled(page)
@@ -300,9 +304,9 @@ def test_locks_and_presets(page: Page) -> None:
 
 
 def test_a_locked_slider_that_is_moved_is_explained(page: Page) -> None:
-    page.locator("[data-name=Smiling] .le-lock").click()
+    page.locator("[data-name=Smiling] .lock").click()
     slide(page, "Smiling")
-    expect(page.locator(".le-fights")).to_contain_text("“Smile” is locked")
+    expect(page.locator(".fights")).to_contain_text("“Smile” is locked")
 
 
 def test_requests_in_quick_succession_leave_page_and_session_agreed(page: Page) -> None:
@@ -326,28 +330,28 @@ def test_requests_in_quick_succession_leave_page_and_session_agreed(page: Page) 
 
 def test_other_faces(page: Page) -> None:
     slide(page, "Young")
-    page.locator(".le-gallery button").first.click()
+    page.locator(".gallery button").first.click()
     settled(page)
     assert value(page, "Young") == 0
     assert edited(page) == original(page)
-    seed = page.locator(".le-gallery button").first.get_attribute("data-seed")
-    expect(page.locator(".le-seed input")).to_have_value(seed or "")
-    page.locator(".le-keep").check()
+    seed = page.locator(".gallery button").first.get_attribute("data-seed")
+    expect(page.locator(".seed input")).to_have_value(seed or "")
+    page.locator(".keep").check()
     slide(page, "Young")
     page.locator("[data-do=dice]").click()
     settled(page)
     assert value(page, "Young") == 3
     assert edited(page) != original(page)
-    page.locator(".le-keep").uncheck()
+    page.locator(".keep").uncheck()
     page.locator("[data-do=more]").click()
     settled(page)
-    assert page.locator(".le-gallery button").first.get_attribute("data-seed") != seed
+    assert page.locator(".gallery button").first.get_attribute("data-seed") != seed
 
 
 def test_a_saved_picture_brings_everything_back(page: Page, address: str, tmp_path: Path) -> None:
     slide(page, "Young")
     slide(page, "Gray_Hair", "PageUp")
-    page.locator("[data-name=Male] .le-lock").click()
+    page.locator("[data-name=Male] .lock").click()
     settled(page)
     shown, grey = edited(page), value(page, "Gray_Hair")
     picture = take(page, "picture", tmp_path)
@@ -362,14 +366,15 @@ def test_a_saved_picture_brings_everything_back(page: Page, address: str, tmp_pa
     assert take(page, "video", tmp_path).suffix == ".mp4"
     assert take(page, "strip", tmp_path).stat().st_size > 1000
     assert take(page, "latent", tmp_path).suffix == ".safetensors"
+    page.evaluate("sessionStorage.clear()")
     enter(page, address)  # a new session
     for file in (picture, saved):
         assert value(page, "Young") == 0
-        page.locator(".le-drop input").set_input_files(file)
-        expect(page.locator(".le-notice")).to_contain_text("Opened")
+        page.locator(".choose").set_input_files(file)
+        expect(page.locator(".notice")).to_contain_text("Opened")
         assert edited(page) == shown
         assert (value(page, "Young"), value(page, "Gray_Hair")) == (3, grey)
-        expect(page.locator("[data-name=Male] .le-lock")).to_have_attribute("aria-pressed", "true")
+        expect(page.locator("[data-name=Male] .lock")).to_have_attribute("aria-pressed", "true")
         page.locator("[data-do=reset]").click()
         settled(page)
 
@@ -377,29 +382,33 @@ def test_a_saved_picture_brings_everything_back(page: Page, address: str, tmp_pa
 def test_a_recipe_can_be_dropped_anywhere(page: Page) -> None:
     text = EditRecipe("tiny", "0" * 12, (1,), {"Young": -2.0}, {}, {"Young": {}}).to_json()
     before = edited(page)
-    page.evaluate(
-        """(text) => {
-            const data = new DataTransfer();
-            data.items.add(new File([text], "recipe.json"));
-            document.dispatchEvent(new DragEvent("drop", { dataTransfer: data, bubbles: true }));
-        }""",
-        text,
-    )
-    expect(page.locator(".le-notice")).to_contain_text("another model")
+    page.evaluate(DROP, [text, "recipe.json"])
+    expect(page.locator(".notice")).to_contain_text("another version of tiny")
     assert edited(page) == before
+
+
+DROP = """([text, name]) => {
+    const data = new DataTransfer();
+    data.items.add(new File([text], name));
+    document.dispatchEvent(new DragEvent("drop", { dataTransfer: data, bubbles: true }));
+}"""
 
 
 @pytest.mark.parametrize(
     ("name", "content"),
-    [("face.png", b"I am text"), ("face.png", b"\x89PNG\r\n\x1a\n"), ("big.png", b" " * 5_000_000)],
+    [
+        ("face.png", b"I am text"),
+        ("face.png", b"\x89PNG\r\n\x1a\n"),
+        ("big.png", b" " * 41_000_000),
+    ],
 )
 def test_a_file_that_is_none_of_ours_changes_nothing(page: Page, name: str, content: bytes) -> None:
     slide(page, "Young")
     before = edited(page)
-    page.locator(".le-drop input").set_input_files(
+    page.locator(".choose").set_input_files(
         {"name": name, "mimeType": "image/png", "buffer": content}
     )
-    expect(page.locator(".le-notice.le-bad")).to_contain_text(re.compile("neither|damaged|MB"))
+    expect(page.locator(".notice.bad")).to_contain_text(re.compile("not an image|damaged|MB"))
     assert (edited(page), value(page, "Young")) == (before, 3)
     slide(page, "Young", "Home")  # and the page goes on working
     assert edited(page) != before
@@ -407,40 +416,99 @@ def test_a_file_that_is_none_of_ours_changes_nothing(page: Page, name: str, cont
 
 def test_ways_to_look(page: Page) -> None:
     slide(page, "Young")
+    page.locator("button[data-mode=side]").click()
+    expect(page.locator(".le-original")).to_be_visible()
     page.locator("button[data-mode=swipe]").click()
-    swipe = page.locator(".le-swipe")
-    expect(swipe).to_be_visible()
-    expect(page.locator(".le-edited")).to_be_hidden()
-    swipe.locator("input").press("ArrowRight")
-    assert "51%" in (swipe.get_attribute("style") or "")
+    expect(page.locator(".le-original")).to_be_hidden()
+    page.locator(".swipe").press("ArrowRight")
+    assert "51%" in (page.locator(".le-edited").get_attribute("style") or "")
     page.locator("button[data-mode=film]").click()
+    expect(page.locator(".film")).to_be_visible()
     settled(page)
-    frames = page.locator(".le-scrub input")
+    frames = page.locator(".scrub input")
     expect(frames).to_have_attribute("max", "8")
     frames.press("End")
-    expect(page.locator(".le-film img")).to_have_attribute("src", edited(page))
+    expect(page.locator(".film")).to_have_attribute("data-key", edited(page))
     frames.press("Home")
-    expect(page.locator(".le-film img")).to_have_attribute("src", original(page))
+    expect(page.locator(".film")).to_have_attribute("data-key", original(page))
     page.locator("[data-do=play]").click()
-    page.wait_for_timeout(300)
-    assert frames.input_value() != "0"
-    page.locator("button[data-mode=side]").click()
-    expect(page.locator(".le-edited")).to_be_visible()
+    page.wait_for_function("document.querySelector('.scrub input').value !== '0'")
+    page.locator("button[data-mode=one]").click()
+    expect(page.locator(".after")).to_be_visible()
+
+
+def test_the_picture_is_held_zoomed_and_moved(page: Page) -> None:
+    slide(page, "Young")
+    canvas, before = page.locator(".canvas"), page.locator(".before")
+    expect(before).to_be_hidden()
+    canvas.press("o", delay=0)
+    box = canvas.bounding_box()
+    assert box is not None
+    middle = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(*middle)
+    page.mouse.down()
+    expect(before).to_be_visible()
+    page.mouse.up()
+    expect(before).to_be_hidden()
+    page.mouse.wheel(0, -600)
+    expect(page.locator(".canvas[data-zoomed]")).to_have_count(1)
+    transform = page.locator(".zoomed").get_attribute("style")
+    page.mouse.down()
+    page.mouse.move(middle[0] + 40, middle[1] + 25, steps=4)
+    page.mouse.up()
+    assert page.locator(".zoomed").get_attribute("style") != transform
+    canvas.press("0")
+    expect(page.locator(".canvas[data-zoomed]")).to_have_count(0)
+    for _ in range(3):
+        page.locator("[data-do=in]").click()
+    expect(page.locator(".canvas[data-zoomed]")).to_have_count(1)
+    page.locator("[data-do=fit]").click()
+
+
+def test_a_reload_keeps_the_edit(page: Page, address: str) -> None:
+    slide(page, "Young")
+    before = edited(page)
+    page.reload()
+    expect(page.locator(".row")).to_have_count(40)
+    show_edited(page, before)
+    assert value(page, "Young") == 3
+    page.locator("[data-do=undo]").click()
+    settled(page)
+    assert value(page, "Young") == 0
+
+
+def test_a_model_without_photos_says_so(page: Page) -> None:
+    page.locator("button[data-way=photo]").click()
+    expect(page.locator(".notice")).to_contain_text("models pull ffhq1024")
+    page.locator("button[data-way=seed]").click()
+    expect(page.locator(".gallery")).to_be_visible()
+    page.locator(".model summary").click()
+    expect(page.locator(".model code")).to_be_visible()
+    page.locator(".model summary").click()
+
+
+def test_nothing_on_the_page_is_in_the_words_of_the_trade(page: Page) -> None:
+    text = page.locator("body").inner_text() + page.locator("body").evaluate(
+        "(body) => [...body.querySelectorAll('[title],[aria-label],[placeholder],[alt]')]"
+        ".map((e) => ['title','aria-label','placeholder','alt'].map((n) => e.getAttribute(n)))"
+        ".join(' ')"
+    )
+    assert "latent" not in text.lower().replace("latentedit", "")
 
 
 def test_the_search_finds_sliders(page: Page) -> None:
-    page.locator(".le-search").fill("BEARD")
-    expect(page.locator(".le-row:visible")).to_have_count(1)
-    page.locator(".le-search").fill("wearing")
-    assert page.locator(".le-row:visible").count() >= 4
-    page.locator(".le-search").fill("qqq")
-    expect(page.locator(".le-none")).to_be_visible()
-    page.locator(".le-search").press("Escape")
-    expect(page.locator(".le-row:visible")).to_have_count(6)
+    page.locator(".search").fill("BEARD")
+    expect(page.locator(".row:visible")).to_have_count(1)
+    page.locator(".search").fill("wearing")
+    assert page.locator(".row:visible").count() >= 4
+    page.locator(".search").fill("qqq")
+    expect(page.locator(".none")).to_be_visible()
+    page.locator(".search").press("Escape")
+    expect(page.locator(".row:visible")).to_have_count(6)
 
 
 def test_the_keyboard_is_enough(page: Page) -> None:
-    page.locator(".le-search").focus()
+    page.locator(".search").focus()
     page.keyboard.press("Tab")
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.id") == "le-Young"
@@ -448,7 +516,7 @@ def test_the_keyboard_is_enough(page: Page) -> None:
     settled(page)
     assert edited(page) != original(page)
     page.keyboard.press("Tab")  # the cross that sets it back
-    assert page.evaluate("document.activeElement.className") == "le-clear"
+    assert page.evaluate("document.activeElement.className") == "clear"
     page.keyboard.press("Enter")
     settled(page)
     assert edited(page) == original(page)
@@ -462,22 +530,21 @@ def test_compare_without_and_with_locks(page: Page) -> None:
     )
     assert free != held
     expect(page.locator(".le-compare")).to_contain_text("looks older")
-    page.get_by_label("What moves").click()
-    page.get_by_role("option", name="Smile").click()
+    page.locator(".what").select_option(label="Smile")
     expect(page.locator(".le-compare")).to_contain_text("smiling")
     page.get_by_role("tab", name="Edit").click()
-    expect(page.locator(".le-edited")).to_be_visible()
+    expect(page.locator(".after")).to_be_visible()
 
 
 def test_dark_mode_is_kept(page: Page, address: str) -> None:
-    colour = "getComputedStyle(document.querySelector('gradio-app')).backgroundColor"
+    colour = "getComputedStyle(document.body).backgroundColor"
     light = page.evaluate(colour)
-    page.locator(".le-top button").click()
+    page.locator(".top .dark").click()
     dark = page.evaluate(colour)
     assert dark != light
     enter(page, address)
     assert page.evaluate(colour) == dark
-    page.locator(".le-top button").click()
+    page.locator(".top .dark").click()
     assert page.evaluate(colour) == light
 
 
@@ -496,7 +563,7 @@ def test_two_visitors_and_a_phone(page: Page, browser: Browser, address: str) ->
     assert value(page, "Young") == 3
     assert other.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
     other.locator("#le-Heavy_Makeup").scroll_into_view_if_needed()
-    box = other.locator(".le-pictures").bounding_box()
+    box = other.locator(".canvas").bounding_box()
     assert box is not None
     assert 0 <= box["y"] < 20  # the pictures stay in view beside the slider
     assert box["height"] < PHONE["height"] / 2

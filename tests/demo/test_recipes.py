@@ -20,7 +20,7 @@ from latentedit.attributes import ATTRIBUTES
 from latentedit.demo.controls import Control, make_controls
 from latentedit.demo.recipes import MAX_UPLOAD_BYTES, latent_of, recipe_json, recipe_of, view_of
 from latentedit.demo.session import View
-from latentedit.demo.takeaways import take
+from latentedit.demo.takeaways import Shown, take
 from latentedit.editing.editor import FaceEditor
 from latentedit.editing.recipes import EditRecipe
 from latentedit.editing.strips import edit_strip, save_strip
@@ -60,12 +60,13 @@ def test_a_recipe_restores_what_was_made(
 ) -> None:
     recipe = recipe_of(editor, view)
     restored = view_of(editor, controls, recipe.to_json().encode())
-    assert (restored.seed, restored.steps) == (view.seed, view.steps)
+    assert restored.seed == view.seed
+    assert restored.steps == pytest.approx(recipe.steps)  # cut short, where they went too far
     again = recipe_of(editor, restored)
     assert {p: {h: g for h, g in held.items() if g} for p, held in again.holds.items()} == {
         p: {h: g for h, g in held.items() if g} for p, held in recipe.holds.items()
     }
-    np.testing.assert_array_equal(latent_of(editor, restored), latent_of(editor, view))
+    np.testing.assert_allclose(latent_of(editor, restored), latent_of(editor, view), atol=1e-5)
 
 
 def test_locks_come_back_as_locks(editor: FaceEditor, controls: dict[str, Control]) -> None:
@@ -124,20 +125,20 @@ def test_what_is_taken_home(
     editor: FaceEditor, controls: dict[str, Control], tmp_path: Path
 ) -> None:
     view = View(6, {"Young": -2.0, "Smiling": 1.0}, held=("Bald",))
-    picture = take(editor, view, "picture")
+    picture = take(Shown(editor, view), "picture")
     assert (picture.name, picture.type) == ("face-6-edited.png", "image/png")
     pixels = np.array(Image.open(io.BytesIO(picture.content)))
     np.testing.assert_array_equal(pixels, editor.render(latent_of(editor, view))[0])
     for what in ("picture", "strip", "recipe"):
-        assert view_of(editor, controls, take(editor, view, what).content) == view
-    with Image.open(io.BytesIO(take(editor, view, "animation").content)) as film:
+        assert view_of(editor, controls, take(Shown(editor, view), what).content) == view
+    with Image.open(io.BytesIO(take(Shown(editor, view), "animation").content)) as film:
         assert (film.format, film.n_frames, film.size) == ("GIF", 16, (256, 256))
         assert film.info["loop"] == 0
     if find_spec("av") is not None:
-        video = take(editor, view, "video")
+        video = take(Shown(editor, view), "video")
         assert (video.name, video.type) == ("face-6-edited-film.mp4", "video/mp4")
         assert video.content[4:8] == b"ftyp"
-    (tmp_path / "z.safetensors").write_bytes(take(editor, view, "latent").content)
+    (tmp_path / "z.safetensors").write_bytes(take(Shown(editor, view), "latent").content)
     z = load_latents(tmp_path / "z.safetensors", editor.latent_dim)
     np.testing.assert_array_equal(z, latent_of(editor, view))
 
@@ -146,15 +147,15 @@ def test_an_unedited_face_can_be_taken_home_too(
     editor: FaceEditor, controls: dict[str, Control]
 ) -> None:
     for what in ("picture", "recipe"):
-        file = take(editor, View(6), what)
+        file = take(Shown(editor, View(6)), what)
         assert file.name.startswith("face-6")
         assert view_of(editor, controls, file.content) == View(6)
-    assert take(editor, View(6), "latent").content
+    assert take(Shown(editor, View(6)), "latent").content
     for what in ("strip", "animation", "video"):
         with pytest.raises(LatentEditError, match="move a slider first"):
-            take(editor, View(6), what)
+            take(Shown(editor, View(6)), what)
     with pytest.raises(LatentEditError, match="no such thing"):
-        take(editor, View(6), "../../etc/passwd")
+        take(Shown(editor, View(6)), "../../etc/passwd")
 
 
 # ---- what is refused, in words
@@ -210,12 +211,12 @@ def test_files_that_are_no_recipes(editor: FaceEditor) -> None:
         b"",
         b"hello, I am called face.png",
         jpeg(),
-        jpeg()[:200],
         b"\xff\xfe\x00",
         b"[1]",
     ):
         assert "neither a PNG" in refused(editor, junk)
     assert "damaged" in refused(editor, png("{}")[:60])
+    assert "damaged" in refused(editor, jpeg()[:200])
     assert "carries no recipe" in refused(editor, png())
     assert "recipe" in refused(editor, png("not JSON"))
 

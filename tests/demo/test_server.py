@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import shutil
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -24,8 +22,7 @@ import httpx
 
 from latentedit.cli import main
 from latentedit.demo import server
-from latentedit.demo.server import MAX_BODY, build, serve
-from latentedit.demo.studio import Studio
+from latentedit.demo.server import MAX_BODY, serve
 from latentedit.editing.editor import FaceEditor
 from latentedit.errors import LatentEditError
 
@@ -50,11 +47,6 @@ def running(editor: FaceEditor) -> Iterator[Any]:
     blocks.close()
 
 
-def event(studio: Studio, name: str) -> Any:
-    """What the server does for one of the page's requests."""
-    return next(event.fn for event in build(studio).fns.values() if event.api_name == name)
-
-
 def url(running: Any, path: str = "") -> str:
     return f"http://127.0.0.1:{running.server_port}{path}"
 
@@ -69,20 +61,19 @@ def test_only_this_machine_can_reach_it(running: Any) -> None:
         pass
 
 
-def test_no_path_is_allowed_and_nothing_is_reported(running: Any) -> None:
+def test_gradio_s_own_routes_are_shut(running: Any) -> None:
     assert running.allowed_paths == []
     assert not running.analytics_enabled
-    config = httpx.get(url(running, "/config")).json()
-    assert {"/act", "/start"} == {
-        "/" + entry["api_name"]
-        for entry in config["dependencies"]
-        if entry["api_visibility"] == "public"
-    }
+    for path in ("/config", "/gradio_api/info", "/gradio_api/queue/join", "/theme.css", "/docs"):
+        assert httpx.get(url(running, path)).status_code == 403
+        assert httpx.post(url(running, path)).status_code == 403
 
 
 @pytest.mark.parametrize(
     "path",
     [
+        "/latentedit/../../../../etc/passwd",
+        "/latentedit/%2e%2e/%2e%2e/%2e%2e/etc/passwd",
         "/gradio_api/file=/etc/passwd",
         "/gradio_api/file=../../../../etc/passwd",
         "/gradio_api/file%3D/etc/passwd",
@@ -117,64 +108,33 @@ def test_nothing_can_be_left_on_the_machine(running: Any) -> None:
 
 
 def test_large_bodies_are_refused(running: Any) -> None:
-    join = url(running, "/gradio_api/queue/join")
-    body = b'{"data": "' + b"a" * (MAX_BODY + 1) + b'"}'
-    assert httpx.post(join, content=body).status_code == 413
+    act = url(running, "/latentedit/act")
+    body = b"a" * (MAX_BODY + 1)
+    assert httpx.post(act, content=body).status_code == 413
 
     def without_a_length() -> Iterator[bytes]:
         for start in range(0, len(body), 65536):
             yield body[start : start + 65536]
 
     with suppress(httpx.HTTPError):  # it may hang up in the middle
-        assert httpx.post(join, content=without_a_length()).status_code >= 400
+        assert httpx.post(act, content=without_a_length()).status_code >= 400
     assert httpx.get(url(running)).status_code == 200
 
 
-def test_each_client_has_a_session_of_its_own(running: Any) -> None:
-    one, two = "one", "two"
+def test_a_visitor_gets_answers(running: Any) -> None:
     client = httpx.Client(base_url=url(running), timeout=60)
-
-    def act(visitor: str, **request: Any) -> dict[str, Any]:
-        body = {"data": [None, request], "session_hash": visitor}  # as the page sends it
-        state, reply = client.post("/gradio_api/run/act", json=body).json()["data"]
-        assert state is None  # it stays in the server
-        return reply
-
-    moved = act(one, do="move", steps={"Young": -2.0}, serial=7)
-    assert (moved["serial"], moved["undo"]) == (7, True)
-    assert act(two, do="undo")["view"]["steps"] == {}
-    assert act(two, do="redo")["redo"] is False
-    assert act(one, do="undo")["redo"] is True
-    assert act(one, do="redo")["edited"] == moved["edited"]
-    refused = act(one, do="open", data="Li4vLi4vZXRjL3Bhc3N3ZA==")  # ../../etc/passwd
-    assert "neither a PNG" in refused["message"]
-    assert act(one, do="undo")["view"]["steps"] == {}
+    started = unpacked(client.post("/latentedit/start", content=b"{}").content)
+    headers = {"x-visitor": started["token"]}
+    move = {"do": "move", "steps": {"Young": -2.0}}
+    reply = unpacked(client.post("/latentedit/act", json=move, headers=headers).content)
+    assert reply["undo"]
+    assert not started["shared"]
 
 
-def test_requests_are_answered_one_at_a_time_and_in_turn(
-    editor: FaceEditor, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    studio = Studio(editor)
-    act = event(studio, "act")
-    came, answered, running = [], [], []
-
-    def slow(session: Any, request: dict[str, Any]) -> Any:
-        running.append(request["serial"])
-        time.sleep(0.01)
-        answered.append(request["serial"])
-        assert running == answered  # nobody else began meanwhile
-        return session, {}
-
-    async def visit(serial: int) -> None:
-        came.append(serial)
-        await act(studio.new_session(), {"do": "move", "serial": serial})
-
-    async def everyone() -> None:
-        await asyncio.gather(*(visit(serial) for serial in range(8)))
-
-    monkeypatch.setattr(studio, "act", slow)
-    asyncio.run(everyone())
-    assert answered == came == list(range(8))
+def unpacked(content: bytes) -> dict[str, Any]:
+    """The JSON of a reply."""
+    values: dict[str, Any] = json.loads(content[4 : 4 + int.from_bytes(content[:4], "little")])
+    return values
 
 
 @pytest.mark.parametrize("host", ["203.0.113.7", "no such host"])
@@ -194,24 +154,6 @@ def test_a_page_that_does_not_answer_is_an_error_of_ours(
     monkeypatch.setattr("gradio.networking.url_ok", lambda _: False)
     with pytest.raises(LatentEditError, match="does not answer"):
         serve(editor, wait=False)
-
-
-def test_a_fault_of_ours_is_a_message_and_changes_nothing(
-    editor: FaceEditor, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    studio = Studio(editor)
-    session = studio.new_session()
-    monkeypatch.setattr(studio, "act", lambda *_: 1 / 0)
-    request = {"do": "move", "serial": 3}
-    same, reply = asyncio.run(event(studio, "act")(session, request))
-    assert same is session
-    assert reply.pop("milliseconds") >= 0
-    assert reply == {
-        "message": "Something went wrong here, and nothing was changed.",
-        "reply": True,
-        "serial": 3,
-    }
-    assert "ZeroDivisionError" in caplog.text
 
 
 # ---- the command
@@ -251,9 +193,9 @@ def test_the_benchmark_prints_its_figures(tiny_bundle: Path) -> None:
     result = subprocess.run([*script, *options], capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     figures = json.loads(result.stdout.splitlines()[-1])
-    assert len(figures["one user"]["whole"]) == len(figures["one user"]["inside"]) == 3
+    assert len(figures["preview"]["whole"]) == len(figures["preview"]["inside"]) == 3
     if shutil.which("chromium"):
-        assert len(figures["one user, in Chromium"]["whole"]) == 3
+        assert len(figures["preview, in Chromium"]["whole"]) == 3
     assert figures["2 users, 1 s"]["whole"]
     assert not figures["2 users, 1 s"]["errors"]
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import io
-import json
 import re
 from pathlib import Path
 from typing import Any
@@ -19,9 +17,11 @@ from latentedit import defaults
 from latentedit.boundaries.calibration import Calibration
 from latentedit.boundaries.model import Boundaries
 from latentedit.demo.comparison import draw
-from latentedit.demo.recipes import MAX_UPLOAD_BYTES, latent_of
+from latentedit.demo.recipes import latent_of
+from latentedit.demo.replies import Picture, pack
 from latentedit.demo.session import Session, View
 from latentedit.demo.studio import GALLERY, ComparedEdit, Studio
+from latentedit.demo.takeaways import FILM_FRAMES, take
 from latentedit.editing.editor import FaceEditor
 from latentedit.errors import LatentEditError
 from latentedit.pretrained.bundles import load_classifier, load_generator
@@ -58,10 +58,9 @@ def session(studio: Studio) -> Session:
     return studio.new_session()
 
 
-def pixels(uri: str) -> NDArray[np.uint8]:
-    kind, data = uri.split(",")
-    assert kind == "data:image/png;base64"
-    return np.array(Image.open(io.BytesIO(base64.b64decode(data))))
+def pixels(picture: Picture) -> NDArray[np.uint8]:
+    assert picture.type == "image/png"
+    return np.array(Image.open(io.BytesIO(picture.content)))
 
 
 def move(**steps: float) -> dict[str, Any]:
@@ -74,7 +73,7 @@ def move(**steps: float) -> dict[str, Any]:
 def test_the_start_has_all_that_the_page_draws(studio: Studio, session: Session) -> None:
     same, reply = studio.act(session, {"do": "start"})
     assert same is session
-    assert json.dumps(reply, allow_nan=False)
+    assert pack(reply)
     np.testing.assert_array_equal(pixels(reply["original"]), pixels(reply["edited"]))
     assert reply["view"]["seed"] == defaults.SEED
     assert (reply["undo"], reply["redo"], reply["told"]) == (False, False, "")
@@ -167,21 +166,63 @@ def test_two_sessions_do_not_touch_each_other(studio: Studio) -> None:
 
 def test_what_is_taken_home_opens_again(studio: Studio, session: Session) -> None:
     session, moved = studio.act(session, {**move(Young=-2.0), "locks": ["Bald"]})
-    for what in ("picture", "recipe"):
-        _, reply = studio.act(session, {"do": "take", "what": what})
+    for what in ("picture", "jpeg", "recipe"):
+        file = take(studio.shown(session), what)
         other = studio.act(studio.new_session(), {"do": "face", "seed": 9})[0]
-        opened, reply = studio.act(other, {"do": "open", "data": reply["file"]["data"]})
+        assert studio.is_ours(file.content)
+        opened, reply = studio.open(other, file.content)
         assert opened.view == session.view
         assert reply["edited"] == moved["edited"]
         assert reply["view"]["locks"] == ["Bald"]
         assert opened.can_undo
+        assert reply["message"] == "Opened: face, sliders and locks are back."
+
+
+def test_a_strip_of_several_faces_says_that_the_first_is_shown(
+    studio: Studio, session: Session, editor: FaceEditor
+) -> None:
+    recipe = editor.recipe({"Young": -1.0}, seeds=[8, 9, 10])
+    _, reply = studio.open(session, recipe.to_json().encode())
+    assert "first of its 3 faces" in reply["message"]
 
 
 def test_the_film_goes_from_the_original_to_the_edit(studio: Studio, session: Session) -> None:
     session, moved = studio.act(session, move(Young=-2.0))
-    _, reply = studio.act(session, {"do": "film"})
-    assert (reply["film"][0], reply["film"][-1]) == (moved["original"], moved["edited"])
-    assert len(set(reply["film"])) > 2
+    frames = [studio.act(session, {"do": "frame", "index": i})[1] for i in range(FILM_FRAMES)]
+    assert frames[0]["frame"] == moved["original"]
+    assert frames[-1]["frame"] == moved["edited"]
+    assert len({reply["frame"] for reply in frames}) > 2
+
+
+def test_a_picture_that_the_page_has_is_not_sent_again(studio: Studio, session: Session) -> None:
+    _, first = studio.act(session, move(Young=-2.0))
+    key = first["original"].key
+    _, again = studio.act(session, {**move(Young=-1.0), "has": key})
+    assert again["original"] == {"key": key}
+
+
+def test_a_slider_says_what_it_does_to_this_face(
+    studio: Studio, session: Session, editor: FaceEditor
+) -> None:
+    same, reply = studio.act(session, {"do": "learn", "attribute": "Young"})
+    assert same is session
+    learned = reply["learned"]
+    assert learned["steps"] == [-2.0, -1.0, 0.0, 1.0, 2.0]
+    z = editor.sample([session.view.seed])
+    images = [editor.render(editor.edit(z, {"Young": step})) for step in learned["steps"]]
+    expected = [float(editor.age(image)[0]) for image in images]
+    assert learned["years"] == pytest.approx(expected, abs=0.5)
+    assert len(studio.act(session, {"do": "learn", "attribute": "Bald"})[1]["learned"]) == 4
+
+
+def test_many_sliders_are_cut_short_together(studio: Studio, session: Session) -> None:
+    _, two = studio.act(session, move(Young=2.0, Smiling=1.0))
+    assert two["together"] == 1
+    names = ("Young", "Smiling", "Male", "Eyeglasses", "Bald", "Wearing_Hat")
+    ends = {name: studio.controls[name].high for name in names}
+    many, reply = studio.act(session, {**move(**ends), "auto": False})
+    assert 0.3 < reply["together"] < 0.9
+    assert many.view.steps == ends  # the sliders stay where they are
 
 
 def test_without_an_age_estimator_no_age_is_told(tiny_bundle: Path) -> None:
@@ -203,10 +244,6 @@ def test_a_model_needs_classifier_and_boundaries(tiny_bundle: Path) -> None:
 # ---- a bad request changes nothing
 
 
-def base(data: bytes) -> str:
-    return base64.b64encode(data).decode()
-
-
 @pytest.mark.parametrize(
     ("request_", "says"),
     [
@@ -226,16 +263,11 @@ def base(data: bytes) -> str:
         ({"do": "gallery", "page": -1}, "no more faces"),
         ({"do": "gallery", "page": 2**40}, "no more faces"),
         ({"do": "gallery", "page": 1.5}, "no more faces"),
-        ({"do": "take", "what": "/etc/passwd"}, "no such thing"),
-        ({"do": "take"}, "no such thing"),
-        ({"do": "take", "what": "strip"}, "move a slider first"),
-        ({"do": "film"}, "move a slider first"),
-        ({"do": "open"}, "MB"),
-        ({"do": "open", "data": {"path": "/etc/passwd"}}, "MB"),
-        ({"do": "open", "data": "/etc/passwd"}, "arrive whole|neither"),
-        ({"do": "open", "data": "é"}, "arrive whole"),
-        ({"do": "open", "data": "A" * (2 * MAX_UPLOAD_BYTES)}, "MB"),
-        ({"do": "open", "data": base(b"hello")}, "neither"),
+        ({"do": "frame", "index": 0}, "move a slider first"),
+        ({"do": "frame", "index": -1}, "no such frame"),
+        ({"do": "frame", "index": "../../etc/passwd"}, "no such frame"),
+        ({"do": "learn", "attribute": "/etc/passwd"}, "no such slider"),
+        ({"do": "sitter", "face": 1}, "no longer here"),
     ],
 )
 def test_bad_requests_get_a_friendly_message_and_change_nothing(
@@ -271,7 +303,8 @@ def test_locks_that_leave_nothing_refuse_the_move_in_the_page_s_words(editor: Fa
 def test_compare_makes_the_same_move_with_and_without_locks(
     studio: Studio, editor: FaceEditor
 ) -> None:
-    original, (free, held) = studio.compare(3, "Young", -2.0)
+    session = Session((View(3),))
+    original, (free, held) = studio.compare(session, "Young", -2.0)
     z = editor.sample([3])
     for edit, hold in ((free, "none"), (held, "auto")):
         image = editor.render(editor.edit(z, {"Young": -2.0}, hold))
@@ -281,7 +314,7 @@ def test_compare_makes_the_same_move_with_and_without_locks(
         assert edit.leakage == pytest.approx(others.mean(), abs=1e-6)
         assert edit.changes[0].asked
     assert free.picture != held.picture
-    html = draw(3, original, [free, held])
+    html = draw("Seed 3", original, [free, held])
     assert html.count("<img ") == 3
     for text in (
         "Original",
@@ -289,14 +322,16 @@ def test_compare_makes_the_same_move_with_and_without_locks(
         "Automatic locks",
         f"{held.leakage:.1%}",
         "looks older",
-        original,
+        "Seed 3",
+        original.uri,
     ):
         assert text in html
     for attribute, step in (("Yuong", 1.0), (None, 1.0), ("Young", None), ("Young", 1e9)):
         with pytest.raises(LatentEditError):
-            studio.compare(3, attribute, step)
+            studio.compare(session, attribute, step)
 
 
 def test_comparisons_escape_what_they_show() -> None:
-    edit = ComparedEdit("<script>", '"><script>', [], None, 0.1)
-    assert "<script>" not in draw(1, '"><script>', [edit])
+    picture = Picture(b"", '"><script>')
+    edit = ComparedEdit("<script>", picture, [], None, 0.1)
+    assert "<script>" not in draw('"><script>', picture, [edit])

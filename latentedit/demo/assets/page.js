@@ -1,65 +1,56 @@
-// The page. It holds what the user set (`model`), sends requests one at a time through Gradio's
-// value of this component, and draws the replies. `element`, `props`, `trigger` and `watch` are
-// Gradio's.
+// The page. It holds what the user set (`model`), asks the server for one thing at a time, and draws
+// the replies.
 
-const $ = (selector, root = element) => root.querySelector(selector);
-const $$ = (selector, root = element) => [...root.querySelectorAll(selector)];
-
-const make = (tag, attributes = {}, ...children) => {
-  const node = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) {
-    if (name === "text") node.textContent = value;
-    else node.setAttribute(name, value);
-  }
-  node.append(...children);
-  return node;
-};
+import { $, $$, make, post, saveFile, session } from "./tabs.js";
+import { fit, holdOriginal, setRatio, startStage, zoomBy } from "./stage.js";
 
 const percent = (share) => Math.round(share * 100) + "%";
+const page = $("#edit");
 
-const model = { seed: 0, steps: {}, auto: true, locks: new Set(), strictness: 1, given: false };
+const model = { seed: 0, photo: false, steps: {}, auto: true, locks: new Set(), strictness: 1, given: false };
 const controls = new Map(); // attribute -> its data and nodes
-const page = { gallery: 0, words: [], likeliest: "", maxUpload: 0, frames: [], playing: true, typing: false };
+const now = {
+  gallery: 0, words: [], likeliest: "", frames: [], count: 9, playing: true, typing: false,
+  face: { key: "", kind: "seed", done: 1, version: 0 }, original: "", learned: new Map(), held: [], takesPhotos: false,
+};
 
 // ---- requests: one at a time; a preview that still waits is dropped when something newer comes
 
-const ANSWER_WITHIN = 20000;
 let waiting = [];
-let asked = null;
-let serial = 0;
-let patience = 0;
+let busy = false;
 
 function send(request) {
-  waiting = waiting.filter((earlier) => !earlier.preview);
+  waiting = waiting.filter((earlier) => !earlier.preview && !earlier.idle && (request.film || !earlier.film));
   waiting.push(request);
+  if (!request.idle) page.toggleAttribute("data-busy", true);
   next();
 }
 
-function next() {
-  if (asked || !waiting.length) return;
-  asked = { ...waiting.shift(), serial: ++serial };
-  element.toggleAttribute("data-busy", true);
-  patience = setTimeout(() => {
-    asked = null;
-    waiting = [];
-    element.toggleAttribute("data-busy", false);
-    notice("No answer. Is the demo still running? Reload the page to try again.", true);
-  }, ANSWER_WITHIN);
-  props.value = asked;
-  trigger("act");
+async function next() {
+  if (busy || !waiting.length) return;
+  const request = waiting.shift();
+  busy = true;
+  if (!request.idle) page.toggleAttribute("data-busy", true);
+  try {
+    const reply = request.run ? await request.run() : await post("act", { ...request, has: now.original });
+    if (reply) draw(reply, request);
+  } catch (error) {
+    if (error.gone) await begin(error.message);
+    else if (!request.idle) notice(error.message, true);
+    if (!request.idle) waiting = [];
+  }
+  busy = false;
+  page.toggleAttribute("data-busy", waiting.some((each) => !each.idle));
+  next();
+  rest();
 }
 
-function receive() {
-  const reply = props.value;
-  if (!reply || !reply.reply) return;
-  if (reply.groups) build(reply);
-  else if (!asked || reply.serial !== asked.serial) return;
-  const request = asked;
-  clearTimeout(patience);
-  asked = null;
-  element.toggleAttribute("data-busy", waiting.length > 0);
-  draw(reply, request);
-  next();
+async function begin(message = "") {
+  const reply = await post("start", {});
+  session.token = reply.token;
+  build(reply);
+  draw(reply, {});
+  if (message) notice(message);
 }
 
 // ---- drawing replies
@@ -67,103 +58,206 @@ function receive() {
 function draw(reply, request) {
   if (reply.view) adopt(reply.view);
   if (reply.original) show(reply, request);
+  else if (reply.face) drawFace(reply.face);
   if ("undo" in reply) {
     $("[data-do=undo]").disabled = !reply.undo;
     $("[data-do=redo]").disabled = !reply.redo;
   }
   if (reply.gallery) drawGallery(reply.gallery);
-  if (reply.film) play(reply.film);
-  if (reply.file) save(reply.file);
-  if (reply.message) notice(reply.message, !reply.original);
-  else if (request && !request.preview) notice("");
+  if (reply.frame) addFrame(reply);
+  if (reply.choose) choose(reply.choose);
+  if (reply.learned) learn(reply.learned);
+  if (reply.message) notice(reply.message, !reply.original && !reply.wants);
+  else if (!request.preview && !request.idle) notice("");
 }
 
 function adopt(view) {
   if (waiting.some((request) => request.do === "move")) return; // something newer is on its way
   Object.assign(model, view, { locks: new Set(view.locks) });
-  if (!page.typing) seedField.value = model.seed;
+  if (!now.typing) seedField.value = model.seed;
+  setWay(model.photo ? "photo" : "seed");
+  choosing(false);
   for (const name of controls.keys()) place(name);
   drawLocks();
   markGallery();
 }
 
+function picture(image, { url, key }) {
+  if (image.dataset.key === key) return;
+  image.src = url;
+  image.dataset.key = key;
+}
+
 function show(reply, request) {
-  for (const image of $$(".le-original img, .le-before")) image.src = reply.original;
-  for (const image of $$(".le-edited img, .le-after")) image.src = reply.edited;
-  for (const image of $$(".le-edited img, .le-after")) image.alt = "The edited face. " + reply.told;
+  now.original = reply.original.key;
+  if (reply.original.url) {
+    for (const image of $$(".le-original img, .before")) picture(image, reply.original);
+    setRatio($(".le-original img"));
+  }
+  picture($(".le-edited .after"), reply.edited);
+  $(".le-edited .after").alt = "The edited face. " + reply.told;
+  drawFace(reply.face);
   const moved = reply.changes.length > 0;
-  $(".le-hint").hidden = moved;
-  $(".le-changes").hidden = !moved;
-  $(".le-age").hidden = !reply.years;
+  $(".hint").hidden = moved;
+  $(".changes").hidden = !moved;
+  $(".age").hidden = !reply.years;
   if (reply.years) {
-    const [before, after] = $$(".le-age b");
+    const [before, after] = $$(".age b");
     before.textContent = Math.round(reply.years[0]);
     after.textContent = Math.round(reply.years[1]);
-    $(".le-age").classList.toggle("le-same", !moved);
+    $(".age").classList.toggle("same", !moved);
   }
   const others = reply.changes.filter((change) => !change.asked);
-  $(".le-asked ul").replaceChildren(...reply.changes.filter((change) => change.asked).map(bar));
-  $(".le-others ul").replaceChildren(...others.map(bar));
-  $(".le-others p").hidden = others.length > 0;
-  $(".le-fights").replaceChildren(...reply.fights.map((text) => make("li", { text })));
-  if (!request || !request.preview) $(".le-told").textContent = reply.told;
+  $(".asked ul").replaceChildren(...reply.changes.filter((change) => change.asked).map(bar));
+  $(".others ul").replaceChildren(...others.map(bar));
+  $(".others p").hidden = others.length > 0;
+  const fights = [...reply.fights];
+  if (reply.together < 1) {
+    fights.unshift("Together these sliders go further than faces hold together: each goes " + percent(reply.together) + " of its way.");
+  }
+  $(".fights").replaceChildren(...fights.map((text) => make("li", { text })));
+  if (!request.preview && !request.idle) $(".told").textContent = [...fights, reply.told].join(" ");
+  now.held = reply.held;
+  drawSlips(reply.slipped);
   for (const [name, { row }] of controls) row.toggleAttribute("data-held", reply.held.includes(name));
-  page.held = reply.held;
   drawHolding();
-  const film = element.querySelector(".le").dataset.mode === "film";
-  if (film && (!request || !request.preview)) askForFilm();
+  if (page.dataset.mode === "film" && !request.preview && !request.idle) askForFilm();
 }
 
 function bar(change) {
   const [from, to] = [change.before, change.after].map(percent);
   const left = Math.min(change.before, change.after);
-  const track = make("span", { class: "le-track" }, make("i", {
-    style: "left:" + percent(left) + ";width:" + percent(Math.abs(change.after - change.before)),
-  }), make("em", { style: "left:" + to }));
+  const mark = make("i");
+  mark.style.left = percent(left);
+  mark.style.width = percent(Math.abs(change.after - change.before));
+  const end = make("em");
+  end.style.left = to;
   const words = change.words[0] === change.words[1] ? change.words[1]
     : change.words[0] + " → " + change.words[1];
   return make("li", { title: from + " → " + to },
-    make("b", { text: change.trait }), track,
-    make("span", { class: "le-words", text: words }));
+    make("b", { text: change.trait }), make("span", { class: "track" }, mark, end),
+    make("span", { class: "words", text: words }));
+}
+
+// What a lock did not hold is said where the lock is.
+function drawSlips(slipped) {
+  const words = new Map(slipped.map((slip) => [slip.name, slip.words]));
+  for (const [name, { row, slip }] of controls) {
+    row.toggleAttribute("data-slipped", words.has(name));
+    slip.textContent = words.has(name) ? "not held: " + words.get(name) : "";
+  }
+  const line = $(".slips");
+  line.hidden = !slipped.length;
+  line.textContent = "Changed all the same: " + slipped.slice(0, 4)
+    .map(({ name, words: how }) => controls.get(name).label.toLowerCase() + " (" + how + ")").join(", ")
+    + (slipped.length > 4 ? ", and " + (slipped.length - 4) + " more." : ".");
 }
 
 let forgetting = 0;
 
 function notice(text, bad = false) {
-  const line = $(".le-notice");
+  const line = $(".notice");
   clearTimeout(forgetting);
   line.textContent = text;
   line.hidden = !text;
-  line.classList.toggle("le-bad", bad);
-  if (text && !bad) forgetting = setTimeout(() => notice(""), 6000);
+  line.classList.toggle("bad", bad);
+  if (text && !bad && !text.endsWith("...")) forgetting = setTimeout(() => notice(""), 9000);
+}
+
+// ---- who is on the page
+
+function drawFace(face) {
+  if (face.key !== now.face.key) now.learned.clear();
+  now.face = face;
+  const photo = face.kind === "photo";
+  page.toggleAttribute("data-looking", photo && face.done < 1);
+  const line = $(".looking");
+  line.hidden = !photo || face.done >= 1;
+  if (!line.hidden) {
+    $("span", line).textContent = "Looking closer " + percent(face.done);
+    $("b", line).style.width = percent(face.done);
+  }
+  const mine = $(".mine");
+  mine.hidden = !photo;
+  if (photo) $("b", mine).textContent = face.name + (face.count > 1 ? ", face " + face.number + " of " + face.count : "");
+  $(".warnings").replaceChildren(...(face.warnings || []).map((text) => make("li", { text })));
+  for (const name of controls.keys()) if (model.steps[name]) place(name);
+}
+
+// In idle time: how far looking at a photo is, and what sliders do to this face.
+let resting = 0;
+
+function rest() {
+  clearTimeout(resting);
+  resting = setTimeout(() => {
+    if (busy || waiting.length || document.hidden) return;
+    const { kind, done, version } = now.face;
+    const looking = kind === "photo" && done < 1;
+    const name = toLearn();
+    if (looking && version === 0) send({ do: "look", version, idle: true });
+    else if (name) send({ do: "learn", attribute: name, idle: true });
+    else if (looking) send({ do: "look", version, idle: true });
+  }, now.face.done < 1 ? 500 : 350);
+}
+
+function toLearn() {
+  const moved = Object.keys(model.steps).filter((name) => controls.has(name));
+  const first = controls.has("Young") ? ["Young"] : [];
+  return [...first, ...moved].find((name) => !now.learned.has(name));
+}
+
+function learn(learned) {
+  if (learned.face !== now.face.key) return;
+  now.learned.set(learned.attribute, learned);
+  place(learned.attribute);
 }
 
 // ---- sliders and locks
 
 function build(start) {
-  Object.assign(page, { words: start.words, likeliest: start.likeliest, maxUpload: start.max_upload });
+  Object.assign(now, { words: start.words, likeliest: start.likeliest, count: start.frames, most: start.most, takesPhotos: start.takes_photos });
+  now.original = "";
   controls.clear();
-  $(".le-groups").replaceChildren(...start.groups.map((group, index) => {
+  $(".groups").replaceChildren(...start.groups.map((group, index) => {
     const rows = group.controls.map(makeRow);
     const title = make("summary", {}, make("span", { text: group.title }),
       make("small", { text: String(rows.length) }));
-    const details = make("details", index === 0 ? { open: "" } : {}, title, ...rows);
-    return details;
+    return make("details", index === 0 ? { open: "" } : {}, title, ...rows);
   }));
+  session.controls = controls;
+  $(".model b").textContent = start.model;
+  $(".model .card").replaceChildren(...aboutModel(start));
+  const where = start.shared
+    ? "Your photo travels to the computer that runs this page and stays in its memory alone"
+    : "Your photo stays in this program's memory, on this computer";
+  for (const line of $$(".privacy")) {
+    line.textContent = where + "; it is never written to disk, and forgotten when you close the page or after 30 minutes.";
+  }
+  const shownFirst = sessionStorage.getItem("way");
+  if (shownFirst) setWay(shownFirst);
+}
+
+function aboutModel(start) {
+  if (start.takes_photos) {
+    return [make("p", { text: start.model + " draws these faces, and takes photos." })];
+  }
+  return [make("p", { text: start.model + " draws these faces. It takes no photos; ffhq1024 does, in 1,024 pixels. Get it once, 38 MB, and start the page again:" }),
+    make("code", { text: "latentedit models pull ffhq1024" })];
 }
 
 function makeRow(control) {
   const id = "le-" + control.attribute;
   const input = make("input", { type: "range", id, step: "any" });
   const output = make("output", { for: id });
-  const clear = make("button", { type: "button", class: "le-clear", "aria-label": control.label + " back to 0", title: "Back to 0", text: "×" });
-  const lock = make("button", { type: "button", class: "le-lock", "aria-pressed": "false", "aria-label": "Lock: " + control.label, title: "Lock: must not change" });
-  const row = make("div", { class: "le-row", "data-name": control.attribute },
+  const clear = make("button", { type: "button", class: "clear", "aria-label": control.label + " back to 0", title: "Back to 0", text: "×" });
+  const lock = make("button", { type: "button", class: "lock", "aria-pressed": "false", "aria-label": "Lock: " + control.label, title: "Lock: must not change" });
+  const slip = make("small", { class: "slip" });
+  const row = make("div", { class: "row", "data-name": control.attribute },
     make("label", { for: id, text: control.label }), output,
-    make("span", { class: "le-end", text: control.left }), input,
-    make("span", { class: "le-end le-right", text: control.right }), clear, lock);
+    make("span", { class: "end", text: control.left }), input,
+    make("span", { class: "end right", text: control.right }), clear, lock, slip);
   const words = [control.label, control.attribute, control.left, control.right, control.trait, control.group];
-  controls.set(control.attribute, { ...control, row, input, output, clear, lock,
+  controls.set(control.attribute, { ...control, row, input, output, clear, lock, slip,
     found: words.join(" ").replaceAll("_", " ").toLowerCase() });
   input.addEventListener("input", () => { set(control.attribute, step(control, input.value)); move(true); });
   input.addEventListener("change", () => settle());
@@ -208,20 +302,24 @@ function place(name) {
   row.toggleAttribute("data-moved", value !== 0);
 }
 
-// What a step usually does, from its calibration: years for age, else how likely the trait becomes.
+// What a step does to this face, once that was looked at; before, what it usually does.
 function readout(control, value) {
+  const learned = now.learned.get(control.attribute);
+  const knots = learned || control.calibration;
   const size = (control.flipped ? -value : value).toFixed(1);
   const signed = size > 0 ? "+" + size : size;
-  const knots = control.calibration;
   if (!knots) return signed;
+  const about = learned ? "about " : "usually ";
   if (knots.years && control.attribute === "Young") {
-    const years = Math.round(interpolate(value, knots.steps, knots.years));
-    return (years > 0 ? "+" : "") + years + " years · " + signed;
+    const zero = interpolate(0, knots.steps, knots.years);
+    const years = Math.round(interpolate(value, knots.steps, knots.years) - (learned ? zero : 0));
+    return about + (years > 0 ? "+" : "") + years + " years";
   }
+  if (!knots.probabilities) return signed;
   const has = interpolate(value, knots.steps, knots.probabilities);
   const share = control.flipped ? 1 - has : has;
-  const words = page.words.find(([limit]) => share < limit);
-  return (words ? words[1] : page.likeliest) + " · " + signed;
+  const words = now.words.find(([limit]) => share < limit);
+  return (learned ? "" : about) + (words ? words[1] : now.likeliest);
 }
 
 function interpolate(x, xs, ys) {
@@ -238,19 +336,19 @@ function move(preview) {
 }
 
 // A move counts once the slider rests: arrow keys held down are one move, not thirty.
-let resting = 0;
+let settling = 0;
 
 function settle() {
-  clearTimeout(resting);
-  resting = setTimeout(settleNow, 150);
-  element.toggleAttribute("data-resting", true);
+  clearTimeout(settling);
+  settling = setTimeout(settleNow, 150);
+  page.toggleAttribute("data-resting", true);
 }
 
 function settleNow() {
-  if (!resting) return;
-  clearTimeout(resting);
-  resting = 0;
-  element.toggleAttribute("data-resting", false);
+  if (!settling) return;
+  clearTimeout(settling);
+  settling = 0;
+  page.toggleAttribute("data-resting", false);
   move(false);
 }
 
@@ -276,7 +374,7 @@ function drawLocks() {
   for (const button of $$("[data-preset]")) {
     button.setAttribute("aria-pressed", String(button.dataset.preset === preset));
   }
-  const strict = $(".le-strict");
+  const strict = $(".strict");
   strict.toggleAttribute("data-off", !model.locks.size);
   $("input", strict).disabled = !model.locks.size;
   $("input", strict).value = model.strictness;
@@ -285,7 +383,7 @@ function drawLocks() {
 }
 
 function drawHolding() {
-  const labels = (page.held || []).filter((name) => controls.has(name))
+  const labels = now.held.filter((name) => controls.has(name))
     .map((name) => controls.get(name).label.toLowerCase());
   const locks = model.locks.size ? model.locks.size + (model.locks.size === 1 ? " lock" : " locks") + " of yours. " : "";
   let text = "Nothing is held: much may come along.";
@@ -297,7 +395,7 @@ function drawHolding() {
   }
   else if (locks) text = "";
   else if (model.auto) text = "What usually comes along with a move is held for you.";
-  $(".le-holding").textContent = locks + text;
+  $(".holding").textContent = locks + text;
 }
 
 function preset(name) {
@@ -309,11 +407,18 @@ function preset(name) {
 
 // ---- faces
 
+function setWay(way) {
+  page.dataset.way = way;
+  sessionStorage.setItem("way", way);
+  for (const button of $$("button[data-way]")) button.setAttribute("aria-pressed", String(button.dataset.way === way));
+  for (const part of $$(".way")) part.hidden = part.dataset.of !== way;
+}
+
 function drawGallery(gallery) {
-  page.gallery = gallery.page;
-  $(".le-gallery").replaceChildren(...gallery.faces.map((face) => {
+  now.gallery = gallery.page;
+  $(".gallery").replaceChildren(...gallery.faces.map((face) => {
     const button = make("button", { type: "button", "data-seed": face.seed, "aria-label": "Face of seed " + face.seed, title: "Seed " + face.seed },
-      make("img", { src: face.picture, alt: "" }));
+      make("img", { src: face.picture.url, alt: "" }));
     button.addEventListener("click", () => pick({ seed: face.seed }));
     return button;
   }));
@@ -321,95 +426,116 @@ function drawGallery(gallery) {
 }
 
 function markGallery() {
-  for (const button of $$(".le-gallery button")) {
-    button.setAttribute("aria-pressed", String(+button.dataset.seed === model.seed));
+  for (const button of $$(".gallery button")) {
+    button.setAttribute("aria-pressed", String(!model.photo && +button.dataset.seed === model.seed));
   }
 }
 
 function pick(face) {
   if ("seed" in face) model.seed = face.seed;
   settleNow();
-  send({ do: "face", keep: $(".le-keep").checked, ...face });
+  fit();
+  send({ do: "face", keep: $(".keep").checked, ...face });
+}
+
+// Several faces in a photo: all are outlined, one is clicked.
+function choosing(on) {
+  if (!on) $(".outlines").replaceChildren();
+  for (const part of $$(".sliders, .locks, .bar, .story")) part.inert = on;
+  page.toggleAttribute("data-choosing", on);
+}
+
+function choose({ picture: shown, faces }) {
+  setMode("one");
+  choosing(true);
+  $(".looking").hidden = true;
+  fit();
+  for (const image of $$(".le-original img, .before, .after")) picture(image, shown);
+  setRatio($(".le-original img"));
+  now.original = "";
+  $(".outlines").replaceChildren(...faces.map((face) => {
+    const button = make("button", { type: "button", "aria-label": "Face " + face.number + " from the left" });
+    for (const side of ["left", "top", "width", "height"]) button.style[side] = 100 * face[side] + "%";
+    button.addEventListener("click", () => {
+      notice("Looking at this face ...");
+      send({ do: "sitter", face: face.number });
+    });
+    return button;
+  }));
+  notice("Whose face? Click one of the " + faces.length + ".");
+  $(".outlines button").focus();
+}
+
+function open(file) {
+  if (!file) return;
+  if (file.size > now.most) {
+    notice("This file has more than " + now.most / 1e6 + " MB: choose a smaller one.", true);
+    return;
+  }
+  settleNow();
+  setWay(now.takesPhotos || !file.type.startsWith("image/") ? "photo" : page.dataset.way);
+  notice("Reading " + file.name + " ...");
+  fit();
+  send({ run: () => post("file", file, { "x-name": encodeURIComponent(file.name || "photo") }) });
 }
 
 // ---- ways to look
 
 function setMode(mode) {
-  $(".le").dataset.mode = mode;
-  for (const button of $$("button[data-mode]")) {
-    button.setAttribute("aria-pressed", String(button.dataset.mode === mode));
-  }
-  clearInterval(page.ticking);
+  page.dataset.mode = mode;
+  for (const button of $$("button[data-mode]")) button.setAttribute("aria-pressed", String(button.dataset.mode === mode));
+  clearInterval(now.ticking);
+  $(".film").hidden = true;
+  $(".scrub").hidden = mode !== "film";
   if (mode === "film") askForFilm();
 }
 
 function askForFilm() {
-  clearInterval(page.ticking);
+  clearInterval(now.ticking);
+  now.frames = [];
+  $(".film").hidden = true;
   if (!Object.keys(model.steps).length) {
-    $(".le-film img").src = $(".le-edited img").src;
-    page.frames = [];
     notice("Move a slider first: then there is a film to show.");
     return;
   }
-  send({ do: "film" });
+  for (let index = 0; index < now.count; index += 1) send({ do: "frame", index, film: true });
 }
 
-function play(frames) {
-  page.frames = frames;
-  const scrub = $(".le-scrub input");
-  scrub.max = frames.length - 1;
+function addFrame({ frame: shown, index }) {
+  now.frames[index] = shown;
+  if (now.frames.filter(Boolean).length < now.count) {
+    notice("Making the film: " + now.frames.filter(Boolean).length + " of " + now.count);
+    return;
+  }
+  const scrub = $(".scrub input");
+  scrub.max = now.count - 1;
   scrub.value = 0;
   frame(0);
-  page.playing = !matchMedia("(prefers-reduced-motion: reduce)").matches;
+  now.playing = !matchMedia("(prefers-reduced-motion: reduce)").matches;
   tick();
 }
 
 function frame(index) {
-  if (page.frames[index]) $(".le-film img").src = page.frames[index];
+  if (!now.frames[index]) return;
+  picture($(".film"), now.frames[index]);
+  $(".film").hidden = page.dataset.mode !== "film";
 }
 
 function tick() {
-  clearInterval(page.ticking);
-  $("[data-do=play]").textContent = page.playing ? "Pause" : "Play";
-  $("[data-do=play]").setAttribute("aria-pressed", String(page.playing));
-  if (!page.playing || page.frames.length < 2) return;
-  let at = +$(".le-scrub input").value;
+  clearInterval(now.ticking);
+  $("[data-do=play]").textContent = now.playing ? "Pause" : "Play";
+  $("[data-do=play]").setAttribute("aria-pressed", String(now.playing));
+  if (!now.playing || now.frames.length < 2) return;
+  let at = +$(".scrub input").value;
   let way = 1;
-  let rest = 0;
-  page.ticking = setInterval(() => {
-    if (rest > 0) { rest -= 1; return; }
-    if (at + way < 0 || at + way >= page.frames.length) { way = -way; rest = 5; return; }
+  let still = 0;
+  now.ticking = setInterval(() => {
+    if (still > 0) { still -= 1; return; }
+    if (at + way < 0 || at + way >= now.frames.length) { way = -way; still = 5; return; }
     at += way;
-    $(".le-scrub input").value = at;
+    $(".scrub input").value = at;
     frame(at);
   }, 130);
-}
-
-// ---- files: saved by the browser and read by it, so none lies on the server
-
-function save(file) {
-  const bytes = Uint8Array.from(atob(file.data), (letter) => letter.charCodeAt(0));
-  const link = make("a", { download: file.name });
-  link.href = URL.createObjectURL(new Blob([bytes], { type: file.type }));
-  document.body.append(link);
-  link.click();
-  link.remove();
-  setTimeout(() => URL.revokeObjectURL(link.href), 10000);
-}
-
-async function open(file) {
-  if (!file) return;
-  if (file.size > page.maxUpload) {
-    notice("This file has more than " + page.maxUpload / 1e6 + " MB: no picture or recipe saved here is that large.", true);
-    return;
-  }
-  const reader = new FileReader();
-  reader.onerror = () => notice("The browser could not read this file.", true);
-  reader.onload = () => {
-    settleNow();
-    send({ do: "open", data: reader.result.slice(reader.result.indexOf(",") + 1) });
-  };
-  reader.readAsDataURL(file);
 }
 
 // ---- what the user touches
@@ -419,44 +545,62 @@ const acts = {
   redo: () => { settleNow(); send({ do: "redo" }); },
   reset: () => { settleNow(); send({ do: "reset" }); },
   dice: () => pick({ dice: true }),
-  more: () => send({ do: "gallery", page: page.gallery + 1 }),
-  play: () => { page.playing = !page.playing; tick(); },
+  more: () => send({ do: "gallery", page: now.gallery + 1 }),
+  play: () => { now.playing = !now.playing; tick(); },
+  in: () => zoomBy(1.5),
+  out: () => zoomBy(1 / 1.5),
+  fit,
 };
 
-element.addEventListener("click", (event) => {
+function take(what) {
+  settleNow();
+  for (const menu of $$("details.more")) menu.open = false;
+  notice("Making the file ...");
+  send({ run: async () => { await saveFile(what); return {}; } });
+}
+
+page.addEventListener("click", (event) => {
   const button = event.target.closest("button");
   if (!button) return;
   if (button.dataset.do) acts[button.dataset.do]();
   if (button.dataset.mode) setMode(button.dataset.mode);
   if (button.dataset.preset) preset(button.dataset.preset);
-  if (button.dataset.take) { settleNow(); send({ do: "take", what: button.dataset.take }); }
+  if (button.dataset.take) take(button.dataset.take);
+  if (button.dataset.way) chooseWay(button.dataset.way);
 });
 
-const seedField = $(".le-seed input");
-seedField.addEventListener("input", () => { page.typing = true; });
+function chooseWay(way) {
+  setWay(way);
+  if (way === "photo" && !now.takesPhotos) {
+    notice($(".model b").textContent + " takes no photos. ffhq1024 does: run “latentedit models pull ffhq1024” once, and start the page again.");
+  }
+}
+
+const seedField = $(".seed input");
+seedField.addEventListener("input", () => { now.typing = true; });
 seedField.addEventListener("keydown", (event) => { if (event.key === "Enter") pickTyped(); });
 seedField.addEventListener("blur", pickTyped);
 seedField.addEventListener("change", pickTyped); // the arrows beside the number
 
 function pickTyped() {
-  page.typing = false;
+  if (!now.typing && Number(seedField.value) === model.seed) return;
+  now.typing = false;
   const typed = seedField.value.trim();
   if (typed === "") seedField.value = model.seed;
-  else if (Number(typed) !== model.seed) pick({ seed: Number(typed) });
+  else if (Number(typed) !== model.seed || model.photo) pick({ seed: Number(typed) });
 }
 
-$(".le-strict input").addEventListener("input", (event) => {
+$(".strict input").addEventListener("input", (event) => {
   model.strictness = +event.target.value;
   model.given = false;
   drawLocks();
   move(true);
 });
-$(".le-strict input").addEventListener("change", settle);
+$(".strict input").addEventListener("change", settle);
 
-const swipe = $(".le-swipe");
-$("input", swipe).addEventListener("input", (event) => swipe.style.setProperty("--at", event.target.value + "%"));
-$(".le-scrub input").addEventListener("input", (event) => {
-  page.playing = false;
+$(".swipe").addEventListener("input", (event) => $(".le-edited").style.setProperty("--at", event.target.value + "%"));
+$(".scrub input").addEventListener("input", (event) => {
+  now.playing = false;
   tick();
   frame(+event.target.value);
 });
@@ -468,22 +612,23 @@ function search(text) {
     row.hidden = !words.every((word) => found.includes(word));
     count += !row.hidden;
   }
-  for (const [index, details] of $$(".le-groups details").entries()) {
-    details.hidden = !$$(".le-row", details).some((row) => !row.hidden);
+  for (const [index, details] of $$(".groups details").entries()) {
+    details.hidden = !$$(".row", details).some((row) => !row.hidden);
     if (words.length) details.open = true;
-    else details.open = index === 0 || $$(".le-row[data-moved]", details).length > 0;
+    else details.open = index === 0 || $$(".row[data-moved]", details).length > 0;
   }
-  $(".le-none").hidden = count > 0;
+  $(".none").hidden = count > 0;
 }
-$(".le-search").addEventListener("input", (event) => search(event.target.value));
-$(".le-search").addEventListener("keydown", (event) => {
+$(".search").addEventListener("input", (event) => search(event.target.value));
+$(".search").addEventListener("keydown", (event) => {
   if (event.key === "Escape") { event.target.value = ""; search(""); }
 });
 
-$(".le-drop input").addEventListener("change", (event) => { open(event.target.files[0]); event.target.value = ""; });
-const dragsFile = (event) => event.dataTransfer && [...event.dataTransfer.types].includes("Files")
-  && !event.target.closest?.(".le-portrait"); // a photo to be judged
-const over = (on) => element.toggleAttribute("data-dropping", on);
+for (const input of $$("#edit input[type=file]")) {
+  input.addEventListener("change", () => { open(input.files[0]); input.value = ""; });
+}
+const dragsFile = (event) => event.dataTransfer && [...event.dataTransfer.types].includes("Files") && !page.hidden;
+const over = (on) => page.toggleAttribute("data-dropping", on);
 document.addEventListener("dragover", (event) => { if (dragsFile(event)) { event.preventDefault(); over(true); } });
 document.addEventListener("dragleave", (event) => { if (!event.relatedTarget) over(false); });
 document.addEventListener("drop", (event) => {
@@ -492,9 +637,13 @@ document.addEventListener("drop", (event) => {
   over(false);
   open(event.dataTransfer.files[0]);
 });
+document.addEventListener("paste", (event) => {
+  const file = [...(event.clipboardData?.files || [])][0];
+  if (file && !page.hidden) open(file);
+});
 
 document.addEventListener("keydown", (event) => {
-  if (!(event.ctrlKey || event.metaKey) || event.altKey) return;
+  if (page.hidden || !(event.ctrlKey || event.metaKey) || event.altKey) return;
   const field = event.target.closest("input, textarea");
   if (field && !["range", "checkbox", "file"].includes(field.type)) return; // text has its own undo
   const key = event.key.toLowerCase();
@@ -504,5 +653,11 @@ document.addEventListener("keydown", (event) => {
   acts[act]();
 });
 
-watch("value", receive);
-receive();
+startStage();
+holdOriginal($(".hold"));
+setWay("seed");
+document.addEventListener("visibilitychange", rest);
+addEventListener("pagehide", () => {
+  if (session.token) navigator.sendBeacon("latentedit/goodbye", session.token);
+});
+send({ run: async () => { await begin(); return null; } });

@@ -1,0 +1,48 @@
+"""How far sliders may go together: what the model knows ends somewhere. No Gradio, no torch."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from latentedit.boundaries.model import Boundaries
+from latentedit.editing.projection import discounted_direction
+from latentedit.editing.recipes import EditRecipe, Step
+
+TOGETHER = 2**0.5
+"""Length, in safe ranges, that sliders reach together: that of two at their ends, if they have
+nothing in common. Three or more would leave what the model has learned to draw."""
+
+
+def share_left(boundaries: Boundaries, recipe: EditRecipe) -> float:
+    """What share of its steps a recipe may go, 0 to 1.
+
+    Each step counts in safe ranges of its attribute, and in the direction that it takes: sliders
+    that do the same add up, those that do different things as the sides of a right angle do. One
+    slider alone is never cut short.
+    """
+    if len(recipe.steps) < 2:
+        return 1.0
+    ways, ranges = [], []
+    for name, step in recipe.steps.items():
+        amount = float(np.ravel(step)[0])
+        low, high = boundaries.safe_range(name)
+        end = max(high if amount > 0 else -low, 1e-6)
+        vector = discounted_direction(boundaries, name, recipe.holds[name]).vector
+        ranges.append(abs(amount) / end)
+        ways.append(np.sign(amount) * ranges[-1] * vector / np.linalg.norm(vector))
+    together = float(np.linalg.norm(np.sum(ways, axis=0)))
+    allowed = max(TOGETHER, *ranges)
+    return 1.0 if together <= allowed * (1 + 1e-9) else allowed / together
+
+
+def shortened(boundaries: Boundaries, recipe: EditRecipe) -> EditRecipe:
+    """The recipe with its steps cut short, in proportion, to what they may be together."""
+    share = share_left(boundaries, recipe)
+    if share == 1:
+        return recipe
+    steps: dict[str, Step] = {
+        name: float(np.ravel(step)[0]) * share for name, step in recipe.steps.items()
+    }
+    return replace(recipe, steps=steps)

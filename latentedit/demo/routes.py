@@ -1,0 +1,343 @@
+"""The page's own routes in the server's Starlette app: what comes in is checked here.
+
+Pictures, recipes and photos travel in bodies of requests and replies and never lie on the server's
+disk. A page knows its session by a token that nobody else has.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from functools import cache
+from typing import Any
+from urllib.parse import quote, unquote, urlsplit
+
+from anyio import CapacityLimiter, to_thread
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from latentedit.demo.comparison import draw
+from latentedit.demo.portrait_check import check_photo
+from latentedit.demo.replies import Reply, pack
+from latentedit.demo.sessions import Visitor, Visitors
+from latentedit.demo.sitters import MAX_BYTES, read_upload
+from latentedit.demo.studio import Studio
+from latentedit.demo.takeaways import take
+from latentedit.demo.turns import Turns
+from latentedit.errors import LatentEditError
+from latentedit.io.html import asset
+from latentedit.portrait.assessor import PortraitAssessor
+
+PREFIX = "/latentedit"
+TOKEN, NAME = "x-visitor", "x-name"
+"""Headers: whose page it is, and what a file is called, percent-encoded."""
+
+REFUSED = "x-refused"
+"""Header of replies that only say why there is no other."""
+
+MAX_REQUEST = 200_000
+"""Bytes of a request that brings no file."""
+
+AT_ONCE = 3
+"""Photos that are read, or put together for a download, at the same time."""
+
+WAITING = 40
+"""Requests that wait for such a place; more are asked to come again."""
+
+ASSETS = {
+    "page.css": "text/css",
+    "page.js": "text/javascript",
+    "stage.js": "text/javascript",
+    "tabs.js": "text/javascript",
+}
+
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' blob: data:; connect-src 'self'; media-src blob:; form-action 'none'; "
+    "base-uri 'none'; frame-ancestors 'self'"
+)
+"""What the page may load: nothing of other hosts."""
+
+GONE = "You were away for a while, so this page begins anew."
+
+Answer = Callable[[Request], Awaitable[Response]]
+
+
+class Desk:
+    """Answers the page's requests.
+
+    Args:
+        studio: decides.
+        assessor: of the tab Portrait check.
+        shared: whether others than this machine can reach the page.
+
+    Attributes:
+        visitors: see `Visitors`.
+        turns: see `Turns`.
+    """
+
+    def __init__(
+        self, studio: Studio, assessor: PortraitAssessor | None, *, shared: bool = False
+    ) -> None:
+        self.studio = studio
+        self.assessor = assessor
+        self.shared = shared
+        self.visitors = Visitors(studio.new_session)
+        self.turns = Turns()
+        self._heavy = CapacityLimiter(AT_ONCE)
+        self._waiting = 0
+
+    def routes(self) -> list[Route]:
+        """For Starlette."""
+        posts: dict[str, Answer] = {
+            "start": self.start,
+            "act": self.act,
+            "file": self.file,
+            "take": self.take,
+            "compare": self.compare,
+            "portrait": self.portrait,
+            "goodbye": self.goodbye,
+        }
+        return [
+            Route("/", self.page, methods=["GET", "HEAD"]),
+            Route(f"{PREFIX}/{{name}}", self.asset, methods=["GET"]),
+            *(
+                Route(f"{PREFIX}/{name}", _checked(answer), methods=["POST"])
+                for name, answer in posts.items()
+            ),
+        ]
+
+    # ---- the page
+
+    async def page(self, request: Request) -> Response:
+        """The page itself, for whoever asks."""
+        headers = {
+            "content-security-policy": POLICY,
+            "referrer-policy": "no-referrer",
+            "cache-control": "no-store",
+        }
+        return Response(_asset("page.html"), media_type="text/html", headers=headers)
+
+    async def asset(self, request: Request) -> Response:
+        """A file that belongs to it."""
+        name = request.path_params["name"]
+        if name not in ASSETS:
+            return Response("not here", status_code=404, media_type="text/plain")
+        headers = {"cache-control": "no-cache"}
+        return Response(_asset(name), media_type=ASSETS[name], headers=headers)
+
+    # ---- what it asks for
+
+    async def start(self, request: Request) -> Response:
+        """Begin, or go on where a page that is loaded again was."""
+        await _body(request, MAX_REQUEST)
+        visitor, known = self.visitors.enter(request.headers.get(TOKEN))
+        reply = await self.turns.answer(self._act, visitor, {"do": "start"})
+        return _packed(
+            {
+                **reply,
+                "token": visitor.token,
+                "known": known,
+                "shared": self.shared,
+                "most": MAX_BYTES,
+            }
+        )
+
+    async def act(self, request: Request) -> Response:
+        """One of `Studio.act`'s acts."""
+        visitor = self._visitor(request)
+        asked = _json(await _body(request, MAX_REQUEST))
+        return _packed(await self.turns.answer(self._act, visitor, asked))
+
+    async def file(self, request: Request) -> Response:
+        """A file that was dropped, pasted, chosen or taken: a photo, or something saved here."""
+        visitor = self._visitor(request)
+        if visitor.uploading:
+            raise LatentEditError("another photo of yours is still being read: wait a moment")
+        visitor.uploading = True
+        try:
+            return _packed(await self._received(visitor, request))
+        finally:
+            visitor.uploading = False
+
+    async def take(self, request: Request) -> Response:
+        """A file to take home."""
+        visitor = self._visitor(request)
+        asked = _json(await _body(request, MAX_REQUEST))
+        what = str(asked.get("what"))
+        shown = self.studio.shown(visitor.session, self.turns.hold)
+        made = await self._heavily(take, shown, what)
+        headers = {
+            "content-disposition": f"attachment; filename*=UTF-8''{quote(made.name)}",
+            "cache-control": "no-store",
+        }
+        return Response(made.content, media_type=made.type, headers=headers)
+
+    async def compare(self, request: Request) -> Response:
+        """The tab Compare, as HTML."""
+        visitor = self._visitor(request)
+        asked = _json(await _body(request, MAX_REQUEST))
+        session = visitor.session
+        found = await self.turns.answer(
+            self.studio.compare, session, asked.get("attribute"), asked.get("step")
+        )
+        sitter = session.sitter
+        name = f"Seed {session.view.seed}" if sitter is None else sitter.upload.name
+        return Response(draw(name, *found), media_type="text/html")
+
+    async def portrait(self, request: Request) -> Response:
+        """The tab Portrait check, as HTML: of the photo that comes, or of the one that is here."""
+        visitor = self._visitor(request)
+        data = await _body(request, MAX_BYTES)
+        name, photo = _name(request), data
+        sitter = visitor.session.sitter
+        if not data and sitter is not None:
+            name, photo = sitter.upload.name, sitter.upload.data
+        if self.assessor is None:
+            raise LatentEditError("no portrait network is here")
+        html = await self._heavily(check_photo, self.assessor, name, photo)
+        return Response(html, media_type="text/html")
+
+    async def goodbye(self, request: Request) -> Response:
+        """The page is closed, or loaded again."""
+        token = (await _body(request, 1000)).decode("ascii", "replace")
+        self.visitors.leave(token)
+        return Response(status_code=204)
+
+    # ---- how
+
+    def _visitor(self, request: Request) -> Visitor:
+        visitor = self.visitors.find(request.headers.get(TOKEN))
+        if visitor is None:
+            raise GoneError(GONE)
+        return visitor
+
+    def _act(self, visitor: Visitor, asked: dict[str, Any]) -> Reply:
+        started = time.perf_counter()
+        try:
+            visitor.session, reply = self.studio.act(visitor.session, asked)
+        except Exception:  # the user's work stays; the reason is for the terminal
+            logging.getLogger(__name__).exception("a request of the page failed")
+            reply = {"message": "Something went wrong here, and nothing was changed."}
+        return {**reply, "milliseconds": round((time.perf_counter() - started) * 1000, 1)}
+
+    async def _received(self, visitor: Visitor, request: Request) -> Reply:
+        data, name = await _body(request, MAX_BYTES), _name(request)
+        if not data:
+            raise LatentEditError("this file is empty: choose another")
+        session = self.studio.photo_edit(visitor.session, data)
+        if session is not None:
+            visitor.session = session
+            photo = session.wanted.photo if session.wanted is not None else ""
+            which = f"the photo it was made of, {photo}" if photo else "the photo it was made of"
+            return {
+                "message": f"This is an edited photo. To go on with it, add {which}; "
+                "or add this picture once more to edit it as it is.",
+                "wants": True,
+            }
+        if self.studio.is_ours(data):
+            return await self.turns.answer(self._changed, visitor, self.studio.open, data)
+        self.visitors.check_room(visitor, len(data))
+        upload = await self._heavily(read_upload, name, data)
+        return await self.turns.answer(self._changed, visitor, self.studio.receive, upload)
+
+    def _changed(self, visitor: Visitor, change: Callable[..., Any], *args: Any) -> Reply:
+        visitor.session, reply = change(visitor.session, *args)
+        found: Reply = reply
+        return found
+
+    async def _heavily(self, function: Callable[..., Any], *args: Any) -> Any:
+        """Run something long in a thread beside the turns, few at a time."""
+        if self._waiting >= WAITING:
+            raise LatentEditError("many people are here just now: try again in a moment")
+        self._waiting += 1
+        try:
+            return await to_thread.run_sync(function, *args, limiter=self._heavy)
+        finally:
+            self._waiting -= 1
+
+
+class GoneError(LatentEditError):
+    """The visitor is not here any more."""
+
+
+def _checked(answer: Answer) -> Answer:
+    """The same answer, to pages of this server alone, with what goes wrong in plain words."""
+
+    async def checked(request: Request) -> Response:
+        if not is_own(request):
+            return Response("not here", status_code=403, media_type="text/plain")
+        studio: Studio = answer.__self__.studio  # type: ignore[attr-defined]
+        try:
+            return await answer(request)
+        except GoneError as error:
+            return JSONResponse({"message": str(error), "gone": True}, status_code=410)
+        except TooLongError:
+            return JSONResponse({"message": "This file is too large."}, status_code=413)
+        except LatentEditError as error:
+            # no status of an error, which browsers would report on their consoles
+            refused = {"message": studio.plain(str(error))}
+            return JSONResponse(refused, headers={REFUSED: "1"})
+        except Exception:  # the user's work stays; the reason is for the terminal
+            logging.getLogger(__name__).exception("a request of the page failed")
+            message = "Something went wrong here, and nothing was changed."
+            return JSONResponse({"message": message}, status_code=500)
+
+    return checked
+
+
+def is_own(request: Request) -> bool:
+    """Whether a request comes from a page of this server, as far as browsers tell."""
+    site = request.headers.get("sec-fetch-site", "same-origin")
+    origin = request.headers.get("origin")
+    host = request.headers.get("host", "")
+    return site == "same-origin" and (origin is None or urlsplit(origin).netloc == host)
+
+
+class TooLongError(Exception):
+    """A body has more bytes than are read."""
+
+
+async def _body(request: Request, most: int) -> bytes:
+    """A request's body; of one that is longer, nothing is kept.
+
+    Raises:
+        TooLongError: it is.
+    """
+    length = request.headers.get("content-length", "0")
+    if not length.isdigit() or int(length) > most:
+        raise TooLongError
+    parts, size = [], 0
+    async for part in request.stream():
+        size += len(part)
+        if size > most:
+            raise TooLongError
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _json(body: bytes) -> dict[str, Any]:
+    """A request's JSON; anything else is a request for nothing."""
+    try:
+        asked = json.loads(body)
+    except (ValueError, RecursionError):
+        return {}
+    return asked if isinstance(asked, dict) else {}
+
+
+def _name(request: Request) -> str:
+    name = unquote(request.headers.get(NAME, "photo"))
+    return "".join(letter for letter in name if letter.isprintable())[:200] or "photo"
+
+
+def _packed(reply: Reply) -> Response:
+    headers = {"cache-control": "no-store"}
+    return Response(pack(reply), media_type="application/octet-stream", headers=headers)
+
+
+@cache
+def _asset(name: str) -> str:
+    return asset(__package__, name)

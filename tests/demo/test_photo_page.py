@@ -1,0 +1,183 @@
+"""A visitor's minute with a photo of their own, in a real Chromium."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator
+
+import pytest
+from page_needs import CHROMIUM, give_up, lacking
+from photo_models import draw_photo, write_bundle
+from PIL import Image
+
+if why := lacking(browser=True):
+    give_up(why)
+
+from playwright.sync_api import Browser, FilePayload, Page, expect, sync_playwright
+
+from latentedit.demo.server import serve
+from latentedit.editing.editor import FaceEditor
+from latentedit.photos.photograph import read_marks
+
+expect.set_options(timeout=60_000)  # machines are busy sometimes
+
+DESKTOP = {"width": 1280, "height": 860}
+PHONE = {"width": 390, "height": 844}
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    folder = write_bundle(tmp_path_factory.mktemp("page") / "tiny")
+    blocks = serve(FaceEditor.load(folder, device="cpu"), wait=False)
+    yield f"http://127.0.0.1:{blocks.server_port}"
+    blocks.close()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield running
+        running.close()
+
+
+def visit(browser: Browser, address: str, size: dict[str, int]) -> Page:
+    """A page that fails where an error shows, or another host is asked for something."""
+    context = browser.new_context(viewport=size, has_touch=size is PHONE)
+    context.set_default_timeout(60_000)
+    page = context.new_page()
+    page.faults = []
+    page.on("console", lambda said: said.type == "error" and page.faults.append(said.text))
+    page.on("pageerror", lambda error: page.faults.append(str(error)))
+    own = (address, "blob:", "data:")
+    page.on("request", lambda each: each.url.startswith(own) or page.faults.append(each.url))
+    page.goto(address)
+    expect(page.locator(".row")).to_have_count(3)
+    settled(page)
+    return page
+
+
+def settled(page: Page) -> None:
+    expect(page.locator("[data-resting], [data-busy]")).to_have_count(0)
+
+
+def file(faces: int = 1, name: str = "me.jpg") -> FilePayload:
+    buffer = io.BytesIO()
+    photo = draw_photo(faces) if faces else draw_photo()[:40, :60]
+    Image.fromarray(photo).save(buffer, "JPEG", quality=92)
+    return {"name": name, "mimeType": "image/jpeg", "buffer": buffer.getvalue()}
+
+
+def add(page: Page, photo: FilePayload) -> None:
+    page.locator(".choose").set_input_files(photo)
+    settled(page)
+
+
+def key(page: Page, where: str = ".after") -> str:
+    return page.locator(where).get_attribute("data-key") or ""
+
+
+@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_the_minute(browser: Browser, address: str, size: dict[str, int]) -> None:
+    page = visit(browser, address, size)
+    page.locator("button[data-way=photo]").click()
+    expect(page.locator(".way .privacy")).to_contain_text("never written to disk")
+    add(page, file())
+    expect(page.locator(".mine")).to_contain_text("me.jpg")
+    assert key(page) == key(page, ".before")
+    page.locator("#le-Smiling").press("End")
+    settled(page)
+    smiling = key(page)
+    assert smiling != key(page, ".before")
+    expect(page.locator(".asked")).to_contain_text("smiling")
+    page.locator(".hold").dispatch_event("pointerdown")
+    expect(page.locator(".before")).to_be_visible()
+    page.locator(".hold").dispatch_event("pointerup")
+    expect(page.locator(".before")).to_be_hidden()
+    with page.expect_download() as download:
+        page.locator(".save .main").click()
+    assert download.value.suggested_filename == "me-edited.jpg"
+    saved = download.value.path().read_bytes()
+    with Image.open(io.BytesIO(saved)) as whole:
+        assert whole.size == (300, 300)
+    assert json.loads(read_marks(saved).recipe or "")["edits"][0]["steps"] == {"Smiling": 3.0}
+    page.reload()
+    expect(page.locator(".mine")).to_contain_text("me.jpg")
+    assert page.locator("#le-Smiling").input_value() == "3"
+    assert page.evaluate("document.documentElement.scrollWidth") <= size["width"]
+    assert page.faults == []
+    page.context.close()
+
+
+def test_refining_is_shown_and_sliders_are_live_meanwhile(browser: Browser, address: str) -> None:
+    page = visit(browser, address, DESKTOP)
+    add(page, file())
+    expect(page.locator(".looking")).to_contain_text("Looking closer")
+    page.locator("#le-Smiling").press("End")
+    settled(page)
+    first = key(page)
+    expect(page.locator("[data-looking]")).to_have_count(0)
+    expect(page.locator(".looking")).to_be_hidden()
+    expect(page.locator(".after")).not_to_have_attribute("data-key", first)
+    assert page.locator("#le-Smiling").input_value() == "3"
+    assert page.faults == []
+    page.context.close()
+
+
+def test_of_several_faces_one_is_clicked(browser: Browser, address: str) -> None:
+    page = visit(browser, address, DESKTOP)
+    add(page, file(2, "we.jpg"))
+    outlines = page.locator(".outlines button")
+    expect(outlines).to_have_count(2)
+    expect(page.locator(".notice")).to_contain_text("Whose face")
+    outlines.nth(1).click()
+    expect(page.locator(".mine")).to_contain_text("face 2 of 2")
+    expect(outlines).to_have_count(0)
+    assert page.faults == []
+    page.context.close()
+
+
+def test_no_face_and_no_photo_are_said(browser: Browser, address: str) -> None:
+    page = visit(browser, address, DESKTOP)
+    before = key(page)
+    add(page, file(0))
+    expect(page.locator(".notice.bad")).to_contain_text("No face was found")
+    add(page, {"name": "a.jpg", "mimeType": "image/jpeg", "buffer": b"I am text"})
+    expect(page.locator(".notice.bad")).to_contain_text("not an image")
+    assert key(page) == before
+    assert page.faults == []
+    page.context.close()
+
+
+def test_a_photo_is_dropped_and_pasted(browser: Browser, address: str) -> None:
+    page = visit(browser, address, DESKTOP)
+    for number, (kind, event) in enumerate((("drop", "DragEvent"), ("paste", "ClipboardEvent"))):
+        page.evaluate(
+            """async ([bytes, name, kind, event]) => {
+                const data = new DataTransfer();
+                data.items.add(new File([new Uint8Array(bytes)], name, { type: "image/jpeg" }));
+                const init = { bubbles: true, dataTransfer: data, clipboardData: data };
+                document.dispatchEvent(new window[event](kind, init));
+            }""",
+            [list(file()["buffer"]), f"{number}.jpg", kind, event],
+        )
+        expect(page.locator(".mine")).to_contain_text(f"{number}.jpg")
+    assert page.faults == []
+    page.context.close()
+
+
+def test_two_visitors_have_photos_of_their_own(browser: Browser, address: str) -> None:
+    one, two = visit(browser, address, DESKTOP), visit(browser, address, PHONE)
+    add(one, file(name="one.jpg"))
+    add(two, file(name="two.jpg"))
+    two.locator("#le-Young").press("Home")
+    settled(two)
+    one.reload()
+    expect(one.locator(".mine")).to_contain_text("one.jpg")
+    assert one.locator("#le-Young").input_value() == "0"
+    one.get_by_role("tab", name="Portrait check").click()
+    expect(one.locator(".found h2")).to_contain_text("one.jpg")
+    for page in (one, two):
+        assert page.faults == []
+        page.context.close()

@@ -1,0 +1,357 @@
+"""The page's routes: a visitor's photo from upload to download, and all that is refused."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import numpy as np
+import pytest
+import torch
+from photo_models import draw_photo, write_bundle
+from PIL import Image
+from starlette.applications import Starlette
+from starlette.testclient import TestClient
+
+from latentedit.classifiers.portrait import PortraitConfig, PortraitNetwork
+from latentedit.demo import routes
+from latentedit.demo.replies import Picture
+from latentedit.demo.routes import MAX_REQUEST, Desk
+from latentedit.demo.sitters import REDRAWN_AT, REFINING_STEPS
+from latentedit.demo.studio import Studio
+from latentedit.editing.editor import FaceEditor
+from latentedit.editing.photos import PhotoEditor
+from latentedit.photos.marks import COMPOSITE
+from latentedit.photos.photograph import read_marks
+from latentedit.portrait.assessor import PortraitAssessor
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
+    folder = write_bundle(tmp_path_factory.mktemp("photos") / "tiny")
+    photos = PhotoEditor.load(folder, device="cpu")
+    torch.manual_seed(0)
+    network = PortraitNetwork(PortraitConfig(stem=4, widths=(8, 8), blocks=(1, 1)))
+    assessor = PortraitAssessor(network)
+    return Desk(Studio(photos.editor, photos, assessor), assessor)
+
+
+@pytest.fixture(scope="module")
+def plain(_bundle: Path) -> Desk:
+    """Of a model that takes no photos."""
+    return Desk(Studio(FaceEditor.load(_bundle, device="cpu")), None)
+
+
+class Page:
+    """Makes the page's requests."""
+
+    def __init__(self, desk: Desk) -> None:
+        self.desk = desk
+        self.client = TestClient(Starlette(routes=desk.routes()))
+        self.token = ""
+        self.started = self.post("start", {})
+        self.token = self.started["token"]
+
+    def ask(self, path: str, body: Any, **headers: str) -> Any:
+        content = body if isinstance(body, bytes) else json.dumps(body).encode()
+        headers = {"x-visitor": self.token, **{k.replace("_", "-"): v for k, v in headers.items()}}
+        return self.client.post(f"/latentedit/{path}", content=content, headers=headers)
+
+    def post(self, path: str, body: Any, **headers: str) -> dict[str, Any]:
+        answer = self.ask(path, body, **headers)
+        if answer.headers["content-type"] == "application/json":
+            return {
+                **answer.json(),
+                "status": answer.status_code,
+                "refused": routes.REFUSED in answer.headers,
+            }
+        length = int.from_bytes(answer.content[:4], "little")
+        pictures = answer.content[4 + length :]
+
+        def found(value: dict[str, Any]) -> Any:
+            if "at" not in value:
+                return value
+            content = pictures[value["at"] : value["at"] + value["length"]]
+            return Picture(content, value["type"])
+
+        reply: dict[str, Any] = json.loads(answer.content[4 : 4 + length], object_hook=found)
+        return reply
+
+    def act(self, do: str, **request: Any) -> dict[str, Any]:
+        return self.post("act", {"do": do, **request})
+
+    def move(self, **steps: float) -> dict[str, Any]:
+        return self.act("move", steps=steps)
+
+
+@pytest.fixture
+def page(desk: Desk) -> Page:
+    return Page(desk)
+
+
+def jpeg(faces: int = 1, zoom: int = 1) -> bytes:
+    photo = Image.fromarray(draw_photo(faces))
+    buffer = io.BytesIO()
+    photo.resize((photo.width * zoom, photo.height * zoom)).save(buffer, "JPEG", quality=92)
+    return buffer.getvalue()
+
+
+@pytest.fixture(scope="module")
+def photo() -> bytes:
+    return jpeg(zoom=5)  # larger than the page shows
+
+
+def pixels(picture: Picture) -> Any:
+    return np.array(Image.open(io.BytesIO(picture.content)))
+
+
+def refine(page: Page) -> list[bool]:
+    """Do the background's work to its end; whether each slice left nothing behind."""
+    visitor = page.desk.visitors.find(page.token)
+    assert visitor is not None
+    assert visitor.session.sitter is not None
+    return list(visitor.session.sitter.working)
+
+
+# ---- the page
+
+
+def test_the_page_brings_all_that_it_names_and_nothing_of_others(page: Page) -> None:
+    answer = page.client.get("/")
+    assert answer.headers["content-type"].startswith("text/html")
+    policy = answer.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "http" not in policy
+    assert "latent" not in answer.text.replace("latentedit", "").replace('"latent"', "").lower()
+    for name in routes.ASSETS:
+        found = page.client.get(f"/latentedit/{name}")
+        assert found.status_code == 200
+        assert "http" not in found.text.replace("http://www.w3.org/2000/svg", "")
+    for name in ("page.html", "../server.py", "%2e%2e/server.py", "compare.html.jinja"):
+        assert page.client.get(f"/latentedit/{name}").status_code == 404
+
+
+def test_a_reload_goes_on_and_a_stranger_begins(page: Page, desk: Desk) -> None:
+    moved = page.move(Young=-2.0)
+    again = page.post("start", {})
+    assert (again["known"], again["edited"]) == (True, moved["edited"])
+    assert again["view"]["steps"] == {"Young": -2.0}
+    page.ask("goodbye", page.token.encode())
+    assert page.act("undo")["view"]["steps"] == {}  # it came back
+    assert Page(desk).started["view"]["steps"] == {}
+
+
+def test_whoever_was_forgotten_is_told(page: Page) -> None:
+    page.token = "somebody else"
+    answer = page.ask("act", {"do": "undo"})
+    assert answer.status_code == 410
+    assert "anew" in answer.json()["message"]
+    assert answer.json()["gone"]
+
+
+# ---- a photo's way
+
+
+def test_a_photo_is_edited_and_comes_back_whole(page: Page, photo: bytes) -> None:
+    opened = page.post("file", photo, x_name="caf%C3%A9.jpg")
+    assert opened["face"]["kind"] == "photo"
+    assert opened["face"]["name"] == "café.jpg"
+    assert opened["edited"] == opened["original"]
+    assert pixels(opened["original"]).shape == (1024, 1024, 3)
+    moved = page.move(Smiling=2.0)
+    assert moved["edited"] != moved["original"]
+    preview = page.act("move", steps={"Smiling": 2.0}, preview=True)
+    assert pixels(preview["edited"]).shape == (512, 512, 3)
+    answer = page.ask("take", {"what": "jpeg"})
+    assert answer.headers["content-type"] == "image/jpeg"
+    assert unquote(answer.headers["content-disposition"]).endswith("café-edited.jpg")
+    with Image.open(io.BytesIO(answer.content)) as whole:
+        assert whole.size == (1500, 1500)
+    marks = read_marks(answer.content)
+    assert marks.source_type == COMPOSITE
+    (edit,) = json.loads(marks.recipe or "")["edits"]
+    assert (edit["steps"], edit["seeds"], edit["face"]) == ({"Smiling": 2.0}, None, 1)
+    for what, start in (("picture", b"\x89PNG"), ("strip", b"\x89PNG"), ("animation", b"GIF")):
+        assert page.ask("take", {"what": what}).content.startswith(start)
+    assert page.ask("take", {"what": "latent"}).status_code == 200
+    assert page.act("undo")["edited"] == opened["original"]
+
+
+def test_an_edited_photo_asks_for_the_photo_and_goes_on(
+    page: Page, desk: Desk, photo: bytes
+) -> None:
+    page.post("file", photo, x_name="me.jpg")
+    page.act("move", steps={"Smiling": 1.5}, locks=["Male"])
+    edited = page.ask("take", {"what": "jpeg"}).content
+    recipe = page.ask("take", {"what": "recipe"}).content
+    for saved in (edited, recipe):
+        other = Page(desk)
+        asked = other.post("file", saved, x_name="me-edited.jpg")
+        assert "me.jpg" in asked["message"]
+        opened = other.post("file", photo, x_name="me.jpg")
+        assert opened["view"]["steps"] == {"Smiling": 1.5}
+        assert opened["view"]["locks"] == ["Male"]
+        assert "back on this photo" in opened["message"]
+    twice = Page(desk)
+    twice.post("file", edited, x_name="me-edited.jpg")
+    assert twice.post("file", edited, x_name="me-edited.jpg")["face"]["kind"] == "photo"
+
+
+def test_of_several_faces_one_is_chosen(page: Page) -> None:
+    asked = page.post("file", jpeg(2), x_name="we.jpg")["choose"]
+    assert [face["number"] for face in asked["faces"]] == [1, 2]
+    assert asked["faces"][0]["left"] < asked["faces"][1]["left"] < 1
+    refused = page.act("sitter", face=3)
+    assert "no such face" in refused["message"].lower()
+    chosen = page.act("sitter", face=2)
+    assert (chosen["face"]["number"], chosen["face"]["count"]) == (2, 2)
+
+
+def test_refining_goes_on_in_slices_and_the_page_hears_of_it(page: Page, photo: bytes) -> None:
+    opened = page.post("file", photo)
+    page.move(Smiling=2.0)
+    before = page.act("look", version=0)
+    assert before["face"]["done"] == 0
+    assert "edited" not in before
+    slices = refine(page)
+    assert slices.count(False) == REFINING_STEPS
+    assert len(slices) == 1 + 2 * REFINING_STEPS + 2 * len(REDRAWN_AT)
+    after = page.act("look", version=0)
+    assert (after["face"]["done"], after["face"]["version"]) == (1, len(REDRAWN_AT))
+    assert after["original"] == opened["original"]  # the photo is the photo
+    assert after["changes"]
+
+
+def test_undo_leads_back_from_a_photo_and_an_old_one_is_forgotten(page: Page) -> None:
+    seed = page.started["view"]["seed"]
+    first = page.post("file", jpeg())
+    assert page.act("undo")["view"] == {**page.started["view"], "seed": seed}
+    assert page.act("redo")["edited"] == first["edited"]
+    for zoom in (2, 3):
+        page.post("file", jpeg(zoom=zoom))
+    views = [page.act("undo") for _ in range(3)]
+    assert views[-1]["face"]["kind"] == "seed"
+    visitor = page.desk.visitors.find(page.token)
+    assert visitor is not None
+    assert len(visitor.session.sitters) == 2
+
+
+def test_the_portrait_check_takes_the_same_photo(page: Page, photo: bytes) -> None:
+    page.post("file", photo, x_name="me.jpg")
+    same = page.ask("portrait", b"").text
+    assert "<td>blur</td>" in same
+    assert "me.jpg" in same
+    assert page.ask("portrait", photo, x_name="me.jpg").text == same
+
+
+def test_compare_is_of_the_photo_too(page: Page, photo: bytes) -> None:
+    page.post("file", photo, x_name="me.jpg")
+    html = page.ask("compare", {"attribute": "Young", "step": -2.0}).text
+    assert html.count("<img ") == 3
+    assert "me.jpg" in html
+    assert page.ask("compare", {"attribute": "Yuong", "step": 1}).headers[routes.REFUSED]
+
+
+def test_two_visitors_do_not_see_each_other(desk: Desk, photo: bytes) -> None:
+    one, two = Page(desk), Page(desk)
+    one.post("file", photo, x_name="mine.jpg")
+    one.move(Smiling=1.0)
+    assert two.act("undo")["face"]["kind"] == "seed"
+    assert two.act("redo")["view"]["steps"] == {}
+    assert "mine.jpg" not in two.ask("portrait", b"").text
+
+
+# ---- what is refused
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"", "empty"),
+        (b"<html>", "not an image"),
+        (b"\xff\xd8\xff" + b"0" * 100, "not an image|damaged"),
+        (b"{not JSON", "not an edit recipe"),
+        (b'{"edits": [3]}', "this version"),
+        (b'{"edits": [{"face": 0}]}', "this version"),
+    ],
+)
+def test_files_that_are_no_photos(page: Page, content: bytes, says: str) -> None:
+    reply = page.post("file", content)
+    assert reply["refused"]
+    assert any(word in reply["message"].lower() for word in says.lower().split("|"))
+    assert page.act("undo")["face"]["kind"] == "seed"
+
+
+def test_photos_without_a_face_and_bombs(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    def saved(size: tuple[int, int], mode: str = "RGB") -> bytes:
+        buffer = io.BytesIO()
+        Image.new(mode, size).save(buffer, "PNG")
+        return buffer.getvalue()
+
+    assert "No face was found" in page.post("file", saved((300, 200)))["message"]
+    assert "make it smaller" in page.post("file", saved((10_000, 6000), "1"))["message"]
+    monkeypatch.setattr(routes, "MAX_BYTES", 1000)
+    reply = page.post("file", jpeg())
+    assert (reply["status"], reply["message"]) == (413, "This file is too large.")
+
+
+def test_a_model_for_seeds_alone_says_what_to_do(plain: Desk) -> None:
+    page = Page(plain)
+    assert not page.started["takes_photos"]
+    assert "models pull ffhq1024" in page.post("file", jpeg())["message"]
+
+
+def test_requests_of_other_pages_are_refused(page: Page) -> None:
+    for headers in (
+        {"origin": "http://evil.example"},
+        {"origin": "null"},
+        {"sec_fetch_site": "cross-site"},
+        {"sec_fetch_site": "same-site"},
+    ):
+        for path in ("start", "act", "file", "take", "goodbye"):
+            assert page.ask(path, {"do": "undo"}, **headers).status_code == 403
+    own = {"origin": "http://testserver", "sec_fetch_site": "same-origin"}
+    assert page.ask("act", {"do": "undo"}, **own).status_code == 200
+
+
+def test_large_and_unreadable_requests(page: Page) -> None:
+    assert page.ask("act", b"[" * (MAX_REQUEST + 1)).status_code == 413
+
+    def without_a_length() -> Iterator[bytes]:
+        yield from [b" " * 65536] * 5
+
+    answer = page.client.post(
+        "/latentedit/act", content=without_a_length(), headers={"x-visitor": page.token}
+    )
+    assert answer.status_code == 413
+    for body in (b"", b"[]", b"\xff", b"[" * 10_000, b'"undo"'):
+        assert "reload" in page.post("act", body)["message"]
+
+
+def test_a_fault_of_ours_is_a_message_and_changes_nothing(
+    page: Page, desk: Desk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    page.move(Young=-1.0)
+    monkeypatch.setattr(desk.studio, "act", lambda *_: 1 / 0)
+    reply = page.move(Young=-2.0)
+    assert reply.pop("milliseconds") >= 0
+    assert reply == {"message": "Something went wrong here, and nothing was changed."}
+    monkeypatch.undo()
+    assert page.act("look")["face"]["kind"] == "seed"
+    assert "ZeroDivisionError" in caplog.text
+
+
+def test_one_photo_at_a_time_and_few_in_all(
+    page: Page, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    visitor = desk.visitors.find(page.token)
+    assert visitor is not None
+    visitor.uploading = True
+    assert "still being read" in page.post("file", jpeg())["message"]
+    visitor.uploading = False
+    monkeypatch.setattr(routes, "WAITING", 0)
+    assert "try again" in page.post("file", jpeg())["message"]
