@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
@@ -44,8 +45,8 @@ MAX_REQUEST = 200_000
 AT_ONCE = 3
 """Photos that are read, or put together for a download, at the same time."""
 
-WAITING = 40
-"""Requests that wait for such a place; more are asked to come again."""
+WAITING = 12
+"""Photos that are read or wait for it; more are asked to come again, so that memory is bounded."""
 
 ASSETS = {
     "page.css": "text/css",
@@ -159,7 +160,8 @@ class Desk:
             raise LatentEditError("another photo of yours is still being read: wait a moment")
         visitor.uploading = True
         try:
-            return _packed(await self._received(visitor, request))
+            with self._place():
+                return _packed(await self._received(visitor, request))
         finally:
             visitor.uploading = False
 
@@ -169,7 +171,8 @@ class Desk:
         asked = _json(await _body(request, MAX_REQUEST))
         what = str(asked.get("what"))
         shown = self.studio.shown(visitor.session, self.turns.hold)
-        made = await self._heavily(take, shown, what)
+        with self._place():
+            made = await self._heavily(take, shown, what)
         headers = {
             "content-disposition": f"attachment; filename*=UTF-8''{quote(made.name)}",
             "cache-control": "no-store",
@@ -191,14 +194,14 @@ class Desk:
     async def portrait(self, request: Request) -> Response:
         """The tab Portrait check, as HTML: of the photo that comes, or of the one that is here."""
         visitor = self._visitor(request)
-        data = await _body(request, MAX_BYTES)
-        name, photo = _name(request), data
-        sitter = visitor.session.sitter
-        if not data and sitter is not None:
-            name, photo = sitter.upload.name, sitter.upload.data
         if self.assessor is None:
             raise LatentEditError("no portrait network is here")
-        html = await self._heavily(check_photo, self.assessor, name, photo)
+        with self._place():
+            name, photo = _name(request), await _body(request, MAX_BYTES)
+            sitter = visitor.session.sitter
+            if not photo and sitter is not None:
+                name, photo = sitter.upload.name, sitter.upload.data
+            html = await self._heavily(check_photo, self.assessor, name, photo)
         return Response(html, media_type="text/html")
 
     async def goodbye(self, request: Request) -> Response:
@@ -251,11 +254,20 @@ class Desk:
 
     async def _heavily(self, function: Callable[..., Any], *args: Any) -> Any:
         """Run something long in a thread beside the turns, few at a time."""
+        return await to_thread.run_sync(function, *args, limiter=self._heavy)
+
+    @contextmanager
+    def _place(self) -> Iterator[None]:
+        """One of `WAITING` places for a photo in memory, before it is read.
+
+        Raises:
+            LatentEditError: all are taken.
+        """
         if self._waiting >= WAITING:
             raise LatentEditError("many people are here just now: try again in a moment")
         self._waiting += 1
         try:
-            return await to_thread.run_sync(function, *args, limiter=self._heavy)
+            yield
         finally:
             self._waiting -= 1
 
@@ -291,10 +303,11 @@ def _checked(answer: Answer) -> Answer:
 
 def is_own(request: Request) -> bool:
     """Whether a request comes from a page of this server, as far as browsers tell."""
-    site = request.headers.get("sec-fetch-site", "same-origin")
+    site = request.headers.get("sec-fetch-site")
+    if site is not None:  # no script can set it, and tunnels leave it, unlike the host
+        return site == "same-origin"
     origin = request.headers.get("origin")
-    host = request.headers.get("host", "")
-    return site == "same-origin" and (origin is None or urlsplit(origin).netloc == host)
+    return origin is None or urlsplit(origin).netloc == request.headers.get("host")
 
 
 class TooLongError(Exception):

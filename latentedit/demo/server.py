@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import atexit
 import errno
 import os
 import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
 
 import gradio as gr
 from starlette.middleware import Middleware
@@ -64,6 +66,19 @@ class Gate:
             return message
 
         await self.app(scope, counted, send)
+
+
+def refining(desk: Desk) -> Callable[[Any], AbstractAsyncContextManager[None]]:
+    """Looks longer at visitors' photos from when the server starts until it ends."""
+
+    @asynccontextmanager
+    async def lifespan(_: Any) -> AsyncIterator[None]:
+        refiner = Refiner(desk.visitors, desk.turns)
+        refiner.start()
+        yield
+        refiner.close()
+
+    return lifespan
 
 
 def open_studio(editor: FaceEditor, assessor: PortraitAssessor | None = None) -> Studio:
@@ -135,7 +150,6 @@ def serve(
     assessor = PortraitAssessor.load()
     local = host in ("127.0.0.1", "localhost", "::1") and not share
     desk = Desk(open_studio(editor, assessor), assessor, shared=not local)
-    refiner = Refiner(desk.visitors, desk.turns)
     with gr.Blocks(title="latentedit", analytics_enabled=False) as blocks:
         pass
     try:
@@ -152,7 +166,11 @@ def serve(
             ssr_mode=False,
             pwa=False,
             mcp_server=False,
-            app_kwargs={"middleware": [Middleware(Gate)], "routes": desk.routes()},
+            app_kwargs={
+                "middleware": [Middleware(Gate)],
+                "routes": desk.routes(),
+                "lifespan": refining(desk),
+            },
         )
     except OSError as error:
         raise LatentEditError(f"cannot listen on {host}: {error}; give another --port") from None
@@ -161,8 +179,6 @@ def serve(
         raise LatentEditError(
             f"the page does not answer on {host}: try again when this machine is less busy"
         ) from None
-    refiner.start()
-    atexit.register(refiner.close)
     if wait:
         print(f"The page is at {blocks.local_url}; Ctrl-C ends it.", flush=True)
         if blocks.share_url:

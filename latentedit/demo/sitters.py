@@ -251,6 +251,13 @@ def read_photo_edit(values: Mapping[str, Any], carrier: bytes) -> PhotoEdit:
     )
 
 
+def place_of(sitter: Sitter) -> tuple[float, float, float]:
+    """Where the aligned square lies: its middle, and its edge, in shares of width and height."""
+    alignment = sitter.face.alignment
+    x, y = alignment.quad.mean(0).tolist()
+    return x / alignment.width, y / alignment.height, alignment.edge / alignment.width
+
+
 def outlines(upload: Upload) -> list[dict[str, float]]:
     """Where the faces are: number, and box in shares of the photo's width and height."""
     boxes = []

@@ -32,6 +32,7 @@ from latentedit.demo.sitters import (
     Sitter,
     Upload,
     outlines,
+    place_of,
     read_photo_edit,
     seat,
 )
@@ -403,6 +404,7 @@ class Studio:
             "name": sitter.upload.name,
             "number": sitter.face.number,
             "count": len(sitter.upload.faces),
+            "at": place_of(sitter),
             "done": sitter.share,
             "version": sitter.version,
             "warnings": sitter.warnings or (),

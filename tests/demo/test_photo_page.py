@@ -16,6 +16,7 @@ if why := lacking(browser=True):
 
 from playwright.sync_api import Browser, FilePayload, Page, expect, sync_playwright
 
+from latentedit.demo import sitters
 from latentedit.demo.server import serve
 from latentedit.editing.editor import FaceEditor
 from latentedit.photos.photograph import read_marks
@@ -24,6 +25,15 @@ expect.set_options(timeout=60_000)  # machines are busy sometimes
 
 DESKTOP = {"width": 1280, "height": 860}
 PHONE = {"width": 390, "height": 844}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _few_steps() -> Iterator[None]:
+    """Refining is as long as a test can wait."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sitters, "REFINING_STEPS", 8)
+        patch.setattr(sitters, "REDRAWN_AT", (4, 8))
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +101,9 @@ def test_the_minute(browser: Browser, address: str, size: dict[str, int]) -> Non
     smiling = key(page)
     assert smiling != key(page, ".before")
     expect(page.locator(".asked")).to_contain_text("smiling")
+    page.locator("[data-do=face]").click()
+    expect(page.locator(".canvas[data-zoomed]")).to_have_count(1)
+    page.locator("[data-do=fit]").click()
     page.locator(".hold").dispatch_event("pointerdown")
     expect(page.locator(".before")).to_be_visible()
     page.locator(".hold").dispatch_event("pointerup")

@@ -18,16 +18,26 @@ from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 from latentedit.classifiers.portrait import PortraitConfig, PortraitNetwork
-from latentedit.demo import routes
+from latentedit.demo import routes, sitters
 from latentedit.demo.replies import Picture
 from latentedit.demo.routes import MAX_REQUEST, Desk
-from latentedit.demo.sitters import REDRAWN_AT, REFINING_STEPS
 from latentedit.demo.studio import Studio
 from latentedit.editing.editor import FaceEditor
 from latentedit.editing.photos import PhotoEditor
 from latentedit.photos.marks import COMPOSITE
 from latentedit.photos.photograph import read_marks
 from latentedit.portrait.assessor import PortraitAssessor
+
+STEPS, REDRAWN = 4, (2, 4)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _few_steps() -> Iterator[None]:
+    """Refining is as long as a test can wait."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sitters, "REFINING_STEPS", STEPS)
+        patch.setattr(sitters, "REDRAWN_AT", REDRAWN)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -218,10 +228,10 @@ def test_refining_goes_on_in_slices_and_the_page_hears_of_it(page: Page, photo: 
     assert before["face"]["done"] == 0
     assert "edited" not in before
     slices = refine(page)
-    assert slices.count(False) == REFINING_STEPS
-    assert len(slices) == 1 + 2 * REFINING_STEPS + 2 * len(REDRAWN_AT)
+    assert slices.count(False) == STEPS
+    assert len(slices) == 1 + 2 * STEPS + 2 * len(REDRAWN)
     after = page.act("look", version=0)
-    assert (after["face"]["done"], after["face"]["version"]) == (1, len(REDRAWN_AT))
+    assert (after["face"]["done"], after["face"]["version"]) == (1, len(REDRAWN))
     assert after["original"] == opened["original"]  # the photo is the photo
     assert after["changes"]
 
@@ -314,8 +324,12 @@ def test_requests_of_other_pages_are_refused(page: Page) -> None:
     ):
         for path in ("start", "act", "file", "take", "goodbye"):
             assert page.ask(path, {"do": "undo"}, **headers).status_code == 403
-    own = {"origin": "http://testserver", "sec_fetch_site": "same-origin"}
-    assert page.ask("act", {"do": "undo"}, **own).status_code == 200
+    for own in (
+        {"origin": "http://testserver"},
+        {"origin": "https://a.tunnel", "sec_fetch_site": "same-origin"},
+        {},
+    ):
+        assert page.ask("act", {"do": "undo"}, **own).status_code == 200
 
 
 def test_large_and_unreadable_requests(page: Page) -> None:

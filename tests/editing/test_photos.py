@@ -13,8 +13,9 @@ from tiny_generators import stylegan2
 from latentedit import FaceEditor
 from latentedit.editing.photos import PhotoEditor, Portrait
 from latentedit.errors import LatentEditError
-from latentedit.io.images import save_image
+from latentedit.io.images import reduced, save_image
 from latentedit.photos.faces import ALL, choose_faces
+from latentedit.photos.photograph import Photograph
 
 pytest.importorskip("dlib", reason="dlib is missing: pip install 'latentedit[photos]'")
 pytest.importorskip("face_recognition_models", reason="pip install 'latentedit[photos]'")
@@ -126,3 +127,28 @@ def test_pixels_of_another_shape_are_refused(photos: PhotoEditor) -> None:
         photos.open(np.zeros((30, 30), np.uint8))
     with pytest.raises(LatentEditError, match="no face"):
         photos.open(np.full((200, 200, 3), 128, np.uint8))
+
+
+def test_a_portrait_in_a_smaller_photo_stays_where_it_is(
+    photos: PhotoEditor, portrait: Portrait, photo: NDArray[np.uint8]
+) -> None:
+    small = portrait.within(Photograph(reduced(photo, 150)))
+    assert small.face.alignment.edge == pytest.approx(portrait.face.alignment.edge / 2)
+    assert np.abs(small.aligned(32).astype(int) - portrait.aligned(32)).mean() < 4
+    assert portrait.face.face.points is not None
+    np.testing.assert_allclose(small.face.face.points, portrait.face.face.points / 2)
+    edited = photos.edit(small, {"Smiling": 3.0}, hold="none")
+    assert edited.shape == (150, 150, 3)
+    assert (edited != small.photo.pixels).any()
+    back = small.within(portrait.photo)
+    np.testing.assert_allclose(
+        back.face.alignment.coefficients, portrait.face.alignment.coefficients
+    )
+
+
+def test_what_was_drawn_already_is_not_drawn_again(photos: PhotoEditor, portrait: Portrait) -> None:
+    latents = photos.editor.edit(portrait.latents[None], {"Smiling": 3.0}, hold="none")[0]
+    drawn = portrait.reconstruction, photos.editor.render(latents[None])[0]
+    np.testing.assert_array_equal(
+        photos.put_back(portrait, latents, drawn=drawn), photos.put_back(portrait, latents)
+    )

@@ -230,3 +230,9 @@ def test_text_and_numpys_numbers_are_seeds() -> None:
     assert np.array_equal(latents.sample("0-2,12")[3:], wanted)
     with pytest.raises(LatentEditError, match="write them like"):
         latents.sample("0-")
+
+
+def test_latents_in_memory_are_those_of_a_file(tmp_path: Path) -> None:
+    z, origin = latents.sample([1, 2]), {"model": "tiny"}
+    latents.save_latents(tmp_path / "z.safetensors", z, origin)
+    assert latents.latents_bytes(z, origin) == (tmp_path / "z.safetensors").read_bytes()

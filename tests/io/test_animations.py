@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from latentedit.errors import LatentEditError
-from latentedit.io.animations import REST, save_animation
+from latentedit.io.animations import REST, animation_bytes, save_animation
 
 SHADES = (10, 80, 160, 240)
 FRAMES = np.stack([np.full((8, 8, 3), shade, np.uint8) for shade in SHADES])
@@ -64,3 +64,12 @@ def test_without_pyav_a_video_says_what_to_install(
     with pytest.raises(LatentEditError, match=r"pip install 'latentedit\[demo\]'"):
         save_animation(tmp_path / "a.mp4", FRAMES)
     assert not list(tmp_path.iterdir())
+
+
+def test_films_in_memory_are_those_of_files(tmp_path: Path) -> None:
+    save_animation(tmp_path / "a.gif", FRAMES, edge=32)
+    assert animation_bytes("a.gif", FRAMES, edge=32) == (tmp_path / "a.gif").read_bytes()
+    if find_spec("av") is not None:
+        assert animation_bytes("a.mp4", FRAMES, edge=32)[4:8] == b"ftyp"
+    with pytest.raises(LatentEditError, match="end its name"):
+        animation_bytes("a.avi", FRAMES)

@@ -19,6 +19,7 @@ from latentedit.photos.photograph import (
     Photograph,
     check_target,
     open_photograph,
+    photograph_bytes,
     read_marks,
     save_photograph,
 )
@@ -329,3 +330,19 @@ def test_heic_without_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.Mon
     path.write_bytes(b"\0\0\0\x18ftypheic" + bytes(40))
     with pytest.raises(LatentEditError, match=r"pip install 'latentedit\[photos\]'"):
         open_photograph(path)
+
+
+@pytest.mark.parametrize("ending", ["jpg", "png"])
+def test_in_memory_it_is_what_a_file_would_hold(tmp_path: Path, ending: str) -> None:
+    path = saved(tmp_path / f"a.{ending}", scene(), xmp=XMP, exif=exif(6))
+    from_file, in_memory = open_photograph(path), open_photograph(path.read_bytes())
+    np.testing.assert_array_equal(in_memory.pixels, from_file.pixels)
+    assert (in_memory.path, in_memory.kept) == (None, from_file.kept)
+    target, pixels = tmp_path / f"b.{ending}", with_spot(from_file)
+    save_photograph(target, pixels, from_file, recipe=RECIPE)
+    content, notes = photograph_bytes(target.name, pixels, in_memory, recipe=RECIPE)
+    assert content == target.read_bytes()
+    assert notes == ()
+    assert read_marks(content) == Marks(RECIPE, COMPOSITE)
+    with pytest.raises(LatentEditError, match="pixels"):
+        photograph_bytes("c.jpg", pixels[1:], in_memory)

@@ -2,7 +2,7 @@
 // the replies.
 
 import { $, $$, make, post, saveFile, session } from "./tabs.js";
-import { fit, holdOriginal, setRatio, startStage, zoomBy } from "./stage.js";
+import { fit, holdOriginal, setRatio, startStage, zoomBy, zoomTo } from "./stage.js";
 
 const percent = (share) => Math.round(share * 100) + "%";
 const page = $("#edit");
@@ -65,6 +65,7 @@ function draw(reply, request) {
   }
   if (reply.gallery) drawGallery(reply.gallery);
   if (reply.frame) addFrame(reply);
+  if (reply.choose || reply.wants) setWay("photo");
   if (reply.choose) choose(reply.choose);
   if (reply.learned) learn(reply.learned);
   if (reply.message) notice(reply.message, !reply.original && !reply.wants);
@@ -177,6 +178,7 @@ function drawFace(face) {
     $("span", line).textContent = "Looking closer " + percent(face.done);
     $("b", line).style.width = percent(face.done);
   }
+  $("[data-do=face]").hidden = !photo;
   const mine = $(".mine");
   mine.hidden = !photo;
   if (photo) $("b", mine).textContent = face.name + (face.count > 1 ? ", face " + face.number + " of " + face.count : "");
@@ -473,7 +475,6 @@ function open(file) {
     return;
   }
   settleNow();
-  setWay(now.takesPhotos || !file.type.startsWith("image/") ? "photo" : page.dataset.way);
   notice("Reading " + file.name + " ...");
   fit();
   send({ run: () => post("file", file, { "x-name": encodeURIComponent(file.name || "photo") }) });
@@ -550,6 +551,7 @@ const acts = {
   in: () => zoomBy(1.5),
   out: () => zoomBy(1 / 1.5),
   fit,
+  face: () => { setMode("one"); zoomTo(now.face.at); },
 };
 
 function take(what) {

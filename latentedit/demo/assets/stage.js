@@ -36,6 +36,16 @@ export function zoomBy(factor, at = null) {
   draw();
 }
 
+// Fill the canvas with a square of the picture: its middle, and its edge as a share of the width.
+export function zoomTo([x, y, edge]) {
+  const { offsetWidth: wide, offsetHeight: high } = $(".le-edited");
+  const box = canvas.getBoundingClientRect();
+  view.zoom = Math.max(1, Math.min(MOST, Math.min(box.width, box.height) / (edge * wide)));
+  view.x = (0.5 - x) * wide * view.zoom;
+  view.y = (0.5 - y) * high * view.zoom;
+  draw();
+}
+
 export function fit() {
   Object.assign(view, { zoom: 1, x: 0, y: 0 });
   draw();
