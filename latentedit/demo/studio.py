@@ -404,7 +404,7 @@ class Studio:
             "name": sitter.upload.name,
             "number": sitter.face.number,
             "count": len(sitter.upload.faces),
-            "at": place_of(sitter),
+            "square": place_of(sitter),
             "done": sitter.share,
             "version": sitter.version,
             "warnings": sitter.warnings or (),

@@ -32,11 +32,13 @@ STEPS, REDRAWN = 4, (2, 4)
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _few_steps() -> Iterator[None]:
-    """Refining is as long as a test can wait."""
+def _small_and_short() -> Iterator[None]:
+    """Refining is as long as a test can wait, and photos need not be large to be made smaller."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sitters, "REFINING_STEPS", STEPS)
         patch.setattr(sitters, "REDRAWN_AT", REDRAWN)
+        patch.setattr(sitters, "SHOWN_EDGE", 256)
+        patch.setattr(sitters, "PREVIEW_EDGE", 128)
         yield
 
 
@@ -112,7 +114,7 @@ def jpeg(faces: int = 1, zoom: int = 1) -> bytes:
 
 @pytest.fixture(scope="module")
 def photo() -> bytes:
-    return jpeg(zoom=5)  # larger than the page shows
+    return jpeg(zoom=2)  # larger than the page shows
 
 
 def pixels(picture: Picture) -> Any:
@@ -171,16 +173,16 @@ def test_a_photo_is_edited_and_comes_back_whole(page: Page, photo: bytes) -> Non
     assert opened["face"]["kind"] == "photo"
     assert opened["face"]["name"] == "café.jpg"
     assert opened["edited"] == opened["original"]
-    assert pixels(opened["original"]).shape == (1024, 1024, 3)
+    assert pixels(opened["original"]).shape == (256, 256, 3)
     moved = page.move(Smiling=2.0)
     assert moved["edited"] != moved["original"]
     preview = page.act("move", steps={"Smiling": 2.0}, preview=True)
-    assert pixels(preview["edited"]).shape == (512, 512, 3)
+    assert pixels(preview["edited"]).shape == (128, 128, 3)
     answer = page.ask("take", {"what": "jpeg"})
     assert answer.headers["content-type"] == "image/jpeg"
     assert unquote(answer.headers["content-disposition"]).endswith("café-edited.jpg")
     with Image.open(io.BytesIO(answer.content)) as whole:
-        assert whole.size == (1500, 1500)
+        assert whole.size == (600, 600)
     marks = read_marks(answer.content)
     assert marks.source_type == COMPOSITE
     (edit,) = json.loads(marks.recipe or "")["edits"]
@@ -241,7 +243,7 @@ def test_undo_leads_back_from_a_photo_and_an_old_one_is_forgotten(page: Page) ->
     first = page.post("file", jpeg())
     assert page.act("undo")["view"] == {**page.started["view"], "seed": seed}
     assert page.act("redo")["edited"] == first["edited"]
-    for zoom in (2, 3):
+    for zoom in (1, 2):
         page.post("file", jpeg(zoom=zoom))
     views = [page.act("undo") for _ in range(3)]
     assert views[-1]["face"]["kind"] == "seed"

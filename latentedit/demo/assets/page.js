@@ -551,7 +551,7 @@ const acts = {
   in: () => zoomBy(1.5),
   out: () => zoomBy(1 / 1.5),
   fit,
-  face: () => { setMode("one"); zoomTo(now.face.at); },
+  face: () => { setMode("one"); zoomTo(now.face.square); },
 };
 
 function take(what) {
