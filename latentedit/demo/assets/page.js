@@ -69,7 +69,7 @@ function draw(reply, request) {
   if (reply.choose) choose(reply.choose);
   if (reply.learned) learn(reply.learned);
   if (reply.message) notice(reply.message, !reply.original && !reply.wants);
-  else if (!request.preview && !request.idle) notice("");
+  else if (!request.preview && !request.idle && !reply.choose && !reply.frame) notice("");
 }
 
 function adopt(view) {
@@ -508,6 +508,7 @@ function addFrame({ frame: shown, index }) {
     notice("Making the film: " + now.frames.filter(Boolean).length + " of " + now.count);
     return;
   }
+  notice("");
   const scrub = $(".scrub input");
   scrub.max = now.count - 1;
   scrub.value = 0;

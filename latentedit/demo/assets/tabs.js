@@ -47,7 +47,7 @@ export const post = async (path, body, headers) => unpack(await (await ask(path,
 function unpack(buffer) {
   const length = new DataView(buffer).getUint32(0, true);
   const text = new TextDecoder().decode(new Uint8Array(buffer, 4, length));
-  return JSON.parse(text, (name, value) => (value && typeof value === "object" && "at" in value && "length" in value
+  return JSON.parse(text, (name, value) => (value && typeof value === "object" && "at" in value && "type" in value
     ? { key: value.key, url: urlOf(value, buffer, 4 + length) } : value));
 }
 
