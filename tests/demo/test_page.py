@@ -562,6 +562,10 @@ def test_two_visitors_and_a_phone(page: Page, browser: Browser, address: str) ->
     slide(page, "Smiling")
     assert value(page, "Young") == 3
     assert other.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    for card in other.locator(".card:visible").all():
+        box = card.bounding_box()
+        assert box is not None
+        assert box["x"] + box["width"] <= other.evaluate("document.documentElement.clientWidth")
     other.locator("#le-Heavy_Makeup").scroll_into_view_if_needed()
     box = other.locator(".canvas").bounding_box()
     assert box is not None
