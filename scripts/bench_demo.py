@@ -200,7 +200,9 @@ def with_photo(address: str, photo: bytes) -> dict[str, Timings]:
         reply = visitor.act(do="sitter", face=1)
     clock("photo, first look", started)
     use(visitor, 0, rows["photo, preview meanwhile"], time.monotonic() + 5, -1, preview=True)
-    while visitor.act(do="look", version=-1)["face"]["done"] < 1:
+    version = 0
+    while (face := visitor.act(do="look", version=version)["face"])["done"] < 1:
+        version = face["version"]
         time.sleep(0.5)
     clock("photo, refined", started)
     visitor.act(do="move", steps={"Smiling": 1.5})

@@ -52,6 +52,6 @@ class Refiner:
     def _step(self, sitter: Sitter) -> None:
         """Slices up to the next point where nothing big is kept in memory."""
         while not self._closed.is_set():
-            with self._turns.spare() as mine:
-                if mine and next(sitter.working, True):
+            with self._turns.spare():
+                if next(sitter.working, True):
                     return

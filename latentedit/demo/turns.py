@@ -13,7 +13,7 @@ Answer = TypeVar("Answer")
 
 
 class Turns:
-    """One turn at a time, for whoever asks first; what is spare waits until nobody asks."""
+    """One turn at a time, for whoever asks first; what is spare waits a while for nobody to ask."""
 
     def __init__(self) -> None:
         self._turn = threading.Lock()
@@ -33,15 +33,12 @@ class Turns:
             yield
 
     @contextmanager
-    def spare(self, patience: float = 1.0) -> Iterator[bool]:
-        """A turn, once nobody asks for one; False where that did not come within seconds."""
+    def spare(self, patience: float = 1.0) -> Iterator[None]:
+        """A turn once nobody asks for one, or after so many seconds, for there may always be some."""
         with self._calm:
-            free = self._calm.wait_for(lambda: self._asking == 0, patience)
-        if not free:
-            yield False
-            return
+            self._calm.wait_for(lambda: self._asking == 0, patience)
         with self._turn:
-            yield True
+            yield
 
     def _held(self, function: Callable[..., Answer], *args: object) -> Answer:
         with self._turn:

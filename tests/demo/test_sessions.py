@@ -144,10 +144,27 @@ def test_what_is_spare_waits_until_nobody_asks() -> None:
         asking = threading.Thread(target=anyio.run, args=(everyone,))
         asking.start()
         time.sleep(0.1)
-        with turns.spare(0.05) as mine:
-            assert not mine
-    with turns.spare(20) as mine:
-        assert mine
+    with turns.spare(20):
         order.append(-1)
     asking.join(20)
     assert order == [0, 1, 2, 3, 4, -1]
+
+
+def test_what_is_spare_comes_at_last_however_many_ask() -> None:
+    turns, over = Turns(), threading.Event()
+
+    def ask() -> None:
+        while not over.is_set():
+            with turns.hold():
+                time.sleep(0.005)
+
+    asking = [threading.Thread(target=ask) for _ in range(3)]
+    for thread in asking:
+        thread.start()
+    started = time.monotonic()
+    with turns.spare(0.1):
+        waited = time.monotonic() - started
+    over.set()
+    for thread in asking:
+        thread.join(20)
+    assert 0.05 < waited < 10
