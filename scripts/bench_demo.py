@@ -108,6 +108,14 @@ def server(model: str | None) -> Iterator[tuple[str, int]]:
         process.wait(10)
 
 
+def said(rows: dict[str, Timings | None], *, quiet: bool) -> dict[str, Timings | None]:
+    """The same rows, printed."""
+    for title, timings in rows.items():
+        if timings is not None and not quiet:
+            print(timings.row(title), flush=True)
+    return rows
+
+
 class Visitor:
     """Makes the page's requests, without a page."""
 
@@ -273,24 +281,25 @@ def main() -> None:
         use(visitor, 0, Timings(), time.monotonic() + 60, WARM_UP, preview=True)
         use(visitor, 0, preview, time.monotonic() + 300, options.moves, preview=True)
         use(visitor, 0, full, time.monotonic() + 300, options.moves // 4 + 1, preview=False)
-        rows: dict[str, Timings | None] = {
-            "preview": preview,
-            "full picture": full,
-            "preview, in Chromium": in_chromium(address, options.moves, SLIDE % "input"),
-            "full picture, in Chromium": in_chromium(address, options.moves // 4 + 1, RELEASE),
-        }
+        quiet = options.json
+        rows = said({"preview": preview, "full picture": full}, quiet=quiet)
         if photo is not None:
-            rows |= with_photo(address, photo)
+            rows |= said({**with_photo(address, photo)}, quiet=quiet)
         together = f"{options.users} users, {options.seconds:g} s"
-        rows[together] = many(address, options.users, options.seconds, photo)
+        crowd = many(address, options.users, options.seconds, photo)
+        rows |= said({together: crowd}, quiet=quiet)
+        few = options.moves // 4 + 1
+        seen = {
+            "preview, in Chromium": in_chromium(address, options.moves, SLIDE % "input"),
+            "full picture, in Chromium": in_chromium(address, few, RELEASE),
+        }
+        rows |= said({**seen}, quiet=quiet)
         held = memory(process)
     measured = {title: timings for title, timings in rows.items() if timings is not None}
     errors = [error for timings in measured.values() for error in timings.errors]
     if options.json:
         print(json.dumps({title: vars(timings) for title, timings in measured.items()}))
     else:
-        for title, timings in measured.items():
-            print(timings.row(title))
         if held is not None:
             print(f"memory at most: {held:.1f} GB")
         if len(measured) < len(rows):

@@ -34,7 +34,7 @@ class Turns:
 
     @contextmanager
     def spare(self, patience: float = 1.0) -> Iterator[None]:
-        """A turn once nobody asks for one, or after so many seconds, for there may always be some."""
+        """A turn once nobody asks for one, or after so many seconds: somebody may always ask."""
         with self._calm:
             self._calm.wait_for(lambda: self._asking == 0, patience)
         with self._turn:
