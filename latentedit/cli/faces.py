@@ -1,27 +1,21 @@
-"""`latentedit sample`, `edit` and `label`: the everyday commands."""
+"""`latentedit sample` and `label`: the everyday commands beside `edit`."""
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperCommand
 
-from latentedit import defaults
-from latentedit.cli.options import BoundariesOption, ModelOption, PsiOption, check_picture
-from latentedit.cli.photos import FaceOption, RefineOption, edit_photo
-from latentedit.cli.plans import EditRequest, plan
+from latentedit.cli.options import ModelOption, PsiOption, check_picture
+from latentedit.cli.words import faces_in_words, whose
 from latentedit.errors import LatentEditError
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-
-    from latentedit.editing.editor import FaceEditor
 
 
 def sample(
@@ -61,132 +55,7 @@ def sample(
     pictures = grid(editor.render(z), columns=columns)
     metadata = {RECIPE_KEY: json.dumps({"sample": origin})} if keeps else None
     save_image(output, pictures, metadata=metadata)
-    print(f"{_faces_in_words(len(z))} in {output}{_whose(editor, model)}")
-
-
-class EditCommand(TyperCommand):
-    """Remembers in which order --attr, --step and --to stood; the parser alone forgets it."""
-
-    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
-        _, _, order = self.make_parser(ctx).parse_args(args=list(args))
-        ctx.obj = [option.name for option in order if option.name in ("attr", "step", "to")]
-        return super().parse_args(ctx, args)
-
-
-def edit(
-    context: typer.Context,
-    photo: Annotated[
-        Path | None,
-        typer.Argument(
-            help="A photo of yours, which comes back edited; without one, a seed's face."
-        ),
-    ] = None,
-    attr: Annotated[
-        list[str] | None,
-        typer.Option("--attr", metavar="NAME", help="Attribute to move; may be repeated."),
-    ] = None,
-    step: Annotated[
-        list[float] | None,
-        typer.Option(
-            "--step",
-            metavar="NUMBER",
-            help="How far to move along the --attr before it, like 3 or -1.5, in standard "
-            "deviations of latents.",
-        ),
-    ] = None,
-    to: Annotated[
-        list[float] | None,
-        typer.Option(
-            "--to",
-            metavar="NUMBER",
-            help="Instead of --step: the signed distance from the boundary to reach; 0 is on it.",
-        ),
-    ] = None,
-    age: Annotated[
-        float | None,
-        typer.Option(metavar="YEARS", help="Instead of --attr: years to add, like +20 or -15."),
-    ] = None,
-    age_to: Annotated[
-        float | None,
-        typer.Option("--age-to", metavar="YEARS", help="Instead of --attr: the age to reach."),
-    ] = None,
-    seed: Annotated[
-        int | None, typer.Option(help=f"The face of one seed [default: {defaults.SEED}].")
-    ] = None,
-    seeds: Annotated[str | None, typer.Option(help="Faces of several seeds, like 0-7,12.")] = None,
-    latents_file: Annotated[
-        Path | None,
-        typer.Option("--latents", help="A file of latents: .npy, .npz, .pt or .safetensors."),
-    ] = None,
-    hold: Annotated[
-        str, typer.Option(help="auto, all, none, or NAME[=DISCOUNT],...: what must not change.")
-    ] = defaults.HOLD,
-    layers: Annotated[
-        str | None,
-        typer.Option(
-            help="Move only these layers, like 0-7, of a model with a latent for each layer."
-        ),
-    ] = None,
-    force: Annotated[
-        bool, typer.Option("--force", help="Go past the range in which faces hold together.")
-    ] = False,
-    face: FaceOption = None,
-    refine: RefineOption = None,
-    frames: Annotated[
-        int | None, typer.Option(help=f"Frames of the strip [default: {defaults.FRAMES}].")
-    ] = None,
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "-o",
-            "--output",
-            help="Film strip to write [default: edit.png], or the photo [default: NAME-edited].",
-        ),
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print what was done as JSON.")] = False,
-    boundaries: BoundariesOption = None,
-    psi: PsiOption = None,
-    model: ModelOption = None,
-) -> None:
-    """Move faces along attributes while others are held.
-
-    A photo is written again at its own size; of other faces the way is drawn as a film strip.
-    """
-    from latentedit.editing.strips import edit_strip, save_strip
-
-    request = EditRequest.parse(
-        attr, step, to, age, age_to, hold=hold, layers=layers, force=force, order=context.obj
-    )
-    if photo is not None:
-        others = {"--seed": seed, "--seeds": seeds, "--latents": latents_file, "--psi": psi}
-        _only_for(others | {"--frames": frames}, "faces that a model draws: leave out the photo")
-        edit_photo(
-            photo,
-            request,
-            output,
-            face=face,
-            refine=refine,
-            force=force,
-            as_json=as_json,
-            boundaries=boundaries,
-            model=model,
-        )
-        return
-    _only_for({"--face": face, "--refine": refine}, "photos: name one")
-    frames = defaults.FRAMES if frames is None else frames
-    output = output or Path("edit.png")
-    check_picture(output)
-    editor, z, numbers = _faces(model, seed, seeds, latents_file, boundaries, psi)
-    z = editor.lay_out(z, request.layers)
-    recipe, notes = plan(editor, z, request, seeds=numbers, frames=frames, psi=psi)
-    strip = edit_strip(editor, z, recipe)
-    if not save_strip(output, strip):
-        notes.append(f"{output.suffix} keeps no recipe; a .png does")
-    for note in notes:
-        print(f"note: {note}", file=sys.stderr)
-    done = {"file": str(output), **strip.summary()}
-    said = f"{_faces_in_words(len(z))} in {output}{_whose(editor, model)}"
-    print(json.dumps(done) if as_json else said)
+    print(f"{faces_in_words(len(z))} in {output}{whose(editor, model)}")
 
 
 def label(
@@ -229,42 +98,6 @@ def label(
         _print_table(images, judges.attributes, rows, ages)
 
 
-def _only_for(options: Mapping[str, object], what: str) -> None:
-    """Refuse options that mean nothing here."""
-    for name, value in options.items():
-        if value is not None:
-            raise LatentEditError(f"{name} is for {what}")
-
-
-def _faces(
-    model: str | None,
-    seed: int | None,
-    seeds: str | None,
-    latents_file: Path | None,
-    boundaries: Path | None,
-    psi: float | None,
-) -> tuple[FaceEditor, NDArray[np.float32], list[int] | None]:
-    from latentedit.checkpoints.latent_files import fit_latents
-    from latentedit.editing.editor import FaceEditor
-    from latentedit.generators import latents
-
-    given = [value for value in (seed, seeds, latents_file) if value is not None]
-    if len(given) > 1:
-        raise LatentEditError("give only one of --seed, --seeds and --latents")
-    if latents_file is not None:
-        editor = FaceEditor.load(model, boundaries=boundaries, psi=psi)
-        z, notes = fit_latents(latents_file, editor.generator, editor.generator_hash, editor.name)
-        for note in notes:
-            print(f"note: {note}", file=sys.stderr)
-        return editor, z, None
-    if seeds is not None:
-        numbers = latents.parse_seeds(seeds)
-    else:
-        numbers = [defaults.SEED if seed is None else seed]
-    editor = FaceEditor.load(model, boundaries=boundaries, psi=psi)
-    return editor, editor.sample(numbers), numbers
-
-
 def _face_in(path: Path, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """The largest face of a picture, in the shared frame.
 
@@ -283,21 +116,6 @@ def _face_in(path: Path, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     if len(found) > 1:
         print(f"note: {path} has {len(found)} faces; the largest is looked at", file=sys.stderr)
     return align(image, found[0], JUDGED_EDGE)
-
-
-def _whose(editor: FaceEditor, model: str | None) -> str:
-    """Which model drew, where none was named, and how to get the other one."""
-    from latentedit.pretrained.bundles import EMBEDDED_BUNDLE, PULLED_BUNDLE
-
-    if model is not None:
-        return ""
-    if editor.name == PULLED_BUNDLE:
-        return f", by {editor.name} (smaller and faster: --model {EMBEDDED_BUNDLE})"
-    return f", by {editor.name} (photographs: latentedit models pull {PULLED_BUNDLE})"
-
-
-def _faces_in_words(count: int) -> str:
-    return "1 face" if count == 1 else f"{count} faces"
 
 
 def _print_table(

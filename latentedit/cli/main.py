@@ -17,6 +17,7 @@ from latentedit.cli import (
     convert,
     demo,
     directions,
+    edit,
     evaluate,
     faces,
     models,
@@ -38,7 +39,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("edit", cls=faces.EditCommand)(faces.edit)
+app.command("edit", cls=edit.EditCommand)(edit.edit)
 app.command("sample")(faces.sample)
 app.command("label")(faces.label)
 app.command("invert")(photos.invert)

@@ -1,4 +1,4 @@
-"""What `latentedit edit` is asked to do, and how it is done: shared by faces and photos."""
+"""What `latentedit edit` is to do to faces, asked for or read from a recipe: for all faces."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
+from latentedit import defaults
 from latentedit.errors import LatentEditError
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from latentedit.boundaries.model import Boundaries
     from latentedit.editing.editor import FaceEditor
     from latentedit.editing.recipes import EditRecipe, Hold
+    from latentedit.editing.saved import SavedRecipe
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,67 @@ class EditRequest:
             moves = _moves(attributes or [], steps or [], goals or [], order)
         moving = None if layers is None else parse_seeds(layers, "layer")
         return cls(*moves, ages, parse_hold(hold), moving, force)
+
+    def check(self, editor: FaceEditor) -> None:
+        """Refuse names and holds that a model does not know, before anything takes long."""
+        from latentedit.attributes import AGE_ATTRIBUTE
+
+        steps, goals = ({AGE_ATTRIBUTE: 1.0}, {}) if self.ages else (self.steps, self.goals)
+        recipe = editor.recipe(steps, self.hold, to=goals, layers=self.layers)
+        editor.apply(recipe, editor.sample([defaults.SEED]))
+
+    def plan(
+        self, editor: FaceEditor, z: NDArray[np.float32], **described: Any
+    ) -> tuple[EditRecipe, list[str]]:
+        """See `plan`."""
+        return plan(editor, z, self, **described)
+
+
+@dataclass(frozen=True)
+class Replay:
+    """An edit that was made before, to be made again.
+
+    Attributes:
+        recipe: of that edit.
+    """
+
+    recipe: EditRecipe
+
+    @property
+    def layers(self) -> tuple[int, ...] | None:
+        """That move, or None for all."""
+        return self.recipe.layers
+
+    def check(self, editor: FaceEditor) -> None:
+        """Refuse another model's recipe, and names that it does not know."""
+        from latentedit.editing.recipes import check_generator
+
+        recipe = self.recipe
+        check_generator(
+            recipe.generator_hash, recipe.model, editor.boundaries.generator_hash, editor.name
+        )
+        one = replace(recipe, seeds=None, steps=dict.fromkeys(recipe.steps, 1.0))
+        editor.apply(one, editor.sample([defaults.SEED]))
+
+    def plan(
+        self, editor: FaceEditor, z: NDArray[np.float32], **described: Any
+    ) -> tuple[EditRecipe, list[str]]:
+        """The recipe for these faces; nothing is to be said of it."""
+        seeds = described.pop("seeds", None)
+        changed = {**described, "seeds": None if seeds is None else tuple(seeds)}
+        return replace(self.recipe, **changed, model=editor.name), []
+
+
+def known_model(saved: SavedRecipe) -> str | None:
+    """The model that a recipe names, if it is here; a name of a folder is never followed."""
+    from latentedit.pretrained.bundles import bundle_names
+
+    name = saved.edits[0].recipe.model
+    return name if name in bundle_names() else None
+
+
+Moves = EditRequest | Replay
+"""What an edit does to faces, whichever they are."""
 
 
 def plan(

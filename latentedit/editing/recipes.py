@@ -24,6 +24,9 @@ Hold = str | Sequence[str] | Mapping[str, float]
 """What ``hold=`` accepts: "auto", "all", "none", a name, names, or {name: discount}."""
 
 RECIPE_VERSION = 1
+HASH_SHOWN = 8
+"""Digits of a generator's hash that messages show."""
+
 MAX_FRAMES = 120
 MAX_STEP = 1000.0
 """Largest step or distance; z lies on a sphere of radius 22.6, so this is far out of any face."""
@@ -181,8 +184,7 @@ class EditRecipe:
                 _number(discount, f"discount of {name}", 0, 1)
         for seed in self.seeds or ():
             _number(seed, "a seed", 0, MAX_SEED)
-        if not 2 <= self.frames <= MAX_FRAMES:
-            raise LatentEditError(f"a film strip has 2 to {MAX_FRAMES} frames, not {self.frames}")
+        check_frames(self.frames)
         if self.layers is not None and self.layers != layer_numbers(self.layers):
             raise LatentEditError("layers must be different numbers, the lowest first")
         if self.psi is not None:
@@ -221,11 +223,17 @@ class EditRecipe:
                 see `EditRecipe`.
         """
         try:
-            values = json.loads(text, parse_constant=_refuse, object_pairs_hook=_without_repeats)
-        except (ValueError, TypeError, RecursionError):
+            values = parse_json(text)
+        except ValueError:
             raise LatentEditError("this is not an edit recipe: it is not JSON") from None
+        return cls.from_dict(values)
+
+    @classmethod
+    def from_dict(cls, values: Any) -> EditRecipe:
+        """Read `as_dict`'s output, and nothing else; see `from_json`."""
         if not _is_recipe(values):
             raise LatentEditError("this is not an edit recipe that this version can read")
+        values = dict(values)
         del values["latentedit"]
         seeds, steps = values.pop("seeds"), values.pop("steps")
         layers = values.pop("layers", None)
@@ -235,6 +243,56 @@ class EditRecipe:
             layers=None if layers is None else tuple(layers),
             steps={name: tuple(s) if isinstance(s, list) else s for name, s in steps.items()},
         )
+
+
+def check_frames(frames: int) -> None:
+    """Refuse numbers of frames that no strip or film has.
+
+    Raises:
+        LatentEditError: fewer than 2, or more than `MAX_FRAMES`.
+    """
+    if not 2 <= frames <= MAX_FRAMES:
+        raise LatentEditError(f"a film strip has 2 to {MAX_FRAMES} frames, not {frames}")
+
+
+def parse_json(text: str) -> Any:
+    """JSON as recipes are written: every number finite, no key twice.
+
+    Raises:
+        ValueError: anything else.
+    """
+    try:
+        return json.loads(text, parse_constant=_refuse, object_pairs_hook=_without_repeats)
+    except (TypeError, RecursionError) as error:
+        raise ValueError(str(error)) from None
+
+
+def check_generator(
+    recipe_hash: str, maker: str, generator_hash: str, name: str = "this model"
+) -> None:
+    """Refuse what was made with another generator.
+
+    Args:
+        recipe_hash: of the generator that the recipe, or the picture, was made with.
+        maker: what that model was called.
+        generator_hash: of the generator at hand.
+        name: what this model is called.
+
+    Raises:
+        LatentEditError: the hashes differ.
+    """
+    if recipe_hash == generator_hash:
+        return
+    old, new = recipe_hash[:HASH_SHOWN], generator_hash[:HASH_SHOWN]
+    if maker == name:
+        raise LatentEditError(
+            f"the recipe was made with another {maker:.40}, of generator {old}; this "
+            f"one is {new}: give the folder of the older one with --model, or make the edit anew"
+        )
+    raise LatentEditError(
+        f"the recipe is for generator {old} ({maker:.40}), not for {new} ({name}): give the model "
+        "that made it with --model"
+    )
 
 
 def _refuse(constant: str) -> float:
@@ -333,11 +391,7 @@ def displacement(boundaries: Boundaries, z: ArrayLike, recipe: EditRecipe) -> Fl
         LatentEditError: a recipe for another generator, latents of another shape, holds that leave
             nothing of an edit, or distances that cannot be reached together.
     """
-    if recipe.generator_hash != boundaries.generator_hash:
-        raise LatentEditError(
-            f"the recipe is for generator {recipe.generator_hash} ({recipe.model}), not for "
-            f"{boundaries.generator_hash}: use that model"
-        )
+    check_generator(recipe.generator_hash, recipe.model, boundaries.generator_hash)
     given = _checked(boundaries, z, recipe)
     latents = mean_over_layers(given, recipe.layers)  # [N, D]
     directions = _directions(boundaries, recipe)

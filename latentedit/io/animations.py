@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -11,42 +12,63 @@ from PIL import Image
 
 from latentedit.errors import LatentEditError
 from latentedit.io.files import atomic_path
+from latentedit.io.film_marks import add_xmp
 from latentedit.io.images import UInt8Array
 
 REST = 6
 """The first and the last frame stand this many times as long as the others."""
 
 
+def check_animation(path: str | Path) -> None:
+    """Refuse early a film that could not be written.
+
+    Raises:
+        LatentEditError: another ending than .gif or .mp4, or PyAV is missing.
+    """
+    ending = Path(path).suffix.lower()
+    if ending not in _WRITERS:
+        raise LatentEditError(f"cannot save {path}: end its name in {' or '.join(_WRITERS)}")
+    if ending == ".mp4" and not _has_pyav():
+        raise LatentEditError(
+            f"{path}: a video needs PyAV, pip install 'latentedit[demo]'; a .gif needs nothing"
+        )
+
+
 def save_animation(
-    path: str | Path, frames: UInt8Array, *, edge: int = 256, milliseconds: int = 120
+    path: str | Path,
+    frames: UInt8Array,
+    *,
+    edge: int = 256,
+    milliseconds: int = 120,
+    xmp: bytes | None = None,
 ) -> None:
     """Write uint8 [F, H, W, 3], there and back: a GIF runs for ever, an MP4 (H.264) once.
 
     Args:
-        edge: smaller pictures are enlarged to this.
+        edge: pictures whose longer edge is smaller are enlarged to this.
         milliseconds: that each frame stands; the first and the last stand `REST` times as long.
+        xmp: a packet that goes into the file.
 
     Raises:
-        LatentEditError: another ending than .gif or .mp4, PyAV is missing, or the path cannot be
-            written.
+        LatentEditError: see `check_animation`, or the path cannot be written.
     """
     path = Path(path)
-    write = {".gif": _write_gif, ".mp4": _write_mp4}.get(path.suffix.lower())
-    if write is None:
-        raise LatentEditError(f"cannot save {path}: end its name in .gif or .mp4")
-    size = max(edge, frames.shape[1])
-    pictures = [
-        Image.fromarray(frame).resize((size, size), Image.Resampling.BICUBIC) for frame in frames
-    ]
+    check_animation(path)
+    height, width = frames.shape[1:3]
+    scale = max(1.0, edge / max(height, width))
+    size = (round(width * scale), round(height * scale))
+    pictures = [Image.fromarray(frame).resize(size, Image.Resampling.BICUBIC) for frame in frames]
     beats = [1] * len(pictures)
     beats[0] = beats[-1] = REST
     with atomic_path(path) as temporary:
-        write(
+        _WRITERS[path.suffix.lower()](
             temporary,
             [*pictures, *pictures[-2:0:-1]],
             [*beats, *beats[-2:0:-1]],
             milliseconds,
         )
+        if xmp is not None:
+            add_xmp(temporary, xmp)
 
 
 def _write_gif(
@@ -72,18 +94,28 @@ def _write_gif(
 def _write_mp4(
     path: Path, pictures: Sequence[Image.Image], beats: Sequence[int], milliseconds: int
 ) -> None:
-    try:
-        import av
-    except ModuleNotFoundError:
-        raise LatentEditError("a video needs PyAV: pip install 'latentedit[demo]'") from None
+    import av
 
+    width, height = pictures[0].size
+    size = (max(2, width - width % 2), max(2, height - height % 2))  # colours are kept by fours
     # faststart: players on the web begin before the end has come
     with av.open(path, "w", format="mp4", options={"movflags": "faststart"}) as file:
         stream = file.add_stream("libx264", rate=Fraction(1000, milliseconds))
-        stream.width, stream.height = pictures[0].size
+        stream.width, stream.height = size
         stream.pix_fmt = "yuv420p"  # what every player knows
         stream.options = {"crf": "16"}  # hardly any loss to the eye
         for picture, beat in zip(pictures, beats, strict=True):
+            shown = picture.crop((0, 0, *size))
             for _ in range(beat):
-                file.mux(stream.encode(av.VideoFrame.from_image(picture)))
+                file.mux(stream.encode(av.VideoFrame.from_image(shown)))
         file.mux(stream.encode())
+
+
+def _has_pyav() -> bool:
+    try:
+        return find_spec("av") is not None
+    except ValueError:  # what a failed import leaves
+        return False
+
+
+_WRITERS = {".gif": _write_gif, ".mp4": _write_mp4}

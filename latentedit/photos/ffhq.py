@@ -71,6 +71,13 @@ class Alignment:
         (a, d), (b, e), (c, f) = ((float(p), float(q)) for p, q in (2 * x, 2 * y, corner))
         return cls((a, b, c, d, e, f), width, height)
 
+    def scaled(self, width: int, height: int) -> Self:
+        """The same square in the photo made smaller or larger, to so many pixels."""
+        across, down = width / self.width, height / self.height
+        a, b, c, d, e, f = self.coefficients
+        scaled = (a * across, b * across, c * across, d * down, e * down, f * down)
+        return type(self)(scaled, width, height)
+
     @property
     def matrix(self) -> NDArray[np.float64]:
         """The same as float64 [2, 3]: ``matrix @ (u, v, 1)`` is x, y."""

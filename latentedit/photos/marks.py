@@ -1,7 +1,8 @@
 """What an edited photo says of itself: that it was edited, and how.
 
-In XMP (ISO 16684-1), which JPEG, PNG, WebP, TIFF, AVIF and HEIC carry: IPTC's digital source type,
-and the recipe. A photo's own XMP stays; only these two properties are replaced in it.
+In XMP (ISO 16684-1), which JPEG, PNG, WebP, TIFF, AVIF and HEIC carry, and GIF and MP4 where we put
+it: IPTC's digital source type, and the recipe. A photo's own XMP stays; only these two properties
+are replaced in it.
 """
 
 from __future__ import annotations
@@ -12,6 +13,9 @@ from xml.parsers.expat import ExpatError
 
 COMPOSITE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
 """IPTC's word for a photo into which a trained model's pictures were put."""
+
+GENERATED = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
+"""IPTC's word for a picture that a trained model drew."""
 
 _RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 _IPTC = "http://iptc.org/std/Iptc4xmpExt/2008-02-29/"

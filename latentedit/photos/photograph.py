@@ -11,6 +11,7 @@ import numpy as np
 from PIL import ExifTags, Image, ImageOps, PngImagePlugin
 
 from latentedit.errors import LatentEditError
+from latentedit.io.film_marks import is_film, read_xmp
 from latentedit.io.images import (
     JPEG_QUALITY,
     LARGE_PNG,
@@ -151,7 +152,7 @@ def save_photograph(
         raise LatentEditError(
             f"the photo has {width} x {height} pixels, got {pixels.dtype} {list(pixels.shape)}"
         )
-    format_name, kept, notes = _format(path), like.kept, []
+    format_name, kept, notes = marked_format(path), like.kept, []
     image, mode_notes = _image(pixels, like, format_name)
     notes += mode_notes
     marks = Marks(recipe, source_type)
@@ -179,13 +180,28 @@ def save_photograph(
     return tuple(notes)
 
 
+def save_marked(
+    path: str | Path, pixels: UInt8Array, marks: Marks, *, icc: bytes | None = None
+) -> None:
+    """Write a picture that was drawn, uint8 [H, W, 3], with what it says of itself.
+
+    Args:
+        icc: the colour profile of its pixels.
+
+    Raises:
+        LatentEditError: see `save_photograph`.
+    """
+    like = Photograph(pixels, kept=Kept(icc=icc))
+    save_photograph(path, pixels, like, recipe=marks.recipe, source_type=marks.source_type)
+
+
 def check_target(path: str | Path, like: Photograph, *, force: bool = False) -> None:
     """Refuse early a name under which an edited photo cannot be saved.
 
     Raises:
         LatentEditError: the photo itself without `force`, or a format that carries no marks.
     """
-    _format(Path(path))
+    marked_format(Path(path))
     same = False
     with suppress(OSError):
         same = like.path is not None and os.path.samefile(path, like.path)
@@ -196,11 +212,14 @@ def check_target(path: str | Path, like: Photograph, *, force: bool = False) -> 
 
 
 def read_marks(path: str | Path) -> Marks:
-    """Read what a picture says of how it was made, without decoding it.
+    """Read what a picture or a film says of how it was made, without decoding it.
 
     Raises:
         LatentEditError: it is missing or not an image.
     """
+    with suppress(OSError):  # said below
+        if is_film(path):
+            return read_xmp_marks(read_xmp(path) or b"")
     with opened(path, max_pixels=2**62) as image:
         xmp = image.info.get("xmp")
         text = image.info.get(RECIPE_KEY)
@@ -211,7 +230,12 @@ def read_marks(path: str | Path) -> Marks:
     return Marks(recipe, marks.source_type)
 
 
-def _format(path: Path) -> str:
+def marked_format(path: Path) -> str:
+    """Pillow's name of the format that a file's ending asks for, which carries marks.
+
+    Raises:
+        LatentEditError: it cannot be written, or carries none.
+    """
     name = {"MPO": "JPEG"}.get(format_of(path), format_of(path))
     if name not in _MARKED:
         raise LatentEditError(
