@@ -90,6 +90,8 @@ def _faces(source: FaceSource) -> tuple[FaceEditor, NDArray[np.float32], list[in
     from latentedit.editing.editor import FaceEditor
     from latentedit.generators.latents import parse_seeds
 
+    if source.seeds is not None and source.latents is not None:
+        raise LatentEditError("give only one of --seeds and --latents")
     seeds = None
     if source.latents is None:
         seeds = [defaults.SEED] if source.seeds is None else parse_seeds(source.seeds)

@@ -194,15 +194,18 @@ def test_latents_from_a_file_are_the_faces_of_their_seeds(run: Run, tiny_bundle:
         assert one["attributes"] == other["attributes"]
 
 
-def test_a_jpeg_is_written_with_a_note(run: Run, tiny_bundle: Path) -> None:
+def test_a_jpeg_says_how_it_was_made_too(run: Run, tiny_bundle: Path) -> None:
     result = run(
         "edit", "--attr", "Young", "--step", 1, "-o", "e.jpg", "--model", tiny_bundle, "--json"
     )
-    assert result.code == 0
-    assert json.loads(result.out)["file"] == "e.jpg"
-    assert result.err == "note: .jpg keeps no recipe; a .png does\n"
+    assert (result.code, result.err) == (0, "")
+    done = json.loads(result.out)
+    assert done["file"] == "e.jpg"
     with Image.open("e.jpg") as picture:
         assert picture.format == "JPEG"
+    facts = json.loads(run("info", "e.jpg", "--json").out)
+    assert facts["recipe"] == done["recipe"]
+    assert facts["digital_source_type"].endswith("/trainedAlgorithmicMedia")
 
 
 def test_an_older_picture_is_replaced(run: Run, tiny_bundle: Path) -> None:

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -72,9 +73,9 @@ YOUNG = ("--attr", "Young", "--step", "-3")
         ((*YOUNG, "--seeds", "7-0"), "run backwards: write 0-7"),
         ((*YOUNG, "--seeds", "0-9999999999"), "out of range"),
         ((*YOUNG, "--seeds", "0-999"), "at most 285 faces"),
-        ((*YOUNG, "--seed", "-1"), "out of range"),
-        ((*YOUNG, "--seed", "1.5"), "'--seed'"),
-        ((*YOUNG, "--seed", "1", "--seeds", "2"), "only one of --seed, --seeds and --latents"),
+        ((*YOUNG, "--seed", "-1"), "write them like 7 or 0-7,12"),
+        ((*YOUNG, "--seed", "1.5"), "write them like 7 or 0-7,12"),
+        ((*YOUNG, "--seed", "1", "--latents", "z.npy"), "only one of --seeds and --latents"),
         ((*YOUNG, "--hold", "Mael"), "did you mean 'Male'"),
         ((*YOUNG, "--hold", "Male=much"), "NAME=DISCOUNT"),
         ((*YOUNG, "--hold", "Male=2"), "discount of Male cannot be 2.0"),
@@ -86,6 +87,15 @@ YOUNG = ("--attr", "Young", "--step", "-3")
         ((*YOUNG, "-o", "."), "end its name in .png"),
         ((*YOUNG, "-o", "edit"), "end its name in .png"),
         ((*YOUNG, "-o", "edit.txt"), "end its name in .png"),
+        ((*YOUNG, "-o", "edit.tiff"), "end its name in .png"),
+        ((*YOUNG, "-o", "edit.gif", "--frames", "1"), "2 to 120 frames"),
+        ((*YOUNG, "-o", "z.npy", "--frames", "3"), "--frames is for pictures and films"),
+        ((*YOUNG, "-o", "z.safetensors", "--face-only"), "--face-only is for pictures and films"),
+        ((*YOUNG, "--face-only", "--frames", "3"), "--frames is for strips and films"),
+        (("--recipe", "missing.json"), "missing.json does not exist"),
+        (("--recipe", "."), "is a folder"),
+        ((*YOUNG, "--recipe", "edit.json"), "--attr is for edits that are in no recipe"),
+        (("--recipe", "edit.json", "--hold", "none"), "--hold is for edits that are in no recipe"),
         ((*YOUNG, "--latents", "missing.npy"), "does not exist"),
     ],
 )
@@ -364,3 +374,99 @@ def test_a_dry_run_refuses_what_the_run_would(
         said.append(result.err)
     assert said[0] == said[1]
     assert "fill a batch" in said[0] or "no ages" in said[0]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "holds no recipe"),
+        (b"latentedit", "holds no recipe"),
+        (b"{", "damaged"),
+        (b'{"a": NaN}', "damaged"),
+        (b"\xff\xfe{}", "holds no recipe"),
+        (b"[1]", "holds no recipe"),
+        (b"{}", "not an edit recipe that this version can read"),
+        (b'{"edits": []}', "not an edit recipe that this version can read"),
+        (b'{"edits": [{"face": 0}]}', "not an edit recipe that this version can read"),
+        (b'{"sample": {"seeds": [1]}}', "were not edited"),
+        (b"GIF89a;", "carries no recipe"),
+        (b"\0\0\0\x08ftypisom", "carries no recipe"),
+        (b"\x89PNG\r\n\x1a\n", "holds no recipe"),
+    ],
+)
+def test_what_no_recipe_is(run: Run, tiny_bundle: Path, content: bytes, message: str) -> None:
+    Path("broken").write_bytes(content)
+    words = ("edit", "--recipe", "broken", "--model", tiny_bundle)
+    line = refuse(run, tiny_bundle, *words)
+    assert line.startswith("broken")
+    assert message in line
+
+
+def test_pictures_of_others_carry_no_recipe(run: Run, tiny_bundle: Path) -> None:
+    for name in ("plain.png", "plain.jpg", "plain.gif"):
+        Image.new("RGB", (8, 8)).save(name)
+        words = ("edit", "--recipe", name, "--model", tiny_bundle)
+        assert f"{name} carries no recipe" in refuse(run, tiny_bundle, *words)
+
+
+def test_a_recipe_of_another_generator_of_that_name(run: Run, tiny_bundle: Path) -> None:
+    own = FaceEditor.load(tiny_bundle, device="cpu")
+    recipe = own.recipe({"Young": 1.0}, seeds=[3]).as_dict()
+    words = ("edit", "--recipe", "r.json", "--model", tiny_bundle)
+    for changes, message in (
+        ({"generator_hash": "f" * 16}, "another tiny"),
+        ({"generator_hash": "f" * 16, "model": "other"}, "other"),
+    ):
+        Path("r.json").write_text(json.dumps(recipe | changes))
+        line = refuse(run, tiny_bundle, *words)
+        assert "f" * 8 in line
+        assert "f" * 9 not in line
+        assert own.generator_hash[:8] in line
+        assert message in line
+        assert "--model" in line
+    Path("r.json").write_text(json.dumps(recipe | {"steps": {"Wink": 1.0}, "holds": {"Wink": {}}}))
+    assert "Wink" in refuse(run, tiny_bundle, *words)
+
+
+def test_a_recipe_of_latents_asks_for_them(run: Run, tiny_bundle: Path) -> None:
+    own = FaceEditor.load(tiny_bundle, device="cpu")
+    recipe = own.recipe({"Young": 1.0}, frames=2).as_dict()
+    words = ("edit", "--recipe", "r.json", "--model", tiny_bundle)
+    Path("r.json").write_text(json.dumps(recipe))
+    assert "--latents" in refuse(run, tiny_bundle, *words)
+    edit = {"face": 1, **recipe}
+    Path("r.json").write_text(json.dumps({"photo": "me.jpg", "edits": [edit]}))
+    assert "edits me.jpg: give it too" in refuse(run, tiny_bundle, *words)
+    Path("r.json").write_text(json.dumps({"photo": "me.jpg", "edits": [edit, edit]}))
+    assert "2 faces of a photo" in refuse(run, tiny_bundle, *words)
+
+
+def test_inputs_are_not_written_over(run: Run, tiny_bundle: Path) -> None:
+    model = ("--model", tiny_bundle)
+    run("sample", "--seeds", "3", "--save-latents", "z.npy", "-o", "s.png", *model)
+    words = ("edit", *YOUNG, "--latents", "z.npy", "-o", "z.npy", *model)
+    assert "the file of latents itself" in refuse(run, tiny_bundle, *words)
+    assert run(*words, "--force").code == 0
+    assert run("edit", *YOUNG, "-o", "e.png", *model).code == 0
+    words = ("edit", "--recipe", "e.png", "-o", "e.png", *model)
+    assert "the recipe itself" in refuse(run, tiny_bundle, *words)
+    assert run(*words, "--force").code == 0
+
+
+def test_a_video_without_what_writes_it(
+    run: Run, tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "av", None)
+    monkeypatch.setattr(FaceEditor, "load", lambda *_: pytest.fail("it went to work"))
+    words = ("edit", *YOUNG, "-o", "film.mp4", "--model", tiny_bundle)
+    assert "pip install 'latentedit[demo]'" in refuse(run, tiny_bundle, *words)
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may write anything")
+@pytest.mark.parametrize("ending", ["png", "gif", "npy"])
+def test_a_read_only_target(run: Run, tiny_bundle: Path, ending: str) -> None:
+    target = Path(f"kept.{ending}")
+    target.write_text("kept")
+    target.chmod(0o444)
+    words = ("edit", *YOUNG, "-o", target, "--model", tiny_bundle)
+    assert "read-only" in refuse(run, tiny_bundle, *words)
