@@ -130,8 +130,9 @@ class EditedPhoto(Edited):
 
     def _frame(self, pixels: UInt8Array, share: float) -> UInt8Array:
         """The photo, or the photo made smaller, with a share of all edits in it."""
-        for portrait, end in zip(self.portraits, self._ends, strict=True):
-            pixels = self.photos.put_back(_in(portrait, pixels), _between(portrait, end, share))
+        for portrait, end, way in zip(self.portraits, self._ends, self.ways, strict=True):
+            latents = _between(portrait, end, share)
+            pixels = self.photos.put_back(_in(portrait, pixels), latents, way.edited)
         return pixels
 
     def _cut(self, pixels: UInt8Array, size: int) -> UInt8Array:
@@ -149,11 +150,8 @@ def _between(portrait: Portrait, end: NDArray[np.float32], share: float) -> NDAr
 def _in(portrait: Portrait, pixels: UInt8Array) -> Portrait:
     """The portrait in its photo with other pixels: edited elsewhere, or made smaller."""
     height, width = pixels.shape[:2]
-    alignment = portrait.face.alignment
-    if (width, height) != (alignment.width, alignment.height):
-        alignment = alignment.scaled(width, height)
     photo = replace(portrait.photo, pixels=pixels)
-    return replace(portrait, photo=photo, face=replace(portrait.face, alignment=alignment))
+    return replace(portrait, photo=photo, face=portrait.face.scaled(width, height))
 
 
 def found(portrait: Portrait) -> dict[str, Any]:
