@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from latentedit.demo.controls import Control
 from latentedit.demo.session import View, checked_steps, with_seed
 from latentedit.editing.editor import FaceEditor
-from latentedit.editing.recipes import EditRecipe, steps_to_reach
+from latentedit.editing.recipes import HASH_SHOWN, EditRecipe, steps_to_reach
 from latentedit.editing.strips import read_origin
 from latentedit.errors import LatentEditError
 
@@ -131,7 +131,9 @@ def _sample(text: str) -> dict[str, Any] | None:
 def _check_model(editor: FaceEditor, generator_hash: Any, model: Any) -> None:
     if generator_hash != editor.generator_hash:
         raise LatentEditError(
-            f"this was made with another model, {str(model)[:40]}: the page runs {editor.name}"
+            f"this was made with another model, {str(model)[:40]} of generator "
+            f"{str(generator_hash)[:HASH_SHOWN]}: the page runs {editor.name} of generator "
+            f"{editor.generator_hash[:HASH_SHOWN]}"
         )
 
 

@@ -41,13 +41,16 @@ def save_animation(
     edge: int = 256,
     milliseconds: int = 120,
     xmp: bytes | None = None,
-) -> None:
+) -> tuple[int, int]:
     """Write uint8 [F, H, W, 3], there and back: a GIF runs for ever, an MP4 (H.264) once.
 
     Args:
         edge: pictures whose longer edge is smaller are enlarged to this.
         milliseconds: that each frame stands; the first and the last stand `REST` times as long.
         xmp: a packet that goes into the file.
+
+    Returns:
+        Width and height in pixels.
 
     Raises:
         LatentEditError: see `check_animation`, or the path cannot be written.
@@ -57,6 +60,8 @@ def save_animation(
     height, width = frames.shape[1:3]
     scale = max(1.0, edge / max(height, width))
     size = (round(width * scale), round(height * scale))
+    if path.suffix.lower() == ".mp4":  # whose colours are kept by squares of four pixels
+        size = (max(2, size[0] - size[0] % 2), max(2, size[1] - size[1] % 2))
     pictures = [Image.fromarray(frame).resize(size, Image.Resampling.BICUBIC) for frame in frames]
     beats = [1] * len(pictures)
     beats[0] = beats[-1] = REST
@@ -69,6 +74,7 @@ def save_animation(
         )
         if xmp is not None:
             add_xmp(temporary, xmp)
+    return size
 
 
 def _write_gif(
@@ -96,18 +102,15 @@ def _write_mp4(
 ) -> None:
     import av
 
-    width, height = pictures[0].size
-    size = (max(2, width - width % 2), max(2, height - height % 2))  # colours are kept by fours
     # faststart: players on the web begin before the end has come
     with av.open(path, "w", format="mp4", options={"movflags": "faststart"}) as file:
         stream = file.add_stream("libx264", rate=Fraction(1000, milliseconds))
-        stream.width, stream.height = size
+        stream.width, stream.height = pictures[0].size
         stream.pix_fmt = "yuv420p"  # what every player knows
         stream.options = {"crf": "16"}  # hardly any loss to the eye
         for picture, beat in zip(pictures, beats, strict=True):
-            shown = picture.crop((0, 0, *size))
             for _ in range(beat):
-                file.mux(stream.encode(av.VideoFrame.from_image(shown)))
+                file.mux(stream.encode(av.VideoFrame.from_image(picture)))
         file.mux(stream.encode())
 
 

@@ -81,7 +81,7 @@ def test_all_that_is_drawn_says_how(edited: EditedFaces, tmp_path: Path, ending:
 
 def test_a_film_goes_there_and_back(edited: EditedFaces, tmp_path: Path) -> None:
     (note,) = save(edited, tmp_path / "edit.gif")
-    assert "34 x 34 pixels, 3 frames" in note
+    assert "256 x 256 pixels, 3 frames" in note
     with Image.open(tmp_path / "edit.gif") as film:
         assert (film.n_frames, film.size) == (4, (256, 256))
     frames = edited.film(20, alone=False)

@@ -21,8 +21,8 @@ def save(edited: Edited, asked: Asked) -> list[str]:
     frames = edited.film(EDGES[asked.ending], alone=asked.alone)
     for index, frame in enumerate(frames):
         frames[index] = in_srgb(frame, edited.icc)
-    save_animation(asked.path, frames, xmp=write_marks(None, edited.marks))
-    height, width = frames.shape[1:3]
+    xmp = write_marks(None, edited.marks)
+    width, height = save_animation(asked.path, frames, xmp=xmp)
     return [f"the film is {width} x {height} pixels, {len(frames)} frames there and back"]
 
 
