@@ -19,6 +19,8 @@ from latentedit.cli import (
     directions,
     evaluate,
     faces,
+    label,
+    many_photos,
     models,
     photos,
     pool,
@@ -40,11 +42,11 @@ app = typer.Typer(
 )
 app.command("edit", cls=faces.EditCommand)(faces.edit)
 app.command("sample")(faces.sample)
-app.command("label")(faces.label)
+app.command("label", epilog=many_photos.EXIT_CODES)(label.label)
 app.command("invert")(photos.invert)
 app.command("info")(photos.info)
 app.command("demo")(demo.demo)
-app.command("assess")(assess.assess)
+app.command("assess", epilog=many_photos.EXIT_CODES)(assess.assess)
 app.add_typer(prepare.app, name="prepare")
 app.add_typer(train.app, name="train")
 app.command("bundle")(bundle.bundle)

@@ -71,6 +71,8 @@ class Assessment:
         message: why there is nothing to assess, or None.
         portrait: what was looked at, uint8 [S, S, 3], or None.
         convention: name of what it was judged by.
+        detail: of the pixels across a portrait that the network looks at, the share that the photo
+            has, at most 1: a small copy of a photo has less.
     """
 
     faces: int
@@ -78,6 +80,7 @@ class Assessment:
     message: str | None = None
     portrait: UInt8Array | None = field(default=None, repr=False, compare=False)
     convention: str = defaults.CONVENTION
+    detail: float = field(default=1.0, compare=False)
 
     def having(self, verdict: str) -> list[str]:
         """Names of the qualities with a verdict."""
@@ -104,10 +107,12 @@ class Assessment:
         """Sorts photos that one convention judged, the better the higher.
 
         By the number of qualities that are known to be good, then by how few are poor, then by the
-        mean score of the good ones: what cannot be told counts for nothing.
+        mean score of the good ones, as far as there is `detail`: what cannot be told counts for
+        nothing.
         """
         scores = [row.score for row in self.qualities.values() if row.verdict == GOOD]
-        return len(scores), -len(self.having(POOR)), float(np.mean(scores)) if scores else 0.0
+        mean = float(np.mean(scores)) if scores else 0.0
+        return len(scores), -len(self.having(POOR)), self.detail * mean
 
     def as_json(self) -> dict[str, Any]:
         """Plain data: ``convention``, ``faces``, ``qualities``, and ``message`` if there is one."""
@@ -189,7 +194,8 @@ class PortraitAssessor:
             return Assessment(len(faces), {}, message, convention=convention.name)
         face = faces[0]
         centre, edge = face.portrait_frame
-        portrait = cut(image, centre, edge, self.network.config.resolution)
+        resolution = self.network.config.resolution
+        portrait = cut(image, centre, edge, resolution)
         with torch.inference_mode():
             logits, maps = self.network.look(to_tensor(portrait[None], self.device))
         scores = dict(zip(QUALITIES, torch.sigmoid(-logits[0].double()).tolist(), strict=True))
@@ -208,7 +214,8 @@ class PortraitAssessor:
         if qualities["occlusion"].verdict == POOR and (worn := self._worn(image, face, convention)):
             reason = f"{worn}: fine, but it cannot be told whether anything else covers the face"
             qualities["occlusion"] = Quality(scores["occlusion"], CANNOT_TELL, reason)
-        return Assessment(1, qualities, portrait=portrait, convention=convention.name)
+        detail = min(1.0, edge / resolution)
+        return Assessment(1, qualities, None, portrait, convention.name, detail)
 
     def _worn(self, image: UInt8Array, face: Face, convention: Convention) -> str:
         """What a convention lets people wear and the classifier sees, in words, or nothing."""

@@ -70,6 +70,7 @@ CONVENTIONS: Mapping[str, Convention] = {
                 "a head that nods",
                 "background",
                 "size and place of the head",
+                "90 pixels or more between the eyes",
             ),
         ),
     )
