@@ -176,8 +176,9 @@ def _print_table(
 
     table = _table_of_one(rows[0]) if len(rows) == 1 else _table_of_many(rows, chosen, threshold)
     console = Console(soft_wrap=False)
-    wide = console.options.update(max_width=10_000)
-    console.width = max(console.width, console.measure(table, options=wide).minimum)  # lose nothing
+    needs = console.measure(table, options=console.options.update(max_width=10_000))
+    if needs.minimum > console.width:
+        console.width = needs.maximum  # many columns: the terminal wraps them, and none is lost
     console.print(table)
     if any((row.faces or 1) > 1 for row in rows):
         print("Of several faces in a photo the largest was looked at.")
