@@ -126,7 +126,7 @@ def edit_photo(
         z = photos.editor.lay_out(portrait.latents[None], request.layers)
         recipe, said = plan(photos.editor, z, request, frames=2)
         edited = photos.editor.apply(recipe, z)[0]
-        pixels = photos.put_back(portrait, edited)
+        pixels = photos.put_back(portrait, edited, recipe.edited)
         recipes.append({"face": each.number, **recipe.as_dict(), "inversion": portrait.origin})
         notes += said
         done.append({**_facts(portrait), **_changes(photos, portrait, edited, recipe.edited)})

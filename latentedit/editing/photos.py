@@ -6,7 +6,7 @@ data, and every edit of it is a call with that portrait; there is no hidden stat
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -30,6 +30,7 @@ from latentedit.photos.faces import PhotoFace, choose_faces
 from latentedit.photos.inversion import Inversion, InversionOptions, Progress, invert
 from latentedit.photos.paste import paste
 from latentedit.photos.photograph import Photograph, open_photograph
+from latentedit.photos.regions import region
 from latentedit.photos.resemblance import Resemblance
 
 SPREAD_SAMPLES = 2000
@@ -208,14 +209,35 @@ class PhotoEditor:
 
     def apply(self, portrait: Portrait, recipe: EditRecipe) -> UInt8Array:
         """Make a recipe's edit of a portrait; see `edit`."""
-        return self.put_back(portrait, self.editor.apply(recipe, portrait.latents[None])[0])
+        latents = self.editor.apply(recipe, portrait.latents[None])[0]
+        return self.put_back(portrait, latents, recipe.edited)
 
-    def put_back(self, portrait: Portrait, latents: NDArray[np.float32]) -> UInt8Array:
-        """The photo with what edited latents [L, D] change: uint8 [H, W, 3]."""
+    def put_back(
+        self, portrait: Portrait, latents: NDArray[np.float32], names: Iterable[str] = ()
+    ) -> UInt8Array:
+        """The photo with what edited latents change.
+
+        Args:
+            portrait: see `open`.
+            latents: [L, D].
+            names: of the attributes that were edited, which say what part of the face may change;
+                by default all of it may.
+
+        Returns:
+            uint8 [H, W, 3].
+        """
         if np.array_equal(latents, portrait.latents):
             return portrait.photo.pixels.copy()
         after = self.editor.render(latents[None])[0]
-        return paste(portrait.photo.pixels, portrait.face.alignment, portrait.reconstruction, after)
+        face = portrait.face
+        assert face.face.points is not None
+        return paste(
+            portrait.photo.pixels,
+            face.alignment,
+            portrait.reconstruction,
+            after,
+            region=region(names, face.face.points, face.alignment),
+        )
 
     @cached_property
     def _resemblance(self) -> Resemblance:

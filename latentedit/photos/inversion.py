@@ -44,7 +44,7 @@ class InversionOptions:
         far: weight of mean square coordinates beyond `FAMILIAR`.
     """
 
-    passes: int = 1
+    passes: int = 2
     steps: int | None = None
     seconds: float = defaults.REFINE_SECONDS
     learning_rate: float = 0.04

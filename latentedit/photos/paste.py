@@ -119,6 +119,8 @@ def paste(
     before: NDArray[np.generic],
     after: NDArray[np.generic],
     options: PasteOptions = DEFAULT,
+    *,
+    region: Field | None = None,
 ) -> UInt8Array:
     """Put an edit into a photo.
 
@@ -127,6 +129,8 @@ def paste(
         alignment: of the face in it.
         before: the generator's picture of the face as it is, uint8 or float [S, S, 3], 0 to 255.
         after: its picture of the edited face, the same shape.
+        region: where the photo may change, float32 [s, s] in 0 to 1 on the aligned square; by
+            default anywhere on it. See `photos.regions`.
 
     Returns:
         uint8 [H, W, 3]: the photo outside the mask, bit for bit; a copy of it where the pictures
@@ -152,9 +156,9 @@ def paste(
         before, after = _grey(before), _grey(after)
     before, after = _matched(before, after, photo)
     kinds = _Kinds(before)
-    masks = find_masks(before, after, photo, options)
+    masks = find_masks(before, after, photo, options, region)
     after = after - _drift(before, after, masks, kinds)
-    masks = find_masks(before, after, photo, options)
+    masks = find_masks(before, after, photo, options, region)
     drawn = after + _light(before, after, photo, masks, kinds)
     generated = masks.changed * (1 - masks.kept)
     grain = options.grain * _missing_grain(photo, drawn)
@@ -221,7 +225,13 @@ def residual(photo: UInt8Array, before: NDArray[np.generic]) -> Field:
     return photo.astype(np.float32) - _picture(before)
 
 
-def find_masks(before: Field, after: Field, photo: Field, options: PasteOptions = DEFAULT) -> Masks:
+def find_masks(
+    before: Field,
+    after: Field,
+    photo: Field,
+    options: PasteOptions = DEFAULT,
+    region: Field | None = None,
+) -> Masks:
     """Find where an edit changes the picture, and where shapes stay.
 
     Args:
@@ -229,6 +239,7 @@ def find_masks(before: Field, after: Field, photo: Field, options: PasteOptions 
         after: the same.
         photo: the same, aligned. What is not in `before`, such as a hat, is not edited, but where
             the edit is as strong.
+        region: see `paste`.
     """
     size = len(before)
     coarse = min(size, _COARSE)
@@ -244,6 +255,8 @@ def find_masks(before: Field, after: Field, photo: Field, options: PasteOptions 
     radius = max(1, round(options.reach * coarse))
     changed = ndimage.grey_dilation(changed, footprint=_disc(radius))
     changed = ndimage.gaussian_filter(changed, options.feather * coarse)
+    if region is not None:
+        changed *= _enlarged(region, coarse) if coarse != len(region) else region
     window = _window(coarse, options.border)
     lost = float((changed * (1 - window)).sum() / max(float(changed.sum()), 1e-6))
     changed *= window

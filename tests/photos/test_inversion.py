@@ -59,11 +59,22 @@ def test_refining_comes_nearer(
 def test_without_steps_the_encoder_alone_answers(
     photo: UInt8Array, encoder: Encoder, generator: MobileStyleGAN, resemblance: Resemblance
 ) -> None:
-    found = invert(photo, encoder, generator, resemblance, InversionOptions(steps=0))
+    once = InversionOptions(passes=1, steps=0)
+    found = invert(photo, encoder, generator, resemblance, once)
     with torch.inference_mode():
         pixels = torch.from_numpy(photo).permute(2, 0, 1)[None].float() / 127.5 - 1
         expected = encoder(Looks(pixels))[0].numpy()
     np.testing.assert_allclose(found.latents, expected, atol=1e-5)
+
+
+def test_a_second_pass_sees_what_the_first_drew(
+    photo: UInt8Array, encoder: Encoder, generator: MobileStyleGAN, resemblance: Resemblance
+) -> None:
+    found = [
+        invert(photo, encoder, generator, resemblance, InversionOptions(passes=n, steps=0)).latents
+        for n in (1, 2)
+    ]
+    assert not np.allclose(found[0], found[1])
 
 
 def test_an_interrupt_keeps_the_best_so_far(

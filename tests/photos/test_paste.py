@@ -241,3 +241,14 @@ def test_what_does_not_fit_is_refused(case: tuple[NDArray[np.uint8], Alignment])
         paste(photo, alignment, draw()[:100], draw()[:100])
     with pytest.raises(LatentEditError, match="align it again"):
         paste(photo[1:], alignment, draw(), draw())
+
+
+def test_outside_a_region_nothing_changes(case: tuple[NDArray[np.uint8], Alignment]) -> None:
+    photo, alignment = case
+    half = np.zeros((64, 64), np.float32)
+    half[:, :32] = 1
+    result = paste(photo, alignment, draw(), draw(mouth=0.05), region=half)
+    difference = np.abs(result.astype(int) - photo).max(2)
+    square = alignment.cut(np.repeat(difference[..., None], 3, 2).astype(np.uint8), SIZE)[..., 0]
+    assert square[:, 132:].max() == 0
+    assert square[:, :120].max() > 20
