@@ -23,6 +23,9 @@ REFINE_SECONDS = 20.0
 SAFE_RANGE = (-3.0, 3.0)
 """Lowest and highest step along an attribute whose safe range nobody measured."""
 
+CONVENTION = "portrait"
+"""By what photos of faces are judged, see `latentedit.portrait.conventions`."""
+
 DISCOUNT = 1.0
 """Discount of an attribute that is held by name alone: held fully."""
 

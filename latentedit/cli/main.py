@@ -20,6 +20,8 @@ from latentedit.cli import (
     edit,
     evaluate,
     faces,
+    label,
+    many_photos,
     models,
     photos,
     pool,
@@ -41,11 +43,11 @@ app = typer.Typer(
 )
 app.command("edit", cls=edit.EditCommand)(edit.edit)
 app.command("sample")(faces.sample)
-app.command("label")(faces.label)
+app.command("label", epilog=many_photos.EXIT_CODES)(label.label)
 app.command("invert")(photos.invert)
 app.command("info")(photos.info)
 app.command("demo")(demo.demo)
-app.command("assess")(assess.assess)
+app.command("assess", epilog=many_photos.EXIT_CODES)(assess.assess)
 app.add_typer(prepare.app, name="prepare")
 app.add_typer(train.app, name="train")
 app.command("bundle")(bundle.bundle)

@@ -7,10 +7,12 @@ import binascii
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from latentedit import defaults
 from latentedit.errors import LatentEditError
 from latentedit.io.html import asset, render
 from latentedit.io.images import open_image
 from latentedit.portrait.assessor import PortraitAssessor
+from latentedit.portrait.conventions import find_convention
 from latentedit.portrait.report import fragment
 
 if TYPE_CHECKING:
@@ -27,14 +29,16 @@ def check_photo(assessor: PortraitAssessor, request: Any) -> dict[str, str]:
 
     Args:
         assessor: see `PortraitAssessor.load`.
-        request: ``{"name": str, "photo": the file in base64}``, as the page sends it.
+        request: ``{"name": str, "photo": the file in base64, "for": a convention's name}``, as the
+            page sends it; without ``"for"`` it is judged for a portrait.
 
     Returns:
         ``{"html": ...}``: the face, verdicts and advice, or why there are none.
     """
     try:
         name, photo = _photo(request)
-        found = assessor.assess(open_image(photo, max_pixels=MAX_PHOTO_PIXELS))
+        convention = find_convention(str(request.get("for", defaults.CONVENTION)))
+        found = assessor.assess(open_image(photo, max_pixels=MAX_PHOTO_PIXELS), convention)
     except LatentEditError as error:
         return {"html": render(__package__, "message.html.jinja", message=error)}
     return {"html": fragment(name, found)}

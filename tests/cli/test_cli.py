@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import Run, draw_face
+from conftest import Run
 from PIL import Image
 from saved import read_recipe
 
@@ -212,32 +212,6 @@ def test_an_older_picture_is_replaced(run: Run, tiny_bundle: Path) -> None:
     Path("edit.png").write_text("older")
     run("edit", "--attr", "Young", "--step", 1, "--model", tiny_bundle)
     assert open_image("edit.png").ndim == 3
-
-
-# ---- label
-
-
-def test_label_prints_json(run: Run, tiny_bundle: Path, face: Path, tmp_path: Path) -> None:
-    other = tmp_path / "square.png"
-    draw_face(2, (64, 64)).save(other)
-    result = run("label", face, other, "--aligned", "--json", "--model", tiny_bundle)
-    assert (result.code, result.err) == (0, "")
-    labels = json.loads(result.out)
-    assert [entry["file"] for entry in labels] == [str(face), str(other)]
-    for entry in labels:
-        assert list(entry["attributes"]) == list(ATTRIBUTES)
-        assert all(0 <= value <= 1 for value in entry["attributes"].values())
-    assert os.listdir() == []
-
-
-def test_label_prints_a_table(run: Run, tiny_bundle: Path, tmp_path: Path) -> None:
-    odd = tmp_path / "[bold]face.png"
-    draw_face(1).save(odd)
-    result = run("label", odd, "--aligned", "--model", tiny_bundle)
-    assert result.code == 0
-    assert "[bold]face.png" in result.out
-    assert re.search(r"5 o'clock shadow +0\.\d\d", result.out)
-    assert len(re.findall(r"\d\.\d\d", result.out)) == 40
 
 
 # ---- pool and boundaries

@@ -168,22 +168,6 @@ def test_bad_samples(run: Run, tiny_bundle: Path, words: tuple[str, ...], messag
     assert message in refuse(run, tiny_bundle, "sample", *words, "--model", tiny_bundle)
 
 
-def test_pictures_that_cannot_be_labelled(run: Run, tiny_bundle: Path, face: Path) -> None:
-    def label(*images: object) -> str:
-        return refuse(
-            run, tiny_bundle, "label", *images, "--aligned", "--model", tiny_bundle, "--json"
-        )
-
-    truncated = Path("truncated.jpg")
-    truncated.write_bytes(face.read_bytes()[:1500])
-    assert "truncated.jpg is damaged or cut short" in label(face, truncated)
-    Path("text.png").write_text("not a picture")
-    assert "use PNG or JPEG" in label("text.png")
-    assert "missing.png does not exist" in label("missing.png")
-    assert "is a folder" in label(".")
-    assert "Missing argument" in label()
-
-
 def change_config(bundle: Path, **entries: object) -> None:
     path = bundle / "generator.json"
     card = json.loads(path.read_text())

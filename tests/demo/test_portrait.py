@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import re
 from functools import partial
 from pathlib import Path
 
@@ -15,7 +16,9 @@ from portraits import draw_portrait
 
 from latentedit.classifiers.portrait import PortraitConfig, PortraitNetwork
 from latentedit.demo.portrait_check import MAX_PHOTO_BYTES, build_portrait_check, check_photo
+from latentedit.io.html import asset
 from latentedit.portrait.assessor import PortraitAssessor
+from latentedit.portrait.conventions import CONVENTIONS
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +40,20 @@ def test_a_photo_gets_verdicts(assessor: PortraitAssessor) -> None:
         assert f"<td>{name}</td>" in html
     assert "data:image/png;base64," in html
     assert "&lt;i&gt;me.jpg" in html
+
+
+def test_the_page_says_by_what_it_judges(assessor: PortraitAssessor) -> None:
+    photo = request(Image.fromarray(draw_portrait((300, 320), (150.0, 150.0), 60.0)))
+    portrait, passport = (
+        check_photo(assessor, {**photo, "for": name})["html"] for name in ("portrait", "passport")
+    )
+    assert portrait == check_photo(assessor, photo)["html"]
+    assert portrait.count("not asked") == 2  # make-up and expression
+    assert "not asked" not in passport
+    assert "open eyes" in passport  # which nothing here looks at
+    assert "no convention" in check_photo(assessor, {**photo, "for": "beauty"})["html"]
+    page = asset("latentedit.demo", "portrait.html")
+    assert re.findall(r'option value="(\w+)"', page) == list(CONVENTIONS)
 
 
 def test_no_face_is_said(assessor: PortraitAssessor) -> None:
@@ -96,6 +113,10 @@ def test_the_tab_in_a_browser(assessor: PortraitAssessor, tmp_path: Path) -> Non
             expect(found.locator("h2")).to_have_text("me.png")
             chooser.set_input_files(tmp_path / "no photo.txt")
             expect(found).to_contain_text("not an image", timeout=30_000)
+            chooser.set_input_files(photo)
+            expect(found.locator(".summary")).to_contain_text("portrait", timeout=30_000)
+            page.locator(".le-for select").select_option("passport")
+            expect(found.locator(".summary")).to_contain_text("passport", timeout=30_000)
             page.evaluate(DROP, base64.b64encode(photo.read_bytes()).decode())
             expect(found.locator("h2")).to_have_text("dropped.png", timeout=30_000)
             browser.close()

@@ -5,6 +5,8 @@ const LONGEST = 1600;
 const input = element.querySelector("input");
 const zone = element.querySelector(".le-drop");
 const found = element.querySelector(".le-found");
+const convention = element.querySelector(".le-for select");
+let last = null; // what is judged again when the convention changes
 
 const base64 = (url) => url.slice(url.indexOf(",") + 1);
 
@@ -35,14 +37,18 @@ async function asUrl(file) {
 
 async function look(file) {
   if (!file) return;
+  last = file;
   found.textContent = "Looking...";
   try {
-    props.value = { name: file.name, photo: base64(await asUrl(file)) };
+    const photo = base64(await asUrl(file));
+    props.value = { name: file.name, photo, for: convention.value };
     trigger("check");
   } catch {
     found.textContent = "The browser could not read this file.";
   }
 }
+
+convention.addEventListener("change", () => look(last));
 
 input.addEventListener("change", () => { look(input.files[0]); input.value = ""; });
 
