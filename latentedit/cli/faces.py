@@ -83,7 +83,12 @@ def edit(
     ] = None,
     attr: Annotated[
         list[str] | None,
-        typer.Option("--attr", metavar="NAME", help="Attribute to move; may be repeated."),
+        typer.Option(
+            "--attr",
+            metavar="NAME",
+            help="Attribute to move, in CelebA's names or the page's words, like Smiling, "
+            "glasses or older; may be repeated.",
+        ),
     ] = None,
     step: Annotated[
         list[float] | None,
@@ -119,7 +124,11 @@ def edit(
         typer.Option("--latents", help="A file of latents: .npy, .npz, .pt or .safetensors."),
     ] = None,
     hold: Annotated[
-        str, typer.Option(help="auto, all, none, or NAME[=DISCOUNT],...: what must not change.")
+        str,
+        typer.Option(
+            help="What must not change: auto, all, none, or NAME[=DISCOUNT],..., auto among the "
+            "names too, like auto,Male=0.8."
+        ),
     ] = defaults.HOLD,
     layers: Annotated[
         str | None,
@@ -179,11 +188,11 @@ def edit(
     editor, z, numbers = _faces(model, seed, seeds, latents_file, boundaries, psi)
     z = editor.lay_out(z, request.layers)
     recipe, notes = plan(editor, z, request, seeds=numbers, frames=frames, psi=psi)
-    strip = edit_strip(editor, z, recipe)
-    if not save_strip(output, strip):
-        notes.append(f"{output.suffix} keeps no recipe; a .png does")
     for note in notes:
         print(f"note: {note}", file=sys.stderr)
+    strip = edit_strip(editor, z, recipe)
+    if not save_strip(output, strip):
+        print(f"note: {output.suffix} keeps no recipe; a .png does", file=sys.stderr)
     done = {"file": str(output), **strip.summary()}
     said = f"{_faces_in_words(len(z))} in {output}{_whose(editor, model)}"
     print(json.dumps(done) if as_json else said)

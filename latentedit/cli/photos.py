@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -120,20 +120,20 @@ def edit_photo(
     opened = as_photograph(photo)
     check_target(output, opened, force=force)
     photos = PhotoEditor.load(model, boundaries=boundaries)
-    pixels, recipes, done, notes = opened.pixels, [], [], [each.text for each in opened.notes]
+    pixels, recipes, done = opened.pixels, [], []
+    _say(each.text for each in opened.notes)
     for each in choose_faces(opened.pixels, which):
         portrait = _inverted(photos, replace(opened, pixels=pixels), each, refine)
         z = photos.editor.lay_out(portrait.latents[None], request.layers)
-        recipe, said = plan(photos.editor, z, request, frames=2)
+        recipe, notes = plan(photos.editor, z, request, frames=2)
+        _say(notes)
         edited = photos.editor.apply(recipe, z)[0]
         pixels = photos.put_back(portrait, edited)
         recipes.append({"face": each.number, **recipe.as_dict(), "inversion": portrait.origin})
-        notes += said
         done.append({**_facts(portrait), **_changes(photos, portrait, edited, recipe.edited)})
     text = json.dumps({"photo": photo.name, "edits": recipes})
     saved = save_photograph(output, pixels, opened, recipe=text, force=force)
-    for note in [*notes, *(each.text for each in saved)]:
-        print(f"note: {note}", file=sys.stderr)
+    _say(each.text for each in saved)
     if as_json:
         print(json.dumps({"file": str(output), "recipe": json.loads(text), "faces": done}))
         return
@@ -183,12 +183,16 @@ def parse_face(text: str | None) -> Which:
     return int(text)
 
 
+def _say(notes: Iterable[str]) -> None:
+    for note in notes:
+        print(f"note: {note}", file=sys.stderr)
+
+
 def _inverted(
     photos: PhotoEditor, opened: Photograph, face: PhotoFace, refine: int | None
 ) -> Portrait:
     """Invert a face under a bar that shows the time left."""
-    for note in face.notes:
-        print(f"note: {note.text}", file=sys.stderr)
+    _say(note.text for note in face.notes)
     with _bar(f"Looking at face {face.number}", refine) as on_step:
         return photos.invert(opened, face, refine, on_step=on_step)
 

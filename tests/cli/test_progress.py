@@ -56,10 +56,14 @@ def test_what_is_soon_done_says_nothing(lines: Lines, monkeypatch: pytest.Monkey
 
 
 def test_the_lines_end_with_what_they_are_about(lines: Lines) -> None:
-    with pytest.raises(RuntimeError), progress.progress_bar() as bar:
-        bar.add_task("Training", total=10, note="")
-        wait_for(lines, "Training")
-        raise RuntimeError
+    def fail() -> None:
+        with progress.progress_bar() as bar:
+            bar.add_task("Training", total=10, note="")
+            wait_for(lines, "Training")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
     count = len(lines())
     time.sleep(0.05)
     assert len(lines()) == count

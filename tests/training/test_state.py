@@ -16,7 +16,13 @@ from torch import Tensor, nn
 
 from latentedit.errors import LatentEditError
 from latentedit.training import state
-from latentedit.training.state import StateKeeper, load_network, load_state, read_progress, save_state
+from latentedit.training.state import (
+    StateKeeper,
+    load_network,
+    load_state,
+    read_progress,
+    save_state,
+)
 
 
 class Training:

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from latentedit.errors import LatentEditError
 from latentedit.io.images import to_tensor
-from latentedit.training.augment import flip
 from latentedit.training import state
+from latentedit.training.augment import flip
 from latentedit.training.options import SupervisedOptions
 from latentedit.training.runs import Run
 from latentedit.training.state import read_progress
