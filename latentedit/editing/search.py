@@ -192,8 +192,9 @@ def search_age(
 ) -> FoundAges:
     """Find for each face the steps at which its estimated age is as asked.
 
-    Faces move along Young alone, where that is enough. Those that it leaves short stay at its best
-    step, and move along `AGEING_ATTRIBUTES` as well, one after the other, as far as each is needed.
+    Faces move along Young alone, where that is enough. Those that it leaves short go to its end,
+    and along `AGEING_ATTRIBUTES` as well, one after the other, as far as each is needed; where that
+    is no nearer than Young alone, they stay at Young's best step.
     Older is towards Young's lower steps and the others' higher ones, for all faces. "auto" holds
     none of these attributes; what is held by its name, or by "all", stays where it is. A face's
     steps do not depend on the faces beside it.
@@ -222,35 +223,70 @@ def search_age(
     before = np.asarray(editor.age(editor.render(z, editor.judged_size)), dtype=np.float64)
     goals = before + by if by is not None else np.full(len(z), to, dtype=np.float64)
     holds = _held(editor.boundaries, hold)
-    steps: dict[str, Float64Array] = {}
-    reached = before.copy()
-    for name in holds:
-        rows = np.flatnonzero(np.abs(goals - reached) > NEAR) if steps else np.arange(len(z))
-        if not len(rows):
-            break
-        rising = -1 if name == AGE_ATTRIBUTE else 1
-        ends = _limits(editor.boundaries, name, reach, rising, goals[rows] - reached[rows])
-        known = {other: taken[rows] for other, taken in steps.items()}
 
-        def measured(
-            own: Float64Array,
-            name: str = name,
-            rows: NDArray[np.int64] = rows,
-            known: Mapping[str, Float64Array] = known,
-        ) -> Float64Array:
-            moves = {each: taken.tolist() for each, taken in {**known, name: own}.items()}
-            moved = editor.apply(_recipe(editor, moves, holds, layers=layers), z[rows])
-            return np.asarray(editor.age(editor.render(moved, editor.judged_size)), np.float64)
+    def ages_at(rows: NDArray[np.int64], steps: Mapping[str, Float64Array]) -> Float64Array:
+        moves = {name: each.tolist() for name, each in steps.items()}
+        moved = editor.apply(_recipe(editor, moves, holds, layers=layers), z[rows])
+        return np.asarray(editor.age(editor.render(moved, editor.judged_size)), np.float64)
 
-        found, ages = _search(measured, reached[rows], goals[rows], ends, rising)
-        if steps:  # a further attribute changes the face further: it has to be worth that
-            nearer = np.abs(goals - reached)[rows] - np.abs(goals[rows] - ages) > NEAR
-            found, ages = np.where(nearer, found, 0.0), np.where(nearer, ages, reached[rows])
-            if not nearer.any():
-                continue
-        steps[name] = np.zeros(len(z))
-        steps[name][rows], reached[rows] = found, ages
+    everyone = np.arange(len(z))
+    ends = _limits(editor.boundaries, AGE_ATTRIBUTE, reach, -1, goals - before)
+    alone, reached = _search(
+        lambda own: ages_at(everyone, {AGE_ATTRIBUTE: own}), before, goals, ends, -1
+    )
+    short = np.flatnonzero(np.abs(goals - reached) > NEAR)
+    steps = {AGE_ATTRIBUTE: alone}
+    if len(short):
+        far = np.where(goals[short] > before[short], *ends)
+        helped, ages = _with_help(
+            lambda moves: ages_at(short, moves), editor.boundaries, holds, far, goals[short], reach
+        )
+        better = np.abs(goals - reached)[short] - np.abs(goals[short] - ages) > NEAR
+        reached[short] = np.where(better, ages, reached[short])
+        for name, found in helped.items():
+            unhelped = alone[short] if name == AGE_ATTRIBUTE else 0.0
+            whole = steps.setdefault(name, np.zeros(len(z)))
+            whole[short] = np.where(better, found, unhelped)
+        steps = {name: each for name, each in steps.items() if name == AGE_ATTRIBUTE or each.any()}
     return FoundAges(steps, {name: holds[name] for name in steps}, goals, before, reached)
+
+
+def _with_help(
+    ages_at: Callable[[Mapping[str, Float64Array]], Float64Array],
+    boundaries: Boundaries,
+    holds: Mapping[str, Mapping[str, float]],
+    far: Float64Array,
+    goals: Float64Array,
+    reach: float,
+) -> tuple[dict[str, Float64Array], Float64Array]:
+    """Steps of faces that Young alone leaves short, by attribute, and the ages there, [N].
+
+    Args:
+        ages_at: estimates ages after steps by attribute.
+        holds: Young's and what may help it, which are the attributes to try.
+        far: Young's last step for each face, [N].
+        goals: ages, [N].
+        reach: see `search_age`.
+    """
+    steps = {AGE_ATTRIBUTE: far}
+    reached = ages_at(steps)
+    for name in holds:
+        missing = goals - reached
+        if name == AGE_ATTRIBUTE or (np.abs(missing) <= NEAR).all():
+            continue
+        ends = _limits(boundaries, name, reach, 1, missing)
+        found, ages = _search(
+            lambda own, name=name: ages_at({**steps, name: own}),  # type: ignore[misc]
+            reached,
+            goals,
+            ends,
+            1,
+        )
+        # a further attribute changes a face further: it has to be needed, and worth that
+        nearer = (np.abs(missing) > NEAR) & (np.abs(missing) - np.abs(goals - ages) > NEAR)
+        steps[name] = np.where(nearer, found, 0.0)
+        reached = np.where(nearer, ages, reached)
+    return steps, reached
 
 
 def _held(boundaries: Boundaries, hold: Hold) -> dict[str, dict[str, float]]:

@@ -237,7 +237,11 @@ COMMANDS: tuple[tuple[int, str], ...] = (
     (0, "boundaries fit --pool pool -o b.safetensors"),
     (2, "boundaries measure --model tiny --attr Nobody"),
     (0, "boundaries export tiny/boundaries.safetensors --name older -o older.npy"),
-    (0, "boundaries import older.npy --name old --sign 1 --space z --model tiny -o own.safetensors"),
+    (
+        0,
+        "boundaries import older.npy --name old --sign 1 --space z --model tiny "
+        "-o own.safetensors",
+    ),
     (0, "convert g.pth -o converted"),
     (0, "directions sefa --model tiny --k 2 -o sefa.safetensors"),
     (0, "directions pca --model tiny --k 2 -o pca.safetensors"),
