@@ -284,6 +284,7 @@ def test_no_command_is_left_out() -> None:
     assert leaves() - run == {"demo"}  # which has a test of its own
 
 
+@pytest.mark.slow
 def test_no_command_talks_to_anybody(
     watched: Watched, tiny_bundle: Path, make_celeba: Callable[..., Path]
 ) -> None:
@@ -294,7 +295,10 @@ def test_no_command_talks_to_anybody(
     shutil.copytree(tiny_bundle, folder / "tiny")
     (folder / "empty").mkdir()
     child = watched.start_commands([line.split() for _, line in COMMANDS])
-    _, said = child.communicate(timeout=1200)
+    try:
+        _, said = child.communicate(timeout=1800)
+    finally:
+        child.kill()
     codes = json.loads((folder / "commands.json.codes").read_text())
     assert watched.contacts == [], said
     wrong = [
@@ -306,6 +310,7 @@ def test_no_command_talks_to_anybody(
     assert not any((folder / "home").iterdir())  # nor leaves a number to be known by
 
 
+@pytest.mark.slow
 def test_the_page_talks_to_this_machine_alone(watched: Watched, tiny_bundle: Path) -> None:
     pytest.importorskip("gradio")
     with socket.socket() as free:
@@ -322,6 +327,9 @@ def test_the_page_talks_to_this_machine_alone(watched: Watched, tiny_bundle: Pat
         except OSError:
             time.sleep(0.2)
     child.send_signal(signal.SIGINT)
-    _, said = child.communicate(timeout=120)
+    try:
+        _, said = child.communicate(timeout=120)
+    finally:
+        child.kill()
     assert "<html" in page, said
     assert watched.contacts == []
