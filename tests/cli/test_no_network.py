@@ -21,6 +21,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+import torch
+from checkpoint_writers import pggan_state
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="processes are watched as on POSIX")
 
@@ -294,6 +296,7 @@ def test_no_command_talks_to_anybody(
     make_celeba(folder / "celeba", count=12)
     shutil.copytree(tiny_bundle, folder / "tiny")
     (folder / "empty").mkdir()
+    torch.save(pggan_state("interfacegan", [8, 8]), folder / "g.pth")
     child = watched.start_commands([line.split() for _, line in COMMANDS])
     try:
         _, said = child.communicate(timeout=1800)
