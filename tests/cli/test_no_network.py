@@ -257,9 +257,9 @@ COMMANDS: tuple[tuple[int, str], ...] = (
     (2, "evaluate classifier --data missing --json c.json"),
     (2, "evaluate age-estimator --data missing --json a.json"),
     (2, "evaluate portrait --data missing --json p.json"),
-    (2, "evaluate age --model tiny --json age.json"),
+    (0, "evaluate age --n 2 --step 1 --model tiny --json age.json --work ages"),
     (2, "evaluate photos empty --model tiny --json photos.json"),
-    (2, "evaluate all --model tiny -o report"),
+    (2, "evaluate all --model missing -o report"),
 )  # fmt: skip
 """Exit codes and commands, in an order in which later ones find what they need."""
 
