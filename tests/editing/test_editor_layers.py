@@ -162,7 +162,7 @@ def test_ages_are_searched_with_latents_a_layer() -> None:
     )
     w = a_layer_each(editor)
     found = search_age(editor, w, by=0.01, hold="none", layers=[0, 1, 2])
-    moved = editor.edit(w, {"Young": found.steps}, "none", layers=[0, 1, 2])
+    moved = editor.edit(w, found.steps, "none", layers=[0, 1, 2])
     np.testing.assert_allclose(editor.age(editor.render(moved)), found.reached, atol=1e-4)
 
 

@@ -18,12 +18,13 @@ from latentedit.data.face_file import create_face_data, open_face_data
 from latentedit.errors import LatentEditError
 from latentedit.photos.resemblance import Resemblance
 from latentedit.training import encoder_stages as module
-from latentedit.training import pairs
+from latentedit.training import pairs, state
 from latentedit.training.encoder import load_encoder_run, train_encoder
 from latentedit.training.encoder_stages import Feed
 from latentedit.training.options import EncoderOptions
 from latentedit.training.pairs import Pairs
 from latentedit.training.runs import Run
+from latentedit.training.state import read_progress
 
 TINY = EncoderOptions(
     pairs=200,
@@ -74,8 +75,13 @@ def test_a_run_gives_its_encoder_back(run: Path, resemblance: Resemblance) -> No
     np.testing.assert_allclose(encoder.mean.numpy(), mean, atol=1e-5)
 
 
+@pytest.mark.parametrize("by_time", [False, True])
 def test_a_killed_run_ends_as_one_that_was_not(
-    run: Path, tmp_path: Path, resemblance: Resemblance
+    run: Path,
+    tmp_path: Path,
+    resemblance: Resemblance,
+    monkeypatch: pytest.MonkeyPatch,
+    by_time: bool,
 ) -> None:
     folder = tmp_path / "run"
     train = partial(
@@ -92,8 +98,13 @@ def test_a_killed_run_ends_as_one_that_was_not(
         if what == "Steps" and done == 40:
             raise RuntimeError("killed")
 
-    with pytest.raises(RuntimeError, match="killed"):
-        train(on_progress=kill)
+    with monkeypatch.context() as patch:
+        if by_time:
+            patch.setattr(state, "SAVE_EVERY", 0)
+            patch.setattr(state, "SAVE_SHARE", float("inf"))
+        with pytest.raises(RuntimeError, match="killed"):
+            train(on_progress=kill)
+    assert read_progress(Run(folder).state)["step"] == (39 if by_time else 30)
     train(resume=True)
     assert [record["step"] for record in Run(folder).read_log()] == [30, 60]
     whole, resumed = load_encoder_run(run), load_encoder_run(folder)

@@ -29,11 +29,11 @@ from latentedit.training.gan.starts import Start, check_options, resume_run, sta
 from latentedit.training.options import GeneratorOptions
 from latentedit.training.runs import Run, choose_average, read_generator_options
 from latentedit.training.state import (
+    StateKeeper,
     average_name,
     check_whole,
     load_network,
     read_progress,
-    save_state,
 )
 from latentedit.training.workers import Workers
 
@@ -120,13 +120,17 @@ def _train(
     until: float,
     on_step: Callable[[Report], None],
 ) -> Generator:
-    """The loop: draw a batch, take a step; now and then log, make a snapshot, save the state."""
+    """The loop: draw a batch, take a step; now and then log, make a snapshot, save the state.
+
+    Images seen decide when; by time only the state is saved, so that all else repeats.
+    """
     batches = Batches(faces.shown, workers)
     feature_batches = Batches(faces.features, workers) if faces.features else None
     fixed = torch.from_numpy(latents.sample(range(48))).to(workers.device)
     schedule, batch_size = options.schedule, options.batch_size
     total = int(options.total_kimg * 1000)
     seen, step, meter = start.images, start.steps, Meter(start.images)
+    keeper = StateKeeper(run.state, **adversaries.parts)
     while seen < total:
         phase = schedule.at(seen)
         adversaries.set_rate(min(1.0, (total - seen) / max(options.decay_kimg * 1000, 1)))
@@ -145,7 +149,8 @@ def _train(
         ends = seen >= total or (until < math.inf and workers.any(time.monotonic() > until))
         saves = ends or _passed(seen, batch_size, int(options.save_kimg * 1000))
         logs = _passed(seen, batch_size, LOG_EVERY)
-        if logs or saves:
+        timely = workers.leads and keeper.due
+        if logs or saves or timely:
             _check_finite(figures, seen)
         if logs:
             meter.read(seen, workers)
@@ -157,7 +162,8 @@ def _train(
         if workers.leads and saves:
             meter.on_held_out = memory_check(adversaries.objective, faces, phase, workers.device)
             draw_samples(run, adversaries.shown, fixed, phase, seen, options.resolution)
-            save_state(run.state, **adversaries.parts, progress=start.progress(seen, step))
+        if workers.leads and (saves or timely):
+            keeper.save(start.progress(seen, step))
         on_step(Report(seen, total, meter.speed, phase, meter.figures))
         if ends:
             break
