@@ -20,7 +20,6 @@ from latentedit.classifiers.backbone import ResidualBlock
 from latentedit.errors import LatentEditError
 from latentedit.io.resampling import resize
 
-
 SCALE = 20.0
 """Of descriptors: their values differ by a twentieth between people."""
 

@@ -101,6 +101,7 @@ def check_options(
     data: FaceData,
     feature_data: FaceData | None,
     people: AttributeClassifier | None,
+    taught: bool,
     options: GeneratorOptions,
 ) -> None:
     """Refuse options that do not fit the faces, or each other.
@@ -133,6 +134,11 @@ def check_options(
     ):
         raise LatentEditError(
             "--ema-kimg must be thousands of images above 0, each given once, such as 5,2,20"
+        )
+    if options.adversarial_weight == 0 and not taught:
+        raise LatentEditError(
+            "without discriminators there is nothing to learn from: raise adversarial_weight, or "
+            "give a --teacher"
         )
     if options.objective != "projected":
         for name, given in (
