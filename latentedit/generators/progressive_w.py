@@ -35,7 +35,7 @@ class ProgressiveWConfig:
 
     resolution: int = 128
     fmap_base: int = 2048
-    fmap_max: int = 288
+    fmap_max: int = 256
     mapping: tuple[int, ...] = (512,) * 9
     space: Literal["w", "z"] = "w"
     truncation: float = 0.7

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, get_args, get_origin, get_type_hints
@@ -29,13 +29,18 @@ def setting_types() -> dict[str, Any]:
     return {field.name: hints[field.name] for field in fields(GeneratorOptions)}
 
 
-def read_options(recipe: Path | None, settings: Sequence[str] = ()) -> GeneratorOptions:
-    """The options of a run: of a recipe, the defaults where it is silent, then single settings.
+def read_options(
+    recipe: Path | None,
+    settings: Sequence[str] = (),
+    otherwise: GeneratorOptions | None = None,
+) -> GeneratorOptions:
+    """The options of a run: those of a recipe, then single settings.
 
     Args:
         recipe: a TOML file of ``key = value``, see `GeneratorOptions`.
         settings: ``key=value``, each in place of the recipe's. Values are written as in TOML, text
             without quotes and numbers without brackets too.
+        otherwise: where both are silent; the defaults if it is left out.
 
     Raises:
         LatentEditError: no such file, no TOML, an unknown key, or a value of another type.
@@ -49,7 +54,7 @@ def read_options(recipe: Path | None, settings: Sequence[str] = ()) -> Generator
         if not equals:
             raise LatentEditError(f"cannot read --set {setting!r}: write it like total_kimg=200")
         values[key.strip()] = _checked(key.strip(), _parsed(key.strip(), text.strip()), "--set ")
-    return GeneratorOptions(**values)
+    return replace(otherwise or GeneratorOptions(), **values)
 
 
 def _read_toml(recipe: Path) -> Mapping[str, Any]:
@@ -66,9 +71,10 @@ def _parsed(key: str, text: str) -> Any:
     """A value as written after ``key=``; text that is no TOML stays text."""
     listed = _base(setting_types().get(key, str)) is tuple and not text.startswith("[")
     try:
-        return tomllib.loads(f"value = {f'[{text}]' if listed else text}")["value"]
+        found = tomllib.loads(f"value = {f'[{text}]' if listed else text}")
     except tomllib.TOMLDecodeError:
         return text
+    return found["value"] if len(found) == 1 else text  # more lines are more than a value
 
 
 def _checked(key: str, value: Any, where: str) -> Any:

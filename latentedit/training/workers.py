@@ -68,7 +68,7 @@ class Workers:
         if batch_size % self.count:
             raise LatentEditError(
                 f"a batch of {batch_size} cannot be shared by {self.count} processes: "
-                f"give --batch-size a multiple of {self.count}"
+                f"set batch_size to a multiple of {self.count}"
             )
 
     def average_gradients(self, weights: Iterable[nn.Parameter]) -> None:

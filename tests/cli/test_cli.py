@@ -279,33 +279,27 @@ def test_pool_and_boundaries(run: Run, tiny_bundle: Path, abandon: Callable[[Pat
     assert run("edit", "--attr", "Young", "--step", 1, "--model", tiny_bundle).code == 0
 
 
+def settings(*pairs: str) -> tuple[str, ...]:
+    """The words that change settings of a generator's run."""
+    return tuple(word for pair in pairs for word in ("--set", pair))
+
+
 def test_from_pictures_to_an_edit(run: Run, make_celeba: Callable[..., Path]) -> None:
     """The way from a data set to a model of one's own, on twelve drawn faces."""
     celeba = make_celeba(Path("celeba"), count=12)
     fast = ("--validation", 2, "--device", "cpu", "--data", "faces")
-    small = ("--resolution", 8, "--start", 4, "--fmap-max", 8, "--total-kimg", 0.032)
-    schedule = ("--stable-kimg", "0.008", "--fade-kimg", "0.008", "--objective", "r1")
+    small = ("resolution=8", "start=4", "fmap_max=8", "total_kimg=0.032", "batch_size=8")
+    schedule = ("stable_kimg=0.008", "fade_kimg=0.008", "objective=r1")
     steps = [
         ("prepare", "celeba", celeba, "-o", "faces", "--resolution", 16),
         ("train", "classifier", *fast, "-o", "c", "--epochs", 1, "--batch-size", 5),
-        ("train", "generator", *fast, "-o", "g", *small, *schedule, "--batch-size", 8),
+        ("train", "generator", *fast, "-o", "g", *settings(*small, *schedule)),
         ("bundle", "--generator", "g", "--classifier", "c", "-o", "mine"),
         ("sample", "--model", "mine", "--seeds", "0-1"),
         ("label", "samples.png", "--aligned", "--model", "mine", "--json"),
         # the default objective, looking through the classifier of a run, then of a bundle
-        ("train", "generator", *fast, "-o", "g2", *small, "--batch-size", 8, "--classifier", "c"),
-        (
-            "train",
-            "generator",
-            *fast,
-            "-o",
-            "g3",
-            *small,
-            "--batch-size",
-            8,
-            "--classifier",
-            "mine",
-        ),
+        ("train", "generator", *fast, "-o", "g2", *settings(*small), "--classifier", "c"),
+        ("train", "generator", *fast, "-o", "g3", *settings(*small), "--classifier", "mine"),
     ]
     for words in steps:
         result = run(*words)

@@ -87,14 +87,21 @@ def generator(
         typer.Option(min=0, help="Save and stop after so many minutes; --resume goes on."),
     ] = None,
 ) -> None:
-    """Train the progressive generator, from photographs or from a larger generator."""
+    """Train the progressive generator, from photographs or from a larger generator.
+
+    A run that is resumed without a recipe keeps the settings that it began with.
+    """
     from latentedit.cli.progress import progress_bar
     from latentedit.data.face_file import open_face_data
     from latentedit.training.gan.adversarial import train_generator
     from latentedit.training.gan.meter import Report
+    from latentedit.training.runs import Run, read_generator_options
 
     _refuse_extra(context.args)
-    options = read_options(recipe, settings or ())
+    run = Run(output)
+    run.check(resume)
+    begun = read_generator_options(run) if resume and recipe is None else None
+    options = read_options(recipe, settings or (), begun)
     options = replace(
         options,
         seed=options.seed if seed is None else seed,
@@ -201,8 +208,8 @@ def pack(
     from latentedit.training.gan.packing import pack_discriminators, pack_run
 
     if generator:
-        kept, size = pack_run(run_folder, output, ema_kimg)
-        begin = f"-o {output} --resume --ema-kimg {kept:g}"
+        _, size = pack_run(run_folder, output, ema_kimg)
+        begin = f"-o {output} --resume"
     elif ema_kimg is not None:
         raise LatentEditError(
             "--ema-kimg chooses an average of the generator: leave it or --no-generator out"
@@ -211,6 +218,6 @@ def pack(
         size = pack_discriminators(run_folder, output)
         begin = f"--init {output} --init BUNDLE, the bundle that has its generator"
     print(
-        f"{size / 1e6:.1f} MB in {output}; to train on, give {begin}, and the rest of the last "
+        f"{size / 1e6:.1f} MB in {output}; to train on, give {begin}, and the data of the last "
         "command in its options.json"
     )

@@ -229,7 +229,7 @@ def _check_finite(figures: Mapping[str, Tensor], seen: int) -> None:
     if not torch.isfinite(torch.stack(losses)).all():
         raise LatentEditError(
             f"the losses are no longer finite after {seen} images: "
-            "resume from the last state with a lower --learning-rate"
+            "resume from the last state with a lower learning_rate"
         )
 
 

@@ -44,6 +44,7 @@ class FeatureDistance(nn.Module):
     def forward(self, fake: Tensor, wanted: Tensor) -> Tensor:
         """Mean over stages and pictures [N, 3, r, r]: a scalar, 0 where they look the same."""
         size = min(fake.shape[-1], self.most)
+        fake, wanted = (downsample(each, each.shape[-1] // size) for each in (fake, wanted))
         with torch.no_grad():
             goals = self.network.features(wanted, size)
         maps = self.network.features(fake, size)
@@ -76,6 +77,7 @@ class Distillation(nn.Module):
             fake: [N, 3, r, r], about [-1, 1].
             wanted: of the same shape.
         """
+        fake = fake.float()  # networks resize it, which bfloat16 cannot
         apart = pixel_distance(fake, wanted)
         loss = self.pixels * apart.sum()
         figures = {"distil_pixels": apart[0].detach()}
@@ -90,5 +92,5 @@ class Distillation(nn.Module):
 def pixel_distance(fake: Tensor, wanted: Tensor) -> Tensor:
     """Mean absolute difference at each of `SCALES` that leaves `SMALLEST` pixels: [S]."""
     scales = [scale for scale in SCALES if fake.shape[-1] // scale >= SMALLEST] or [1]
-    difference = fake.float() - wanted.float()
+    difference = fake - wanted
     return torch.stack([downsample(difference, scale).abs().mean() for scale in scales])

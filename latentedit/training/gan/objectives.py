@@ -59,7 +59,7 @@ def build_objective(
     if classifier is None:
         raise LatentEditError(
             "the projected objective needs frozen features: give --classifier, "
-            "or choose --objective r1"
+            "or set objective to r1"
         )
     pixel = _by_pixels(options.pixel_objective, options, feature_resolution)
     return Projected(
@@ -105,7 +105,7 @@ def _by_pixels(
     if options.patch_weight:
         if feature_resolution is None or feature_resolution >= options.resolution:
             raise LatentEditError(
-                "--patch-weight is for detail beyond the faces of --feature-data: give smaller ones"
+                "patch_weight is for detail beyond the faces of --feature-data: give smaller ones"
             )
         config = replace(config, resolution=feature_resolution)
     discriminator = Discriminator(config)

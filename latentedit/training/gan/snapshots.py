@@ -73,7 +73,7 @@ def snapshot_files(run_folder: str | Path) -> dict[int, Path]:
     files = {int(path.stem): path for path in sorted(folder.glob("[0-9]*.safetensors"))}
     if not files:
         raise LatentEditError(
-            f"{run_folder} has no snapshots: train a generator with --snapshot-kimg above 0"
+            f"{run_folder} has no snapshots: train a generator with snapshot_kimg above 0"
         )
     return files
 
