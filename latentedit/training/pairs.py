@@ -161,11 +161,13 @@ class Shard:
         try:
             with safe_open(str(path), framework="np") as shard:
                 data, ends = shard.get_tensor("files").tobytes(), shard.get_tensor("ends").tolist()
-                latents = [shard.get_tensor(name) for name in ("first", "second", "cuts")]
+                first, second, cuts = (
+                    shard.get_tensor(name) for name in ("first", "second", "cuts")
+                )
         except (OSError, SafetensorError):
             raise LatentEditError(f"{path} is damaged: delete it, it is drawn again") from None
         files = [data[a:b] for a, b in zip([0, *ends[:-1]], ends, strict=True)]
-        return cls(*latents, files)
+        return cls(first, second, cuts, files)
 
     def picture(self, row: int) -> UInt8Array:
         """One picture, uint8 [size, size, 3]."""

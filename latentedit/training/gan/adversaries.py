@@ -51,20 +51,14 @@ class Adversaries:
         self.distillation, self._workers = distillation, workers
         self._networks = objective.networks if objective else nn.ModuleDict()
         place(self._networks, workers.device)
-        self._learning = [weight for weight in generator.parameters() if weight.requires_grad]
+        self._learning = _trained(generator)
         self.averages = {
             average_name(kimg): copy.deepcopy(generator).eval() for kimg in options.ema_kimg
         }
-        self._following = {
-            name: [weight for weight in average.parameters() if weight.requires_grad]
-            for name, average in self.averages.items()
-        }
+        self._following = {name: _trained(average) for name, average in self.averages.items()}
         for average in self.averages.values():
             average.requires_grad_(False)
-        self._trained = {
-            name: [weight for weight in network.parameters() if weight.requires_grad]
-            for name, network in self._networks.items()
-        }
+        self._trained = {name: _trained(network) for name, network in self._networks.items()}
         records = workers.device.type == "cuda" and workers.count == 1 and options.cuda_graphs
         self._recorder = Recorder() if records else None
         adam = partial(torch.optim.Adam, betas=_BETAS, fused=True, capturable=records)
@@ -231,7 +225,12 @@ class Adversaries:
 
 @torch.no_grad()
 def _follow(
-    average: list[nn.Parameter], weights: list[nn.Parameter], ema_kimg: float, batch: int, seen: int
+    average: list[Tensor], weights: list[Tensor], ema_kimg: float, batch: int, seen: int
 ) -> None:
     half_life = min(ema_kimg * 1000, 0.05 * seen)  # short at first, as in StyleGAN2-ADA
     torch._foreach_lerp_(average, weights, 1 - 0.5 ** (batch / half_life))
+
+
+def _trained(network: nn.Module) -> list[Tensor]:
+    """Its weights that want a gradient."""
+    return [weight for weight in network.parameters() if weight.requires_grad]
