@@ -13,6 +13,7 @@ import pytest
 from conftest import Run, draw_face
 from PIL import Image
 from saved import read_recipe
+from tiny_generators import mobilestylegan
 
 from latentedit import defaults
 from latentedit.attributes import ATTRIBUTES
@@ -22,6 +23,9 @@ from latentedit.editing.projection import FIGHTING, discounted_direction
 from latentedit.editing.strips import edit_strip
 from latentedit.generators.latents import load_latents
 from latentedit.io.images import open_image, read_metadata
+from latentedit.pretrained.bundles import save_generator
+from latentedit.training import pairs
+from latentedit.training.gan import teacher
 
 # ---- sample
 
@@ -309,6 +313,32 @@ def test_from_pictures_to_an_edit(run: Run, make_celeba: Callable[..., Path]) ->
     editor = FaceEditor.load("mine", device="cpu")
     assert editor.resolution == 8
     assert editor.attributes == ATTRIBUTES
+
+
+def test_a_student_of_a_larger_model(
+    run: Run, tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pairs, "SHARD", 20)
+    monkeypatch.setattr(teacher, "WHITENED_FROM", 100)
+    save_generator("large", mobilestylegan(), {"terms": "For tests only."})
+    Path("recipe.toml").write_text(
+        "resolution = 8\nstart = 4\nfmap_max = 8\nbatch_size = 8\ntotal_kimg = 0.016\n"
+        "stable_kimg = [0.004]\nfade_kimg = [0.004]\npairs = 40\npairs_size = 16\n"
+    )
+    train = ("train", "generator", "--teacher", "large", "--device", "cpu", "--validation", 16)
+    begun = run(*train, "--recipe", "recipe.toml", "--classifier", tiny_bundle, "-o", "run")
+    assert begun.code == 0, begun.err
+    assert sorted(os.listdir("run/pairs"))[:2] == ["00000.safetensors", "00001.safetensors"]
+    # resumed without a recipe it keeps its settings, but for those that are given
+    more = run(
+        *train, "--classifier", tiny_bundle, "-o", "run", "--resume", "--set=total_kimg=0.03"
+    )
+    assert more.code == 0, more.err
+    kept = json.loads(Path("run/options.json").read_text())
+    assert (kept["options"]["total_kimg"], kept["options"]["resolution"]) == (0.03, 8)
+    assert kept["teacher"]["name"] == "large"
+    assert run("bundle", "--generator", "run", "-o", "small").code == 0
+    assert run("sample", "--model", "small", "--seeds", "0-1").code == 0
 
 
 # ---- help

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -97,7 +98,7 @@ def generator(
     from latentedit.training.gan.meter import Report
     from latentedit.training.runs import Run, read_generator_options
 
-    _refuse_extra(context.args)
+    _refuse_extra(context)
     run = Run(output)
     run.check(resume)
     begun = read_generator_options(run) if resume and recipe is None else None
@@ -171,20 +172,22 @@ def _teacher(
     return open_teacher(bundle.name, bundle.generator(), card, folder, options, on_pairs)
 
 
-def _refuse_extra(words: Sequence[str]) -> None:
+def _refuse_extra(context: typer.Context) -> None:
     """Refuse what is no option, and say what became of those that were.
 
     Raises:
         LatentEditError: there is any.
     """
+    words = context.args
     if not words:
         return
     name, _, value = words[0].partition("=")
     key = name.removeprefix("--").removeprefix("no-").replace("-", "_")
     if not name.startswith("--") or key not in setting_types():
-        raise LatentEditError(
-            f"no such option: {words[0]}. See 'latentedit train generator --help'"
-        )
+        known = [name for option in context.command.params for name in option.opts]
+        near = difflib.get_close_matches(name, known, 1)
+        advice = f"did you mean {near[0]}?" if near else "leave it out."
+        raise LatentEditError(f"no option {name!r}: {advice} See '{context.command_path} --help'")
     flag = "false" if name.startswith("--no-") else "true"
     follows = words[1] if len(words) > 1 and not words[1].startswith("-") else flag
     raise LatentEditError(
