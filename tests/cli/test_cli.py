@@ -325,14 +325,13 @@ def test_a_student_of_a_larger_model(
         "resolution = 8\nstart = 4\nfmap_max = 8\nbatch_size = 8\ntotal_kimg = 0.016\n"
         "stable_kimg = [0.004]\nfade_kimg = [0.004]\npairs = 40\npairs_size = 16\n"
     )
-    train = ("train", "generator", "--teacher", "large", "--device", "cpu", "--validation", 16)
-    begun = run(*train, "--recipe", "recipe.toml", "--classifier", tiny_bundle, "-o", "run")
+    train = ("train", "generator", "--teacher", "large", "--classifier", tiny_bundle, "-o", "run")
+    train += ("--device", "cpu", "--validation", 16)
+    begun = run(*train, "--recipe", "recipe.toml")
     assert begun.code == 0, begun.err
     assert sorted(os.listdir("run/pairs"))[:2] == ["00000.safetensors", "00001.safetensors"]
     # resumed without a recipe it keeps its settings, but for those that are given
-    more = run(
-        *train, "--classifier", tiny_bundle, "-o", "run", "--resume", "--set=total_kimg=0.03"
-    )
+    more = run(*train, "--resume", "--set=total_kimg=0.03")
     assert more.code == 0, more.err
     kept = json.loads(Path("run/options.json").read_text())
     assert (kept["options"]["total_kimg"], kept["options"]["resolution"]) == (0.03, 8)

@@ -293,9 +293,8 @@ def test_usage_errors_point_to_the_help(
 def test_settings_of_a_generators_run(
     run: Run, tiny_bundle: Path, words: tuple[str, ...], message: str
 ) -> None:
-    assert message in refuse(
-        run, tiny_bundle, "train", "generator", "--data", "d", "-o", "r", *words
-    )
+    train = ("train", "generator", "--data", "d", "-o", "r")
+    assert message in refuse(run, tiny_bundle, *train, *words)
 
 
 def test_the_generators_training_has_few_options() -> None:
