@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -27,66 +27,80 @@ LENIENT = {"ignore_unknown_options": True, "allow_extra_args": True}
 """So that options of old versions reach `_refuse_extra`, which knows what became of them."""
 
 
+FacesOption = Annotated[
+    Path | None, typer.Option(help="Training file from 'prepare' [default: the teacher's].")
+]
+TeacherOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Model to learn from instead: its pictures, and the latents they show.",
+        metavar="MODEL",
+    ),
+]
+PairsOption = Annotated[
+    Path | None, typer.Option(help="Where the teacher's pairs are kept [default: the run's].")
+]
+RecipeOption = Annotated[
+    Path | None, typer.Option(help="TOML file of settings, such as recipes/faces128.toml.")
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="A setting in place of the recipe's."),
+]
+ClassifierOption = Annotated[
+    Path | None,
+    typer.Option(help="Classifier run or bundle: frozen features that faces are seen through."),
+]
+FeatureDataOption = Annotated[
+    Path | None,
+    typer.Option(help="Training file the features look at instead; it may hold smaller faces."),
+]
+PeopleOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="Classifier's run on UTKFace: another projected discriminator and sliced "
+        "distance look through it, at the face alone."
+    ),
+]
+InitOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        help="Run or bundle to start from, of this resolution or a smaller one. Give a run and "
+        "then a bundle for the run's discriminators and the bundle's generator."
+    ),
+]
+SeedOption = Annotated[
+    int | None,
+    typer.Option(
+        min=0, max=defaults.MAX_SEED, help="Of weights, order, noise [default: the recipe's]."
+    ),
+]
+DeviceOption = Annotated[
+    str | None, typer.Option(help="auto, cpu, cuda or mps [default: the recipe's].")
+]
+MinutesOption = Annotated[
+    float | None,
+    typer.Option(min=0, help="Save and stop after so many minutes; --resume goes on."),
+]
+
+
 def generator(
     context: typer.Context,
     output: RunOption,
-    data: Annotated[
-        Path | None, typer.Option(help="Training file from 'prepare' [default: the teacher's].")
-    ] = None,
-    teacher: Annotated[
-        str | None,
-        typer.Option(
-            help="Model to learn from instead: its pictures, and the latents they show.",
-            metavar="MODEL",
-        ),
-    ] = None,
-    pairs_folder: Annotated[
-        Path | None, typer.Option(help="Where the teacher's pairs are kept [default: the run's].")
-    ] = None,
-    recipe: Annotated[
-        Path | None, typer.Option(help="TOML file of settings, such as recipes/faces128.toml.")
-    ] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="A setting in place of the recipe's."),
-    ] = None,
-    classifier: Annotated[
-        Path | None,
-        typer.Option(help="Classifier run or bundle: frozen features that faces are seen through."),
-    ] = None,
-    feature_data: Annotated[
-        Path | None,
-        typer.Option(help="Training file the features look at instead; it may hold smaller faces."),
-    ] = None,
-    people: Annotated[
-        Path | None,
-        typer.Option(
-            help="Classifier's run on UTKFace: another projected discriminator and sliced "
-            "distance look through it, at the face alone."
-        ),
-    ] = None,
-    init: Annotated[
-        list[Path] | None,
-        typer.Option(
-            help="Run or bundle to start from, of this resolution or a smaller one. Give a run and "
-            "then a bundle for the run's discriminators and the bundle's generator."
-        ),
-    ] = None,
+    data: FacesOption = None,
+    teacher: TeacherOption = None,
+    pairs_folder: PairsOption = None,
+    recipe: RecipeOption = None,
+    settings: SetOption = None,
+    classifier: ClassifierOption = None,
+    feature_data: FeatureDataOption = None,
+    people: PeopleOption = None,
+    init: InitOption = None,
     validation: ValidationOption = defaults.VALIDATION,
-    seed: Annotated[
-        int | None,
-        typer.Option(
-            min=0, max=defaults.MAX_SEED, help="Of weights, order, noise [default: the recipe's]."
-        ),
-    ] = None,
-    device: Annotated[
-        str | None, typer.Option(help="auto, cpu, cuda or mps [default: the recipe's].")
-    ] = None,
+    seed: SeedOption = None,
+    device: DeviceOption = None,
     resume: ResumeOption = False,
-    minutes: Annotated[
-        float | None,
-        typer.Option(min=0, help="Save and stop after so many minutes; --resume goes on."),
-    ] = None,
+    minutes: MinutesOption = None,
 ) -> None:
     """Train the progressive generator, from photographs or from a larger generator.
 
@@ -96,27 +110,14 @@ def generator(
     from latentedit.data.face_file import open_face_data
     from latentedit.training.gan.adversarial import train_generator
     from latentedit.training.gan.meter import Report
-    from latentedit.training.runs import Run, read_generator_options
 
     _refuse_extra(context)
-    run = Run(output)
-    run.check(resume)
-    begun = read_generator_options(run) if resume and recipe is None else None
-    options = read_options(recipe, settings or (), begun)
+    options = _options(output, recipe, settings or (), resume=resume)
     options = replace(
-        options,
-        seed=options.seed if seed is None else seed,
-        device=device or options.device,
+        options, seed=options.seed if seed is None else seed, device=device or options.device
     )
     if (data is None) == (teacher is None):
         raise LatentEditError("give what to learn from: photographs by --data, or a --teacher")
-    if options.total_kimg < options.schedule.kimg:
-        print(
-            f"note: {options.resolution}x{options.resolution} has not faded in before "
-            f"{options.schedule.kimg:g} thousand images: raise total_kimg, or shorten stable_kimg "
-            "and fade_kimg",
-            file=sys.stderr,
-        )
     last: Report | None = None
     with progress_bar() as bar:
         task = bar.add_task("Training", total=None, note="")
@@ -153,6 +154,26 @@ def generator(
         print(f"stopped in time at {last.images} of {last.total} images; to go on, add --resume")
     else:
         print(f"generator trained in {output}; next: latentedit bundle --generator {output}")
+
+
+def _options(
+    output: Path, recipe: Path | None, settings: Sequence[str], *, resume: bool
+) -> GeneratorOptions:
+    """What a run shall do; one that goes on without a recipe keeps what it began with."""
+    from latentedit.training.runs import Run, read_generator_options
+
+    run = Run(output)
+    run.check(resume)
+    begun = read_generator_options(run) if resume and recipe is None else None
+    options = read_options(recipe, settings, begun)
+    if options.total_kimg < options.schedule.kimg:
+        print(
+            f"note: {options.resolution}x{options.resolution} has not faded in before "
+            f"{options.schedule.kimg:g} thousand images: raise total_kimg, or shorten stable_kimg "
+            "and fade_kimg",
+            file=sys.stderr,
+        )
+    return options
 
 
 def _teacher(
