@@ -48,6 +48,9 @@ PREVIEW_FIRST_SEED = 30_000_000
 PAIRS_FIRST_SEED = 40_000_000
 """Two seeds for each pair of latent and picture that encoders and students learn from."""
 
+WHITENING_FIRST_SEED = 39_000_000
+"""Latents that a student's whitening is made from."""
+
 TYPICAL_FIRST_SEED = 11_000_000
 HOLDS_FIRST_SEED = 12_000_000
 EFFECTS_FIRST_SEED = 13_000_000

@@ -12,12 +12,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import typer
 from conftest import Run
 from PIL import Image
 from rich.console import Console
 
 from latentedit.boundaries.model import Boundaries
 from latentedit.cli import progress
+from latentedit.cli.main import app
 from latentedit.editing.editor import FaceEditor
 from latentedit.errors import LatentEditError
 
@@ -265,6 +267,33 @@ def test_usage_errors_point_to_the_help(
     line = refuse(run, tiny_bundle, *words)
     assert message in line
     assert re.search(r"[.?] See 'latentedit.* --help'$", line)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--total-kimg", "470"), "--total-kimg is a setting now: write --set total_kimg=470, or"),
+        (("--ema-kimg=5,2",), "write --set ema_kimg=5,2, or put it in a --recipe"),
+        (("--no-bf16",), "write --set bf16=false"),
+        (("--augment", "--device", "cpu"), "write --set augment=true"),
+        (("--clasifier", "c"), "no option '--clasifier': did you mean --classifier?"),
+        (("word",), "no option 'word': leave it out"),
+        (("--set", "totl_kimg=4"), "did you mean 'total_kimg'"),
+        (("--recipe", "no.toml"), "cannot read the recipe no.toml"),
+        (("--teacher", "x"), "give what to learn from: photographs by --data, or a --teacher"),
+        (("--resume",), "nothing to resume"),
+    ],
+)
+def test_settings_of_a_generators_run(
+    run: Run, tiny_bundle: Path, words: tuple[str, ...], message: str
+) -> None:
+    train = ("train", "generator", "--data", "d", "-o", "r")
+    assert message in refuse(run, tiny_bundle, *train, *words)
+
+
+def test_the_generators_training_has_few_options() -> None:
+    command = typer.main.get_command(app).commands["train"].commands["generator"]  # type: ignore[attr-defined]
+    assert len(command.params) <= 15
 
 
 def test_ctrl_c_is_one_line(run: Run, tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -281,7 +281,7 @@ def test_losses_that_explode_stop_the_run_with_advice(data: FaceData, tmp_path: 
     wild = replace(TINY, objective="wgan-gp", learning_rate=1e30)
     message = refused(data, tmp_path / "run", wild)
     assert "no longer finite after" in message
-    assert "lower --learning-rate" in message
+    assert "lower learning_rate" in message
     assert not Run(tmp_path / "run").state.exists()
 
 
