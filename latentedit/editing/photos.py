@@ -23,7 +23,7 @@ from latentedit.editing.recipes import EditRecipe, Hold
 from latentedit.errors import LatentEditError
 from latentedit.generators.base import FFHQ_FRAME
 from latentedit.inference.descriptors import describe, descriptor_network
-from latentedit.inference.devices import keep_memory, place
+from latentedit.inference.devices import computes_bfloat16, keep_memory, place
 from latentedit.io.images import UInt8Array, reduced
 from latentedit.photos.encoder import Encoder, EncoderConfig, mean_answer
 from latentedit.photos.faces import PhotoFace, choose_faces
@@ -32,6 +32,7 @@ from latentedit.photos.paste import paste
 from latentedit.photos.photograph import Photograph, open_photograph
 from latentedit.photos.regions import region
 from latentedit.photos.resemblance import Resemblance
+from latentedit.photos.sketch import Sketch
 
 SPREAD_SAMPLES = 2000
 """Latents that tell how a model's latents vary, where it has no encoder that knows."""
@@ -159,7 +160,7 @@ class PhotoEditor:
         found = invert(
             aligned,
             self.encoder,
-            self.editor.generator,
+            self._sketch,
             self._resemblance,
             options,
             on_step,
@@ -238,6 +239,12 @@ class PhotoEditor:
             after,
             region=region(names, face.face.points, face.alignment),
         )
+
+    @cached_property
+    def _sketch(self) -> Sketch:
+        halves = computes_bfloat16(self.editor.device)
+        dtype = torch.bfloat16 if halves else torch.float32
+        return Sketch(self.editor.generator, self.encoder.config.resolution, dtype)
 
     @cached_property
     def _resemblance(self) -> Resemblance:

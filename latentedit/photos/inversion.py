@@ -19,10 +19,10 @@ from torch import Tensor
 
 from latentedit import defaults
 from latentedit.errors import LatentEditError
-from latentedit.generators.base import FaceGenerator
 from latentedit.io.images import UInt8Array, to_tensor
 from latentedit.photos.encoder import Encoder
 from latentedit.photos.resemblance import Resemblance
+from latentedit.photos.sketch import Sketch
 
 FAMILIAR = 0.6
 """Mean square coordinate up to which latents are as samples are; photos go a little beyond."""
@@ -87,17 +87,13 @@ class Inversion:
 
 
 def encode(
-    encoder: Encoder,
-    generator: FaceGenerator,
-    photos: Tensor,
-    resemblance: Resemblance,
-    passes: int = 1,
+    encoder: Encoder, draw: Sketch, photos: Tensor, resemblance: Resemblance, passes: int = 1
 ) -> Tensor:
     """Photos [N, 3, H, W] in [-1, 1], aligned -> coordinates u [N, groups, S], by the encoder."""
     looks = resemblance.looks(photos)
     found = encoder.changes(looks)
     for _ in range(passes - 1):
-        drawn = generator.synthesize(encoder.latents(found), encoder.config.resolution)
+        drawn = draw(encoder.latents(found))
         found = found + encoder.changes(looks, resemblance.looks(drawn.clamp(-1, 1)))
     return found
 
@@ -105,7 +101,7 @@ def encode(
 def invert(
     photo: UInt8Array,
     encoder: Encoder,
-    generator: FaceGenerator,
+    draw: Sketch,
     resemblance: Resemblance,
     options: InversionOptions | None = None,
     on_step: Callable[[Progress], None] = lambda progress: None,
@@ -117,7 +113,7 @@ def invert(
     Args:
         photo: uint8 [S, S, 3], aligned as the generator's faces are.
         encoder: of this generator.
-        generator: used in a space whose layers take a latent each; differentiable.
+        draw: the generator, at the encoder's resolution.
         resemblance: what refining makes better, and the encoder looks through.
         options: see `InversionOptions`.
         on_step: called after each step.
@@ -126,7 +122,7 @@ def invert(
         LatentEditError: the encoder belongs to a generator of another shape.
     """
     options = options or InversionOptions()
-    space, config = generator.space, encoder.config
+    space, config = draw.space, encoder.config
     if (space.layers, space.dim) != (config.layers, config.style):
         raise LatentEditError(
             f"this encoder gives latents [{config.layers}, {config.style}], the model takes "
@@ -135,27 +131,26 @@ def invert(
     device = encoder.mean.device
     with torch.inference_mode():
         wanted = to_tensor(photo[None], device)
-        found = encode(encoder, generator, wanted, resemblance, options.passes).float()
+        found = encode(encoder, draw, wanted, resemblance, options.passes).float()
     if options.steps == 0:
         latents = encoder.latents(found)[0]
         return Inversion(latents.cpu().numpy(), 0, float("nan"))
-    return _refine(found.clone(), wanted.clone(), encoder, generator, resemblance, options, on_step)
+    start = found.clone()[:, encoder.group_of_layers()[: draw.layers]]
+    return _refine(start, wanted.clone(), encoder, draw, resemblance, options, on_step)
 
 
 def _refine(
-    found: Tensor,
+    start: Tensor,
     wanted: Tensor,
     encoder: Encoder,
-    generator: FaceGenerator,
+    draw: Sketch,
     resemblance: Resemblance,
     options: InversionOptions,
     on_step: Callable[[Progress], None],
 ) -> Inversion:
-    size = encoder.config.resolution
-    seen = generator.layers_of(size)
+    """Go down the loss from coordinates [1, l, S] of the layers that a small picture shows."""
     with torch.no_grad():
         goal = resemblance.look(wanted)
-    start = found[:, encoder.group_of_layers()[:seen]]
     moving = start.clone().requires_grad_()
     optimizer = torch.optim.Adam([moving], lr=options.learning_rate, betas=(0.9, 0.99))
     best, best_loss, step, interrupted = start, float("inf"), 0, False
@@ -164,10 +159,9 @@ def _refine(
         while (share := _share(step, time.perf_counter() - begun, options)) < 1:
             for group in optimizer.param_groups:
                 group["lr"] = options.learning_rate * min(
-                    1, (step + 1) / 5, 2.2 * (1 - share) + 0.05
+                    1, (step + 1) / WARM_STEPS, (1 - share) / COOLED + LAST_RATE
                 )
-            drawn = generator.synthesize(all_layers(encoder, moving), size)
-            loss = resemblance(drawn, goal)[0] + prior(moving, options)
+            loss = resemblance(draw(all_layers(encoder, moving)), goal)[0] + prior(moving, options)
             (moving.grad,) = torch.autograd.grad(loss, [moving])  # and of no weights
             if float(loss.detach()) < best_loss:
                 best, best_loss = moving.detach().clone(), float(loss.detach())

@@ -47,17 +47,25 @@ def small_files() -> object:
         yield
 
 
-@pytest.fixture(scope="module")
-def resemblance() -> Resemblance:
+PIXELS = replace(ENCODER, descriptor=0)
+"""Looks at no descriptors: their network is no tiny one."""
+
+
+def looking(descriptor: DlibFaceNetwork | None = None) -> Resemblance:
     torch.manual_seed(0)
     classifier = AttributeClassifier(ClassifierConfig(16, 4, (4, 8), (1, 1)))
-    return Resemblance(classifier, mobilestylegan().frame, DlibFaceNetwork())
+    return Resemblance(classifier, mobilestylegan().frame, descriptor)
+
+
+@pytest.fixture(scope="module")
+def resemblance() -> Resemblance:
+    return looking()
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory, resemblance: Resemblance) -> Path:
     folder = tmp_path_factory.mktemp("encoder") / "run"
-    train_encoder(mobilestylegan(), folder, TINY, resemblance=resemblance, network=ENCODER)
+    train_encoder(mobilestylegan(), folder, TINY, resemblance=resemblance, network=PIXELS)
     return folder
 
 
@@ -90,7 +98,7 @@ def test_a_killed_run_ends_as_one_that_was_not(
         folder,
         TINY,
         resemblance=resemblance,
-        network=ENCODER,
+        network=PIXELS,
         pairs_folder=run / "pairs",
     )
 
@@ -132,14 +140,12 @@ def test_pairs_of_another_generator_are_refused(
             tmp_path / "run",
             TINY,
             resemblance=resemblance,
-            network=ENCODER,
+            network=PIXELS,
             pairs_folder=run / "pairs",
         )
 
 
-def test_photos_have_no_latents_but_are_learnt_from(
-    run: Path, tmp_path: Path, resemblance: Resemblance
-) -> None:
+def test_photos_have_no_latents_but_are_learnt_from(run: Path, tmp_path: Path) -> None:
     photos = tmp_path / "photos.safetensors"
     random = np.random.RandomState(0)
     with create_face_data(photos, resolution=32, label_names=(), source="photos") as writer:
@@ -149,7 +155,7 @@ def test_photos_have_no_latents_but_are_learnt_from(
         mobilestylegan(),
         tmp_path / "run",
         replace(TINY, steps=2, face_steps=4, face_batch_size=2, save_steps=3),
-        resemblance=resemblance,
+        resemblance=looking(DlibFaceNetwork()),
         network=ENCODER,
         pairs_folder=run / "pairs",
         photos=open_face_data(photos),
