@@ -27,7 +27,7 @@ from latentedit.pretrained.bundles import save_generator, save_part
 from latentedit.pretrained.hashing import weights_hash
 
 NAMES = ("Young", "Male", "Smiling")
-LAYERED = {kind: make for kind, make in KINDS.items() if kind != "progressive"}
+LAYERED = {kind: make for kind, make in KINDS.items() if make().spaces[0].layers > 1}
 
 
 def boundaries_of(generator: FaceGenerator) -> Boundaries:
