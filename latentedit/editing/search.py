@@ -28,6 +28,10 @@ _HALVINGS = 7
 NEAR = 1.0
 """Years within which an age counts as reached, and which a further attribute has to bring."""
 
+HELP, HELPERS = 0.4, 2
+"""How far, in shares of their safe ranges, and how many attributes may help Young, which is at the end
+of its own range then: the ends of several ranges together break faces."""
+
 
 @dataclass(frozen=True, eq=False)
 class FoundSteps:
@@ -193,8 +197,8 @@ def search_age(
     """Find for each face the steps at which its estimated age is as asked.
 
     Faces move along Young alone, where that is enough. Those that it leaves short go to its end,
-    and along `AGEING_ATTRIBUTES` as well, one after the other, as far as each is needed; where that
-    is no nearer than Young alone, they stay at Young's best step.
+    and along `AGEING_ATTRIBUTES` as well, one after the other, as far as each is needed and `HELP`
+    and `HELPERS` allow; where that is no nearer than Young alone, they stay at Young's best step.
     Older is towards Young's lower steps and the others' higher ones, for all faces. "auto" holds
     none of these attributes; what is held by its name, or by "all", stays where it is. A face's
     steps do not depend on the faces beside it.
@@ -274,7 +278,7 @@ def _with_help(
         missing = goals - reached
         if name == AGE_ATTRIBUTE or (np.abs(missing) <= NEAR).all():
             continue
-        ends = _limits(boundaries, name, reach, 1, missing)
+        ends = _limits(boundaries, name, HELP * reach, 1, missing)
         found, ages = _search(
             lambda own, name=name: ages_at({**steps, name: own}),  # type: ignore[misc]
             reached,
@@ -284,6 +288,7 @@ def _with_help(
         )
         # a further attribute changes a face further: it has to be needed, and worth that
         nearer = (np.abs(missing) > NEAR) & (np.abs(missing) - np.abs(goals - ages) > NEAR)
+        nearer &= sum(moved != 0 for moved in steps.values()) <= HELPERS
         steps[name] = np.where(nearer, found, 0.0)
         reached = np.where(nearer, ages, reached)
     return steps, reached
