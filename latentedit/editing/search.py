@@ -29,8 +29,8 @@ NEAR = 1.0
 """Years within which an age counts as reached, and which a further attribute has to bring."""
 
 HELP, HELPERS = 0.4, 2
-"""How far, in shares of their safe ranges, and how many attributes may help Young, which is at the end
-of its own range then: the ends of several ranges together break faces."""
+"""How far, in shares of their safe ranges, and how many attributes may help Young, which is at the
+end of its own range then: the ends of several ranges together break faces."""
 
 
 @dataclass(frozen=True, eq=False)
