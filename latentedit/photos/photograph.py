@@ -80,7 +80,7 @@ class Photograph:
         alpha: uint8 [H, W], or None where everything is opaque. Clear pixels are white.
         path: where it came from.
         kept: what else was in the file.
-        notes: of the kinds animated, pages, alpha, depth and colours.
+        notes: of the kinds animated, pages, depth and colours.
     """
 
     pixels: UInt8Array
@@ -111,7 +111,6 @@ def open_photograph(path: str | Path, *, max_pixels: int = MAX_PHOTO_PIXELS) -> 
             alpha = None
         if alpha is not None:
             pixels[alpha == 0] = 255
-            notes.append(Note("alpha", "it is transparent in part, which a JPEG cannot be"))
         if deep:
             notes.append(Note("depth", "it has more than 8 bits a channel; the result has 8"))
         kept = _kept(image, *raw)
