@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -23,7 +22,7 @@ from latentedit.cli.edit_photo import (
 from latentedit.cli.options import BoundariesOption, ModelOption, PsiOption
 from latentedit.cli.photos import FaceOption, RefineOption
 from latentedit.cli.plans import EditRequest, Replay
-from latentedit.cli.words import faces_in_words, whose
+from latentedit.cli.words import faces_in_words, say, whose
 from latentedit.errors import LatentEditError
 
 if TYPE_CHECKING:
@@ -225,8 +224,8 @@ def _edit_faces(
         source, saved = source.of_recipe(wanted), wanted.edits[0].recipe
         moves = Replay(saved)
     edited, notes = edit_faces(moves, source, _frames(asked, kind, saved))
-    _say(notes)
-    _say(kind.save(edited, asked))
+    say(notes)
+    say(kind.save(edited, asked))
     if as_json:
         print(json.dumps({"file": str(asked.path), **edited.summary()}))
     else:
@@ -253,18 +252,13 @@ def _edit_photo(
         notes = _borrowed(wanted, source.photo)
         source = source.of_recipe(wanted)
     edited, said = edit_photo(opened, moves, source, _frames(asked, kind, saved))
-    _say([*notes, *said])
-    _say(kind.save(edited, asked))
+    say([*notes, *said])
+    say(kind.save(edited, asked))
     done = edited.summary()
     if as_json:
         print(json.dumps({"file": str(asked.path), **done}))
     else:
         print(f"{in_words(done['faces'])} in {asked.path}")
-
-
-def _say(notes: Iterable[str]) -> None:
-    for note in notes:
-        print(f"note: {note}", file=sys.stderr)
 
 
 def _borrowed(saved: SavedRecipe, photo: Path) -> list[str]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from latentedit import defaults
 from latentedit.cli.plans import known_model
+from latentedit.cli.words import say
 from latentedit.errors import LatentEditError
 
 if TYPE_CHECKING:
@@ -100,6 +100,5 @@ def _faces(source: FaceSource) -> tuple[FaceEditor, NDArray[np.float32], list[in
         return editor, editor.sample(seeds), seeds
     assert source.latents is not None
     z, notes = fit_latents(source.latents, editor.generator, editor.generator_hash, editor.name)
-    for note in notes:
-        print(f"note: {note}", file=sys.stderr)
+    say(notes)
     return editor, z, None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +12,7 @@ import typer
 
 from latentedit import defaults
 from latentedit.cli.options import ModelOption
+from latentedit.cli.words import say
 from latentedit.errors import LatentEditError
 
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ def invert(
     import numpy as np
 
     from latentedit.cli.options import check_picture
+    from latentedit.editing.outputs.base import latents_origin
     from latentedit.editing.outputs.photo import found
     from latentedit.editing.photos import PhotoEditor, as_photograph
     from latentedit.generators.latents import save_latents
@@ -76,12 +77,7 @@ def invert(
     photos = PhotoEditor.load(model)
     faces = choose_faces(opened.pixels, which)
     portraits = [inverted(photos, opened, each, refine) for each in faces]
-    origin = {
-        "model": photos.editor.name,
-        "generator_hash": photos.editor.generator_hash,
-        "space": photos.editor.space,
-        "photo": photo.name,
-    }
+    origin = {**latents_origin(photos.editor), "photo": photo.name}
     save_latents(output, np.stack([portrait.latents for portrait in portraits]), origin)
     if picture is not None:
         size = photos.editor.resolution
@@ -141,8 +137,7 @@ def inverted(
     photos: PhotoEditor, opened: Photograph, face: PhotoFace, refine: int | None
 ) -> Portrait:
     """Invert a face under a bar that shows the time left."""
-    for note in face.notes:
-        print(f"note: {note.text}", file=sys.stderr)
+    say(note.text for note in face.notes)
     with _bar(f"Looking at face {face.number}", refine) as on_step:
         return photos.invert(opened, face, refine, on_step=on_step)
 

@@ -1,7 +1,9 @@
-"""Words that several commands end with."""
+"""What several commands say in the same way."""
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -21,3 +23,9 @@ def whose(editor: FaceEditor, model: str | None) -> str:
 
 def faces_in_words(count: int) -> str:
     return "1 face" if count == 1 else f"{count} faces"
+
+
+def say(notes: Iterable[str]) -> None:
+    """Notes on standard error, a line each."""
+    for note in notes:
+        print(f"note: {note}", file=sys.stderr)

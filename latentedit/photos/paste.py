@@ -257,7 +257,7 @@ def find_masks(
     changed = ndimage.grey_dilation(changed, footprint=_disc(radius))
     changed = ndimage.gaussian_filter(changed, options.feather * coarse)
     if region is not None:
-        changed *= _enlarged(region, coarse) if coarse != len(region) else region
+        changed *= _enlarged(region, coarse)
     window = _window(coarse, options.border)
     lost = float((changed * (1 - window)).sum() / max(float(changed.sum()), 1e-6))
     changed *= window

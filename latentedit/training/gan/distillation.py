@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from latentedit.io.resampling import downsample
+from latentedit.photos.resemblance import feature_distance
 from latentedit.training.gan.losses import FrozenNetwork
 
 SCALES = (1, 2, 4, 8)
@@ -18,9 +19,6 @@ SMALLEST = 4
 
 SEEN_FROM = 32
 """Smallest pictures that are compared by features."""
-
-LEAST = 1e-4
-"""Of a mean square, that something is divided by."""
 
 
 class FeatureDistance(nn.Module):
@@ -51,9 +49,7 @@ class FeatureDistance(nn.Module):
         stages = [stage for stage in self.stages if stage < len(maps)]
         apart = torch.zeros((), device=fake.device)
         for stage in stages:
-            a, b = maps[stage].float(), goals[stage].float()
-            power = b.square().mean((1, 2, 3)).clamp_min(LEAST)
-            apart = apart + ((a - b).square().mean((1, 2, 3)) / power).mean()
+            apart = apart + feature_distance(maps[stage].float(), goals[stage].float()).mean()
         return apart / len(stages)
 
 

@@ -128,25 +128,29 @@ def open_teacher(
         psi=(least, most),
     )
     files = shard_files(folder)
-    faces = _cut_faces(files, f"pictures of {name}", generator.frame, options.resolution)
     shards = [_latents_of(file) for file in files]
+    first, cuts = (np.concatenate(parts) for parts in zip(*shards, strict=True))
+    source = f"pictures of {name}"
+    faces = _cut_faces(files, len(cuts), source, generator.frame, options.resolution)
     return Teacher(
         name,
         renderer.hash,
         str(card.get("terms", "The teacher's own terms apply.")),
         generator,
         faces,
-        np.concatenate([first for first, _ in shards]),
-        np.concatenate([cuts for _, cuts in shards]) == generator.space.layers,
+        first,
+        cuts == generator.space.layers,
     )
 
 
-def _cut_faces(files: list[Path], source: str, frame: Frame, resolution: int) -> FaceData:
-    """The training file of some pairs' pictures, made where it is not there or too short."""
+def _cut_faces(
+    files: list[Path], count: int, source: str, frame: Frame, resolution: int
+) -> FaceData:
+    """The training file of so many pairs' pictures, made where it is not there or too short."""
     path = files[0].parent / f"shared{resolution}.faces"
     if path.is_file():
         faces = open_face_data(path)
-        if len(faces) == sum(len(_latents_of(file)[1]) for file in files):
+        if len(faces) == count:
             return faces
     with create_face_data(path, resolution=resolution, label_names=(), source=source) as writer:
         for face in _cut(files, frame, resolution):
