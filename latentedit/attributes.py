@@ -1,9 +1,13 @@
-"""The 40 CelebA attributes (Liu et al. 2015): canonical order, look-up, plain words."""
+"""The 40 CelebA attributes (Liu et al. 2015): canonical order, plain words, look-up.
+
+The words are those of the page; the command line and the Python API understand them too.
+"""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from latentedit.errors import LatentEditError
 
@@ -19,8 +23,138 @@ ATTRIBUTES: tuple[str, ...] = (
 )  # fmt: skip
 """CelebA's names in CelebA's order; index i is column i of every score array."""
 
-_OTHERWISE = {"age": "Young", "gender": "Male"}
-"""What people call attributes whose names are nothing like it."""
+FAVOURITES = "Start here"
+"""Heading of the attributes that come first."""
+
+_TABLE: tuple[tuple[str, tuple[tuple[str, str, str, str, str], ...]], ...] = (
+    (
+        FAVOURITES,
+        (
+            ("-Young", "Age", "younger", "older", "looks older"),
+            ("Smiling", "Smile", "serious", "smiling", "smiling"),
+            ("-No_Beard", "Beard", "shaven", "bearded", "beard"),
+            ("Male", "Feminine or masculine", "feminine", "masculine", "masculine"),
+            ("Eyeglasses", "Glasses", "without", "with", "glasses"),
+            ("Heavy_Makeup", "Make-up", "none", "heavy", "heavy make-up"),
+        ),
+    ),
+    (
+        "Age and hair",
+        (
+            ("Gray_Hair", "Grey hair", "less", "more", "grey hair"),
+            ("Blond_Hair", "Blond hair", "less", "more", "blond hair"),
+            ("Brown_Hair", "Brown hair", "less", "more", "brown hair"),
+            ("Black_Hair", "Black hair", "less", "more", "black hair"),
+            ("Wavy_Hair", "Wavy hair", "less", "more", "wavy hair"),
+            ("Straight_Hair", "Straight hair", "less", "more", "straight hair"),
+            ("Bangs", "Fringe", "without", "with", "fringe"),
+            ("Receding_Hairline", "Receding hairline", "less", "more", "receding hairline"),
+            ("Bald", "Baldness", "less", "more", "bald"),
+        ),
+    ),
+    (
+        "Mouth and eyes",
+        (
+            ("Mouth_Slightly_Open", "Mouth", "closed", "open", "mouth open"),
+            ("Big_Lips", "Lips", "thin", "full", "full lips"),
+            ("Narrow_Eyes", "Eyes", "wide", "narrow", "narrow eyes"),
+            ("Bags_Under_Eyes", "Bags under the eyes", "less", "more", "bags under the eyes"),
+            ("Arched_Eyebrows", "Arched eyebrows", "less", "more", "arched eyebrows"),
+            ("Bushy_Eyebrows", "Bushy eyebrows", "less", "more", "bushy eyebrows"),
+        ),
+    ),
+    (
+        "Facial hair",
+        (
+            ("5_o_Clock_Shadow", "Stubble", "less", "more", "stubble"),
+            ("Mustache", "Moustache", "less", "more", "moustache"),
+            ("Goatee", "Goatee", "less", "more", "goatee"),
+            ("Sideburns", "Sideburns", "less", "more", "sideburns"),
+        ),
+    ),
+    (
+        "Skin and make-up",
+        (
+            ("Wearing_Lipstick", "Lipstick", "without", "with", "lipstick"),
+            ("Rosy_Cheeks", "Rosy cheeks", "less", "more", "rosy cheeks"),
+            ("Pale_Skin", "Pale skin", "less", "more", "pale skin"),
+            ("Attractive", "Called attractive", "less", "more", "called attractive"),
+        ),
+    ),
+    (
+        "Accessories",
+        (
+            ("Wearing_Earrings", "Earrings", "without", "with", "earrings"),
+            ("Wearing_Hat", "Hat", "without", "with", "hat"),
+            ("Wearing_Necklace", "Necklace", "without", "with", "necklace"),
+            ("Wearing_Necktie", "Tie", "without", "with", "tie"),
+        ),
+    ),
+    (
+        "Shape",
+        (
+            ("Oval_Face", "Oval face", "less", "more", "oval face"),
+            ("High_Cheekbones", "High cheekbones", "less", "more", "high cheekbones"),
+            ("Chubby", "Fullness of the face", "slim", "chubby", "chubby"),
+            ("Double_Chin", "Double chin", "less", "more", "double chin"),
+            ("Big_Nose", "Size of the nose", "small", "big", "big nose"),
+            ("Pointy_Nose", "Pointed nose", "less", "more", "pointed nose"),
+            ("Blurry", "Focus of the picture", "sharp", "blurred", "blurred"),
+        ),
+    ),
+)
+"""By group: attribute (with a minus where its slider runs the other way), label, words at the left
+and right end, and what the attribute (or its absence) is called in a sentence."""
+
+
+@dataclass(frozen=True)
+class Wording:
+    """What an attribute is called in plain words.
+
+    Attributes:
+        label: name of its slider.
+        left, right: words at the slider's ends.
+        trait: what a face at the right end has, for sentences.
+        flipped: whether the right end is the negative side of the boundary.
+        group: heading that it stands under.
+    """
+
+    label: str
+    left: str
+    right: str
+    trait: str
+    flipped: bool
+    group: str
+
+
+WORDINGS = {
+    signed.removeprefix("-"): Wording(label, left, right, trait, signed[0] == "-", group)
+    for group, rows in _TABLE
+    for signed, label, left, right, trait in rows
+}
+"""By attribute, in the order of the page."""
+
+_ENDS_WITH_LABEL = (
+    *("less", "more", "with", "without", "none", "heavy", "thin", "full", "wide", "narrow"),
+    *("small", "big", "open", "closed"),
+)
+"""Words at sliders' ends that say nothing without the slider's name."""
+
+_OTHERWISE = {
+    **dict.fromkeys(("old", "aged", "aging", "ageing"), "-Young"),
+    **dict.fromkeys(("man", "manly"), "Male"),
+    **dict.fromkeys(("woman", "female", "womanly"), "-Male"),
+    "spectacles": "Eyeglasses",
+    "makeup": "Heavy_Makeup",
+    "blonde hair": "Blond_Hair",
+    "necktie": "Wearing_Necktie",
+    "eye bags": "Bags_Under_Eyes",
+    "open mouth": "Mouth_Slightly_Open",
+}
+"""What else people call attributes; a minus where it is the boundary's negative side."""
+
+_NO_DIRECTION = {"gender": "Male", "sex": "Male"}
+"""Words that no direction goes with: they suggest the name."""
 
 _ABSENT = {
     "the head's pose": ("pose", "yaw", "pitch", "roll", "headpose", "rotation", "rotate", "angle"),
@@ -48,6 +182,12 @@ _DISPLAY = {"5_o_Clock_Shadow": "5 o'clock shadow", "No_Beard": "No beard"}
 AGE_ATTRIBUTE = "Young"
 """What faces are moved along to age them."""
 
+AGEING_ATTRIBUTES = ("Gray_Hair", "Bags_Under_Eyes", "Double_Chin", "Receding_Hairline", "Bald")
+"""What comes with age, in the order in which `search.search_age` takes it to its help.
+
+What merely goes along with age in CelebA (Wearing_Necktie, Chubby) is none of them.
+"""
+
 
 def display_name(name: str) -> str:
     """Return an attribute in plain words: ``Wearing_Hat`` -> ``Wearing hat``."""
@@ -59,32 +199,81 @@ def spelling_key(name: str) -> str:
     return "".join(letter for letter in name.casefold() if letter.isalnum())
 
 
-def find_attribute(name: str, names: Iterable[str] = ATTRIBUTES) -> str:
-    """Return the canonical spelling of `name`, forgiving case, spaces and punctuation.
+def _spoken() -> dict[str, tuple[str, int]]:
+    """Every word by its spelling key: the attribute, and the side of its boundary, 1 or -1."""
+    said: dict[str, tuple[str, int]] = {}
+
+    def add(words: str, name: str, side: int) -> None:
+        said.setdefault(spelling_key(words), (name, side))
+
+    for name, wording in WORDINGS.items():
+        side = -1 if wording.flipped else 1
+        add(wording.label, name, side)
+        add(wording.trait, name, side)
+        for end, towards in ((wording.left, -side), (wording.right, side)):
+            if end not in _ENDS_WITH_LABEL:
+                add(end, name, towards)
+            add(f"{end} {wording.label}", name, towards)
+        if wording.left == "without":
+            add(f"no {wording.label}", name, -side)
+    for words, signed in _OTHERWISE.items():
+        add(words, signed.removeprefix("-"), -1 if signed[0] == "-" else 1)
+    return said
+
+
+_SPOKEN = _spoken()
+
+
+def find_attribute(name: str, names: Iterable[str] = ATTRIBUTES, *, words: bool = True) -> str:
+    """Return the attribute that `name` means, in its canonical spelling.
+
+    Case, spaces and punctuation do not matter.
 
     Args:
-        name: what the user typed: ``young``, ``Black Hair``, ``5 o'clock shadow``.
-        names: the names to choose from.
+        name: what the user typed: ``young``, ``Black Hair``, ``5 o'clock shadow``, or a word of the
+            page: ``Age``, ``glasses``, ``older``.
+        names: the names to choose from; one of them is never taken for a word.
+        words: whether the page's words are understood.
 
     Raises:
         LatentEditError: no such attribute; the message suggests the nearest one.
     """
+    return find_side(name, names, words=words)[0]
+
+
+def find_side(
+    name: str, names: Iterable[str] = ATTRIBUTES, *, words: bool = True
+) -> tuple[str, int]:
+    """Return the attribute that `name` means, and which side of its boundary, 1 or -1.
+
+    ``older``, say, is Young's negative side: a step of 2 towards it is one of -2 along Young.
+
+    Args:
+        name, names, words: see `find_attribute`.
+
+    Raises:
+        LatentEditError: see `find_attribute`.
+    """
     names = tuple(names)
     if name in names:
-        return name
+        return name, 1
     by_key = {spelling_key(known): known for known in names}
     key = spelling_key(name)
     if key in by_key:
-        return by_key[key]
-    absent = next((what for what, words in _ABSENT.items() if key in words), None)
-    if absent is not None and _OTHERWISE.get(key) not in names:
+        return by_key[key], 1
+    spoken = {word: found for word, found in _SPOKEN.items() if words and found[0] in names}
+    if key in spoken:
+        return spoken[key]
+    absent = next((what for what, known in _ABSENT.items() if key in known), None)
+    if absent is not None:
         raise LatentEditError(
             f"unknown attribute {name!r}: none of the {len(names)} is about {absent}; make one of "
             "your own: label some faces, then 'latentedit boundaries fit --scores', or look at "
             "'latentedit directions'"
         )
-    close = [by_key[near] for near in difflib.get_close_matches(key, by_key, n=1, cutoff=0.5)]
-    if _OTHERWISE.get(key) in names:
-        close = [_OTHERWISE[key]]
-    hint = f"did you mean {close[0]!r}?" if close else f"choose from: {', '.join(names)}"
+    meant = _NO_DIRECTION.get(key)
+    if meant not in names:
+        close = difflib.get_close_matches(key, (*by_key, *spoken), n=1, cutoff=0.5)
+        meant = (by_key.get(close[0]) or spoken[close[0]][0]) if close else None
+    hint = f"did you mean {meant!r}?" if meant else f"choose from: {', '.join(names)}"
     raise LatentEditError(f"unknown attribute {name!r}: {hint}")

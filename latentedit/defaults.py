@@ -23,6 +23,9 @@ REFINE_SECONDS = 20.0
 SAFE_RANGE = (-3.0, 3.0)
 """Lowest and highest step along an attribute whose safe range nobody measured."""
 
+CONVENTION = "portrait"
+"""By what photos of faces are judged, see `latentedit.portrait.conventions`."""
+
 DISCOUNT = 1.0
 """Discount of an attribute that is held by name alone: held fully."""
 
@@ -44,6 +47,9 @@ PREVIEW_FIRST_SEED = 30_000_000
 
 PAIRS_FIRST_SEED = 40_000_000
 """Two seeds for each pair of latent and picture that encoders and students learn from."""
+
+WHITENING_FIRST_SEED = 39_000_000
+"""Latents that a student's whitening is made from."""
 
 TYPICAL_FIRST_SEED = 11_000_000
 HOLDS_FIRST_SEED = 12_000_000

@@ -7,7 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from latentedit.attributes import ATTRIBUTES, display_name, find_attribute
+from latentedit.attributes import (
+    ATTRIBUTES,
+    WORDINGS,
+    display_name,
+    find_attribute,
+    find_side,
+)
 from latentedit.errors import LatentEditError
 
 
@@ -45,12 +51,58 @@ def test_a_missing_letter_suggests_the_name(name: str) -> None:
             find_attribute(name[:place] + name[place + 1 :])
 
 
-@pytest.mark.parametrize(("typed", "name"), [("age", "Young"), ("Glasses", "Eyeglasses")])
-def test_other_words_suggest_the_name(typed: str, name: str) -> None:
+@pytest.mark.parametrize(
+    ("typed", "name", "side"),
+    [
+        ("Age", "Young", -1),
+        ("OLDER", "Young", -1),
+        ("younger", "Young", 1),
+        ("Smile", "Smiling", 1),
+        ("serious", "Smiling", -1),
+        ("Glasses", "Eyeglasses", 1),
+        ("without_glasses", "Eyeglasses", -1),
+        ("no glasses", "Eyeglasses", -1),
+        ("Hat", "Wearing_Hat", 1),
+        ("grey_hair", "Gray_Hair", 1),
+        ("beard", "No_Beard", -1),
+        ("no beard", "No_Beard", 1),
+        ("shaven", "No_Beard", 1),
+        ("make-up", "Heavy_Makeup", 1),
+        ("Feminine", "Male", -1),
+        ("thin lips", "Big_Lips", -1),
+        ("bags under the eyes", "Bags_Under_Eyes", 1),
+        ("Wearing Hat", "Wearing_Hat", 1),
+    ],
+)
+def test_words_of_the_page_name_attributes_and_sides(typed: str, name: str, side: int) -> None:
+    assert find_side(typed) == (name, side)
+    assert find_attribute(typed) == name
+    with pytest.raises(LatentEditError, match=r"choose from: Blurry|did you mean"):
+        find_attribute(typed, ["Blurry"])
+    assert find_side(typed, [name, typed]) == (typed, 1)  # one's own comes first
+
+
+def test_every_label_of_the_page_is_understood_and_means_one_thing() -> None:
+    assert {*WORDINGS} == {*ATTRIBUTES}
+    for name, said in WORDINGS.items():
+        side = -1 if said.flipped else 1
+        assert find_side(said.label) == (name, side)
+        assert find_side(said.trait) == (name, side)
+        assert find_side(f"{said.right} {said.label}") == (name, side)
+        assert find_side(f"{said.left} {said.label}") == (name, -side)
+
+
+@pytest.mark.parametrize(
+    ("typed", "name"), [("gender", "Male"), ("oldr", "Young"), ("galsses", "Eyeglasses")]
+)
+def test_a_word_that_is_none_suggests_the_name(typed: str, name: str) -> None:
     with pytest.raises(LatentEditError, match=f"did you mean '{name}'"):
         find_attribute(typed)
-    with pytest.raises(LatentEditError, match="choose from: Bald"):
-        find_attribute(typed, ["Bald"])
+
+
+def test_files_keep_their_own_words() -> None:
+    with pytest.raises(LatentEditError, match="unknown attribute 'older'"):
+        find_attribute("older", words=False)
 
 
 @pytest.mark.parametrize("typed", ["pose", "Head pose", "race", "asian", "emotion", "gaze", "Yaw"])

@@ -9,6 +9,7 @@ import torch
 from latentedit.generators.base import FaceGenerator
 from latentedit.generators.mobilestylegan import MobileStyleGAN, MobileStyleGANConfig
 from latentedit.generators.progressive import Generator, GeneratorConfig
+from latentedit.generators.progressive_w import ProgressiveW, ProgressiveWConfig
 from latentedit.generators.stylegan2 import StyleGAN2Config, StyleGAN2Generator
 
 Network = TypeVar("Network", bound=FaceGenerator)
@@ -18,6 +19,15 @@ def progressive() -> Generator:
     """z [N, 16] -> 16 pixels."""
     torch.manual_seed(0)
     return Generator(GeneratorConfig(16, latent_dim=16, fmap_base=32, fmap_max=8)).eval()
+
+
+def progressive_w() -> ProgressiveW:
+    """z [N, 12], used in w [N, 16] -> 16 pixels."""
+    torch.manual_seed(4)
+    config = ProgressiveWConfig(16, fmap_base=32, fmap_max=8, mapping=(12, 16, 16))
+    generator = _spread(ProgressiveW(config))
+    generator.whitening.normal_()
+    return generator
 
 
 def stylegan2() -> StyleGAN2Generator:
@@ -41,4 +51,9 @@ def _spread(generator: Network) -> Network:
     return generator.eval()
 
 
-KINDS = {"progressive": progressive, "stylegan2": stylegan2, "mobilestylegan": mobilestylegan}
+KINDS = {
+    "progressive": progressive,
+    "progressive-w": progressive_w,
+    "stylegan2": stylegan2,
+    "mobilestylegan": mobilestylegan,
+}

@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from latentedit import defaults
-from latentedit.attributes import find_attribute
+from latentedit.attributes import find_attribute, find_side
 from latentedit.boundaries.calibration import Calibration
 from latentedit.boundaries.whitening import Whitening
 from latentedit.errors import LatentEditError
@@ -121,7 +121,7 @@ class Boundaries:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def index(self, name: str) -> int:
-        """Row of an attribute, forgiving its spelling.
+        """Row of an attribute, forgiving its spelling; see `attributes.find_attribute`.
 
         Raises:
             LatentEditError: no boundary of that name.
@@ -185,14 +185,17 @@ class Boundaries:
     def plane(self, name: str) -> tuple[Float64Array, float]:
         """An attribute's boundary in plain latents: unit normal [D] and bias.
 
+        The normal leads towards what the name says: ``older`` is Young, turned round.
+
         Raises:
             LatentEditError: no boundary of that name.
         """
+        name, side = find_side(name, self.names)
         row = self.index(name)
         if self.whitening is None:
-            return self.normals[row], float(self.biases[row])
+            return side * self.normals[row], side * float(self.biases[row])
         normal = self.whitening.undone(self.normals[row])
-        length = float(np.linalg.norm(normal))
+        length = side * float(np.linalg.norm(normal))
         bias = float(self.biases[row]) - float(normal @ self.whitening.mean)
         return normal / length, bias / length
 
@@ -210,15 +213,20 @@ class Boundaries:
     def safe_range(self, name: str) -> tuple[float, float]:
         """Lowest and highest step along an attribute before faces break, low <= 0 <= high.
 
-        `defaults.SAFE_RANGE` where nobody measured.
+        `defaults.SAFE_RANGE` where nobody measured. Steps are towards what the name says: those of
+        ``older`` are Young's, turned round.
 
         Raises:
             LatentEditError: no boundary of that name.
         """
-        return self.safe_ranges.get(self.names[self.index(name)], defaults.SAFE_RANGE)
+        name, side = find_side(name, self.names)
+        low, high = self.safe_ranges.get(name, defaults.SAFE_RANGE)
+        return (low, high) if side > 0 else (-high, -low)
 
     def calibration(self, name: str) -> Calibration | None:
         """What steps along an attribute do, or None where nobody measured.
+
+        They are towards the attribute itself, whatever word names it.
 
         Raises:
             LatentEditError: no boundary of that name.

@@ -236,7 +236,7 @@ def card_entries(sources: Sequence[str | Path], **entries: Any) -> dict[str, Any
 
 def _spelling(name: str) -> str:
     try:
-        return find_attribute(name)
+        return find_attribute(name, words=False)  # a file's sign is its own
     except LatentEditError as error:
         if difflib.get_close_matches(name.lower(), [known.lower() for known in ATTRIBUTES], 1, 0.8):
             raise error from None

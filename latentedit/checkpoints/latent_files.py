@@ -145,6 +145,8 @@ def fit_latents(
         advice = f": they are another model's than {name}'s, whose {space.name} has {space.dim}"
         where = advice if shape[-1] != space.dim else ""
         raise LatentEditError(f"{path}: {error}{where}; {_ADVICE}") from None
+    if found.metadata.get("generator_hash") == generator_hash and not generator.scales_latents:
+        return values, found.notes  # its own, however far an inversion or an edit took them
     values, notes = _scaled(values, generator, path)
     return values, [*found.notes, *notes]
 

@@ -17,8 +17,11 @@ from latentedit.cli import (
     convert,
     demo,
     directions,
+    edit,
     evaluate,
     faces,
+    label,
+    many_photos,
     models,
     photos,
     pool,
@@ -38,13 +41,13 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("edit", cls=faces.EditCommand)(faces.edit)
+app.command("edit", cls=edit.EditCommand)(edit.edit)
 app.command("sample")(faces.sample)
-app.command("label")(faces.label)
+app.command("label", epilog=many_photos.EXIT_CODES)(label.label)
 app.command("invert")(photos.invert)
 app.command("info")(photos.info)
 app.command("demo")(demo.demo)
-app.command("assess")(assess.assess)
+app.command("assess", epilog=many_photos.EXIT_CODES)(assess.assess)
 app.add_typer(prepare.app, name="prepare")
 app.add_typer(train.app, name="train")
 app.command("bundle")(bundle.bundle)

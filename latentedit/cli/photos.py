@@ -1,19 +1,18 @@
-"""`latentedit invert`, `info`, and what `edit` does with a photo."""
+"""`latentedit invert` and `info`, and what `edit` shares with them."""
 
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from latentedit import defaults
 from latentedit.cli.options import ModelOption
-from latentedit.cli.plans import EditRequest, plan
+from latentedit.cli.words import say
 from latentedit.errors import LatentEditError
 
 if TYPE_CHECKING:
@@ -62,6 +61,8 @@ def invert(
     import numpy as np
 
     from latentedit.cli.options import check_picture
+    from latentedit.editing.outputs.base import latents_origin
+    from latentedit.editing.outputs.photo import found
     from latentedit.editing.photos import PhotoEditor, as_photograph
     from latentedit.generators.latents import save_latents
     from latentedit.io.files import check_writable
@@ -74,70 +75,19 @@ def invert(
         check_picture(picture)
     opened = as_photograph(photo)
     photos = PhotoEditor.load(model)
-    found = choose_faces(opened.pixels, which)
-    portraits = [_inverted(photos, opened, each, refine) for each in found]
-    origin = {
-        "model": photos.editor.name,
-        "generator_hash": photos.editor.generator_hash,
-        "space": photos.editor.space,
-        "photo": photo.name,
-    }
+    faces = choose_faces(opened.pixels, which)
+    portraits = [inverted(photos, opened, each, refine) for each in faces]
+    origin = {**latents_origin(photos.editor), "photo": photo.name}
     save_latents(output, np.stack([portrait.latents for portrait in portraits]), origin)
     if picture is not None:
         size = photos.editor.resolution
         pairs = [each for p in portraits for each in (p.aligned(size), p.reconstruction)]
         save_image(picture, grid(np.stack(pairs), columns=2))
     if as_json:
-        print(json.dumps({"file": str(output), "faces": [_facts(each) for each in portraits]}))
+        print(json.dumps({"file": str(output), "faces": [found(each) for each in portraits]}))
         return
     for portrait in portraits:
         print(f"face {portrait.face.number}: {_likeness(portrait)}, in {output}")
-
-
-def edit_photo(
-    photo: Path,
-    request: EditRequest,
-    output: Path | None,
-    *,
-    face: str | None,
-    refine: int | None,
-    force: bool,
-    as_json: bool,
-    boundaries: Path | None,
-    model: str | None,
-) -> None:
-    """Edit faces of a photo and write it again, at its own size; what `edit PHOTO` does."""
-    from dataclasses import replace
-
-    from latentedit.editing.photos import PhotoEditor, as_photograph
-    from latentedit.io.files import check_writable
-    from latentedit.photos.faces import choose_faces
-    from latentedit.photos.photograph import check_target, save_photograph
-
-    which = parse_face(face)
-    output = output or Path(f"{photo.stem}-edited{photo.suffix}")
-    check_writable(output)
-    opened = as_photograph(photo)
-    check_target(output, opened, force=force)
-    photos = PhotoEditor.load(model, boundaries=boundaries)
-    pixels, recipes, done, notes = opened.pixels, [], [], [each.text for each in opened.notes]
-    for each in choose_faces(opened.pixels, which):
-        portrait = _inverted(photos, replace(opened, pixels=pixels), each, refine)
-        z = photos.editor.lay_out(portrait.latents[None], request.layers)
-        recipe, said = plan(photos.editor, z, request, frames=2)
-        edited = photos.editor.apply(recipe, z)[0]
-        pixels = photos.put_back(portrait, edited, recipe.edited)
-        recipes.append({"face": each.number, **recipe.as_dict(), "inversion": portrait.origin})
-        notes += said
-        done.append({**_facts(portrait), **_changes(photos, portrait, edited, recipe.edited)})
-    text = json.dumps({"photo": photo.name, "edits": recipes})
-    saved = save_photograph(output, pixels, opened, recipe=text, force=force)
-    for note in [*notes, *(each.text for each in saved)]:
-        print(f"note: {note}", file=sys.stderr)
-    if as_json:
-        print(json.dumps({"file": str(output), "recipe": json.loads(text), "faces": done}))
-        return
-    print(f"{_in_words(done)} in {output}")
 
 
 def info(
@@ -183,12 +133,11 @@ def parse_face(text: str | None) -> Which:
     return int(text)
 
 
-def _inverted(
+def inverted(
     photos: PhotoEditor, opened: Photograph, face: PhotoFace, refine: int | None
 ) -> Portrait:
     """Invert a face under a bar that shows the time left."""
-    for note in face.notes:
-        print(f"note: {note.text}", file=sys.stderr)
+    say(note.text for note in face.notes)
     with _bar(f"Looking at face {face.number}", refine) as on_step:
         return photos.invert(opened, face, refine, on_step=on_step)
 
@@ -210,45 +159,8 @@ def _bar(what: str, refine: int | None) -> Iterator[Callable[[Progress], None]]:
         yield show
 
 
-def _facts(portrait: Portrait) -> dict[str, Any]:
-    return {
-        "face": portrait.face.number,
-        "identity": round(portrait.identity, 3),
-        "inversion": dict(portrait.origin),
-    }
-
-
 def _likeness(portrait: Portrait) -> str:
     from latentedit.inference.descriptors import ONE_PERSON
 
     alike = "one person" if portrait.identity < ONE_PERSON else "not one person"
     return f"distance {portrait.identity:.2f} from the photo ({alike} to dlib's network)"
-
-
-def _changes(photos: PhotoEditor, portrait: Portrait, latents: Any, names: Any) -> dict[str, Any]:
-    """What the classifier and the age estimator see before and after."""
-    import numpy as np
-
-    editor = photos.editor
-    both = editor.render(np.stack([portrait.latents, latents]), editor.judged_size)
-    scores = editor.score(both)
-    seen = {
-        name: [round(float(scores[i, editor.attributes.index(name)]), 3) for i in (0, 1)]
-        for name in names
-        if name in editor.attributes
-    }
-    changes: dict[str, Any] = {"probability": seen}
-    if editor.estimates_age:
-        changes["age"] = [round(float(years), 1) for years in editor.age(both)]
-    return changes
-
-
-def _in_words(done: list[dict[str, Any]]) -> str:
-    faces = []
-    for face in done:
-        moves = ", ".join(
-            f"{name} {before:.2f} -> {after:.2f}"
-            for name, (before, after) in face["probability"].items()
-        )
-        faces.append(f"face {face['face']} ({moves})")
-    return ", ".join(faces)

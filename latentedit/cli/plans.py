@@ -1,4 +1,4 @@
-"""What `latentedit edit` is asked to do, and how it is done: shared by faces and photos."""
+"""What `latentedit edit` is to do to faces, asked for or read from a recipe: for all faces."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
+from latentedit import defaults
 from latentedit.errors import LatentEditError
 
 if TYPE_CHECKING:
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
     from latentedit.boundaries.model import Boundaries
     from latentedit.editing.editor import FaceEditor
     from latentedit.editing.recipes import EditRecipe, Hold
+    from latentedit.editing.saved import SavedRecipe
+
+FORCED_REACH = 2.0
+"""How many times as far as the safe ranges --age goes with --force."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +73,67 @@ class EditRequest:
         moving = None if layers is None else parse_seeds(layers, "layer")
         return cls(*moves, ages, parse_hold(hold), moving, force)
 
+    def check(self, editor: FaceEditor) -> None:
+        """Refuse names and holds that a model does not know, before anything takes long."""
+        from latentedit.attributes import AGE_ATTRIBUTE
+
+        steps, goals = ({AGE_ATTRIBUTE: 1.0}, {}) if self.ages else (self.steps, self.goals)
+        recipe = editor.recipe(steps, self.hold, to=goals, layers=self.layers)
+        editor.apply(recipe, editor.sample([defaults.SEED]))
+
+    def plan(
+        self, editor: FaceEditor, z: NDArray[np.float32], **described: Any
+    ) -> tuple[EditRecipe, list[str]]:
+        """See `plan`."""
+        return plan(editor, z, self, **described)
+
+
+@dataclass(frozen=True)
+class Replay:
+    """An edit that was made before, to be made again.
+
+    Attributes:
+        recipe: of that edit.
+    """
+
+    recipe: EditRecipe
+
+    @property
+    def layers(self) -> tuple[int, ...] | None:
+        """That move, or None for all."""
+        return self.recipe.layers
+
+    def check(self, editor: FaceEditor) -> None:
+        """Refuse another model's recipe, and names that it does not know."""
+        from latentedit.editing.recipes import check_generator
+
+        recipe = self.recipe
+        check_generator(
+            recipe.generator_hash, recipe.model, editor.boundaries.generator_hash, editor.name
+        )
+        one = replace(recipe, seeds=None, steps=dict.fromkeys(recipe.steps, 1.0))
+        editor.apply(one, editor.sample([defaults.SEED]))
+
+    def plan(
+        self, editor: FaceEditor, z: NDArray[np.float32], **described: Any
+    ) -> tuple[EditRecipe, list[str]]:
+        """The recipe for these faces; nothing is to be said of it."""
+        seeds = described.pop("seeds", None)
+        changed = {**described, "seeds": None if seeds is None else tuple(seeds)}
+        return replace(self.recipe, **changed, model=editor.name), []
+
+
+def known_model(saved: SavedRecipe) -> str | None:
+    """The model that a recipe names, if it is here; a name of a folder is never followed."""
+    from latentedit.pretrained.bundles import bundle_names
+
+    name = saved.edits[0].recipe.model
+    return name if name in bundle_names() else None
+
+
+Moves = EditRequest | Replay
+"""What an edit does to faces, whichever they are."""
+
 
 def plan(
     editor: FaceEditor, z: NDArray[np.float32], request: EditRequest, **described: Any
@@ -84,7 +150,8 @@ def plan(
     else:
         recipe = editor.recipe(request.steps, request.hold, to=request.goals, **described)
         recipe, notes = (recipe, []) if request.force else _within_safe_ranges(editor, z, recipe)
-    notes += _released(recipe, request.hold, editor.boundaries.names)
+    notes = [*_turned_round(request, editor.boundaries.names), *notes]
+    notes += _released(recipe, request.hold, editor.boundaries)
     notes += _hindered(recipe, request.hold, editor.boundaries)
     return recipe, notes
 
@@ -102,7 +169,9 @@ def _ages(
     if by is None and to is None:
         return {}
     if attributes or steps or goals:
-        raise LatentEditError("--age and --age-to move Young by themselves: leave --attr out")
+        raise LatentEditError(
+            "--age and --age-to choose what moves by themselves: leave --attr out"
+        )
     if by is not None and to is not None:
         raise LatentEditError("give --age, years to add, or --age-to, the age to reach, not both")
     name, years = ("by", by) if to is None else ("to", to)
@@ -124,42 +193,56 @@ def _aged(
     Args:
         described: of the recipe: seeds, frames and layers.
     """
-    from latentedit.attributes import AGE_ATTRIBUTE
     from latentedit.editing.search import search_age
 
-    low, high = editor.boundaries.safe_range(AGE_ATTRIBUTE) if editor.estimates_age else (0, 0)
-    limits = (2 * low, 2 * high) if force else (low, high)
+    reach = FORCED_REACH if force else 1.0
     layers, seeds = described["layers"], described.get("seeds")
-    found = search_age(editor, z, **ages, hold=hold, limits=limits, layers=layers)
-    recipe = editor.recipe({AGE_ATTRIBUTE: found.steps.tolist()}, hold, **described)
+    found = search_age(editor, z, **ages, hold=hold, reach=reach, layers=layers)
     notes = []
-    for index, (step, goal, before, reached) in enumerate(
-        zip(found.steps, found.goals, found.before, found.reached, strict=True)
-    ):
+    for index, short in enumerate(found.short):
         face = f"face {index + 1}" if seeds is None else f"seed {seeds[index]}"
-        near = abs(reached - goal) < 1
-        end = "" if near else f", {goal:.0f} is out of reach within {limits[0]:g} to {limits[1]:g}"
-        notes.append(f"{face}: {before:.0f} -> {reached:.0f} years at step {step:+.2f}{end}")
-    return recipe, notes
+        before, reached = found.before[index], found.reached[index]
+        moves = {name: steps[index] for name, steps in found.steps.items() if steps[index]}
+        way = ", ".join(f"{name} {step:+.2f}" for name, step in moves.items()) or "no step"
+        note = f"{face}: {before:.0f} -> {reached:.0f} years at {way}"
+        if short:
+            within = "" if force else " within the safe ranges; --force goes past"
+            note += f": {found.goals[index]:.0f} is out of this face's reach{within}"
+        notes.append(note)
+    return found.recipe(editor, **described), notes
 
 
-def _released(recipe: EditRecipe, hold: Hold, known: Sequence[str]) -> list[str]:
-    """Say which attributes were to be held and are not, as they move."""
-    from latentedit.attributes import find_attribute
+def _turned_round(request: EditRequest, known: Sequence[str]) -> list[str]:
+    """Say what moves where a word means the other side of an attribute."""
+    from latentedit.attributes import find_side
 
-    asked = {find_attribute(name, known) for name in hold} if isinstance(hold, Mapping) else set()
+    notes = []
+    for option, moves in (("step", request.steps), ("to", request.goals)):
+        for word, value in moves.items():
+            name, side = find_side(word, known)
+            if side < 0:
+                notes.append(f"{word} is {name} the other way round: --{option} {-value:g}")
+    return notes
+
+
+def _released(recipe: EditRecipe, hold: Hold, boundaries: Boundaries) -> list[str]:
+    """Say which attributes were to be held by name and are not, as they move."""
+    from latentedit.editing.recipes import held_by_name
+
+    asked = set() if hold == "all" else held_by_name(boundaries, hold)
     return [f"{name} moves, so it is not held" for name in recipe.edited if name in asked]
 
 
 def _hindered(recipe: EditRecipe, hold: Hold, boundaries: Boundaries) -> list[str]:
     """Say of which moves what the user holds leaves little."""
     from latentedit.editing.projection import find_hindrance
+    from latentedit.editing.recipes import held_by_name
 
     if hold in ("auto", "none"):
         return []
     notes = []
     for name, holds in recipe.holds.items():
-        if found := find_hindrance(boundaries, name, holds, holds):
+        if found := find_hindrance(boundaries, name, holds, held_by_name(boundaries, hold)):
             left, worst = found
             notes.append(
                 f"the holds leave {left:.0%} of the move along {name}, {worst} takes most: "

@@ -1,9 +1,11 @@
-"""Progress bars on standard error; standard output stays clean for results."""
+"""Progress on standard error, as a bar or in plain lines; standard output is for results."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
+from threading import Event, Thread
 from typing import TypeVar
 
 from rich.console import Console
@@ -11,6 +13,7 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    Task,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
@@ -21,13 +24,16 @@ from latentedit.errors import LatentEditError
 T = TypeVar("T")
 console = Console(stderr=True)
 
+PLAIN_EVERY = 30.0
+"""Seconds between two plain lines, where standard error is no terminal."""
+
 
 @contextmanager
 def progress_bar() -> Iterator[Progress]:
     """Show a bar with count, free text, time spent and time left.
 
-    On a terminal only: a log is not a place for bars. Bad input clears it, so the error stands
-    alone.
+    A log is not a place for bars: where standard error is no terminal, a plain line says the same
+    every `PLAIN_EVERY` seconds. Bad input clears the bar, so the error stands alone.
     """
     columns = (
         TextColumn("{task.description}"),
@@ -39,10 +45,46 @@ def progress_bar() -> Iterator[Progress]:
     )
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
         try:
-            yield bar
+            with _plain_lines(bar):
+                yield bar
         except LatentEditError:
             bar.live.transient = True
             raise
+
+
+@contextmanager
+def _plain_lines(bar: Progress) -> Iterator[None]:
+    """Say now and then how far the tasks of a bar are that nobody sees."""
+    if not bar.disable:
+        yield
+        return
+    ended = Event()
+
+    def say() -> None:
+        while not ended.wait(PLAIN_EVERY):
+            for task in bar.tasks:
+                if not task.finished:
+                    console.print(in_words(task), highlight=False, markup=False, soft_wrap=True)
+
+    speaker = Thread(target=say, name="progress", daemon=True)
+    speaker.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        speaker.join()
+
+
+def in_words(task: Task) -> str:
+    """How far a task is, in one line: count, share, time spent, time left, note."""
+    count = f"{task.completed:,.0f}"
+    if task.total is not None:
+        count += f" of {task.total:,.0f} ({task.percentage:.0f} %)"
+    parts = [count, str(timedelta(seconds=int(task.elapsed or 0)))]
+    if task.time_remaining is not None and task.total is not None:
+        parts.append(f"{timedelta(seconds=int(task.time_remaining))} left")
+    note = " ".join(str(task.fields.get("note", "")).split())
+    return f"{task.description}: {', '.join([*parts, note] if note else parts)}"
 
 
 def track(items: Iterable[T], total: int, description: str) -> Iterator[T]:

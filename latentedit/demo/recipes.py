@@ -16,7 +16,7 @@ from latentedit.demo.limits import shortened
 from latentedit.demo.session import View, checked_steps, with_seed
 from latentedit.demo.sitters import Sitter, photo_recipe
 from latentedit.editing.editor import FaceEditor
-from latentedit.editing.recipes import EditRecipe, steps_to_reach
+from latentedit.editing.recipes import HASH_SHOWN, EditRecipe, steps_to_reach
 from latentedit.editing.strips import read_origin
 from latentedit.errors import LatentEditError
 from latentedit.photos.photograph import read_marks
@@ -207,8 +207,9 @@ def _check_model(editor: FaceEditor, generator_hash: Any, model: Any) -> None:
         return
     if model == editor.name:
         raise LatentEditError(
-            f"this was made with another version of {editor.name}, whose faces are others: "
-            "make the edit again here"
+            f"this was made with another version of {editor.name}, of generator "
+            f"{str(generator_hash)[:HASH_SHOWN]}, and the page's is "
+            f"{editor.generator_hash[:HASH_SHOWN]}: make the edit again here"
         )
     raise LatentEditError(
         f"this was made with another model, {str(model)[:40]}, and the page runs {editor.name}: "

@@ -20,6 +20,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from latentedit import defaults
 from latentedit.demo.comparison import draw
 from latentedit.demo.portrait_check import check_photo
 from latentedit.demo.replies import Reply, pack
@@ -201,7 +202,8 @@ class Desk:
             sitter = visitor.session.sitter
             if not photo and sitter is not None:
                 name, photo = sitter.upload.name, sitter.upload.data
-            html = await self._heavily(check_photo, self.assessor, name, photo)
+            convention = request.headers.get("x-for", defaults.CONVENTION)
+            html = await self._heavily(check_photo, self.assessor, name, photo, convention)
         return Response(html, media_type="text/html")
 
     async def goodbye(self, request: Request) -> Response:

@@ -25,7 +25,7 @@ from latentedit.errors import LatentEditError
 from latentedit.generators.latents import latents_bytes
 from latentedit.io.animations import animation_bytes
 from latentedit.io.images import UInt8Array, reduced
-from latentedit.photos.marks import COMPOSITE, GENERATED
+from latentedit.photos.marks import COMPOSITE, GENERATED, Marks, write_marks
 from latentedit.photos.photograph import Photograph, photograph_bytes
 
 FILM_FRAMES = 9
@@ -199,7 +199,9 @@ def _judged(editor: FaceEditor, latents: NDArray[np.float32], turn: Turn) -> UIn
 
 
 def _make_film(shown: Shown, name: str) -> bytes:
-    return animation_bytes(name, _squares(shown, FILM_FRAMES))
+    source = GENERATED if shown.sitter is None else COMPOSITE
+    xmp = write_marks(None, Marks(shown.recipe, source))
+    return animation_bytes(name, _squares(shown, FILM_FRAMES), xmp=xmp)
 
 
 def _make_latent(shown: Shown, name: str) -> bytes:

@@ -489,7 +489,9 @@ class FaceEditor:
         Args:
             z: float [N, D], or [N, L, D].
             steps: signed displacement in latent units by attribute, one number or one a face.
-            hold: "auto" | "all" | "none" | names | {name: discount in [0, 1]}.
+                Attributes have CelebA's names or the page's words: ``Young``, ``older``, ``hat``.
+            hold: "auto" | "all" | "none" | names | {name: discount in [0, 1]}; "auto" or "all" may
+                stand among names: ("auto", "Male").
             to: the signed distance from the boundary to reach, by attribute.
             layers: numbers of the layers that move, from 0; all by default.
 

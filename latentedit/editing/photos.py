@@ -21,9 +21,9 @@ from latentedit.boundaries.whitening import Whitening
 from latentedit.editing.editor import FaceEditor
 from latentedit.editing.recipes import EditRecipe, Hold
 from latentedit.errors import LatentEditError
-from latentedit.generators.base import FFHQ_FRAME, FaceGenerator
+from latentedit.generators.base import FFHQ_FRAME
 from latentedit.inference.descriptors import describe, descriptor_network
-from latentedit.inference.devices import keep_memory, place
+from latentedit.inference.devices import computes_bfloat16, keep_memory, place
 from latentedit.io.images import UInt8Array, reduced
 from latentedit.photos.encoder import Encoder, EncoderConfig, mean_answer
 from latentedit.photos.faces import PhotoFace, choose_faces
@@ -38,6 +38,7 @@ from latentedit.photos.paste import paste
 from latentedit.photos.photograph import Photograph, open_photograph
 from latentedit.photos.regions import region
 from latentedit.photos.resemblance import Resemblance
+from latentedit.photos.sketch import Sketch
 
 SPREAD_SAMPLES = 2000
 """Latents that tell how a model's latents vary, where it has no encoder that knows."""
@@ -71,17 +72,7 @@ class Portrait:
     def within(self, photo: Photograph) -> Portrait:
         """The same portrait in its photo made smaller or larger."""
         height, width = photo.pixels.shape[:2]
-        face, alignment = self.face.face, self.face.alignment
-        scale = np.array((width / alignment.width, height / alignment.height))
-        box = np.array(face.box).reshape(2, 2) * scale
-        moved = replace(
-            face,
-            box=tuple(box.round().astype(int).ravel().tolist()),
-            landmarks=face.landmarks * scale,
-            points=None if face.points is None else face.points * scale,
-        )
-        aligned = alignment.scaled(width, height)
-        return replace(self, photo=photo, face=replace(self.face, face=moved, alignment=aligned))
+        return replace(self, photo=photo, face=self.face.scaled(width, height))
 
 
 class PhotoEditor:
@@ -198,10 +189,10 @@ class PhotoEditor:
 
     def _inverted(
         self, photo: Photograph, face: PhotoFace
-    ) -> tuple[UInt8Array, Encoder, FaceGenerator, Resemblance]:
+    ) -> tuple[UInt8Array, Encoder, Sketch, Resemblance]:
         """What an inversion is made of."""
         aligned = face.alignment.cut(photo.pixels, self.encoder.config.resolution)
-        return aligned, self.encoder, self.editor.generator, self._resemblance
+        return aligned, self.encoder, self._sketch, self._resemblance
 
     def portrait(
         self,
@@ -292,6 +283,12 @@ class PhotoEditor:
             *drawn,
             region=region(names, face.face.points, face.alignment),
         )
+
+    @cached_property
+    def _sketch(self) -> Sketch:
+        halves = computes_bfloat16(self.editor.device)
+        dtype = torch.bfloat16 if halves else torch.float32
+        return Sketch(self.editor.generator, self.encoder.config.resolution, dtype)
 
     @cached_property
     def _resemblance(self) -> Resemblance:

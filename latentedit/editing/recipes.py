@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from latentedit import defaults
-from latentedit.attributes import find_attribute
+from latentedit.attributes import find_attribute, find_side
 from latentedit.boundaries.model import Boundaries, Float64Array
 from latentedit.editing.layers import check_layers, layer_numbers, mean_over_layers
 from latentedit.editing.projection import Direction, discounted_direction
@@ -21,9 +21,17 @@ from latentedit.errors import LatentEditError
 from latentedit.generators.latents import MAX_SEED
 
 Hold = str | Sequence[str] | Mapping[str, float]
-"""What ``hold=`` accepts: "auto", "all", "none", a name, names, or {name: discount}."""
+"""What ``hold=`` accepts: "auto", "all", "none", a name, names, or {name: discount}.
+
+Among names, "auto" and "all" stand for what they mean alone: ("auto", "Male") holds Male too.
+"""
+
+_MANY = ("auto", "all")
 
 RECIPE_VERSION = 1
+HASH_SHOWN = 8
+"""Digits of a generator's hash that messages show."""
+
 MAX_FRAMES = 120
 MAX_STEP = 1000.0
 """Largest step or distance; z lies on a sphere of radius 22.6, so this is far out of any face."""
@@ -48,20 +56,18 @@ def resolve_holds(
     Raises:
         LatentEditError: unknown word, name or discount.
     """
-    if isinstance(hold, Mapping):
-        holds = _spelt(boundaries, hold)
-    elif hold == "none":
-        holds = {}
-    elif hold == "all":
-        holds = dict.fromkeys(boundaries.names, defaults.DISCOUNT)
-    elif hold == "auto":
-        holds = dict(boundaries.auto.get(find_attribute(attribute, boundaries.names), {}))
-    elif isinstance(hold, str):
-        holds = _spelt(boundaries, {hold: defaults.DISCOUNT})
+    if isinstance(hold, str):
+        hold = {} if hold == "none" else {hold: defaults.DISCOUNT}
     elif isinstance(hold, Sequence):
-        holds = _spelt(boundaries, dict.fromkeys(hold, defaults.DISCOUNT))
-    else:
+        hold = dict.fromkeys(hold, defaults.DISCOUNT)
+    elif not isinstance(hold, Mapping):
         raise LatentEditError(f"cannot hold {hold!r}: give auto, all, none, names or discounts")
+    holds: dict[str, float] = {}
+    if "all" in hold:
+        holds = dict.fromkeys(boundaries.names, defaults.DISCOUNT)
+    elif "auto" in hold:
+        holds = dict(boundaries.auto.get(find_attribute(attribute, boundaries.names), {}))
+    holds |= _spelt(boundaries, _named(hold))
     free = {find_attribute(name, boundaries.names) for name in (attribute, *edited)}
     return {
         name: _number(discount, f"discount of {name}", 0, 1)
@@ -70,17 +76,49 @@ def resolve_holds(
     }
 
 
+def _named(hold: Mapping[str, float]) -> dict[str, float]:
+    """What is held by its own name.
+
+    Raises:
+        LatentEditError: "none" among names, or "auto" or "all" with a discount.
+    """
+    if "none" in hold:
+        raise LatentEditError("hold none, or names, not both")
+    for word in _MANY:
+        if word in hold and hold[word] != defaults.DISCOUNT:
+            raise LatentEditError(f"{word} takes no discount: give one to each name that needs it")
+    return {name: discount for name, discount in hold.items() if name not in _MANY}
+
+
+def held_by_name(boundaries: Boundaries, hold: Hold) -> set[str]:
+    """Canonical names of what `hold` names, and of everything for "all"; not what "auto" means.
+
+    Raises:
+        LatentEditError: see `resolve_holds`.
+    """
+    words = (hold,) if isinstance(hold, str) else tuple(hold)
+    if "all" in words:
+        return set(boundaries.names)
+    names = [name for name in words if name not in ("auto", "none")]
+    return {find_attribute(name, boundaries.names) for name in names}
+
+
 def parse_hold(text: str) -> Hold:
-    """Read ``auto``, ``all``, ``none`` or ``NAME[=DISCOUNT],...`` as typed on the command line.
+    """Read a hold as typed on the command line.
+
+    It is ``auto``, ``all``, ``none``, or ``NAME[=DISCOUNT],...``, where ``auto`` or ``all`` may
+    stand among the names.
 
     Raises:
         LatentEditError: another syntax, a discount that is not a number, or a name given twice.
     """
-    if text.strip().lower() in ("auto", "all", "none"):
+    if text.strip().lower() in (*_MANY, "none"):
         return text.strip().lower()
     holds: dict[str, float] = {}
     for part in text.split(","):
         name, equals, value = (piece.strip() for piece in part.partition("="))
+        if name.lower() in (*_MANY, "none"):
+            name = name.lower()
         if name in holds:
             raise LatentEditError(f"{name} is held twice: name it once")
         try:
@@ -90,22 +128,39 @@ def parse_hold(text: str) -> Hold:
         if not name:
             raise LatentEditError(
                 f"cannot read hold {part!r}: write auto, all, none, NAME or NAME=DISCOUNT, "
-                "say Male=0.8"
+                "say auto,Male=0.8"
             )
+    _named(holds)
     return holds
 
 
 def _spelt(boundaries: Boundaries, values: Mapping[str, Value]) -> dict[str, Value]:
     """The same values under canonical names."""
-    spelt: dict[str, Value] = {}
+    return {name: value for name, (value, _) in _sided(boundaries, values).items()}
+
+
+def _sided(boundaries: Boundaries, values: Mapping[str, Value]) -> dict[str, tuple[Value, int]]:
+    """Under canonical names the values, and the sides that the given names mean."""
+    spelt: dict[str, tuple[Value, int]] = {}
     for name, value in values.items():
         if not isinstance(name, str):
             raise LatentEditError(f"{name!r} is not the name of an attribute")
-        known = find_attribute(name, boundaries.names)
+        known, side = find_side(name, boundaries.names)
         if known in spelt:
             raise LatentEditError(f"{known} is named twice: name it once")
-        spelt[known] = value
+        spelt[known] = value, side
     return spelt
+
+
+def _moves(boundaries: Boundaries, values: Mapping[str, Any], what: str) -> dict[str, Step]:
+    """Steps, or distances to reach, by attribute: one towards ``older`` counts against Young."""
+    moves: dict[str, Step] = {}
+    for name, (value, side) in _sided(boundaries, values).items():
+        step = _step(value, f"{what} of {name}")
+        if side < 0:
+            step = tuple(-each for each in step) if isinstance(step, tuple) else -step
+        moves[name] = step
+    return moves
 
 
 def _step(value: Any, label: str) -> Step:
@@ -181,8 +236,7 @@ class EditRecipe:
                 _number(discount, f"discount of {name}", 0, 1)
         for seed in self.seeds or ():
             _number(seed, "a seed", 0, MAX_SEED)
-        if not 2 <= self.frames <= MAX_FRAMES:
-            raise LatentEditError(f"a film strip has 2 to {MAX_FRAMES} frames, not {self.frames}")
+        check_frames(self.frames)
         if self.layers is not None and self.layers != layer_numbers(self.layers):
             raise LatentEditError("layers must be different numbers, the lowest first")
         if self.psi is not None:
@@ -221,11 +275,17 @@ class EditRecipe:
                 see `EditRecipe`.
         """
         try:
-            values = json.loads(text, parse_constant=_refuse, object_pairs_hook=_without_repeats)
-        except (ValueError, TypeError, RecursionError):
+            values = parse_json(text)
+        except ValueError:
             raise LatentEditError("this is not an edit recipe: it is not JSON") from None
+        return cls.from_dict(values)
+
+    @classmethod
+    def from_dict(cls, values: Any) -> EditRecipe:
+        """Read `as_dict`'s output, and nothing else; see `from_json`."""
         if not _is_recipe(values):
             raise LatentEditError("this is not an edit recipe that this version can read")
+        values = dict(values)
         del values["latentedit"]
         seeds, steps = values.pop("seeds"), values.pop("steps")
         layers = values.pop("layers", None)
@@ -235,6 +295,56 @@ class EditRecipe:
             layers=None if layers is None else tuple(layers),
             steps={name: tuple(s) if isinstance(s, list) else s for name, s in steps.items()},
         )
+
+
+def check_frames(frames: int) -> None:
+    """Refuse numbers of frames that no strip or film has.
+
+    Raises:
+        LatentEditError: fewer than 2, or more than `MAX_FRAMES`.
+    """
+    if not 2 <= frames <= MAX_FRAMES:
+        raise LatentEditError(f"a film strip has 2 to {MAX_FRAMES} frames, not {frames}")
+
+
+def parse_json(text: str) -> Any:
+    """JSON as recipes are written: every number finite, no key twice.
+
+    Raises:
+        ValueError: anything else.
+    """
+    try:
+        return json.loads(text, parse_constant=_refuse, object_pairs_hook=_without_repeats)
+    except (TypeError, RecursionError) as error:
+        raise ValueError(str(error)) from None
+
+
+def check_generator(
+    recipe_hash: str, maker: str, generator_hash: str, name: str = "this model"
+) -> None:
+    """Refuse what was made with another generator.
+
+    Args:
+        recipe_hash: of the generator that the recipe, or the picture, was made with.
+        maker: what that model was called.
+        generator_hash: of the generator at hand.
+        name: what this model is called.
+
+    Raises:
+        LatentEditError: the hashes differ.
+    """
+    if recipe_hash == generator_hash:
+        return
+    old, new = recipe_hash[:HASH_SHOWN], generator_hash[:HASH_SHOWN]
+    if maker == name:
+        raise LatentEditError(
+            f"the recipe was made with another {maker:.40}, of generator {old}; this "
+            f"one is {new}: give the folder of the older one with --model, or make the edit anew"
+        )
+    raise LatentEditError(
+        f"the recipe is for generator {old} ({maker:.40}), not for {new} ({name}): give the model "
+        "that made it with --model"
+    )
 
 
 def _refuse(constant: str) -> float:
@@ -284,7 +394,8 @@ def make_recipe(
     Args:
         boundaries: known names, and the holds that "auto" stands for.
         steps: signed displacement in latent units by attribute, relative to each face: one number,
-            or one a face.
+            or one a face. Words of the page name attributes too; one along ``older`` is one
+            against Young.
         hold: what must not change; see `Hold`. Attributes edited together never hold each other.
         to: instead, the signed distance from the boundary to reach, by attribute.
         seeds: of the faces, where they come from seeds.
@@ -296,14 +407,18 @@ def make_recipe(
     Raises:
         LatentEditError: unknown names, or see `EditRecipe`.
     """
-    steps, to = _spelt(boundaries, steps), _spelt(boundaries, to or {})
-    edited = sorted({*steps, *to})
+    moved = _moves(boundaries, steps, "step")
+    goals = {
+        name: _number(goal if side > 0 else -goal, f"distance of {name}")
+        for name, (goal, side) in _sided(boundaries, to or {}).items()
+    }
+    edited = sorted({*moved, *goals})
     return EditRecipe(
         model=model,
         generator_hash=boundaries.generator_hash,
         seeds=None if seeds is None else tuple(int(seed) for seed in seeds),
-        steps={name: _step(step, f"step of {name}") for name, step in steps.items()},
-        to={name: _number(goal, f"distance of {name}") for name, goal in to.items()},
+        steps=moved,
+        to=goals,
         holds={name: resolve_holds(boundaries, name, edited, hold) for name in edited},
         frames=frames,
         layers=None if layers is None else layer_numbers(layers),
@@ -333,11 +448,7 @@ def displacement(boundaries: Boundaries, z: ArrayLike, recipe: EditRecipe) -> Fl
         LatentEditError: a recipe for another generator, latents of another shape, holds that leave
             nothing of an edit, or distances that cannot be reached together.
     """
-    if recipe.generator_hash != boundaries.generator_hash:
-        raise LatentEditError(
-            f"the recipe is for generator {recipe.generator_hash} ({recipe.model}), not for "
-            f"{boundaries.generator_hash}: use that model"
-        )
+    check_generator(recipe.generator_hash, recipe.model, boundaries.generator_hash)
     given = _checked(boundaries, z, recipe)
     latents = mean_over_layers(given, recipe.layers)  # [N, D]
     directions = _directions(boundaries, recipe)
@@ -387,8 +498,9 @@ def clamp(boundaries: Boundaries, steps: Mapping[str, Step]) -> tuple[dict[str, 
     Returns:
         The steps, and for each attribute that was cut short one sentence.
     """
-    clamped, notices = {}, []
-    for name, step in _spelt(boundaries, steps).items():
+    clamped: dict[str, Step] = {}
+    notices = []
+    for name, step in _moves(boundaries, steps, "step").items():
         low, high = boundaries.safe_range(name)
         wanted = np.atleast_1d(step)
         short = np.clip(wanted, low, high)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from latentedit import defaults
-from latentedit.attributes import AGE_ATTRIBUTE
+from latentedit.attributes import AGE_ATTRIBUTE, AGEING_ATTRIBUTES
+from latentedit.boundaries.model import Boundaries
 from latentedit.editing.editor import FaceEditor
-from latentedit.editing.recipes import Hold
+from latentedit.editing.projection import discounted_direction
+from latentedit.editing.recipes import EditRecipe, Hold, held_by_name, resolve_holds
 from latentedit.errors import LatentEditError
 from latentedit.io.images import UInt8Array
 
@@ -21,6 +24,13 @@ Measure = Callable[[UInt8Array], ArrayLike]
 
 _GRID = 13
 _HALVINGS = 7
+
+NEAR = 1.0
+"""Years within which an age counts as reached, and which a further attribute has to bring."""
+
+HELP, HELPERS = 0.4, 2
+"""How far, in shares of their safe ranges, and how many attributes may help Young, which is at the
+end of its own range then: the ends of several ranges together break faces."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,18 +83,37 @@ def search_steps(
         LatentEditError: see `FaceEditor.edit`.
     """
     z = editor.lay_out(z, layers)
-    low, high = limits or editor.boundaries.safe_range(attribute)
 
     def measured(steps: Float64Array) -> Float64Array:
         moved = editor.edit(z, {attribute: tuple(steps.tolist())}, hold, layers=layers)
         return np.asarray(measure(editor.render(moved, editor.judged_size)), dtype=np.float64)
 
     before = measured(np.zeros(len(z)))
-    wanted = np.broadcast_to(np.asarray(goals, np.float64), before.shape)
-    sides = [np.linspace(0, end, _GRID // 2 + 1)[1:] for end in (low, high) if end]
+    wanted = np.broadcast_to(np.asarray(goals, np.float64), before.shape).copy()
+    ends = limits or editor.boundaries.safe_range(attribute)
+    steps, reached = _search(measured, before, wanted, ends, rising)
+    return FoundSteps(steps, wanted, before, reached)
+
+
+def _search(
+    measured: Callable[[Float64Array], Float64Array],
+    before: Float64Array,
+    wanted: Float64Array,
+    limits: tuple[float, float],
+    rising: int,
+) -> tuple[Float64Array, Float64Array]:
+    """The steps that `search_steps` finds, [N], and what is measured there, [N].
+
+    Args:
+        measured: steps [N] -> the measure of each face after its own step, [N].
+        before: the same without a step.
+        wanted: goals [N].
+        limits, rising: see `search_steps`.
+    """
+    sides = [np.linspace(0, end, _GRID // 2 + 1)[1:] for end in limits if end]
     grid = np.concatenate(([0.0], *sides))
     missing = np.stack(
-        [before if step == 0 else measured(np.full(len(z), step)) for step in grid], axis=1
+        [before if step == 0 else measured(np.full(len(before), step)) for step in grid], axis=1
     )
     missing -= wanted[:, None]  # [N, G]: how far each grid step is from the goal
     if rising:
@@ -100,7 +129,7 @@ def search_steps(
         short = (measured(middle) - wanted > 0) == at_start
         near, far = np.where(short, middle, near), np.where(short, far, middle)
     steps = (near + far) / 2
-    return FoundSteps(steps, wanted.copy(), before, measured(steps))
+    return steps, measured(steps)
 
 
 def _brackets(
@@ -125,6 +154,36 @@ def _brackets(
     return near, far
 
 
+@dataclass(frozen=True, eq=False)
+class FoundAges:
+    """What a search of ages found for N faces.
+
+    Attributes:
+        steps: by attribute, float64 [N] each: Young, and what else some of the faces need.
+        holds: for each of these {name: discount} of what it must not change.
+        goals: ages asked for, [N].
+        before: estimated on the unedited faces, [N].
+        reached: estimated after the steps, [N]: where that is not the goal, no face within the
+            limits comes nearer that the search has seen.
+    """
+
+    steps: Mapping[str, Float64Array]
+    holds: Mapping[str, Mapping[str, float]]
+    goals: Float64Array
+    before: Float64Array
+    reached: Float64Array
+
+    @property
+    def short(self) -> NDArray[np.bool_]:
+        """Which faces stay more than `NEAR` years away from their goals, [N]."""
+        return np.abs(self.goals - self.reached) > NEAR
+
+    def recipe(self, editor: FaceEditor, **described: Any) -> EditRecipe:
+        """The edit in which each face takes its own steps; see `FaceEditor.recipe`."""
+        steps = {name: each.tolist() for name, each in self.steps.items()}
+        return _recipe(editor, steps, self.holds, **described)
+
+
 def search_age(
     editor: FaceEditor,
     z: ArrayLike,
@@ -132,12 +191,17 @@ def search_age(
     by: float | None = None,
     to: float | None = None,
     hold: Hold = defaults.HOLD,
-    limits: tuple[float, float] | None = None,
+    reach: float = 1.0,
     layers: Sequence[int] | None = None,
-) -> FoundSteps:
-    """Find for each face the step along Young at which its estimated age is as asked.
+) -> FoundAges:
+    """Find for each face the steps at which its estimated age is as asked.
 
-    Older is towards lower steps and younger towards higher ones, for all faces.
+    Faces move along Young alone, where that is enough. Those that it leaves short go to its end,
+    and along `AGEING_ATTRIBUTES` as well, one after the other, as far as each is needed and `HELP`
+    and `HELPERS` allow; where that is no nearer than Young alone, they stay at Young's best step.
+    Older is towards Young's lower steps and the others' higher ones, for all faces. "auto" holds
+    none of these attributes; what is held by its name, or by "all", stays where it is. A face's
+    steps do not depend on the faces beside it.
 
     Args:
         editor: with an age estimator.
@@ -145,7 +209,7 @@ def search_age(
         by: years to add to each face's own estimate.
         to: instead, the age to reach.
         hold: what must not change.
-        limits: lowest and highest step; by default Young's safe range.
+        reach: steps go so many times as far as the attributes' safe ranges.
         layers: that move; see `FaceEditor.edit`.
 
     Raises:
@@ -157,22 +221,115 @@ def search_age(
             f"model {editor.name} has no age estimator, so it cannot aim at an age: use --attr "
             "Young --step, or a model with one"
         )
-    z = editor.lay_out(z, layers)
-    goals: ArrayLike
-    if by is not None and to is None:
-        goals = editor.age(editor.render(z, editor.judged_size)) + by
-    elif to is not None and by is None:
-        goals = to
-    else:
+    if (by is None) == (to is None):
         raise LatentEditError("give years to add, or an age to reach")
-    return search_steps(
-        editor,
-        z,
-        AGE_ATTRIBUTE,
-        editor.age,
-        goals,
-        hold=hold,
-        limits=limits,
-        rising=-1,
-        layers=layers,
+    z = editor.lay_out(z, layers)
+    before = np.asarray(editor.age(editor.render(z, editor.judged_size)), dtype=np.float64)
+    goals = before + by if by is not None else np.full(len(z), to, dtype=np.float64)
+    holds = _held(editor.boundaries, hold)
+
+    def ages_at(rows: NDArray[np.int64], steps: Mapping[str, Float64Array]) -> Float64Array:
+        moves = {name: each.tolist() for name, each in steps.items()}
+        moved = editor.apply(_recipe(editor, moves, holds, layers=layers), z[rows])
+        return np.asarray(editor.age(editor.render(moved, editor.judged_size)), np.float64)
+
+    everyone = np.arange(len(z))
+    ends = _limits(editor.boundaries, AGE_ATTRIBUTE, reach, -1, goals - before)
+    alone, reached = _search(
+        lambda own: ages_at(everyone, {AGE_ATTRIBUTE: own}), before, goals, ends, -1
     )
+    short = np.flatnonzero(np.abs(goals - reached) > NEAR)
+    steps = {AGE_ATTRIBUTE: alone}
+    if len(short):
+        far = np.where(goals[short] > before[short], *ends)
+        helped, ages = _with_help(
+            lambda moves: ages_at(short, moves), editor.boundaries, holds, far, goals[short], reach
+        )
+        better = np.abs(goals - reached)[short] - np.abs(goals[short] - ages) > NEAR
+        reached[short] = np.where(better, ages, reached[short])
+        for name, found in helped.items():
+            unhelped = alone[short] if name == AGE_ATTRIBUTE else 0.0
+            whole = steps.setdefault(name, np.zeros(len(z)))
+            whole[short] = np.where(better, found, unhelped)
+        steps = {name: each for name, each in steps.items() if name == AGE_ATTRIBUTE or each.any()}
+    return FoundAges(steps, {name: holds[name] for name in steps}, goals, before, reached)
+
+
+def _with_help(
+    ages_at: Callable[[Mapping[str, Float64Array]], Float64Array],
+    boundaries: Boundaries,
+    holds: Mapping[str, Mapping[str, float]],
+    far: Float64Array,
+    goals: Float64Array,
+    reach: float,
+) -> tuple[dict[str, Float64Array], Float64Array]:
+    """Steps of faces that Young alone leaves short, by attribute, and the ages there, [N].
+
+    Args:
+        ages_at: estimates ages after steps by attribute.
+        holds: Young's and what may help it, which are the attributes to try.
+        far: Young's last step for each face, [N].
+        goals: ages, [N].
+        reach: see `search_age`.
+    """
+    steps = {AGE_ATTRIBUTE: far}
+    reached = ages_at(steps)
+    for name in holds:
+        missing = goals - reached
+        if name == AGE_ATTRIBUTE or (np.abs(missing) <= NEAR).all():
+            continue
+        ends = _limits(boundaries, name, HELP * reach, 1, missing)
+        found, ages = _search(
+            lambda own, name=name: ages_at({**steps, name: own}),  # type: ignore[misc]
+            reached,
+            goals,
+            ends,
+            1,
+        )
+        # a further attribute changes a face further: it has to be needed, and worth that
+        nearer = (np.abs(missing) > NEAR) & (np.abs(missing) - np.abs(goals - ages) > NEAR)
+        nearer &= sum(moved != 0 for moved in steps.values()) <= HELPERS
+        steps[name] = np.where(nearer, found, 0.0)
+        reached = np.where(nearer, ages, reached)
+    return steps, reached
+
+
+def _held(boundaries: Boundaries, hold: Hold) -> dict[str, dict[str, float]]:
+    """Young, then what may help it, and what each of them holds."""
+    by_name = {*held_by_name(boundaries, hold), *boundaries.rare}
+    names = [name for name in AGEING_ATTRIBUTES if name in boundaries.names]
+    moving = [AGE_ATTRIBUTE, *(name for name in names if name not in by_name)]
+    holds = {name: resolve_holds(boundaries, name, moving, hold) for name in moving}
+    return {
+        name: held
+        for name, held in holds.items()
+        if name == AGE_ATTRIBUTE or _leave_some(boundaries, name, held)
+    }
+
+
+def _leave_some(boundaries: Boundaries, name: str, holds: Mapping[str, float]) -> bool:
+    """Whether holds leave something of a move."""
+    try:
+        discounted_direction(boundaries, name, holds)
+    except LatentEditError:
+        return False
+    return True
+
+
+def _limits(
+    boundaries: Boundaries, name: str, reach: float, rising: int, missing: Float64Array
+) -> tuple[float, float]:
+    """Lowest and highest step that may bring some of the faces the years that they miss."""
+    low, high = boundaries.safe_range(name)
+    ways = np.sign(missing) * rising
+    return reach * low * bool((ways < 0).any()), reach * high * bool((ways > 0).any())
+
+
+def _recipe(
+    editor: FaceEditor,
+    steps: Mapping[str, Sequence[float]],
+    holds: Mapping[str, Mapping[str, float]],
+    **described: Any,
+) -> EditRecipe:
+    recipe = editor.recipe(steps, "none", **described)
+    return replace(recipe, holds={name: dict(holds[name]) for name in recipe.edited})

@@ -22,8 +22,9 @@ from latentedit.io.images import (
     UInt8Array,
     film_strip,
     read_metadata,
-    save_image,
 )
+from latentedit.photos.marks import GENERATED, Marks
+from latentedit.photos.photograph import save_marked
 
 MAX_PICTURES = 2000
 """Most pictures in one film strip, faces times frames; more make a sheet that nothing opens."""
@@ -132,7 +133,9 @@ def _counted(count: int, what: str) -> str:
     return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
-def edit_strip(editor: FaceEditor, z: ArrayLike, recipe: EditRecipe) -> EditStrip:
+def edit_strip(
+    editor: FaceEditor, z: ArrayLike, recipe: EditRecipe, size: int | None = None
+) -> EditStrip:
     """Render the way from each latent to its edit in the recipe's number of frames.
 
     Args:
@@ -140,6 +143,7 @@ def edit_strip(editor: FaceEditor, z: ArrayLike, recipe: EditRecipe) -> EditStri
         z: float [N, D], or [N, L, D]; ``editor.sample(recipe.seeds)`` gives the recipe's picture
             again.
         recipe: see `FaceEditor.recipe`.
+        size: of the pictures; see `FaceEditor.render`.
 
     Raises:
         LatentEditError: a recipe for another model or other faces, more than `MAX_PICTURES`, or
@@ -157,7 +161,7 @@ def edit_strip(editor: FaceEditor, z: ArrayLike, recipe: EditRecipe) -> EditStri
     fractions = recipe.fractions.reshape(-1, *(1,) * (z.ndim - 1))
     way = z[:, None] + fractions * moved[:, None]  # [N, F, ...]
     flat = way.reshape(-1, *z.shape[1:]).astype(np.float32)
-    images = editor.render(flat)
+    images = editor.render(flat, size)
     shape = way.shape[:2]
     return EditStrip(
         recipe=recipe,
@@ -207,19 +211,13 @@ def direction_sheet(
     )
 
 
-def save_strip(path: str | Path, strip: EditStrip) -> bool:
-    """Draw a strip to a picture; in a PNG its recipe goes along.
-
-    Returns:
-        Whether the picture carries the recipe.
+def save_strip(path: str | Path, strip: EditStrip) -> None:
+    """Draw a strip to a picture, which says how it was made.
 
     Raises:
-        LatentEditError: the path cannot be written.
+        LatentEditError: the path cannot be written, or its format carries no marks.
     """
-    keeps = Path(path).suffix.lower() == ".png"
-    metadata = {RECIPE_KEY: strip.recipe.to_json()} if keeps else None
-    save_image(path, strip.draw(), metadata=metadata)
-    return keeps
+    save_marked(path, strip.draw(), Marks(strip.recipe.to_json(), GENERATED))
 
 
 def read_origin(file: str | Path | BinaryIO, *, max_pixels: int = MAX_PIXELS) -> str:

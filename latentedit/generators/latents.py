@@ -20,6 +20,9 @@ LATENT_DIM = 512
 MAX_SEED = defaults.MAX_SEED
 MAX_SEEDS = 1_000_000
 
+LATENT_ENDINGS = (".npy", ".safetensors")
+"""Of files that latents are saved in."""
+
 FloatArray = NDArray[np.float32]
 
 
@@ -157,12 +160,13 @@ def save_latents(path: str | Path, z: FloatArray, metadata: Mapping[str, Any]) -
         LatentEditError: another ending, or the path cannot be written.
     """
     path = Path(path)
-    if path.suffix not in (".npy", ".safetensors"):
+    ending = path.suffix.lower()
+    if ending not in LATENT_ENDINGS:
         raise LatentEditError(
             f"cannot save latents in {path}: end its name in .npy or .safetensors"
         )
     with atomic_path(path) as temporary:
-        if path.suffix == ".npy":
+        if ending == ".npy":
             with open(temporary, "wb") as file:
                 np.save(file, z)
         else:

@@ -36,6 +36,7 @@ class GeneratorConfig:
             follow it.
         bias_per_pixel: the first layer has a bias for each of its 4x4 pixels instead of one a
             channel, as in pytorch_GAN_zoo.
+        normalises: latents are pixel-normalised first, so only their direction matters.
     """
 
     resolution: int = 64
@@ -44,6 +45,7 @@ class GeneratorConfig:
     fmap_max: int = 128
     widths: tuple[int, ...] | None = None
     bias_per_pixel: bool = False
+    normalises: bool = True
 
     def __post_init__(self) -> None:
         if self.resolution < 4 or self.resolution & (self.resolution - 1):
@@ -76,8 +78,11 @@ MOST_PSI = 2
 class FirstBlock(nn.Module):
     """z [N, L] -> features [N, C, 4, 4]."""
 
-    def __init__(self, latent_dim: int, channels: int, *, bias_per_pixel: bool) -> None:
+    def __init__(
+        self, latent_dim: int, channels: int, *, bias_per_pixel: bool, normalises: bool
+    ) -> None:
         super().__init__()
+        self.normalises = normalises
         # the published gain: the layer is a 4x4 convolution of a picture of one pixel
         self.dense = EqualizedLinear(latent_dim, channels * 16, gain=math.sqrt(2) / 4, bias=False)
         size = 4 if bias_per_pixel else 1
@@ -85,7 +90,8 @@ class FirstBlock(nn.Module):
         self.conv = EqualizedConv2d(channels, channels, 3)
 
     def forward(self, z: Tensor) -> Tensor:
-        x = self.dense(pixel_norm(z)).view(len(z), -1, 4, 4) + self.bias
+        x = pixel_norm(z) if self.normalises else z
+        x = self.dense(x).view(len(z), -1, 4, 4) + self.bias
         x = x.contiguous(memory_format=torch.channels_last)
         x = normalized_leaky_relu(x)
         return normalized_leaky_relu(self.conv(x))
@@ -107,7 +113,7 @@ class GrowBlock(nn.Module):
 class Generator(FaceGenerator):
     """z [N, latent_dim] -> images [N, 3, R, R], about [-1, 1].
 
-    z is pixel-normalised inside, so only its direction matters.
+    z is pixel-normalised inside, so only its direction matters, unless the config says otherwise.
     """
 
     kind: ClassVar[str] = "progressive"
@@ -119,15 +125,22 @@ class Generator(FaceGenerator):
         self.config = config = config or GeneratorConfig()
         widths = [config.channels(resolution) for resolution in config.resolutions]
         self.blocks = nn.ModuleList(
-            [FirstBlock(config.latent_dim, widths[0], bias_per_pixel=config.bias_per_pixel)]
+            [
+                FirstBlock(
+                    config.latent_dim,
+                    widths[0],
+                    bias_per_pixel=config.bias_per_pixel,
+                    normalises=config.normalises,
+                )
+            ]
         )
         self.blocks.extend(GrowBlock(a, b) for a, b in pairwise(widths))
         self.to_rgb = nn.ModuleList(EqualizedConv2d(width, 3, 1, gain=1.0) for width in widths)
 
     @property
     def scales_latents(self) -> bool:
-        """z is pixel-normalised first."""
-        return True
+        """Whether z is pixel-normalised first."""
+        return self.config.normalises
 
     @property
     def resolution(self) -> int:

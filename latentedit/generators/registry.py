@@ -11,11 +11,13 @@ from latentedit.generators.base import FaceGenerator
 from latentedit.generators.mobilestylegan import MobileStyleGAN
 from latentedit.generators.onnx import OnnxGenerator
 from latentedit.generators.progressive import Generator
+from latentedit.generators.progressive_w import ProgressiveW
 from latentedit.generators.stylegan2 import StyleGAN2Generator
 from latentedit.io.weights import config_from_json, no_such_network
 
 _KNOWN: tuple[type[FaceGenerator], ...] = (
     Generator,
+    ProgressiveW,
     StyleGAN2Generator,
     MobileStyleGAN,
     OnnxGenerator,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from copy import copy
 from functools import cached_property
+from pathlib import Path
 from typing import Protocol, Self, cast
 
 import numpy as np
@@ -22,6 +23,7 @@ from latentedit.inference.devices import pick_device, place
 from latentedit.inference.prepare import prepare
 from latentedit.io.images import UInt8Array, to_tensor, to_uint8
 from latentedit.pretrained.hashing import weights_hash
+from latentedit.pretrained.model import Bundle
 
 JUDGED_EDGE = 128
 """Edge of the pictures that suffice for all judges: twice what the classifier looks at."""
@@ -67,6 +69,21 @@ class Judges:
         if isinstance(age_estimator, nn.Module):
             age_estimator = place(age_estimator, self.device).eval()
         self._age_estimator = age_estimator
+
+    @classmethod
+    def load(cls, model: str | Path | None = None, *, device: str = "auto") -> Self:
+        """Load the judges of a bundle without its generator, for faces in the shared frame.
+
+        Args:
+            model: a bundle's name or folder; by default the default model.
+            device: auto, cpu, cuda, mps.
+
+        Raises:
+            LatentEditError: no such bundle, damaged weights, or no such device.
+        """
+        bundle = Bundle.find(model)
+        judges = bundle.classifier(), bundle.age_estimator()
+        return cls(*judges, name=bundle.name, device=device)
 
     def with_batch_size(self, batch_size: int) -> Self:
         """These judges, sharing their networks, with another `batch_size`."""

@@ -15,14 +15,16 @@ from torch import nn
 from latentedit.classifiers.backbone import Backbone
 from latentedit.generators.mobilestylegan import MobileStyleGAN
 from latentedit.generators.progressive import Generator
+from latentedit.generators.progressive_w import ProgressiveW
 from latentedit.inference.backbone import openvino_backbone
 from latentedit.inference.mobilestylegan import OpenVINOMobileStyleGAN
 from latentedit.inference.openvino import has_openvino
-from latentedit.inference.progressive import OpenVINOGenerator
+from latentedit.inference.progressive import OpenVINOGenerator, OpenVINOProgressiveW
 
 FORMS: dict[type[nn.Module], Callable[[Any, torch.dtype], nn.Module]] = {
     Backbone: lambda network, dtype: openvino_backbone(network),
     Generator: OpenVINOGenerator,
+    ProgressiveW: OpenVINOProgressiveW,
     MobileStyleGAN: OpenVINOMobileStyleGAN,
 }
 """The fast form of a kind of network, and of those derived from it."""

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from latentedit.generators.base import at_size
 from latentedit.generators.layers import EqualizedConv2d, UpsampleConv2d, box_kernel
 from latentedit.generators.progressive import FirstBlock, Generator
+from latentedit.generators.progressive_w import ProgressiveW
 from latentedit.inference.openvino import Compiled, Writer, as_array
 
 LEAK = 0.2
@@ -63,6 +64,25 @@ class OpenVINOGenerator(nn.Module):
         return at_size(x, size)
 
 
+class OpenVINOProgressiveW(nn.Module):
+    """A `ProgressiveW` without gradients: its painter is drawn by OpenVINO.
+
+    Args:
+        network: on a CPU; later changes of its weights are not seen.
+        dtype: see `OpenVINOGenerator`.
+    """
+
+    def __init__(self, network: ProgressiveW, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.network = network
+        self.painter = OpenVINOGenerator(network.painter, dtype)
+
+    def forward(self, latents: Tensor, size: int | None = None) -> Tensor:
+        """See `FaceGenerator.synthesize`."""
+        with torch.no_grad():
+            return cast(Tensor, self.painter(self.network.whitened(latents), size))
+
+
 class _Graph(Writer):
     def of(self, network: Generator, steps: range) -> Any:
         """Some convolutions of a network, two of every block, and the colours after its last."""
@@ -87,7 +107,7 @@ class _Graph(Writer):
         """The dense layer, which begins the first block."""
         ops = self.ops
         channels = len(block.bias)
-        x, factor = self.normed(z)
+        x, factor = self.normed(z) if block.normalises else (z, 1.0)
         weight = as_array(block.dense.weight) * np.float32(block.dense.scale * factor)
         x = ops.reshape(ops.matmul(x, weight, False, True), np.array([-1, channels, 4, 4]), False)
         return self.leaky(ops.add(x, as_array(block.bias.expand(channels, 4, 4))[None]), LEAK)

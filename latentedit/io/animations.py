@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from fractions import Fraction
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -12,57 +13,95 @@ from PIL import Image
 
 from latentedit.errors import LatentEditError
 from latentedit.io.files import atomic_path
+from latentedit.io.film_marks import add_xmp
 from latentedit.io.images import UInt8Array
 
 REST = 6
 """The first and the last frame stand this many times as long as the others."""
 
 
+def check_animation(path: str | Path) -> None:
+    """Refuse early a film that could not be written.
+
+    Raises:
+        LatentEditError: another ending than .gif or .mp4, or PyAV is missing.
+    """
+    ending = Path(path).suffix.lower()
+    if ending not in _WRITERS:
+        raise LatentEditError(f"cannot save {path}: end its name in {' or '.join(_WRITERS)}")
+    if ending == ".mp4" and not _has_pyav():
+        raise LatentEditError(
+            f"{path}: a video needs PyAV, pip install 'latentedit[demo]'; a .gif needs nothing"
+        )
+
+
 def save_animation(
-    path: str | Path, frames: UInt8Array, *, edge: int = 256, milliseconds: int = 120
-) -> None:
+    path: str | Path,
+    frames: UInt8Array,
+    *,
+    edge: int = 256,
+    milliseconds: int = 120,
+    xmp: bytes | None = None,
+) -> tuple[int, int]:
     """Write uint8 [F, H, W, 3], there and back: a GIF runs for ever, an MP4 (H.264) once.
 
     Args:
-        edge: smaller pictures are enlarged to this.
+        edge: pictures whose longer edge is smaller are enlarged to this.
         milliseconds: that each frame stands; the first and the last stand `REST` times as long.
+        xmp: a packet that goes into the file.
+
+    Returns:
+        Width and height in pixels.
 
     Raises:
-        LatentEditError: another ending than .gif or .mp4, PyAV is missing, or the path cannot be
-            written.
+        LatentEditError: see `check_animation`, or the path cannot be written.
     """
     path = Path(path)
+    check_animation(path)
     with atomic_path(path) as temporary:
-        _write(temporary, path, frames, edge, milliseconds)
+        size = _write(temporary, path, frames, edge, milliseconds)
+        if xmp is not None:
+            with open(temporary, "rb+") as file:
+                add_xmp(file, xmp)
+    return size
 
 
 def animation_bytes(
-    name: str, frames: UInt8Array, *, edge: int = 256, milliseconds: int = 120
+    name: str,
+    frames: UInt8Array,
+    *,
+    edge: int = 256,
+    milliseconds: int = 120,
+    xmp: bytes | None = None,
 ) -> bytes:
     """The same film as the content of a file, which never lies on a disk; see `save_animation`."""
+    check_animation(name)
     buffer = io.BytesIO()
     _write(buffer, Path(name), frames, edge, milliseconds)
+    if xmp is not None:
+        add_xmp(buffer, xmp)
     return buffer.getvalue()
 
 
 def _write(
     target: Path | io.BytesIO, path: Path, frames: UInt8Array, edge: int, milliseconds: int
-) -> None:
-    write = {".gif": _write_gif, ".mp4": _write_mp4}.get(path.suffix.lower())
-    if write is None:
-        raise LatentEditError(f"cannot save {path}: end its name in .gif or .mp4")
-    size = max(edge, frames.shape[1])
-    pictures = [
-        Image.fromarray(frame).resize((size, size), Image.Resampling.BICUBIC) for frame in frames
-    ]
+) -> tuple[int, int]:
+    """Write frames in the format that `path` ends in, and return their size."""
+    height, width = frames.shape[1:3]
+    scale = max(1.0, edge / max(height, width))
+    size = (round(width * scale), round(height * scale))
+    if path.suffix.lower() == ".mp4":  # whose colours are kept by squares of four pixels
+        size = (max(2, size[0] - size[0] % 2), max(2, size[1] - size[1] % 2))
+    pictures = [Image.fromarray(frame).resize(size, Image.Resampling.BICUBIC) for frame in frames]
     beats = [1] * len(pictures)
     beats[0] = beats[-1] = REST
-    write(
+    _WRITERS[path.suffix.lower()](
         target,
         [*pictures, *pictures[-2:0:-1]],
         [*beats, *beats[-2:0:-1]],
         milliseconds,
     )
+    return size
 
 
 def _write_gif(
@@ -94,10 +133,7 @@ def _write_mp4(
     beats: Sequence[int],
     milliseconds: int,
 ) -> None:
-    try:
-        import av
-    except ModuleNotFoundError:
-        raise LatentEditError("a video needs PyAV: pip install 'latentedit[demo]'") from None
+    import av
 
     # faststart: players on the web begin before the end has come; it wants a file to read again
     options = {"movflags": "faststart"} if isinstance(path, Path) else {}
@@ -110,3 +146,13 @@ def _write_mp4(
             for _ in range(beat):
                 file.mux(stream.encode(av.VideoFrame.from_image(picture)))
         file.mux(stream.encode())
+
+
+def _has_pyav() -> bool:
+    try:
+        return find_spec("av") is not None
+    except ValueError:  # what a failed import leaves
+        return False
+
+
+_WRITERS = {".gif": _write_gif, ".mp4": _write_mp4}

@@ -10,7 +10,7 @@ import platform
 import re
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
@@ -120,6 +120,27 @@ def check_writable(path: str | Path) -> None:
         trial.rmdir()
     except OSError as error:
         raise LatentEditError(f"cannot write {path}: {reason(error)}") from error
+
+
+def check_replaces_none(
+    path: str | Path, inputs: Mapping[str, str | Path | None], *, force: bool = False
+) -> None:
+    """Refuse an output path that is one of the inputs.
+
+    Args:
+        inputs: by what they are, such as "photo".
+        force: replace them all the same.
+
+    Raises:
+        LatentEditError: it is one of them.
+    """
+    for what, given in inputs.items():
+        with suppress(OSError):  # one of them is not there
+            if given is not None and not force and os.path.samefile(path, given):
+                raise LatentEditError(
+                    f"{path} is the {what} itself: give another name with -o, or --force to "
+                    "replace it"
+                )
 
 
 def reason(error: OSError) -> str:

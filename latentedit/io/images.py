@@ -226,6 +226,11 @@ def format_of(path: str | Path) -> str:
         LatentEditError: no format that can be written.
     """
     ending = Path(path).suffix.lower()
+    if ending in (".heic", ".heif"):
+        with suppress(ImportError):
+            import pillow_heif
+
+            pillow_heif.register_heif_opener()
     format_name = Image.registered_extensions().get(ending)
     if format_name is None or format_name not in Image.SAVE:
         raise LatentEditError(f"cannot save {path}: end its name in .png or .jpg")
@@ -362,6 +367,19 @@ def to_uint8(tensor: torch.Tensor) -> UInt8Array:
     return pixels.permute(0, 2, 3, 1).cpu().contiguous().numpy()
 
 
+def sheet(images: UInt8Array) -> UInt8Array:
+    """Tile uint8 [N, H, W, 3] to about as many columns as rows; one picture stays as it is.
+
+    Pictures that would be more than `MAX_PIXELS` together are made smaller.
+    """
+    count = len(images)
+    if count == 1:
+        return images[0]
+    most = math.isqrt(MAX_PIXELS // count)
+    fitting = np.stack([within(image, most) for image in images])
+    return grid(fitting, columns=math.ceil(math.sqrt(count)))
+
+
 def grid(images: UInt8Array, *, columns: int = 8, gap: int = 2) -> UInt8Array:
     """Tile uint8 [N, H, W, 3] row by row on white.
 
@@ -391,12 +409,13 @@ def film_strip(
     """Draw faces as labelled film strips, one row of frames per face.
 
     Args:
-        rows: for each face uint8 [frames, H, W, 3].
+        rows: for each face uint8 [frames, H, W, 3], all of one size.
         captions: for each face one caption a frame, drawn under it, of one line or several.
         title: one line above everything.
         marked: index of the frame to outline (the original), in every row.
-        frame_size: edge of a drawn frame in pixels; by default the pictures' own, `STRIP_FRAME` or
-            more, and less where all of them would be larger than `MAX_PIXELS`. Words grow with it.
+        frame_size: longer edge of a drawn frame in pixels; by default the pictures' own,
+            `STRIP_FRAME` or more, and less where all of them would be larger than `MAX_PIXELS`.
+            Words grow with it.
 
     Returns:
         uint8 [H, W, 3].
@@ -404,45 +423,71 @@ def film_strip(
     frames = len(rows[0])
     if frame_size is None:
         most = math.isqrt(MAX_PIXELS // (2 * frames * len(rows)))
-        frame_size = max(STRIP_FRAME, min(rows[0].shape[1], most))
+        frame_size = max(STRIP_FRAME, min(max(rows[0].shape[1:3]), most))
     scale = max(1.0, frame_size / STRIP_FRAME)
+    own = rows[0].shape[1:3]
+    frame_height, frame_width = (max(1, round(frame_size * side / max(own))) for side in own)
     margin, line, gap = (round(length * scale) for length in (12, 16, 14))
     lines = max((text.count("\n") + 1 for texts in captions for text in texts), default=1)
     caption_height = lines * line + round(18 * scale)
     head = 2 * line + round(6 * scale) if title else margin
     title_font = ImageFont.load_default(size=16 * scale)
-    width = margin + frames * (frame_size + margin)
+    width = margin + frames * (frame_width + margin)
     width = max(width, 2 * margin + round(title_font.getlength(title)))
-    pitch = frame_size + caption_height + gap  # of rows: a caption is nearer to its own frame
+    pitch = frame_height + caption_height + gap  # of rows: a caption is nearer to its own frame
     height = head + len(rows) * pitch - gap + margin
     sheet = Image.new("RGB", (width, height), "white")
     draw = ImageDraw.Draw(sheet)
     font = ImageFont.load_default(size=13 * scale)
-    border, below = round(3 * scale), frame_size + round(6 * scale)
+    border, below = round(3 * scale), frame_height + round(6 * scale)
     if title:
         draw.text((margin, margin), title, fill="#111111", font=title_font)
     for row, (images, texts) in enumerate(zip(rows, captions, strict=True)):
         top = head + row * pitch
         for column, (image, text) in enumerate(zip(images, texts, strict=True)):
-            left = margin + column * (frame_size + margin)
+            left = margin + column * (frame_width + margin)
             picture = Image.fromarray(image).resize(
-                (frame_size, frame_size), Image.Resampling.BICUBIC
+                (frame_width, frame_height), Image.Resampling.BICUBIC
             )
             if column == marked:
                 out = border + 1
                 edge = (
                     left - out,
                     top - out,
-                    left + frame_size + border,
-                    top + frame_size + border,
+                    left + frame_width + border,
+                    top + frame_height + border,
                 )
                 draw.rectangle(edge, outline="#d0342c", width=border)
             sheet.paste(picture, (left, top))
-            middle = left + frame_size / 2
+            middle = left + frame_width / 2
             for number, words in enumerate(text.split("\n")):
                 place = (middle, top + below + number * line)
                 draw.text(place, words, fill="#333333", font=font, anchor="ma")
     return np.array(sheet)
+
+
+def within(image: UInt8Array, edge: int) -> UInt8Array:
+    """A picture whose longer edge has at most so many pixels: itself, or its pixels averaged."""
+    height, width = image.shape[:2]
+    scale = min(1.0, edge / max(height, width))
+    if scale == 1:
+        return image
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    picture = Image.fromarray(image).resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
+    return np.array(picture)
+
+
+def in_srgb(image: UInt8Array, icc: bytes | None) -> UInt8Array:
+    """A picture, uint8 [H, W, 3], whose colours a profile describes, for formats without one."""
+    if icc is None:
+        return image
+    with suppress(ImageCms.PyCMSError, OSError):  # damaged, or of grey pictures
+        source = ImageCms.ImageCmsProfile(io.BytesIO(icc))
+        managed = ImageCms.profileToProfile(
+            Image.fromarray(image), source, ImageCms.createProfile("sRGB"), outputMode="RGB"
+        )
+        return np.array(managed)
+    return image
 
 
 def reduced(image: UInt8Array, size: int) -> UInt8Array:

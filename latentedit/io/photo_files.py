@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -53,6 +53,42 @@ def find_photos(folder: Path) -> FolderPhotos:
         else:
             left_out.setdefault(what, []).append(path)
     return FolderPhotos(photos, left_out)
+
+
+class NamedPhotos(NamedTuple):
+    """What a person named: files, and folders of them.
+
+    Attributes:
+        files: to look at, each once: a file that was named as such, whatever it is, and the photos
+            of folders in order of their paths.
+        empty: folders without a photo, and why there is none in one line.
+        left_out: one line for each kind of other files in a folder.
+    """
+
+    files: list[Path]
+    empty: list[tuple[Path, str]]
+    left_out: list[str]
+
+
+def named_photos(given: Sequence[Path]) -> NamedPhotos:
+    """Collect the files that were named, and those in the folders that were named."""
+    files: list[Path] = []
+    empty: list[tuple[Path, str]] = []
+    left_out: list[str] = []
+    for path in given:
+        if not path.is_dir():
+            files.append(path)
+            continue
+        inside, others = find_photos(path)
+        files += inside
+        lines = in_words(others, path)
+        if inside:
+            left_out += [f"left out of {path}: {line}" for line in lines]
+        else:
+            held = f" ({'; '.join(lines)})" if lines else ""
+            advice = "give a folder with .jpg or .png files"
+            empty.append((path, f"no photo in {path}{held}: {advice}"))
+    return NamedPhotos(list(dict.fromkeys(files)), empty, left_out)
 
 
 def _what_else(path: Path) -> str | None:

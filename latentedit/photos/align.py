@@ -121,6 +121,15 @@ class Face:
         return float(np.sqrt(np.square(aligned - FRAME_LANDMARKS).sum(1).mean()))
 
 
+def check_detector() -> None:
+    """Refuse early where no face could be found in any photo.
+
+    Raises:
+        LatentEditError: the extra ``faces`` is not installed.
+    """
+    _dlib()
+
+
 def find_faces(
     image: UInt8Array, *, threshold: float = 0.0, edge: int = LOOKED_AT, points: bool = False
 ) -> list[Face]:

@@ -64,6 +64,22 @@ class PhotoFace:
     count: int
     notes: tuple[Note, ...]
 
+    def scaled(self, width: int, height: int) -> PhotoFace:
+        """The same face in the photo made smaller or larger, to so many pixels."""
+        old = self.alignment
+        if (width, height) == (old.width, old.height):
+            return self
+        factors = np.array((width / old.width, height / old.height))
+        left, top, right, bottom = (round(edge) for edge in self.face.box * np.tile(factors, 2))
+        points = self.face.points
+        face = replace(
+            self.face,
+            box=(left, top, right, bottom),
+            landmarks=self.face.landmarks * factors,
+            points=None if points is None else points * factors,
+        )
+        return replace(self, face=face, alignment=old.scaled(width, height))
+
 
 def choose_faces(pixels: UInt8Array, which: Which = None) -> tuple[PhotoFace, ...]:
     """Find the faces of a photo that are to be edited.

@@ -19,10 +19,10 @@ from torch import Tensor
 
 from latentedit import defaults
 from latentedit.errors import LatentEditError
-from latentedit.generators.base import FaceGenerator
 from latentedit.io.images import UInt8Array, to_tensor
 from latentedit.photos.encoder import Encoder
 from latentedit.photos.resemblance import Resemblance, Seen
+from latentedit.photos.sketch import Sketch
 
 FAMILIAR = 0.6
 """Mean square coordinate up to which latents are as samples are; photos go a little beyond."""
@@ -87,17 +87,13 @@ class Inversion:
 
 
 def encode(
-    encoder: Encoder,
-    generator: FaceGenerator,
-    photos: Tensor,
-    resemblance: Resemblance,
-    passes: int = 1,
+    encoder: Encoder, draw: Sketch, photos: Tensor, resemblance: Resemblance, passes: int = 1
 ) -> Tensor:
     """Photos [N, 3, H, W] in [-1, 1], aligned -> coordinates u [N, groups, S], by the encoder."""
     looks = resemblance.looks(photos)
     found = encoder.changes(looks)
     for _ in range(passes - 1):
-        drawn = generator.synthesize(encoder.latents(found), encoder.config.resolution)
+        drawn = draw(encoder.latents(found))
         found = found + encoder.changes(looks, resemblance.looks(drawn.clamp(-1, 1)))
     return found
 
@@ -105,7 +101,7 @@ def encode(
 def invert(
     photo: UInt8Array,
     encoder: Encoder,
-    generator: FaceGenerator,
+    draw: Sketch,
     resemblance: Resemblance,
     options: InversionOptions | None = None,
     on_step: Callable[[Progress], None] = lambda progress: None,
@@ -117,7 +113,7 @@ def invert(
     Args:
         photo: uint8 [S, S, 3], aligned as the generator's faces are.
         encoder: of this generator.
-        generator: used in a space whose layers take a latent each; differentiable.
+        draw: the generator, at the encoder's resolution.
         resemblance: what refining makes better, and the encoder looks through.
         options: see `InversionOptions`.
         on_step: called after each step.
@@ -125,7 +121,7 @@ def invert(
     Raises:
         LatentEditError: the encoder belongs to a generator of another shape.
     """
-    refining = Refinement(photo, encoder, generator, resemblance, options)
+    refining = Refinement(photo, encoder, draw, resemblance, options)
     if refining.options.steps == 0:
         return refining.first
     interrupted = False
@@ -146,7 +142,7 @@ class Refinement:
     work need not wait for a whole one.
 
     Args:
-        photo, encoder, generator, resemblance, options: see `invert`.
+        photo, encoder, draw, resemblance, options: see `invert`.
 
     Attributes:
         options: see `InversionOptions`.
@@ -161,29 +157,28 @@ class Refinement:
         self,
         photo: UInt8Array,
         encoder: Encoder,
-        generator: FaceGenerator,
+        draw: Sketch,
         resemblance: Resemblance,
         options: InversionOptions | None = None,
     ) -> None:
-        space, config = generator.space, encoder.config
+        space, config = draw.space, encoder.config
         if (space.layers, space.dim) != (config.layers, config.style):
             raise LatentEditError(
                 f"this encoder gives latents [{config.layers}, {config.style}], the model takes "
                 f"[{space.layers}, {space.dim}]: use the encoder of this model"
             )
         self.options = options = options or InversionOptions()
-        self._parts = encoder, generator, resemblance
+        self._parts = encoder, draw, resemblance
         with torch.inference_mode():
             wanted = to_tensor(photo[None], encoder.mean.device)
-            found = encode(encoder, generator, wanted, resemblance, options.passes).float()
+            found = encode(encoder, draw, wanted, resemblance, options.passes).float()
             latents = encoder.latents(found)[0].cpu().numpy()
         self.first = Inversion(latents, 0, float("nan"))
         self.step = 0
         self._wanted: Tensor | None = wanted.clone()
         self._goal: Seen | None = None
         self._loss: Tensor | None = None
-        seen = generator.layers_of(config.resolution)
-        self._best = found.clone()[:, encoder.group_of_layers()[:seen]]
+        self._best = found.clone()[:, encoder.group_of_layers()[: draw.layers]]
         self._best_loss = float("inf")
         self._moving = self._best.clone().requires_grad_()
         self._optimizer = torch.optim.Adam(
@@ -211,7 +206,7 @@ class Refinement:
 
     def look(self) -> None:
         """The first half of a step: draw, and compare with the photo."""
-        encoder, generator, resemblance = self._parts
+        encoder, draw, resemblance = self._parts
         with torch.enable_grad():
             if self._goal is None:
                 assert self._wanted is not None
@@ -222,10 +217,9 @@ class Refinement:
             share = self._share
             for group in self._optimizer.param_groups:
                 group["lr"] = self.options.learning_rate * min(
-                    1, (self.step + 1) / 5, 2.2 * (1 - share) + 0.05
+                    1, (self.step + 1) / WARM_STEPS, (1 - share) / COOLED + LAST_RATE
                 )
-            size = encoder.config.resolution
-            drawn = generator.synthesize(all_layers(encoder, self._moving), size)
+            drawn = draw(all_layers(encoder, self._moving))
             self._loss = resemblance(drawn, self._goal)[0] + prior(self._moving, self.options)
 
     def move(self) -> None:

@@ -1,7 +1,8 @@
 """What an edited photo says of itself: that it was edited, and how.
 
-In XMP (ISO 16684-1), which JPEG, PNG, WebP, TIFF, AVIF and HEIC carry: IPTC's digital source type,
-and the recipe. A photo's own XMP stays; only these two properties are replaced in it.
+In XMP (ISO 16684-1), which JPEG, PNG, WebP, TIFF, AVIF and HEIC carry, and GIF and MP4 where we put
+it: IPTC's digital source type, and the recipe. A photo's own XMP stays; only these two properties
+are replaced in it.
 """
 
 from __future__ import annotations

@@ -18,13 +18,14 @@ All of it is of the edit itself: where `before` and `after` are the same, the ph
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
-from sklearn.cluster import KMeans
+from scipy.cluster.vq import kmeans2
 
 from latentedit.errors import LatentEditError
 from latentedit.io.images import UInt8Array
@@ -256,7 +257,7 @@ def find_masks(
     changed = ndimage.grey_dilation(changed, footprint=_disc(radius))
     changed = ndimage.gaussian_filter(changed, options.feather * coarse)
     if region is not None:
-        changed *= _enlarged(region, coarse) if coarse != len(region) else region
+        changed *= _enlarged(region, coarse)
     window = _window(coarse, options.border)
     lost = float((changed * (1 - window)).sum() / max(float(changed.sum()), 1e-6))
     changed *= window
@@ -340,8 +341,11 @@ class _Kinds:
 
     def __init__(self, picture: Field) -> None:
         colours = self.reduced(picture).reshape(-1, 3)
-        found = KMeans(_COLOURS, n_init=1, random_state=0, max_iter=20).fit(colours)
-        self.colours: Field = found.cluster_centers_.astype(np.float32)
+        # scikit-learn's takes two seconds to import
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # of fewer colours than that
+            centres, _ = kmeans2(colours, _COLOURS, iter=20, minit="points", seed=0)
+        self.colours: Field = centres.astype(np.float32)
 
     @staticmethod
     def reduced(picture: Field) -> Field:

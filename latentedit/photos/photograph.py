@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import os
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, PngImagePlugin
 
 from latentedit.errors import LatentEditError
+from latentedit.io.film_marks import is_film, read_xmp
 from latentedit.io.images import (
     JPEG_QUALITY,
     LARGE_PNG,
@@ -80,7 +83,7 @@ class Photograph:
         alpha: uint8 [H, W], or None where everything is opaque. Clear pixels are white.
         path: where it came from.
         kept: what else was in the file.
-        notes: of the kinds animated, pages, alpha, depth and colours.
+        notes: of the kinds animated, pages, depth and colours.
     """
 
     pixels: UInt8Array
@@ -114,7 +117,6 @@ def open_photograph(path: str | Path | bytes, *, max_pixels: int = MAX_PHOTO_PIX
             alpha = None
         if alpha is not None:
             pixels[alpha == 0] = 255
-            notes.append(Note("alpha", "it is transparent in part, which a JPEG cannot be"))
         if deep:
             notes.append(Note("depth", "it has more than 8 bits a channel; the result has 8"))
         kept = _kept(image, *raw)
@@ -193,7 +195,7 @@ def _prepared(
         raise LatentEditError(
             f"the photo has {width} x {height} pixels, got {pixels.dtype} {list(pixels.shape)}"
         )
-    format_name, kept, notes = _format(path), like.kept, []
+    format_name, kept, notes = marked_format(path), like.kept, []
     image, mode_notes = _image(pixels, like, format_name)
     notes += mode_notes
     marks = Marks(recipe, source_type)
@@ -220,13 +222,28 @@ def _prepared(
     return image, format_name, options, tuple(notes)
 
 
+def save_marked(
+    path: str | Path, pixels: UInt8Array, marks: Marks, *, icc: bytes | None = None
+) -> None:
+    """Write a picture that was drawn, uint8 [H, W, 3], with what it says of itself.
+
+    Args:
+        icc: the colour profile of its pixels.
+
+    Raises:
+        LatentEditError: see `save_photograph`.
+    """
+    like = Photograph(pixels, kept=Kept(icc=icc))
+    save_photograph(path, pixels, like, recipe=marks.recipe, source_type=marks.source_type)
+
+
 def check_target(path: str | Path, like: Photograph, *, force: bool = False) -> None:
     """Refuse early a name under which an edited photo cannot be saved.
 
     Raises:
         LatentEditError: the photo itself without `force`, or a format that carries no marks.
     """
-    _format(Path(path))
+    marked_format(Path(path))
     same = False
     with suppress(OSError):
         same = like.path is not None and os.path.samefile(path, like.path)
@@ -237,11 +254,17 @@ def check_target(path: str | Path, like: Photograph, *, force: bool = False) -> 
 
 
 def read_marks(path: str | Path | bytes) -> Marks:
-    """Read what a picture says of how it was made, without decoding it.
+    """Read what a picture or a film says of how it was made, without decoding it.
+
+    Args:
+        path: of a file, or what is in it.
 
     Raises:
         LatentEditError: it is missing or not an image.
     """
+    with suppress(OSError), _opened(path) as file:  # an OSError is said below
+        if is_film(file):
+            return read_xmp_marks(read_xmp(file) or b"")
     with opened(path, max_pixels=2**62) as image:
         xmp = image.info.get("xmp")
         text = image.info.get(RECIPE_KEY)
@@ -252,7 +275,16 @@ def read_marks(path: str | Path | bytes) -> Marks:
     return Marks(recipe, marks.source_type)
 
 
-def _format(path: Path) -> str:
+def _opened(path: str | Path | bytes) -> BinaryIO:
+    return io.BytesIO(path) if isinstance(path, bytes) else open(path, "rb")
+
+
+def marked_format(path: Path) -> str:
+    """Pillow's name of the format that a file's ending asks for, which carries marks.
+
+    Raises:
+        LatentEditError: it cannot be written, or carries none.
+    """
     name = {"MPO": "JPEG"}.get(format_of(path), format_of(path))
     if name not in _MARKED:
         raise LatentEditError(

@@ -102,9 +102,14 @@ class Resemblance(nn.Module):
         for a, b in zip(seen.pixels, wanted.pixels, strict=True):
             loss = loss + self.weights.pixels * (a - b).abs().mean((1, 2, 3))
         for a, b in zip(seen.features, wanted.features, strict=True):
-            power = b.square().mean((1, 2, 3)).clamp_min(LEAST)
-            loss = loss + self.weights.features * (a - b).square().mean((1, 2, 3)) / power
+            loss = loss + self.weights.features * feature_distance(a, b)
         if seen.descriptors is not None and wanted.descriptors is not None:
             apart = (seen.descriptors - wanted.descriptors).square().sum(1)
             loss = loss + self.weights.identity * apart
         return loss
+
+
+def feature_distance(found: Tensor, wanted: Tensor) -> Tensor:
+    """Mean square difference of features [N, C, h, w], in shares of the wanted ones' power: [N]."""
+    power = wanted.square().mean((1, 2, 3)).clamp_min(LEAST)
+    return (found - wanted).square().mean((1, 2, 3)) / power

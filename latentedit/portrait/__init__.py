@@ -1,4 +1,4 @@
-"""The portrait assessor: whether a photo is a good portrait."""
+"""The portrait assessor: whether a photo is a good portrait, or fit for a passport."""
 
 from __future__ import annotations
 
@@ -6,14 +6,19 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from latentedit.portrait.assessor import PortraitAssessor
+    from latentedit.portrait.conventions import CONVENTIONS
 
-__all__ = ["PortraitAssessor"]
+__all__ = ["CONVENTIONS", "PortraitAssessor"]
 
 
 def __getattr__(name: str) -> Any:
     """Import the assessor when it is asked for: degradations need none of it."""
-    if name not in __all__:
-        raise AttributeError(f"module 'latentedit.portrait' has no attribute {name!r}")
-    from latentedit.portrait.assessor import PortraitAssessor
+    if name == "CONVENTIONS":
+        from latentedit.portrait.conventions import CONVENTIONS
 
-    return PortraitAssessor
+        return CONVENTIONS
+    if name == "PortraitAssessor":
+        from latentedit.portrait.assessor import PortraitAssessor
+
+        return PortraitAssessor
+    raise AttributeError(f"module 'latentedit.portrait' has no attribute {name!r}")

@@ -12,15 +12,18 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from latentedit import defaults
 from latentedit.classifiers.portrait import QUALITIES, PortraitNetwork
 from latentedit.errors import LatentEditError
 from latentedit.inference.devices import pick_device, place
+from latentedit.inference.judges import JUDGED_EDGE, Judges
 from latentedit.io.images import UInt8Array, open_image, to_tensor
-from latentedit.photos.align import PORTRAIT_EDGE, Face, HeadPose, cut, find_faces
+from latentedit.photos.align import PORTRAIT_EDGE, Face, HeadPose, align, cut, find_faces
+from latentedit.portrait.conventions import Convention, find_convention
 from latentedit.portrait.degradations import face_mask
-from latentedit.pretrained.bundles import find_bundle, load_portrait
+from latentedit.pretrained.bundles import EMBEDDED_BUNDLE, find_bundle, load_portrait
 
-GOOD, POOR, CANNOT_TELL = "good", "poor", "cannot tell"
+GOOD, POOR, CANNOT_TELL, NOT_ASKED = "good", "poor", "cannot tell", "not asked"
 
 UNSURE = (0.4, 0.6)
 """Scores between these are no verdict."""
@@ -49,7 +52,7 @@ class Quality:
 
     Attributes:
         score: probability that it is good, 0 to 1.
-        verdict: `GOOD`, `POOR` or `CANNOT_TELL`.
+        verdict: `GOOD`, `POOR`, `CANNOT_TELL`, or `NOT_ASKED` by the convention.
         advice: a sentence, where there is something to do about it.
     """
 
@@ -67,42 +70,66 @@ class Assessment:
         qualities: by name, in the order of `QUALITIES`; empty unless there is one face.
         message: why there is nothing to assess, or None.
         portrait: what was looked at, uint8 [S, S, 3], or None.
+        convention: name of what it was judged by.
+        detail: of the pixels across a portrait that the network looks at, the share that the photo
+            has, at most 1: a small copy of a photo has less.
     """
 
     faces: int
     qualities: Mapping[str, Quality]
     message: str | None = None
     portrait: UInt8Array | None = field(default=None, repr=False, compare=False)
+    convention: str = defaults.CONVENTION
+    detail: float = field(default=1.0, compare=False)
+
+    def having(self, verdict: str) -> list[str]:
+        """Names of the qualities with a verdict."""
+        return [name for name, row in self.qualities.items() if row.verdict == verdict]
 
     @property
     def is_clean(self) -> bool:
-        """Whether there is one face and nothing is poor."""
-        return self.faces == 1 and all(q.verdict != POOR for q in self.qualities.values())
+        """Whether there is one face, and all that is asked of it is known to be good."""
+        return bool(self.having(GOOD)) and not self.having(POOR) + self.having(CANNOT_TELL)
 
     @property
-    def rank(self) -> tuple[int, float]:
-        """Sorts photos, the better the higher: fewest poor qualities, then the mean score."""
-        if not self.qualities:
-            return -len(QUALITIES) - 1, 0.0
-        rows = self.qualities.values()
-        return (
-            -sum(row.verdict == POOR for row in rows),
-            float(np.mean([row.score for row in rows])),
-        )
+    def summary(self) -> str:
+        """The verdict in one line; the message where nothing was judged."""
+        if self.message is not None:
+            return self.message
+        if self.is_clean:
+            return find_convention(self.convention).praise
+        poor, unknown = self.having(POOR), self.having(CANNOT_TELL)
+        said = f"poor: {', '.join(poor)}" if poor else "nothing poor was found"
+        return f"{said}; cannot tell: {', '.join(unknown)}" if unknown else said
+
+    @property
+    def rank(self) -> tuple[int, int, float]:
+        """Sorts photos that one convention judged, the better the higher.
+
+        By the number of qualities that are known to be good, then by how few are poor, then by the
+        mean score of the good ones, as far as there is `detail`: what cannot be told counts for
+        nothing.
+        """
+        scores = [row.score for row in self.qualities.values() if row.verdict == GOOD]
+        mean = float(np.mean(scores)) if scores else 0.0
+        return len(scores), -len(self.having(POOR)), self.detail * mean
 
     def as_json(self) -> dict[str, Any]:
-        """Plain data: ``faces``, ``qualities``, and ``message`` where there is one."""
+        """Plain data: ``convention``, ``faces``, ``qualities``, and ``message`` if there is one."""
         rows = {
             name: {"score": round(q.score, 4), "verdict": q.verdict, "advice": q.advice}
             for name, q in self.qualities.items()
         }
         message = {} if self.message is None else {"message": self.message}
-        return {"faces": self.faces, "qualities": rows, **message}
+        return {"convention": self.convention, "faces": self.faces, "qualities": rows, **message}
 
 
 def best_shot(assessments: Sequence[Assessment]) -> int | None:
-    """Index of the best of several photos (the first of equals), or None without a face."""
-    shots = [i for i, assessment in enumerate(assessments) if assessment.qualities]
+    """Index of the best of several photos (the first of equals), see `Assessment.rank`.
+
+    None where nothing is known to be good in any of them.
+    """
+    shots = [i for i, assessment in enumerate(assessments) if assessment.having(GOOD)]
     return max(shots, key=lambda i: assessments[i].rank, default=None)
 
 
@@ -112,15 +139,22 @@ class PortraitAssessor:
     Args:
         network: in eval mode or not; it is put there.
         device: where it runs.
+        judges: see glasses and hats; without them these count as occlusions in every convention.
     """
 
-    def __init__(self, network: PortraitNetwork, device: str | torch.device = "cpu") -> None:
+    def __init__(
+        self,
+        network: PortraitNetwork,
+        device: str | torch.device = "cpu",
+        judges: Judges | None = None,
+    ) -> None:
         self.device = torch.device(device)
         self.network = place(network, self.device).eval()
+        self.judges = judges
 
     @classmethod
     def load(cls, model: str | Path | None = None, *, device: str = "auto") -> PortraitAssessor:
-        """Load the shipped network, or that of another bundle.
+        """Load the shipped network, or that of another bundle, and the shipped classifier.
 
         Args:
             model: a bundle's name or folder.
@@ -130,18 +164,23 @@ class PortraitAssessor:
             LatentEditError: no such bundle, damaged weights, or no such device.
         """
         network, _ = load_portrait(find_bundle(model, part="portrait"))
-        return cls(network, pick_device(device))
+        return cls(network, pick_device(device), Judges.load(EMBEDDED_BUNDLE, device=device))
 
-    def assess(self, image: UInt8Array | str | Path) -> Assessment:
+    def assess(
+        self, image: UInt8Array | str | Path, convention: str | Convention = defaults.CONVENTION
+    ) -> Assessment:
         """Find the face in a photo and judge its six qualities.
 
         Args:
             image: uint8 [H, W, 3], or a file.
+            convention: what is asked, see `latentedit.portrait.conventions`: ``"portrait"`` or
+                ``"passport"``.
 
         Raises:
-            LatentEditError: an unreadable file, another shape or dtype, or the extra ``faces`` is
-                missing.
+            LatentEditError: an unreadable file, another shape or dtype, no such convention, or the
+                extra ``faces`` is missing.
         """
+        convention = find_convention(convention)
         if not isinstance(image, np.ndarray):
             image = open_image(image)
         if image.ndim != 3 or image.shape[-1] != 3 or image.dtype != np.uint8:
@@ -151,10 +190,12 @@ class PortraitAssessor:
         found = find_faces(image)
         faces = [face for face in found if face.frame_edge >= PROMINENT * found[0].frame_edge]
         if len(faces) != 1:
-            return Assessment(len(faces), {}, _none_or_several(len(faces)))
+            message = _none_or_several(len(faces))
+            return Assessment(len(faces), {}, message, convention=convention.name)
         face = faces[0]
         centre, edge = face.portrait_frame
-        portrait = cut(image, centre, edge, self.network.config.resolution)
+        resolution = self.network.config.resolution
+        portrait = cut(image, centre, edge, resolution)
         with torch.inference_mode():
             logits, maps = self.network.look(to_tensor(portrait[None], self.device))
         scores = dict(zip(QUALITIES, torch.sigmoid(-logits[0].double()).tolist(), strict=True))
@@ -167,8 +208,24 @@ class PortraitAssessor:
             "expression": "relax the face and close the mouth for a calm expression",
             "pose": pose_advice(face.pose),
         }
-        qualities = {name: _verdict(name, scores, edge, face, advice[name]) for name in QUALITIES}
-        return Assessment(1, qualities, portrait=portrait)
+        qualities = {
+            name: _verdict(name, scores, edge, face, advice[name], convention) for name in QUALITIES
+        }
+        if qualities["occlusion"].verdict == POOR and (worn := self._worn(image, face, convention)):
+            reason = f"{worn}: fine, but it cannot be told whether anything else covers the face"
+            qualities["occlusion"] = Quality(scores["occlusion"], CANNOT_TELL, reason)
+        detail = min(1.0, edge / resolution)
+        return Assessment(1, qualities, None, portrait, convention.name, detail)
+
+    def _worn(self, image: UInt8Array, face: Face, convention: Convention) -> str:
+        """What a convention lets people wear and the classifier sees, in words, or nothing."""
+        if self.judges is None or not convention.worn:
+            return ""
+        seen = self.judges.score(align(image, face, JUDGED_EDGE))[0]
+        shares = dict(zip(self.judges.attributes, seen, strict=True))
+        return " and ".join(
+            words for name, words in convention.worn.items() if shares.get(name, 0.0) > 0.5
+        )
 
     def scores(self, portraits: UInt8Array, *, batch_size: int = 64) -> NDArray[np.float32]:
         """Probabilities that six qualities are good.
@@ -262,9 +319,16 @@ def verdict_of(score: float) -> str:
 
 
 def _verdict(
-    name: str, scores: Mapping[str, float], edge: float, face: Face, advice: str
+    name: str,
+    scores: Mapping[str, float],
+    edge: float,
+    face: Face,
+    advice: str,
+    convention: Convention,
 ) -> Quality:
     score = scores[name]
+    if name not in convention.asked:
+        return Quality(score, NOT_ASKED)
     if edge < SMALLEST[name]:
         wide = round(face.box[2] - face.box[0])
         reason = f"the face is only {wide} pixels wide: come closer, or use a larger picture"
@@ -272,6 +336,9 @@ def _verdict(
     if scores["blur"] < TOO_BLURRED.get(name, 0.0):
         return Quality(score, CANNOT_TELL, "the picture is too blurred to say: take a sharper one")
     verdict = verdict_of(score)
+    most = convention.most_degrees if name == "pose" else {}
+    if any(abs(getattr(face.pose, angle)) > degrees for angle, degrees in most.items()):
+        verdict = POOR  # a convention may ask for more than the network learned
     return Quality(score, verdict, advice if verdict == POOR else None)
 
 

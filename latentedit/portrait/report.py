@@ -8,13 +8,15 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from latentedit import defaults
 from latentedit.errors import LatentEditError
 from latentedit.io.files import atomic_path, check_writable
 from latentedit.io.html import png_uri, render
 from latentedit.io.images import UInt8Array, png_bytes
-from latentedit.portrait.assessor import CANNOT_TELL, GOOD, POOR, Assessment
+from latentedit.portrait.assessor import CANNOT_TELL, GOOD, NOT_ASKED, POOR, Assessment
+from latentedit.portrait.conventions import Convention, find_convention
 
-_COLOURS = {GOOD: "#2c8a4b", POOR: "#c0392b", CANNOT_TELL: "#8a7a2b"}
+_COLOURS = {GOOD: "#2c8a4b", POOR: "#c0392b", CANNOT_TELL: "#8a7a2b", NOT_ASKED: "#888888"}
 
 
 def check_report(path: str | Path) -> None:
@@ -34,6 +36,7 @@ def write_report(
     refused: Sequence[tuple[Path, str]],
     *,
     best: Path | None = None,
+    convention: str | Convention = defaults.CONVENTION,
 ) -> None:
     """Write the page, whole or not at all.
 
@@ -42,6 +45,7 @@ def write_report(
         assessed: photos and what was found in them.
         refused: photos and why they could not be read.
         best: the photo to mark.
+        convention: what they were judged by.
 
     Raises:
         LatentEditError: see `check_report`.
@@ -54,6 +58,8 @@ def write_report(
         refused=refused,
         best=best,
         clean=sum(found.is_clean for _, found in assessed),
+        convention=find_convention(convention),
+        is_alone=False,
         picture=_picture,
         colours=_COLOURS,
     )
@@ -69,6 +75,8 @@ def fragment(photo: str, found: Assessment) -> str:
         photo=photo,
         found=found,
         is_best=False,
+        is_alone=True,
+        convention=find_convention(found.convention),
         picture=_picture,
         colours=_COLOURS,
     )

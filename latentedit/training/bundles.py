@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from latentedit.errors import LatentEditError
-from latentedit.pretrained.bundles import save_part
+from latentedit.pretrained.bundles import TERMS, save_generator, save_part
 from latentedit.pretrained.model import ENCODER, PREVIEWS
 from latentedit.training.encoder import load_encoder_run
 from latentedit.training.gan.adversarial import load_generator_run
@@ -68,7 +68,7 @@ def bundle_generator(
         "hours": run.hours(until),
         "last_figures": log[-1] if log else {},
     }
-    save_part(folder, "generator", network, network.config, card)
+    save_generator(folder, network, {"terms": TERMS, **card})
 
 
 def bundle_classifier(run_folder: str | Path, folder: str | Path) -> None:

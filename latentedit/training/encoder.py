@@ -35,7 +35,7 @@ from latentedit.training.options import EncoderOptions
 from latentedit.training.pairs import Pairs, render_pairs
 from latentedit.training.runs import Run, read_network
 from latentedit.training.shown import Shown, grouped
-from latentedit.training.state import load_network, load_state, save_state
+from latentedit.training.state import StateKeeper, load_network, load_state
 from latentedit.training.supervised.loop import rising_average
 
 SHOWN = "shown.safetensors"
@@ -122,17 +122,20 @@ def train_encoder(
     learnt = PairStage(encoder, optimizer, pairs, shown, resemblance, options)
     refined = FaceStage(encoder, optimizer, pairs, photos, renderer.generator, resemblance, options)
     total, started = options.steps + options.face_steps, time.perf_counter()
+    keeper = StateKeeper(run.state, **parts)
     while step < total:
         loss = (learnt if step < options.steps else refined).step(step)
         averaged.update_parameters(encoder)
         step += 1
         on_progress("Steps", step, total, f"loss {loss:.3f}")
-        if step % options.save_steps == 0 or step in (options.steps, total):
+        measures = step % options.save_steps == 0 or step in (options.steps, total)
+        if measures:
             mean = cast(Encoder, averaged.module)
             figures = measure(mean, renderer, pairs, shown, resemblance, options)
             seconds = round(time.perf_counter() - started, 1)
             run.write_log({"step": step, "loss": loss, **figures, "seconds": seconds})
-            save_state(run.state, **parts, progress={"step": step})
+        if measures or keeper.due:
+            keeper.save({"step": step})
     return cast(Encoder, averaged.module.eval())
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from concurrent.futures import Future, ThreadPoolExecutor
-from copy import deepcopy
 
 import numpy as np
 import torch
@@ -12,12 +11,13 @@ from numpy.random import RandomState
 from torch import Tensor, nn
 
 from latentedit.data.face_file import FaceData
-from latentedit.generators.base import FaceGenerator, at_size
-from latentedit.inference.devices import autocast, place
+from latentedit.generators.base import FaceGenerator
+from latentedit.inference.devices import autocast
 from latentedit.io.images import to_tensor
 from latentedit.photos.encoder import Encoder
 from latentedit.photos.inversion import InversionOptions, prior
 from latentedit.photos.resemblance import Resemblance
+from latentedit.photos.sketch import Sketch
 from latentedit.training.options import EncoderOptions
 from latentedit.training.pairs import Pairs
 from latentedit.training.shown import Shown, grouped
@@ -87,10 +87,8 @@ class FaceStage:
         self._encoder, self._optimizer, self._options = encoder, optimizer, options
         self._pairs, self._photos, self._resemblance = pairs, photos, resemblance
         self._prior = InversionOptions()
-        self._generator = place(deepcopy(generator), encoder.mean.device).requires_grad_(False)
-        if options.bf16:
-            # half the memory to move, which is what most of a step's time goes to
-            self._generator = self._generator.bfloat16()
+        dtype = torch.bfloat16 if options.bf16 else torch.float32
+        self._draw = Sketch(generator, encoder.config.resolution, dtype)
 
     def step(self, step: int) -> float:
         """Learn from one batch; gives its loss."""
@@ -103,25 +101,17 @@ class FaceStage:
             looks, drawn = self._resemblance.looks(worn), None
             if random.uniform() < AGAIN:
                 before = encoder.changes(looks).float()
-                drawn = self._resemblance.looks(self._draw(before).clamp(-1, 1))
+                drawn = self._resemblance.looks(self._draw(encoder.latents(before)).clamp(-1, 1))
         with autocast(worn.device, options.bf16):
             found = encoder.changes(looks, drawn).float()
         found = found if before is None else before + found
-        pictures = self._draw(found)
+        pictures = self._draw(encoder.latents(found))
         with autocast(worn.device, options.bf16):
             loss = self._resemblance(pictures, wanted).mean()
         loss = loss + prior(found, self._prior)
         done = (step - options.steps) / max(options.face_steps, 1)
         descend(encoder, self._optimizer, loss, options.face_learning_rate * cosine(done))
         return float(loss.detach())
-
-    def _draw(self, coordinates: Tensor) -> Tensor:
-        """Pictures of u [n, G, S], float32."""
-        latents = self._encoder.latents(coordinates)
-        dtype = torch.bfloat16 if self._options.bf16 else torch.float32
-        edge = self._encoder.config.resolution
-        source = self._generator.source_of(edge)
-        return at_size(self._generator.synthesize(latents.to(dtype), source).float(), edge)
 
     def _batch(self, random: RandomState) -> tuple[Tensor, Tensor]:
         """Faces [n, 3, S, S], and the same worn; photos are worn already, and mirrored at times."""

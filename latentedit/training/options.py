@@ -55,6 +55,17 @@ class GeneratorOptions:
             discriminators can catch up with one that was trained before.
         save_kimg: save the state and draw samples every so many thousands.
         snapshot_kimg: keep the averaged generator every so many thousands; 0 keeps none.
+        adversarial_weight: of all discriminators' losses, for the generator; at 0 there are none,
+            and a student learns from its teacher's pictures alone.
+        distil_pixels: of the difference from the teacher's pictures, at each of
+            `distillation.SCALES`; this and the next count where a run has a teacher.
+        distil_features: of that of the classifier's features, where one is given.
+        distil_imagenet: of that of features learned on ImageNet; 0 for none.
+        pairs: pictures of the teacher that are drawn, at least, with the latents that made them.
+        pairs_size: edge at which they are kept.
+        pairs_mixed: share of them that are made from two latents each. These are only examples of
+            pictures; a student learns its latents from the others.
+        pairs_psi: least and most truncation of them.
         seed: of weights, order and noise.
         device: auto, cpu, cuda, mps.
         bf16: bfloat16 autocast.
@@ -89,6 +100,14 @@ class GeneratorOptions:
     frozen_kimg: float = 0
     save_kimg: float = 5
     snapshot_kimg: float = 10
+    adversarial_weight: float = 1
+    distil_pixels: float = 1
+    distil_features: float = 0.5
+    distil_imagenet: float = 0
+    pairs: int = 35_000
+    pairs_size: int = 256
+    pairs_mixed: float = 0.5
+    pairs_psi: tuple[float, ...] = (0.6, 1.0)
     seed: int = 0
     device: str = "auto"
     bf16: bool = True

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from latentedit import defaults
@@ -31,10 +31,11 @@ SHARD = 250
 """Pairs in one file."""
 
 PSI = (0.6, 1.0)
-"""Least and most truncation of a latent: photographs are no typical samples, and edits go far."""
+"""Least and most truncation of a latent, by default: photographs are no typical samples, and edits
+go far."""
 
 MIXED = 0.5
-"""Share of the pictures whose layers are of two latents."""
+"""Share of the pictures whose layers are of two latents, by default."""
 
 QUALITY = 95
 """Of the JPEGs that pictures are kept as, colours at full resolution."""
@@ -47,7 +48,14 @@ Progress = Callable[[int, int], None]
 
 
 def render_pairs(
-    renderer: Renderer, folder: Path, count: int, size: int, on_progress: Progress
+    renderer: Renderer,
+    folder: Path,
+    count: int,
+    size: int,
+    on_progress: Progress,
+    *,
+    mixed: float = MIXED,
+    psi: tuple[float, float] = PSI,
 ) -> None:
     """Draw pairs into a folder; whole files that are there are kept, so a killed run goes on.
 
@@ -58,44 +66,57 @@ def render_pairs(
         count: pairs that the folder shall hold; rounded up to whole files of `SHARD`.
         size: edge of the pictures.
         on_progress: see `Progress`.
+        mixed: share of the pictures whose layers are of two latents.
+        psi: least and most truncation.
 
     Raises:
-        LatentEditError: the folder holds pairs of another generator or size, or the generator has
-            one latent for all layers.
+        LatentEditError: the folder holds pairs of another generator, size, mixture or truncation,
+            these cannot be, or the generator has one latent for all layers.
     """
     space = renderer.space
     if space.layers < 2:
         raise LatentEditError("pairs want a generator whose layers take a latent each, in space w")
+    if not 0 <= mixed <= 1 or len(psi) != 2 or not 0 <= psi[0] <= psi[1] <= 1:
+        raise LatentEditError(
+            f"no pairs can be drawn with {mixed:g} of them mixed and psi {psi}: give a share, and "
+            "the least and the most psi, all from 0 to 1"
+        )
     make_folder(folder)
+    usual = {"mixed": MIXED, "psi": list(PSI)}  # folders begun earlier do not say so
     facts = {"generator_hash": renderer.hash, "size": size, "layers": space.layers}
+    facts |= {"mixed": mixed, "psi": list(psi)}
     kept = read_json(folder / FACTS) if (folder / FACTS).exists() else None
     if kept is None:
         write_json(folder / FACTS, facts)
-    elif kept != facts:
+    elif usual | kept != facts:
         raise LatentEditError(
-            f"{folder} holds pairs of another generator, or of another size: choose another folder"
+            f"{folder} holds pairs of another generator, or of another size, mixture or psi: "
+            "choose another folder"
         )
     shards = math.ceil(count / SHARD)
     for shard in range(shards):
         path = folder / f"{shard:05d}.safetensors"
         if not path.is_file():
-            tensors = _shard(renderer, range(shard * SHARD, (shard + 1) * SHARD), size)
+            numbers = range(shard * SHARD, (shard + 1) * SHARD)
+            tensors = _shard(renderer, numbers, size, mixed, psi)
             with atomic_path(path) as temporary:
                 save_file(tensors, temporary)
         on_progress((shard + 1) * SHARD, shards * SHARD)
 
 
-def _shard(renderer: Renderer, numbers: range, size: int) -> dict[str, NDArray[Any]]:
+def _shard(
+    renderer: Renderer, numbers: range, size: int, mixed: float, between: tuple[float, float]
+) -> dict[str, NDArray[Any]]:
     """Tensors of one file: see `Pairs`."""
     layers = renderer.space.layers
     first, second, cuts, files = [], [], [], []
     for number in numbers:
         random = np.random.RandomState(number)
         seeds = [defaults.PAIRS_FIRST_SEED + 2 * number + each for each in (0, 1)]
-        psi = random.uniform(*PSI)
+        psi = random.uniform(*between)
         generator = renderer.generator.truncated(psi)
         one, two = generator.sample(seeds)
-        cut = int(random.randint(1, layers)) if random.uniform() < MIXED else layers
+        cut = int(random.randint(1, layers)) if random.uniform() < mixed else layers
         picture = renderer.render(lay_out(one, two, cut, layers)[None], size)[0]
         file = io.BytesIO()
         Image.fromarray(picture).save(file, "JPEG", quality=QUALITY, subsampling=0)
@@ -119,6 +140,55 @@ def lay_out(
     rows = np.repeat(first[None], layers, axis=0)
     rows[cut:] = second
     return rows
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One file of pairs; see `Pairs`."""
+
+    first: NDArray[np.float32]
+    second: NDArray[np.float32]
+    cuts: NDArray[np.int64]
+    files: list[bytes]
+
+    @classmethod
+    def read(cls, path: Path) -> Shard:
+        """Read a file.
+
+        Raises:
+            LatentEditError: it is damaged.
+        """
+        try:
+            with safe_open(str(path), framework="np") as shard:
+                data, ends = shard.get_tensor("files").tobytes(), shard.get_tensor("ends").tolist()
+                first, second, cuts = (
+                    shard.get_tensor(name) for name in ("first", "second", "cuts")
+                )
+        except (OSError, SafetensorError):
+            raise LatentEditError(f"{path} is damaged: delete it, it is drawn again") from None
+        files = [data[a:b] for a, b in zip([0, *ends[:-1]], ends, strict=True)]
+        return cls(first, second, cuts, files)
+
+    def picture(self, row: int) -> UInt8Array:
+        """One picture, uint8 [size, size, 3]."""
+        return picture_of(self.files[row])
+
+
+def shard_files(folder: Path) -> list[Path]:
+    """The files of a folder's pairs, in order.
+
+    Raises:
+        LatentEditError: there are none.
+    """
+    paths = sorted(folder.glob("[0-9]*.safetensors"))
+    if not paths:
+        raise LatentEditError(f"{folder} holds no pairs: let the run draw them first")
+    return paths
+
+
+def picture_of(file: bytes) -> UInt8Array:
+    """The picture of a JPEG file, uint8 [size, size, 3]."""
+    return np.array(Image.open(io.BytesIO(file)))
 
 
 @dataclass(frozen=True)
@@ -150,22 +220,16 @@ class Pairs:
         Raises:
             LatentEditError: there are none.
         """
-        paths = sorted(folder.glob("*.safetensors"))
-        if not paths:
-            raise LatentEditError(f"{folder} holds no pairs: let the run draw them first")
+        shards = [Shard.read(path) for path in shard_files(folder)]
         facts = read_json(folder / FACTS)
-        parts: dict[str, list[NDArray[Any]]] = {"first": [], "second": [], "cuts": []}
-        files: list[bytes] = []
-        for path in paths:
-            with safe_open(str(path), framework="np") as shard:
-                for name, rows in parts.items():
-                    rows.append(shard.get_tensor(name))
-                data, ends = shard.get_tensor("files").tobytes(), shard.get_tensor("ends")
-            starts = [0, *ends[:-1].tolist()]
-            files += [data[a:b] for a, b in zip(starts, ends.tolist(), strict=True)]
-        first, second, cuts = (np.concatenate(rows) for rows in parts.values())
         return cls(
-            first, second, cuts, files, facts["layers"], facts["size"], facts["generator_hash"]
+            np.concatenate([shard.first for shard in shards]),
+            np.concatenate([shard.second for shard in shards]),
+            np.concatenate([shard.cuts for shard in shards]),
+            [file for shard in shards for file in shard.files],
+            facts["layers"],
+            facts["size"],
+            facts["generator_hash"],
         )
 
     def __len__(self) -> int:
@@ -173,7 +237,7 @@ class Pairs:
 
     def picture(self, row: int) -> UInt8Array:
         """One picture, uint8 [size, size, 3]."""
-        return np.array(Image.open(io.BytesIO(self.files[row])))
+        return picture_of(self.files[row])
 
     def latents(self, rows: NDArray[np.int64]) -> torch.Tensor:
         """w+ of some pairs, float32 [n, L, D]."""

@@ -31,7 +31,7 @@ from latentedit.io.resampling import downsample
 from latentedit.pretrained.hashing import weights_hash
 from latentedit.training.options import PreviewOptions
 from latentedit.training.runs import Run, read_network
-from latentedit.training.state import load_network, load_state, save_state
+from latentedit.training.state import StateKeeper, load_network, load_state
 
 SHARD = 50
 """Pictures in one file of examples."""
@@ -177,14 +177,15 @@ def train_previews(
             heads.head(size).scale_to(examples[size].features[: -options.validation].float())
     if resume:
         run.rewind_log("step", step)
-    started = time.perf_counter()
+    started, keeper = time.perf_counter(), StateKeeper(run.state, **parts)
     while step < options.steps:
         losses = {
             size: _step(heads.head(size), optimizers[size], examples[size], options, step)
             for size in options.sizes
         }
         step += 1
-        if step % options.save_steps == 0 or step == options.steps:
+        measures = step % options.save_steps == 0 or step == options.steps
+        if measures:
             quality = {
                 size: measure(heads.head(size), examples[size], options) for size in options.sizes
             }
@@ -196,7 +197,8 @@ def train_previews(
                     "seconds": round(time.perf_counter() - started, 1),
                 }
             )
-            save_state(run.state, **parts, progress={"step": step})
+        if measures or keeper.due:
+            keeper.save({"step": step})
         on_progress("Steps", step, options.steps, _note(losses))
     return heads.eval()
 

@@ -175,7 +175,8 @@ class Run:
 
 def select_origin(entries: Mapping[str, Any]) -> dict[str, Any]:
     """The entries of a card, or of a run's options, that say where weights come from."""
-    names = ("data", "commands", "options", "devices", "images_seen", "hours", "before")
+    names = ["data", "commands", "options", "devices", "images_seen", "hours", "before"]
+    names += ["teacher", "terms"]
     return {name: entries[name] for name in names if name in entries}
 
 

@@ -7,6 +7,7 @@ consistent state.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,46 @@ from latentedit.io.files import atomic_path
 
 ALONE = "discriminators_alone"
 """Entry in the progress of a state from which the generator was left out."""
+
+SAVE_EVERY = 60.0
+"""Seconds after which a run's state is saved, whatever its own counts say."""
+
+SAVE_SHARE = 0.02
+"""Share of a run's time that saving by time may take, so that large states are saved less often."""
+
+
+class StateKeeper:
+    """Saves a run's state, and says when it is time to.
+
+    Args:
+        path: the state file.
+        networks: see `save_state`.
+        optimizers: see `save_state`.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        networks: Mapping[str, nn.Module],
+        optimizers: Mapping[str, Optimizer],
+    ) -> None:
+        self._path, self._networks, self._optimizers = path, networks, optimizers
+        self._next = time.monotonic() + SAVE_EVERY
+
+    @property
+    def due(self) -> bool:
+        """Whether `SAVE_EVERY` seconds have gone since the last save, or more for a slow one."""
+        return time.monotonic() >= self._next
+
+    def save(self, progress: Mapping[str, Any]) -> None:
+        """Save the state; see `save_state`."""
+        started = time.monotonic()
+        save_state(
+            self._path, networks=self._networks, optimizers=self._optimizers, progress=progress
+        )
+        ended = time.monotonic()
+        self._next = ended + max(SAVE_EVERY, (ended - started) / SAVE_SHARE)
 
 
 def save_state(

@@ -13,7 +13,6 @@ from collections.abc import Iterable
 from typing import Any, TypeVar
 
 import torch
-from torch import nn
 
 from latentedit.errors import LatentEditError
 from latentedit.inference.devices import keep_memory, pick_device
@@ -68,10 +67,10 @@ class Workers:
         if batch_size % self.count:
             raise LatentEditError(
                 f"a batch of {batch_size} cannot be shared by {self.count} processes: "
-                f"give --batch-size a multiple of {self.count}"
+                f"set batch_size to a multiple of {self.count}"
             )
 
-    def average_gradients(self, weights: Iterable[nn.Parameter]) -> None:
+    def average_gradients(self, weights: Iterable[torch.Tensor]) -> None:
         """Replace every gradient by its mean over the processes, in one exchange."""
         if self.count == 1:
             return

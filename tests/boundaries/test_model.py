@@ -73,6 +73,16 @@ def test_names_are_forgiving() -> None:
         make_boundaries().index("Yuong")
 
 
+def test_words_of_the_page_lead_towards_their_side() -> None:
+    boundaries = make_boundaries()
+    assert boundaries.index("older") == boundaries.index("Age") == 0
+    assert boundaries.safe_range("older") == (-4.0, 2.5)
+    normal, bias = boundaries.plane("Young")
+    turned, other = boundaries.plane("older")
+    np.testing.assert_array_equal(turned, -normal)
+    assert other == -bias
+
+
 def test_measured_and_unmeasured_ranges() -> None:
     assert make_boundaries().safe_range("young") == (-2.5, 4.0)
     assert make_boundaries().safe_range("Male") == defaults.SAFE_RANGE

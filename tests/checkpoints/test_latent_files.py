@@ -130,6 +130,13 @@ def test_w_of_another_length_is_refused(tmp_path, scale):
         fit(tmp_path / "w.npy", IN_W)
 
 
+def test_a_models_own_latents_may_be_far_out(tmp_path):
+    path = tmp_path / "w.safetensors"
+    far = W * np.float32(50)
+    save_latents(path, far, {"generator_hash": weights_hash(IN_W), "space": "w"})
+    np.testing.assert_array_equal(fit(path, IN_W)[0], far)
+
+
 def test_the_stored_model_and_space_are_compared(tmp_path):
     path = tmp_path / "z.safetensors"
     own = {"model": "tiny", "generator_hash": weights_hash(IN_Z), "space": "z"}

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import Run, draw_face
+from conftest import Run
 from PIL import Image
 from saved import read_recipe
+from tiny_generators import mobilestylegan
 
 from latentedit import defaults
 from latentedit.attributes import ATTRIBUTES
@@ -22,6 +23,9 @@ from latentedit.editing.projection import FIGHTING, discounted_direction
 from latentedit.editing.strips import edit_strip
 from latentedit.generators.latents import load_latents
 from latentedit.io.images import open_image, read_metadata
+from latentedit.pretrained.bundles import save_generator
+from latentedit.training import pairs
+from latentedit.training.gan import teacher
 
 # ---- sample
 
@@ -194,47 +198,24 @@ def test_latents_from_a_file_are_the_faces_of_their_seeds(run: Run, tiny_bundle:
         assert one["attributes"] == other["attributes"]
 
 
-def test_a_jpeg_is_written_with_a_note(run: Run, tiny_bundle: Path) -> None:
+def test_a_jpeg_says_how_it_was_made_too(run: Run, tiny_bundle: Path) -> None:
     result = run(
         "edit", "--attr", "Young", "--step", 1, "-o", "e.jpg", "--model", tiny_bundle, "--json"
     )
-    assert result.code == 0
-    assert json.loads(result.out)["file"] == "e.jpg"
-    assert result.err == "note: .jpg keeps no recipe; a .png does\n"
+    assert (result.code, result.err) == (0, "")
+    done = json.loads(result.out)
+    assert done["file"] == "e.jpg"
     with Image.open("e.jpg") as picture:
         assert picture.format == "JPEG"
+    facts = json.loads(run("info", "e.jpg", "--json").out)
+    assert facts["recipe"] == done["recipe"]
+    assert facts["digital_source_type"].endswith("/trainedAlgorithmicMedia")
 
 
 def test_an_older_picture_is_replaced(run: Run, tiny_bundle: Path) -> None:
     Path("edit.png").write_text("older")
     run("edit", "--attr", "Young", "--step", 1, "--model", tiny_bundle)
     assert open_image("edit.png").ndim == 3
-
-
-# ---- label
-
-
-def test_label_prints_json(run: Run, tiny_bundle: Path, face: Path, tmp_path: Path) -> None:
-    other = tmp_path / "square.png"
-    draw_face(2, (64, 64)).save(other)
-    result = run("label", face, other, "--aligned", "--json", "--model", tiny_bundle)
-    assert (result.code, result.err) == (0, "")
-    labels = json.loads(result.out)
-    assert [entry["file"] for entry in labels] == [str(face), str(other)]
-    for entry in labels:
-        assert list(entry["attributes"]) == list(ATTRIBUTES)
-        assert all(0 <= value <= 1 for value in entry["attributes"].values())
-    assert os.listdir() == []
-
-
-def test_label_prints_a_table(run: Run, tiny_bundle: Path, tmp_path: Path) -> None:
-    odd = tmp_path / "[bold]face.png"
-    draw_face(1).save(odd)
-    result = run("label", odd, "--aligned", "--model", tiny_bundle)
-    assert result.code == 0
-    assert "[bold]face.png" in result.out
-    assert re.search(r"5 o'clock shadow +0\.\d\d", result.out)
-    assert len(re.findall(r"\d\.\d\d", result.out)) == 40
 
 
 # ---- pool and boundaries
@@ -279,33 +260,27 @@ def test_pool_and_boundaries(run: Run, tiny_bundle: Path, abandon: Callable[[Pat
     assert run("edit", "--attr", "Young", "--step", 1, "--model", tiny_bundle).code == 0
 
 
+def settings(*pairs: str) -> tuple[str, ...]:
+    """The words that change settings of a generator's run."""
+    return tuple(word for pair in pairs for word in ("--set", pair))
+
+
 def test_from_pictures_to_an_edit(run: Run, make_celeba: Callable[..., Path]) -> None:
     """The way from a data set to a model of one's own, on twelve drawn faces."""
     celeba = make_celeba(Path("celeba"), count=12)
     fast = ("--validation", 2, "--device", "cpu", "--data", "faces")
-    small = ("--resolution", 8, "--start", 4, "--fmap-max", 8, "--total-kimg", 0.032)
-    schedule = ("--stable-kimg", "0.008", "--fade-kimg", "0.008", "--objective", "r1")
+    small = ("resolution=8", "start=4", "fmap_max=8", "total_kimg=0.032", "batch_size=8")
+    schedule = ("stable_kimg=0.008", "fade_kimg=0.008", "objective=r1")
     steps = [
         ("prepare", "celeba", celeba, "-o", "faces", "--resolution", 16),
         ("train", "classifier", *fast, "-o", "c", "--epochs", 1, "--batch-size", 5),
-        ("train", "generator", *fast, "-o", "g", *small, *schedule, "--batch-size", 8),
+        ("train", "generator", *fast, "-o", "g", *settings(*small, *schedule)),
         ("bundle", "--generator", "g", "--classifier", "c", "-o", "mine"),
         ("sample", "--model", "mine", "--seeds", "0-1"),
         ("label", "samples.png", "--aligned", "--model", "mine", "--json"),
         # the default objective, looking through the classifier of a run, then of a bundle
-        ("train", "generator", *fast, "-o", "g2", *small, "--batch-size", 8, "--classifier", "c"),
-        (
-            "train",
-            "generator",
-            *fast,
-            "-o",
-            "g3",
-            *small,
-            "--batch-size",
-            8,
-            "--classifier",
-            "mine",
-        ),
+        ("train", "generator", *fast, "-o", "g2", *settings(*small), "--classifier", "c"),
+        ("train", "generator", *fast, "-o", "g3", *settings(*small), "--classifier", "mine"),
     ]
     for words in steps:
         result = run(*words)
@@ -315,6 +290,31 @@ def test_from_pictures_to_an_edit(run: Run, make_celeba: Callable[..., Path]) ->
     editor = FaceEditor.load("mine", device="cpu")
     assert editor.resolution == 8
     assert editor.attributes == ATTRIBUTES
+
+
+def test_a_student_of_a_larger_model(
+    run: Run, tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pairs, "SHARD", 20)
+    monkeypatch.setattr(teacher, "WHITENED_FROM", 100)
+    save_generator("large", mobilestylegan(), {"terms": "For tests only."})
+    Path("recipe.toml").write_text(
+        "resolution = 8\nstart = 4\nfmap_max = 8\nbatch_size = 8\ntotal_kimg = 0.016\n"
+        "stable_kimg = [0.004]\nfade_kimg = [0.004]\npairs = 40\npairs_size = 16\n"
+    )
+    train = ("train", "generator", "--teacher", "large", "--classifier", tiny_bundle, "-o", "run")
+    train += ("--device", "cpu", "--validation", 16)
+    begun = run(*train, "--recipe", "recipe.toml")
+    assert begun.code == 0, begun.err
+    assert sorted(os.listdir("run/pairs"))[:2] == ["00000.safetensors", "00001.safetensors"]
+    # resumed without a recipe it keeps its settings, but for those that are given
+    more = run(*train, "--resume", "--set=total_kimg=0.03")
+    assert more.code == 0, more.err
+    kept = json.loads(Path("run/options.json").read_text())
+    assert (kept["options"]["total_kimg"], kept["options"]["resolution"]) == (0.03, 8)
+    assert kept["teacher"]["name"] == "large"
+    assert run("bundle", "--generator", "run", "-o", "small").code == 0
+    assert run("sample", "--model", "small", "--seeds", "0-1").code == 0
 
 
 # ---- help

@@ -104,9 +104,15 @@ def test_latents_of_a_photo_go_on(run: Run, bundle: Path, photo: Path) -> None:
         (("--face", "left"), "--face"),
         (("--face", "0"), "--face"),
         (("--seed", "3"), "--seed"),
-        (("--frames", "3"), "--frames"),
+        (("--frames", "1"), "2 to 120 frames"),
+        (("--frames", "3", "-o", "me.tiff"), "end its name in .png"),
+        (("--frames", "3", "--face-only"), "--frames is for strips and films"),
+        (("--frames", "3", "-o", "me.npy"), "--frames is for pictures and films"),
+        (("--face-only", "-o", "me.safetensors"), "--face-only is for pictures and films"),
         (("-o", "missing/me.jpg"), "does not exist"),
-        (("-o", "me.bmp"), "edited"),
+        (("-o", "me.bmp"), "end its name in .png"),
+        (("-o", "me"), ".gif or .mp4 (films)"),
+        (("--hold", "Mael"), "Male"),
     ],
 )
 def test_what_a_photo_is_not_edited_with(

@@ -6,17 +6,20 @@ import io
 import json
 import os
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+import typer
 from conftest import Run
 from PIL import Image
 from rich.console import Console
 
 from latentedit.boundaries.model import Boundaries
 from latentedit.cli import progress
+from latentedit.cli.main import app
 from latentedit.editing.editor import FaceEditor
 from latentedit.errors import LatentEditError
 
@@ -72,9 +75,9 @@ YOUNG = ("--attr", "Young", "--step", "-3")
         ((*YOUNG, "--seeds", "7-0"), "run backwards: write 0-7"),
         ((*YOUNG, "--seeds", "0-9999999999"), "out of range"),
         ((*YOUNG, "--seeds", "0-999"), "at most 285 faces"),
-        ((*YOUNG, "--seed", "-1"), "out of range"),
-        ((*YOUNG, "--seed", "1.5"), "'--seed'"),
-        ((*YOUNG, "--seed", "1", "--seeds", "2"), "only one of --seed, --seeds and --latents"),
+        ((*YOUNG, "--seed", "-1"), "write them like 7 or 0-7,12"),
+        ((*YOUNG, "--seed", "1.5"), "write them like 7 or 0-7,12"),
+        ((*YOUNG, "--seed", "1", "--latents", "z.npy"), "only one of --seeds and --latents"),
         ((*YOUNG, "--hold", "Mael"), "did you mean 'Male'"),
         ((*YOUNG, "--hold", "Male=much"), "NAME=DISCOUNT"),
         ((*YOUNG, "--hold", "Male=2"), "discount of Male cannot be 2.0"),
@@ -86,6 +89,15 @@ YOUNG = ("--attr", "Young", "--step", "-3")
         ((*YOUNG, "-o", "."), "end its name in .png"),
         ((*YOUNG, "-o", "edit"), "end its name in .png"),
         ((*YOUNG, "-o", "edit.txt"), "end its name in .png"),
+        ((*YOUNG, "-o", "edit.tiff"), "end its name in .png"),
+        ((*YOUNG, "-o", "edit.gif", "--frames", "1"), "2 to 120 frames"),
+        ((*YOUNG, "-o", "z.npy", "--frames", "3"), "--frames is for pictures and films"),
+        ((*YOUNG, "-o", "z.safetensors", "--face-only"), "--face-only is for pictures and films"),
+        ((*YOUNG, "--face-only", "--frames", "3"), "--frames is for strips and films"),
+        (("--recipe", "missing.json"), "missing.json does not exist"),
+        (("--recipe", "."), "is a folder"),
+        ((*YOUNG, "--recipe", "edit.json"), "--attr is for edits that are in no recipe"),
+        (("--recipe", "edit.json", "--hold", "none"), "--hold is for edits that are in no recipe"),
         ((*YOUNG, "--latents", "missing.npy"), "does not exist"),
     ],
 )
@@ -156,22 +168,6 @@ def test_files_that_are_no_latents(run: Run, tiny_bundle: Path, content: bytes, 
 )
 def test_bad_samples(run: Run, tiny_bundle: Path, words: tuple[str, ...], message: str) -> None:
     assert message in refuse(run, tiny_bundle, "sample", *words, "--model", tiny_bundle)
-
-
-def test_pictures_that_cannot_be_labelled(run: Run, tiny_bundle: Path, face: Path) -> None:
-    def label(*images: object) -> str:
-        return refuse(
-            run, tiny_bundle, "label", *images, "--aligned", "--model", tiny_bundle, "--json"
-        )
-
-    truncated = Path("truncated.jpg")
-    truncated.write_bytes(face.read_bytes()[:1500])
-    assert "truncated.jpg is damaged or cut short" in label(face, truncated)
-    Path("text.png").write_text("not a picture")
-    assert "use PNG or JPEG" in label("text.png")
-    assert "missing.png does not exist" in label("missing.png")
-    assert "is a folder" in label(".")
-    assert "Missing argument" in label()
 
 
 def change_config(bundle: Path, **entries: object) -> None:
@@ -273,6 +269,33 @@ def test_usage_errors_point_to_the_help(
     assert re.search(r"[.?] See 'latentedit.* --help'$", line)
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--total-kimg", "470"), "--total-kimg is a setting now: write --set total_kimg=470, or"),
+        (("--ema-kimg=5,2",), "write --set ema_kimg=5,2, or put it in a --recipe"),
+        (("--no-bf16",), "write --set bf16=false"),
+        (("--augment", "--device", "cpu"), "write --set augment=true"),
+        (("--clasifier", "c"), "no option '--clasifier': did you mean --classifier?"),
+        (("word",), "no option 'word': leave it out"),
+        (("--set", "totl_kimg=4"), "did you mean 'total_kimg'"),
+        (("--recipe", "no.toml"), "cannot read the recipe no.toml"),
+        (("--teacher", "x"), "give what to learn from: photographs by --data, or a --teacher"),
+        (("--resume",), "nothing to resume"),
+    ],
+)
+def test_settings_of_a_generators_run(
+    run: Run, tiny_bundle: Path, words: tuple[str, ...], message: str
+) -> None:
+    train = ("train", "generator", "--data", "d", "-o", "r")
+    assert message in refuse(run, tiny_bundle, *train, *words)
+
+
+def test_the_generators_training_has_few_options() -> None:
+    command = typer.main.get_command(app).commands["train"].commands["generator"]  # type: ignore[attr-defined]
+    assert len(command.params) <= 15
+
+
 def test_ctrl_c_is_one_line(run: Run, tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
@@ -364,3 +387,99 @@ def test_a_dry_run_refuses_what_the_run_would(
         said.append(result.err)
     assert said[0] == said[1]
     assert "fill a batch" in said[0] or "no ages" in said[0]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "holds no recipe"),
+        (b"latentedit", "holds no recipe"),
+        (b"{", "damaged"),
+        (b'{"a": NaN}', "damaged"),
+        (b"\xff\xfe{}", "holds no recipe"),
+        (b"[1]", "holds no recipe"),
+        (b"{}", "not an edit recipe that this version can read"),
+        (b'{"edits": []}', "not an edit recipe that this version can read"),
+        (b'{"edits": [{"face": 0}]}', "not an edit recipe that this version can read"),
+        (b'{"sample": {"seeds": [1]}}', "were not edited"),
+        (b"GIF89a;", "carries no recipe"),
+        (b"\0\0\0\x08ftypisom", "carries no recipe"),
+        (b"\x89PNG\r\n\x1a\n", "holds no recipe"),
+    ],
+)
+def test_what_no_recipe_is(run: Run, tiny_bundle: Path, content: bytes, message: str) -> None:
+    Path("broken").write_bytes(content)
+    words = ("edit", "--recipe", "broken", "--model", tiny_bundle)
+    line = refuse(run, tiny_bundle, *words)
+    assert line.startswith("broken")
+    assert message in line
+
+
+def test_pictures_of_others_carry_no_recipe(run: Run, tiny_bundle: Path) -> None:
+    for name in ("plain.png", "plain.jpg", "plain.gif"):
+        Image.new("RGB", (8, 8)).save(name)
+        words = ("edit", "--recipe", name, "--model", tiny_bundle)
+        assert f"{name} carries no recipe" in refuse(run, tiny_bundle, *words)
+
+
+def test_a_recipe_of_another_generator_of_that_name(run: Run, tiny_bundle: Path) -> None:
+    own = FaceEditor.load(tiny_bundle, device="cpu")
+    recipe = own.recipe({"Young": 1.0}, seeds=[3]).as_dict()
+    words = ("edit", "--recipe", "r.json", "--model", tiny_bundle)
+    for changes, message in (
+        ({"generator_hash": "f" * 16}, "another tiny"),
+        ({"generator_hash": "f" * 16, "model": "other"}, "other"),
+    ):
+        Path("r.json").write_text(json.dumps(recipe | changes))
+        line = refuse(run, tiny_bundle, *words)
+        assert "f" * 8 in line
+        assert "f" * 9 not in line
+        assert own.generator_hash[:8] in line
+        assert message in line
+        assert "--model" in line
+    Path("r.json").write_text(json.dumps(recipe | {"steps": {"Wink": 1.0}, "holds": {"Wink": {}}}))
+    assert "Wink" in refuse(run, tiny_bundle, *words)
+
+
+def test_a_recipe_of_latents_asks_for_them(run: Run, tiny_bundle: Path) -> None:
+    own = FaceEditor.load(tiny_bundle, device="cpu")
+    recipe = own.recipe({"Young": 1.0}, frames=2).as_dict()
+    words = ("edit", "--recipe", "r.json", "--model", tiny_bundle)
+    Path("r.json").write_text(json.dumps(recipe))
+    assert "--latents" in refuse(run, tiny_bundle, *words)
+    edit = {"face": 1, **recipe}
+    Path("r.json").write_text(json.dumps({"photo": "me.jpg", "edits": [edit]}))
+    assert "edits me.jpg: give it too" in refuse(run, tiny_bundle, *words)
+    Path("r.json").write_text(json.dumps({"photo": "me.jpg", "edits": [edit, edit]}))
+    assert "2 faces of a photo" in refuse(run, tiny_bundle, *words)
+
+
+def test_inputs_are_not_written_over(run: Run, tiny_bundle: Path) -> None:
+    model = ("--model", tiny_bundle)
+    run("sample", "--seeds", "3", "--save-latents", "z.npy", "-o", "s.png", *model)
+    words = ("edit", *YOUNG, "--latents", "z.npy", "-o", "z.npy", *model)
+    assert "the file of latents itself" in refuse(run, tiny_bundle, *words)
+    assert run(*words, "--force").code == 0
+    assert run("edit", *YOUNG, "-o", "e.png", *model).code == 0
+    words = ("edit", "--recipe", "e.png", "-o", "e.png", *model)
+    assert "the recipe itself" in refuse(run, tiny_bundle, *words)
+    assert run(*words, "--force").code == 0
+
+
+def test_a_video_without_what_writes_it(
+    run: Run, tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "av", None)
+    monkeypatch.setattr(FaceEditor, "load", lambda *_: pytest.fail("it went to work"))
+    words = ("edit", *YOUNG, "-o", "film.mp4", "--model", tiny_bundle)
+    assert "pip install 'latentedit[demo]'" in refuse(run, tiny_bundle, *words)
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may write anything")
+@pytest.mark.parametrize("ending", ["png", "gif", "npy"])
+def test_a_read_only_target(run: Run, tiny_bundle: Path, ending: str) -> None:
+    target = Path(f"kept.{ending}")
+    target.write_text("kept")
+    target.chmod(0o444)
+    words = ("edit", *YOUNG, "-o", target, "--model", tiny_bundle)
+    assert "read-only" in refuse(run, tiny_bundle, *words)

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from latentedit.attributes import ATTRIBUTES
+from latentedit.attributes import ATTRIBUTES, FAVOURITES
 from latentedit.boundaries.model import Boundaries
 from latentedit.demo import controls as controls_module
-from latentedit.demo.controls import FAVOURITES, OTHERS, RARE, in_words, make_controls
+from latentedit.demo.controls import OTHERS, RARE, in_words, make_controls
 from latentedit.demo.limits import share_left, shortened
 from latentedit.demo.session import MAX_HISTORY, Session, View, checked_steps, moved, with_seed
 from latentedit.demo.story import MAX_OTHERS, find_changes, find_fights, find_slips, tell

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -17,7 +18,9 @@ if why := lacking(browser=True):
 from playwright.sync_api import Browser, FilePayload, Page, expect, sync_playwright
 
 from latentedit.demo import sitters
+from latentedit.demo.refining import Refiner
 from latentedit.demo.server import serve
+from latentedit.demo.sitters import Sitter
 from latentedit.editing.editor import FaceEditor
 from latentedit.photos.photograph import read_marks
 
@@ -123,17 +126,28 @@ def test_the_minute(browser: Browser, address: str, size: dict[str, int]) -> Non
     page.context.close()
 
 
-def test_refining_is_shown_and_sliders_are_live_meanwhile(browser: Browser, address: str) -> None:
+def test_refining_is_shown_and_sliders_are_live_meanwhile(
+    browser: Browser, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked, step = threading.Event(), Refiner._step
+
+    def step_when_looked(refiner: Refiner, sitter: Sitter) -> None:
+        if sitter.share > 0.5:
+            looked.wait(60)
+        step(refiner, sitter)
+
+    monkeypatch.setattr(Refiner, "_step", step_when_looked)
     page = visit(browser, address, DESKTOP)
     add(page, file())
     expect(page.locator(".looking")).to_contain_text("Looking closer")
-    page.locator("#le-Smiling").press("End")
+    page.locator("#le-Young").press("End")
     settled(page)
     first = key(page)
+    looked.set()
     expect(page.locator("[data-looking]")).to_have_count(0)
     expect(page.locator(".looking")).to_be_hidden()
     expect(page.locator(".after")).not_to_have_attribute("data-key", first)
-    assert page.locator("#le-Smiling").input_value() == "3"
+    assert page.locator("#le-Young").input_value() == "3"
     assert page.faults == []
     page.context.close()
 

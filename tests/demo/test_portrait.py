@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 
 import pytest
 import torch
@@ -12,7 +13,9 @@ from portraits import draw_portrait
 from latentedit.classifiers.portrait import PortraitConfig, PortraitNetwork
 from latentedit.demo.portrait_check import check_photo
 from latentedit.demo.sitters import MAX_BYTES
+from latentedit.io.html import asset
 from latentedit.portrait.assessor import PortraitAssessor
+from latentedit.portrait.conventions import CONVENTIONS
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +38,20 @@ def test_a_photo_gets_verdicts(assessor: PortraitAssessor) -> None:
     assert "data:image/png;base64," in html
     assert "&lt;i&gt;me.jpg" in html
     assert check_photo(assessor, "<i>me.jpg", photo) == html
+
+
+def test_the_page_says_by_what_it_judges(assessor: PortraitAssessor) -> None:
+    photo = draw_portrait((300, 320), (150.0, 150.0), 60.0)
+    portrait, passport = (
+        check_photo(assessor, "a", photo, name) for name in ("portrait", "passport")
+    )
+    assert portrait == check_photo(assessor, "a", photo)
+    assert portrait.count("not asked") == 2  # make-up and expression
+    assert "not asked" not in passport
+    assert "open eyes" in passport  # which nothing here looks at
+    assert "no convention" in check_photo(assessor, "a", photo, "beauty")
+    page = asset("latentedit.demo", "page.html").split('id="portrait"')[1]
+    assert re.findall(r'option value="(\w+)"', page) == list(CONVENTIONS)
 
 
 def test_no_face_is_said(assessor: PortraitAssessor) -> None:

@@ -258,6 +258,7 @@ def test_the_portrait_check_takes_the_same_photo(page: Page, photo: bytes) -> No
     assert "<td>blur</td>" in same
     assert "me.jpg" in same
     assert page.ask("portrait", photo, x_name="me.jpg").text == same
+    assert "passport" in page.ask("portrait", b"", x_for="passport").text
 
 
 def test_compare_is_of_the_photo_too(page: Page, photo: bytes) -> None:

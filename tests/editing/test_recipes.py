@@ -21,7 +21,9 @@ from latentedit.editing.recipes import (
     MAX_FRAMES,
     EditRecipe,
     Hold,
+    clamp,
     displacement,
+    held_by_name,
     make_recipe,
     parse_hold,
     resolve_holds,
@@ -181,6 +183,46 @@ def test_words_names_and_discounts_resolve() -> None:
     assert resolve(("male", "black hair")) == {"Male": 1.0, "Black_Hair": 1.0}
     assert resolve({"male": np.float32(0.5)}) == {"Male": 0.5}
     assert resolve_holds(BOUNDARIES, "Smiling", ["Smiling"], "auto") == {}
+    assert resolve("Glasses") == {"Eyeglasses": 1.0}
+    assert resolve({"beard": 0.5}) == {"No_Beard": 0.5}
+
+
+def test_auto_and_all_stand_among_names() -> None:
+    def resolve(hold: Any, moves: str = "Young") -> dict[str, float]:
+        return resolve_holds(BOUNDARIES, moves, [moves], hold)
+
+    assert resolve(("auto", "Bald")) == {"Gray_Hair": 0.9, "Male": 0.5, "Bald": 1.0}
+    assert resolve({"Male": 1.0, "auto": 1.0}) == {"Gray_Hair": 0.9, "Male": 1.0}
+    assert resolve(parse_hold("auto,Male=0")) == {"Gray_Hair": 0.9, "Male": 0.0}
+    assert resolve(parse_hold("Hat, AUTO")) == {**AUTO["Young"], "Wearing_Hat": 1.0}
+    assert resolve(parse_hold("auto,hat"), "Smiling") == {"Wearing_Hat": 1.0}
+    everything = resolve(("all", "Male"))
+    assert len(everything) == 39
+    assert resolve({"all": 1.0, "Male": 0.5}) == {**everything, "Male": 0.5}
+    assert held_by_name(BOUNDARIES, ("auto", "glasses")) == {"Eyeglasses"}
+    assert held_by_name(BOUNDARIES, "auto") == held_by_name(BOUNDARIES, "none") == set()
+    assert held_by_name(BOUNDARIES, "all") == set(ATTRIBUTES)
+
+
+def test_a_recipe_keeps_auto_with_names() -> None:
+    recipe = make_recipe(BOUNDARIES, {"Young": 2.0, "Smiling": 1.0}, ("auto", "Bald"))
+    assert recipe.holds == {
+        "Young": {"Gray_Hair": 0.9, "Male": 0.5, "Bald": 1.0},
+        "Smiling": {"Bald": 1.0},
+    }
+    assert EditRecipe.from_json(recipe.to_json()) == recipe
+
+
+def test_steps_towards_a_words_side() -> None:
+    recipe = make_recipe(BOUNDARIES, {"older": 2.0, "glasses": [1.0, -1.5]}, to={"beard": 0.5})
+    assert recipe.steps == {"Young": -2.0, "Eyeglasses": (1.0, -1.5)}
+    assert recipe.to == {"No_Beard": -0.5}
+    np.testing.assert_array_equal(edit({"Age": 2.0}), edit({"Young": -2.0}))
+    clamped, notes = clamp(BOUNDARIES, {"older": (1.0, 9.0)})
+    assert clamped == {"Young": (-1.0, -3.0)}
+    assert len(notes) == 1
+    with pytest.raises(LatentEditError, match="Young is named twice"):
+        make_recipe(BOUNDARIES, {"older": 2.0, "Young": 1.0})
 
 
 @pytest.mark.parametrize(
@@ -194,6 +236,8 @@ def test_words_names_and_discounts_resolve() -> None:
         ({"Male": True}, "discount of Male cannot be True"),
         ({"Male": 1.0, "male": 0.5}, "Male is named twice"),
         ([3], "3 is not the name"),
+        (("none", "Male"), "hold none, or names"),
+        ({"auto": 0.5, "Male": 1.0}, "auto takes no discount"),
         (None, "cannot hold None"),
         (3, "cannot hold 3"),
     ],

@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from saved import read_recipe
 from torch import Tensor
 
+from latentedit.attributes import AGEING_ATTRIBUTES
 from latentedit.boundaries.model import Boundaries
 from latentedit.classifiers.age import AgeConfig, AgeEstimator
 from latentedit.editing.editor import FaceEditor
-from latentedit.editing.search import search_age, search_steps
+from latentedit.editing.search import NEAR, search_age, search_steps
 from latentedit.errors import LatentEditError
 from latentedit.generators.progressive import Generator
 from latentedit.pretrained.bundles import load_generator, save_part
@@ -30,12 +31,28 @@ class Brightness:
         return (images.mean((1, 2, 3)) + 1) * 50
 
 
+class Steep:
+    """The same, 0 to 1000, so that a step is worth years."""
+
+    def __call__(self, images: Tensor) -> Tensor:
+        return (images.mean((1, 2, 3)) + 1) * 500
+
+
+def judged_by(estimator: Brightness | Steep, bundle: Path) -> FaceEditor:
+    generator, _ = load_generator(bundle)
+    assert isinstance(generator, Generator)
+    boundaries = Boundaries.load(bundle / BOUNDARIES_FILE)
+    return FaceEditor(generator, age_estimator=estimator, boundaries=boundaries)
+
+
 @pytest.fixture
 def editor(tiny_bundle: Path) -> FaceEditor:
-    generator, _ = load_generator(tiny_bundle)
-    assert isinstance(generator, Generator)
-    boundaries = Boundaries.load(tiny_bundle / BOUNDARIES_FILE)
-    return FaceEditor(generator, age_estimator=Brightness(), boundaries=boundaries)
+    return judged_by(Brightness(), tiny_bundle)
+
+
+@pytest.fixture
+def steep(tiny_bundle: Path) -> FaceEditor:
+    return judged_by(Steep(), tiny_bundle)
 
 
 def test_finds_the_step_of_a_value_that_is_there(editor: FaceEditor) -> None:
@@ -90,6 +107,60 @@ def test_years_are_added_to_each_faces_own(editor: FaceEditor) -> None:
     np.testing.assert_array_equal(reached.goals, 50)
 
 
+def test_what_comes_with_age_helps_where_young_alone_does_not_suffice(steep: FaceEditor) -> None:
+    z = steep.sample(range(5))
+    alone = search_steps(steep, z, "Young", steep.age, 1e6, hold="none", rising=-1)
+    found = search_age(steep, z, to=1e6, hold="none")
+    assert {*found.steps} <= {"Young", *AGEING_ATTRIBUTES}
+    assert found.short.all()
+    others = [steps != 0 for name, steps in found.steps.items() if name != "Young"]
+    helped = np.any(others, axis=0)
+    assert helped.any()
+    assert (found.reached[helped] > alone.reached[helped] + NEAR).all()
+    assert (found.steps["Young"][helped] == -3).all()
+    np.testing.assert_array_equal(found.steps["Young"][~helped], alone.steps[~helped])
+    np.testing.assert_array_equal(found.reached[~helped], alone.reached[~helped])
+    for name, steps in found.steps.items():
+        low, high = steep.boundaries.safe_range(name)
+        assert ((steps <= 0) if name == "Young" else (steps >= 0)).all()
+        assert ((low <= steps) & (steps <= high)).all()
+    edited = steep.apply(found.recipe(steep), z)
+    np.testing.assert_array_equal(steep.age(steep.render(edited)), found.reached)
+
+
+def test_young_alone_moves_where_that_is_enough(steep: FaceEditor) -> None:
+    z = steep.sample(range(5))
+    far = search_age(steep, z, to=1e6, hold="none")
+    alone = search_steps(steep, z, "Young", steep.age, 1e6, hold="none", rising=-1)
+    for face in range(len(z)):
+        found = search_age(steep, z[[face]], to=float(alone.reached[face]), hold="none")
+        assert {*found.steps} == {"Young"}
+        assert not found.short.any()
+        assert search_age(steep, z[[face]], to=1e6, hold="none").reached == far.reached[face]
+
+
+def test_ages_of_faces_do_not_depend_on_the_others(steep: FaceEditor) -> None:
+    z = steep.sample(range(4))
+    together = search_age(steep, z, by=20.0)
+    assert "Gray_Hair" not in together.holds["Young"]  # auto does not hold what helps
+    assert together.holds["Young"] == {"Male": 0.8}
+    for face in range(len(z)):
+        single = search_age(steep, z[face : face + 1], by=20.0)
+        np.testing.assert_array_equal(single.reached, together.reached[face : face + 1])
+        for name, steps in together.steps.items():
+            assert steps[face] == single.steps.get(name, np.zeros(1))[0]
+
+
+def test_what_is_held_by_name_does_not_help(steep: FaceEditor) -> None:
+    z = steep.sample(range(3))
+    assert {*search_age(steep, z, to=1e6, hold="all").steps} == {"Young"}
+    found = search_age(steep, z, to=1e6, hold=("auto", "grey hair", "Bald"))
+    assert not {*found.steps} & {"Gray_Hair", "Bald"}
+    for held in found.holds.values():
+        assert held["Gray_Hair"] == held["Bald"] == 1
+    assert found.holds["Young"]["Male"] == 0.8
+
+
 def test_what_cannot_be_searched(editor: FaceEditor, tiny_bundle: Path) -> None:
     z = editor.sample([0])
     with pytest.raises(LatentEditError, match="no age estimator"):
@@ -140,12 +211,14 @@ def test_edit_by_age_says_what_it_reached(
     steps = result["recipe"]["steps"]["Young"]
     assert len(steps) == 2
     assert all(abs(step) <= 3 for step in steps)
-    assert seen.err.count("years at step") == 2
-    assert seen.err.count("is out of reach within -3 to 3") == 2  # its ages differ by a year or so
+    assert seen.err.count(" years at ") == 2
+    # its ages differ by a year or so
+    assert seen.err.count("is out of this face's reach within the safe ranges") == 2
     for face in result["faces"]:
         assert len(face["age"]) == 2
     strip = read_recipe("edit.png")
     assert list(strip.steps["Young"]) == steps  # type: ignore[arg-type]
+    assert json.loads(strip.to_json()) == result["recipe"]
     assert call("--age-to", "60", "--seed", "3", "--frames", "2", "-o", "a.png") == 0
     assert call("--age", "5", "--age-to", "60") == 2
     assert call("--age", "5", "--attr", "Young") == 2

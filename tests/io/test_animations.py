@@ -73,3 +73,20 @@ def test_films_in_memory_are_those_of_files(tmp_path: Path) -> None:
         assert animation_bytes("a.mp4", FRAMES, edge=32)[4:8] == b"ftyp"
     with pytest.raises(LatentEditError, match="end its name"):
         animation_bytes("a.avi", FRAMES)
+
+
+def test_frames_keep_their_shape(tmp_path: Path) -> None:
+    wide = np.zeros((3, 30, 61, 3), np.uint8)
+    save_animation(tmp_path / "a.gif", wide, edge=122)
+    with Image.open(tmp_path / "a.gif") as film:
+        assert film.size == (122, 60)
+
+
+@pytest.mark.skipif(find_spec("av") is None, reason="needs PyAV: pip install 'latentedit[demo]'")
+def test_a_video_of_odd_size_loses_a_line_at_most(tmp_path: Path) -> None:
+    import av
+
+    save_animation(tmp_path / "a.mp4", np.zeros((2, 31, 61, 3), np.uint8), edge=1)
+    with av.open(tmp_path / "a.mp4") as film:
+        (stream,) = film.streams
+        assert (stream.width, stream.height) == (60, 30)

@@ -160,3 +160,11 @@ def test_any_square_is_cut_and_back(edge: float, angle: float, x: float, y: floa
 def test_a_photo_of_another_size_is_refused() -> None:
     with pytest.raises(LatentEditError, match="300 x 300"):
         alignment(50).cut(np.zeros((300, 301, 3), np.uint8), 32)
+
+
+def test_a_photo_made_smaller_has_the_same_square() -> None:
+    alignment = Alignment((40.0, -8.0, 20.0, 8.0, 40.0, 30.0), 100, 200)
+    small = alignment.scaled(50, 100)
+    assert (small.width, small.height) == (50, 100)
+    np.testing.assert_allclose(small.quad, alignment.quad / 2)
+    np.testing.assert_allclose(alignment.scaled(100, 50).quad, alignment.quad * (1, 0.25))

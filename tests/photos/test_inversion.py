@@ -21,6 +21,7 @@ from latentedit.photos.inversion import (
     prior,
 )
 from latentedit.photos.resemblance import Resemblance
+from latentedit.photos.sketch import Sketch
 
 TINY = EncoderConfig(32, (8, 12), (1, 1), 4, 16, style=16, layers=8, groups=(0, 3, 5), descriptor=0)
 
@@ -28,6 +29,11 @@ TINY = EncoderConfig(32, (8, 12), (1, 1), 4, 16, style=16, layers=8, groups=(0, 
 @pytest.fixture(scope="module")
 def generator() -> MobileStyleGAN:
     return mobilestylegan().requires_grad_(False)
+
+
+@pytest.fixture(scope="module")
+def draw(generator: MobileStyleGAN) -> Sketch:
+    return Sketch(generator, TINY.resolution)
 
 
 @pytest.fixture(scope="module")
@@ -50,11 +56,11 @@ def photo(generator: MobileStyleGAN) -> UInt8Array:
 
 
 def test_refining_comes_nearer(
-    photo: UInt8Array, encoder: Encoder, generator: MobileStyleGAN, resemblance: Resemblance
+    photo: UInt8Array, encoder: Encoder, draw: Sketch, resemblance: Resemblance
 ) -> None:
     seen: list[Progress] = []
     options = InversionOptions(steps=30, learning_rate=0.1)
-    found = invert(photo, encoder, generator, resemblance, options, seen.append)
+    found = invert(photo, encoder, draw, resemblance, options, seen.append)
     assert found.latents.shape == (8, 16)
     assert found.latents.dtype == np.float32
     assert found.steps == 30 == len(seen)
@@ -64,10 +70,10 @@ def test_refining_comes_nearer(
 
 
 def test_without_steps_the_encoder_alone_answers(
-    photo: UInt8Array, encoder: Encoder, generator: MobileStyleGAN, resemblance: Resemblance
+    photo: UInt8Array, encoder: Encoder, draw: Sketch, resemblance: Resemblance
 ) -> None:
     once = InversionOptions(passes=1, steps=0)
-    found = invert(photo, encoder, generator, resemblance, once)
+    found = invert(photo, encoder, draw, resemblance, once)
     with torch.inference_mode():
         pixels = torch.from_numpy(photo).permute(2, 0, 1)[None].float() / 127.5 - 1
         expected = encoder(Looks(pixels))[0].numpy()
@@ -75,32 +81,32 @@ def test_without_steps_the_encoder_alone_answers(
 
 
 def test_a_second_pass_sees_what_the_first_drew(
-    photo: UInt8Array, encoder: Encoder, generator: MobileStyleGAN, resemblance: Resemblance
+    photo: UInt8Array, encoder: Encoder, draw: Sketch, resemblance: Resemblance
 ) -> None:
     found = [
-        invert(photo, encoder, generator, resemblance, InversionOptions(passes=n, steps=0)).latents
+        invert(photo, encoder, draw, resemblance, InversionOptions(passes=n, steps=0)).latents
         for n in (1, 2)
     ]
     assert not np.allclose(found[0], found[1])
 
 
 def test_an_interrupt_keeps_the_best_so_far(
-    photo: UInt8Array, encoder: Encoder, generator: MobileStyleGAN, resemblance: Resemblance
+    photo: UInt8Array, encoder: Encoder, draw: Sketch, resemblance: Resemblance
 ) -> None:
     def stop(progress: Progress) -> None:
         if progress.step == 5:
             raise KeyboardInterrupt
 
-    found = invert(photo, encoder, generator, resemblance, InversionOptions(steps=50), stop)
+    found = invert(photo, encoder, draw, resemblance, InversionOptions(steps=50), stop)
     assert found.interrupted
     assert found.steps == 5
     assert np.isfinite(found.latents).all()
 
 
 def test_seconds_end_it_too(
-    photo: UInt8Array, encoder: Encoder, generator: MobileStyleGAN, resemblance: Resemblance
+    photo: UInt8Array, encoder: Encoder, draw: Sketch, resemblance: Resemblance
 ) -> None:
-    found = invert(photo, encoder, generator, resemblance, InversionOptions(seconds=0.3))
+    found = invert(photo, encoder, draw, resemblance, InversionOptions(seconds=0.3))
     assert 0 < found.steps < 1000
 
 
@@ -108,7 +114,7 @@ def test_the_encoder_of_another_model_is_refused(
     photo: UInt8Array, encoder: Encoder, resemblance: Resemblance
 ) -> None:
     with pytest.raises(LatentEditError, match="encoder"):
-        invert(photo, encoder, stylegan2(), resemblance)
+        invert(photo, encoder, Sketch(stylegan2(), 16), resemblance)
 
 
 def test_layers_that_a_preview_does_not_see_follow_the_last_that_it_does(
@@ -132,7 +138,8 @@ def test_the_prior_is_zero_for_a_sample_and_grows() -> None:
 def test_halves_of_steps_lead_to_the_same_latents(
     photo: UInt8Array, encoder: Encoder, generator: MobileStyleGAN, resemblance: Resemblance
 ) -> None:
-    parts, options = (photo, encoder, generator, resemblance), InversionOptions(steps=4)
+    draw = Sketch(generator, 32)
+    parts, options = (photo, encoder, draw, resemblance), InversionOptions(steps=4)
     refining, other = (Refinement(*parts, options) for _ in range(2))
     at_once = invert(*parts, InversionOptions(steps=0)).latents
     np.testing.assert_array_equal(refining.first.latents, at_once)

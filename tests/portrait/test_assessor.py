@@ -21,6 +21,7 @@ from latentedit.photos.align import HeadPose, cut, find_faces
 from latentedit.portrait.assessor import (
     CANNOT_TELL,
     GOOD,
+    NOT_ASKED,
     POOR,
     Assessment,
     PortraitAssessor,
@@ -52,17 +53,20 @@ def test_a_good_portrait() -> None:
     assert found.faces == 1
     assert found.message is None
     assert tuple(found.qualities) == QUALITIES
-    assert all(
-        q == Quality(pytest.approx(1 / (1 + math.exp(-3))), GOOD, None)
-        for q in found.qualities.values()
-    )
+    sure = pytest.approx(1 / (1 + math.exp(-3)))
+    for name, quality in found.qualities.items():
+        verdict = NOT_ASKED if name in ("make-up", "expression") else GOOD
+        assert quality == Quality(sure, verdict, None)
     assert found.is_clean
+    passport = assessor().assess(PHOTO, "passport")
+    assert passport.convention == "passport"
+    assert all(q == Quality(sure, GOOD, None) for q in passport.qualities.values())
     assert found.portrait is not None
     assert found.portrait.shape == (96, 96, 3)
 
 
 def test_what_is_poor_gets_advice_and_what_is_unsure_none() -> None:
-    found = assessor({"pose": 2.0, "make-up": 0.1}).assess(PHOTO)
+    found = assessor({"pose": 2.0, "make-up": 0.1}).assess(PHOTO, "passport")
     pose, makeup = found.qualities["pose"], found.qualities["make-up"]
     assert pose.verdict == POOR
     assert pose.score == pytest.approx(1 / (1 + math.exp(2)))
@@ -82,7 +86,7 @@ def test_a_small_face_is_not_judged() -> None:
 
 
 def test_a_blurred_face_tells_nothing_of_make_up() -> None:
-    found = assessor({"blur": 6.0, "make-up": 4.0}).assess(PHOTO).qualities
+    found = assessor({"blur": 6.0, "make-up": 4.0}).assess(PHOTO, "passport").qualities
     assert found["blur"].verdict == POOR
     assert found["make-up"].verdict == CANNOT_TELL
     assert found["make-up"].advice == "the picture is too blurred to say: take a sharper one"
@@ -153,9 +157,34 @@ def test_the_share_of_clean_faces() -> None:
     assert assessor({"pose": 1.0}).clean_share(faces64) == 0.0
 
 
-def shot(*scores: float) -> Assessment:
-    rows = [Quality(s, POOR if s < 0.4 else GOOD) for s in scores]
-    return Assessment(1, dict(zip(QUALITIES, rows, strict=False)))
+def shot(*scores: float, detail: float = 1.0) -> Assessment:
+    """Scores above 1 are those of what cannot be told."""
+    rows = [Quality(s, CANNOT_TELL if s > 1 else POOR if s < 0.4 else GOOD) for s in scores]
+    return Assessment(1, dict(zip(QUALITIES, rows, strict=False)), detail=detail)
+
+
+def test_what_cannot_be_told_is_not_good() -> None:
+    known, unknown, poor = shot(0.7, 0.7, 0.7), shot(1.1, 0.99, 0.99), shot(0.1, 0.99, 0.99)
+    assert best_shot([unknown, known]) == 1
+    assert best_shot([poor, unknown]) == 1  # as many good, and nothing known to be poor
+    assert best_shot([shot(1.1, 1.1, 0.99), poor]) == 1  # more is known to be good
+    assert best_shot([shot(1.1, 1.1, 1.1)]) is None
+    assert best_shot([shot(0.9, 0.9, detail=0.6), shot(0.8, 0.8)]) == 1  # a small copy
+    assert known.is_clean
+    assert not unknown.is_clean
+    assert unknown.summary == "nothing poor was found; cannot tell: blur"
+    assert shot(0.1, 1.1, 0.9).summary == "poor: blur; cannot tell: occlusion"
+
+
+def test_a_small_copy_is_not_the_best_shot() -> None:
+    judge = assessor()
+    small = cut(PHOTO, np.array((150.0, 160.0)), 320.0, 62)
+    shots = [judge.assess(small), judge.assess(PHOTO)]
+    assert shots[0].qualities["blur"].verdict == CANNOT_TELL
+    assert best_shot(shots) == 1
+    middling = judge.assess(cut(PHOTO, np.array((150.0, 160.0)), 320.0, 100))  # all of it judged
+    assert middling.is_clean
+    assert best_shot([middling, shots[1]]) == 1
 
 
 def test_the_best_shot_has_fewest_faults_then_the_best_scores() -> None:

@@ -18,12 +18,13 @@ from latentedit.data.face_file import create_face_data, open_face_data
 from latentedit.errors import LatentEditError
 from latentedit.photos.resemblance import Resemblance
 from latentedit.training import encoder_stages as module
-from latentedit.training import pairs
+from latentedit.training import pairs, state
 from latentedit.training.encoder import load_encoder_run, train_encoder
 from latentedit.training.encoder_stages import Feed
 from latentedit.training.options import EncoderOptions
 from latentedit.training.pairs import Pairs
 from latentedit.training.runs import Run
+from latentedit.training.state import read_progress
 
 TINY = EncoderOptions(
     pairs=200,
@@ -46,17 +47,25 @@ def small_files() -> object:
         yield
 
 
-@pytest.fixture(scope="module")
-def resemblance() -> Resemblance:
+PIXELS = replace(ENCODER, descriptor=0)
+"""Looks at no descriptors: their network is no tiny one."""
+
+
+def looking(descriptor: DlibFaceNetwork | None = None) -> Resemblance:
     torch.manual_seed(0)
     classifier = AttributeClassifier(ClassifierConfig(16, 4, (4, 8), (1, 1)))
-    return Resemblance(classifier, mobilestylegan().frame, DlibFaceNetwork())
+    return Resemblance(classifier, mobilestylegan().frame, descriptor)
+
+
+@pytest.fixture(scope="module")
+def resemblance() -> Resemblance:
+    return looking()
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory, resemblance: Resemblance) -> Path:
     folder = tmp_path_factory.mktemp("encoder") / "run"
-    train_encoder(mobilestylegan(), folder, TINY, resemblance=resemblance, network=ENCODER)
+    train_encoder(mobilestylegan(), folder, TINY, resemblance=resemblance, network=PIXELS)
     return folder
 
 
@@ -74,8 +83,13 @@ def test_a_run_gives_its_encoder_back(run: Path, resemblance: Resemblance) -> No
     np.testing.assert_allclose(encoder.mean.numpy(), mean, atol=1e-5)
 
 
+@pytest.mark.parametrize("by_time", [False, True])
 def test_a_killed_run_ends_as_one_that_was_not(
-    run: Path, tmp_path: Path, resemblance: Resemblance
+    run: Path,
+    tmp_path: Path,
+    resemblance: Resemblance,
+    monkeypatch: pytest.MonkeyPatch,
+    by_time: bool,
 ) -> None:
     folder = tmp_path / "run"
     train = partial(
@@ -84,7 +98,7 @@ def test_a_killed_run_ends_as_one_that_was_not(
         folder,
         TINY,
         resemblance=resemblance,
-        network=ENCODER,
+        network=PIXELS,
         pairs_folder=run / "pairs",
     )
 
@@ -92,8 +106,13 @@ def test_a_killed_run_ends_as_one_that_was_not(
         if what == "Steps" and done == 40:
             raise RuntimeError("killed")
 
-    with pytest.raises(RuntimeError, match="killed"):
-        train(on_progress=kill)
+    with monkeypatch.context() as patch:
+        if by_time:
+            patch.setattr(state, "SAVE_EVERY", 0)
+            patch.setattr(state, "SAVE_SHARE", float("inf"))
+        with pytest.raises(RuntimeError, match="killed"):
+            train(on_progress=kill)
+    assert read_progress(Run(folder).state)["step"] == (39 if by_time else 30)
     train(resume=True)
     assert [record["step"] for record in Run(folder).read_log()] == [30, 60]
     whole, resumed = load_encoder_run(run), load_encoder_run(folder)
@@ -121,14 +140,12 @@ def test_pairs_of_another_generator_are_refused(
             tmp_path / "run",
             TINY,
             resemblance=resemblance,
-            network=ENCODER,
+            network=PIXELS,
             pairs_folder=run / "pairs",
         )
 
 
-def test_photos_have_no_latents_but_are_learnt_from(
-    run: Path, tmp_path: Path, resemblance: Resemblance
-) -> None:
+def test_photos_have_no_latents_but_are_learnt_from(run: Path, tmp_path: Path) -> None:
     photos = tmp_path / "photos.safetensors"
     random = np.random.RandomState(0)
     with create_face_data(photos, resolution=32, label_names=(), source="photos") as writer:
@@ -138,7 +155,7 @@ def test_photos_have_no_latents_but_are_learnt_from(
         mobilestylegan(),
         tmp_path / "run",
         replace(TINY, steps=2, face_steps=4, face_batch_size=2, save_steps=3),
-        resemblance=resemblance,
+        resemblance=looking(DlibFaceNetwork()),
         network=ENCODER,
         pairs_folder=run / "pairs",
         photos=open_face_data(photos),

@@ -80,13 +80,27 @@ def differences(first: Path, second: Path) -> list[str]:
 
 
 def test_train_generator_killed_inside_a_fade(face_file: Path, tmp_path: Path) -> None:
-    arguments = ["train", "generator", "--data", face_file, "--objective", "r1", "--no-bf16"]
-    arguments += ["--resolution", 8, "--fmap-base", 64, "--fmap-max", 8, "--start", 4]
-    arguments += ["--stable-kimg", 0.04, "--fade-kimg", 0.18, "--total-kimg", 0.24]
-    arguments += ["--decay-kimg", 0.1, "--save-kimg", 0.1, "--batch-size", 4]
-    arguments += ["--validation", 40, "--device", "cpu"]
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(
+        """
+        objective = "r1"
+        bf16 = false
+        resolution = 8
+        fmap_base = 64
+        fmap_max = 8
+        start = 4
+        stable_kimg = [0.04]
+        fade_kimg = [0.18]
+        total_kimg = 0.24
+        decay_kimg = 0.1
+        save_kimg = 0.1
+        batch_size = 4
+        """
+    )
+    arguments = ["train", "generator", "--data", face_file, "--validation", 40, "--device", "cpu"]
     whole, cut = tmp_path / "whole", tmp_path / "cut"
-    saved = kill_after(start(*arguments, "-o", cut), cut, "images", 100)
+    begun = start(*arguments, "--recipe", recipe, "-o", cut)
+    saved = kill_after(begun, cut, "images", 100)
     options = read_generator_options(Run(cut))
     phase = options.schedule.at(saved)
     assert phase.resolution == 8

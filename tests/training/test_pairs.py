@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -69,6 +70,44 @@ def test_pairs_of_another_size_or_generator_are_refused(renderer: Renderer, tmp_
         render_pairs(Renderer(progressive(), device="cpu"), tmp_path, 10, 16, quiet)
     with pytest.raises(LatentEditError, match="no pairs"):
         Pairs.read(tmp_path / "nowhere")
+
+
+def test_pairs_may_be_of_one_latent_each_and_nearer_to_the_mean(
+    renderer: Renderer, tmp_path: Path
+) -> None:
+    render_pairs(renderer, tmp_path / "near", 10, 32, quiet, mixed=0, psi=(0.0, 0.1))
+    render_pairs(renderer, tmp_path / "far", 10, 32, quiet, mixed=1, psi=(1.0, 1.0))
+    near, far = Pairs.read(tmp_path / "near"), Pairs.read(tmp_path / "far")
+    mean = renderer.generator.mean.numpy()
+    assert (near.cuts == near.layers).all()
+    assert (far.cuts < far.layers).all()
+    assert np.abs(near.first - mean).mean() < 0.2 * np.abs(far.first - mean).mean()
+    with pytest.raises(LatentEditError, match="another"):
+        render_pairs(renderer, tmp_path / "near", 10, 32, quiet)
+    for impossible in ({"mixed": 1.5}, {"psi": (0.9, 0.2)}, {"psi": (0.2, 2.0)}):
+        with pytest.raises(LatentEditError, match="from 0 to 1"):
+            render_pairs(renderer, tmp_path / "none", 10, 32, quiet, **impossible)
+    assert not (tmp_path / "none").exists()
+
+
+def test_pairs_of_folders_begun_earlier_are_those_by_default(
+    renderer: Renderer, tmp_path: Path
+) -> None:
+    render_pairs(renderer, tmp_path, 10, 32, quiet)
+    facts = json.loads((tmp_path / module.FACTS).read_text())
+    old = {key: facts[key] for key in ("generator_hash", "size", "layers")}
+    (tmp_path / module.FACTS).write_text(json.dumps(old))
+    render_pairs(renderer, tmp_path, 20, 32, quiet)
+    assert len(Pairs.read(tmp_path)) == 20
+    with pytest.raises(LatentEditError, match="another"):
+        render_pairs(renderer, tmp_path, 20, 32, quiet, mixed=0)
+
+
+def test_a_damaged_file_is_named(renderer: Renderer, tmp_path: Path) -> None:
+    render_pairs(renderer, tmp_path, 20, 32, quiet)
+    (tmp_path / "00001.safetensors").write_bytes(b"cut short")
+    with pytest.raises(LatentEditError, match=r"00001\.safetensors is damaged"):
+        Pairs.read(tmp_path)
 
 
 def test_layers_above_the_cut_are_the_second_latents() -> None:

@@ -10,7 +10,7 @@ import torch
 from tiny_generators import mobilestylegan, stylegan2
 
 from latentedit.errors import LatentEditError
-from latentedit.training import previews
+from latentedit.training import previews, state
 from latentedit.training.options import PreviewOptions
 from latentedit.training.previews import load_previews_run, train_previews
 from latentedit.training.runs import Run
@@ -56,6 +56,27 @@ def test_a_killed_run_goes_on_with_the_same_pictures(
     monkeypatch.setattr(previews, "_example", killed)  # nothing is rendered again
     train_previews(mobilestylegan(), folder, TINY, resume=True)
     assert [record["step"] for record in Run(folder).read_log()] == [20, 40]
+
+
+def test_a_run_saved_by_time_ends_as_one_that_was_not_killed(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "run"
+
+    def kill(what: str, done: int, total: int, note: str) -> None:
+        if what == "Steps" and done == 7:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(state, "SAVE_EVERY", 0)
+        patch.setattr(state, "SAVE_SHARE", float("inf"))
+        with pytest.raises(KeyboardInterrupt):
+            train_previews(mobilestylegan(), folder, TINY, on_progress=kill)
+    assert state.read_progress(Run(folder).state)["step"] == 7
+    train_previews(mobilestylegan(), folder, TINY, resume=True)
+    whole, resumed = load_previews_run(run), load_previews_run(folder)
+    for name, value in whole.state_dict().items():
+        assert torch.equal(resumed.state_dict()[name], value), name
 
 
 def test_what_cannot_draw_previews_is_refused(tmp_path: Path) -> None:

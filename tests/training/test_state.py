@@ -16,7 +16,13 @@ from torch import Tensor, nn
 
 from latentedit.errors import LatentEditError
 from latentedit.training import state
-from latentedit.training.state import load_network, load_state, read_progress, save_state
+from latentedit.training.state import (
+    StateKeeper,
+    load_network,
+    load_state,
+    read_progress,
+    save_state,
+)
 
 
 class Training:
@@ -249,3 +255,23 @@ def test_a_kill_at_any_moment_leaves_one_whole_state(tmp_path: Path) -> None:
         assert (network.bias == count).all()
         saved.append(count)
     assert max(saved) > 1
+
+
+def test_a_state_is_due_by_time_and_a_slow_one_less_often(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, took = [1000.0], [0.0]
+    monkeypatch.setattr(state.time, "monotonic", lambda: now[0])
+
+    def save(*_: object, **__: object) -> None:
+        now[0] += took[0]
+
+    monkeypatch.setattr(state, "save_state", save)
+    keeper = StateKeeper(tmp_path / "state", networks={}, optimizers={})
+    for seconds, after in ((0.0, 60.0), (0.5, 60.0), (6.0, 300.0)):
+        took[0] = seconds
+        keeper.save({})
+        now[0] += after - 1
+        assert not keeper.due
+        now[0] += 1.5
+        assert keeper.due

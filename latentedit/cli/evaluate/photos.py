@@ -62,7 +62,8 @@ def _print(report: dict[str, Any]) -> None:
     print(f"put back without an edit: MS-SSIM {means['ms_ssim']['pasted']:.3f}")
     for name, row in means["edits"].items():
         step = report["edits"][name]
-        print(f"{name} {step:+g}: flips {row['flips']:.0%}, one person in {row['within']:.0%}")
+        flips = "all have it" if row["flips"] is None else f"flips {row['flips']:.0%}"
+        print(f"{name} {step:+g}: {flips} of {row['to_flip']}, one person in {row['within']:.0%}")
     if "older" in means:
         print(
             f"age {report['years']:+g}: {means['older']['years']:+.1f} years by the independent "

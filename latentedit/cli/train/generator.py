@@ -2,208 +2,128 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from latentedit import defaults
-from latentedit.cli.invocation import command_line, parse_numbers
+from latentedit.cli.invocation import command_line
 from latentedit.cli.train.networks import load_classifier
-from latentedit.cli.train.options import (
-    DataOption,
-    DeviceOption,
-    ResumeOption,
-    RunOption,
-    ValidationOption,
-)
+from latentedit.cli.train.options import ResumeOption, RunOption, ValidationOption
 from latentedit.errors import LatentEditError
-from latentedit.training.options import OBJECTIVES, PIXEL_OBJECTIVES, GeneratorOptions
+from latentedit.training.options import GeneratorOptions
+from latentedit.training.recipes import read_options, setting_types
 
-GENERATOR = GeneratorOptions()
+if TYPE_CHECKING:
+    from latentedit.training.gan.teacher import Teacher
+
+LENIENT = {"ignore_unknown_options": True, "allow_extra_args": True}
+"""So that options of old versions reach `_refuse_extra`, which knows what became of them."""
 
 
-def _listed(numbers: tuple[float, ...]) -> str:
-    """As `_numbers` reads them."""
-    return ",".join(f"{number:g}" for number in numbers)
+FacesOption = Annotated[
+    Path | None, typer.Option(help="Training file from 'prepare' [default: the teacher's].")
+]
+TeacherOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Model to learn from instead: its pictures, and the latents they show.",
+        metavar="MODEL",
+    ),
+]
+PairsOption = Annotated[
+    Path | None, typer.Option(help="Where the teacher's pairs are kept [default: the run's].")
+]
+RecipeOption = Annotated[
+    Path | None, typer.Option(help="TOML file of settings, such as recipes/faces128.toml.")
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="A setting in place of the recipe's."),
+]
+ClassifierOption = Annotated[
+    Path | None,
+    typer.Option(help="Classifier run or bundle: frozen features that faces are seen through."),
+]
+FeatureDataOption = Annotated[
+    Path | None,
+    typer.Option(help="Training file the features look at instead; it may hold smaller faces."),
+]
+PeopleOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="Classifier's run on UTKFace: another projected discriminator and sliced "
+        "distance look through it, at the face alone."
+    ),
+]
+InitOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        help="Run or bundle to start from, of this resolution or a smaller one. Give a run and "
+        "then a bundle for the run's discriminators and the bundle's generator."
+    ),
+]
+SeedOption = Annotated[
+    int | None,
+    typer.Option(
+        min=0, max=defaults.MAX_SEED, help="Of weights, order, noise [default: the recipe's]."
+    ),
+]
+DeviceOption = Annotated[
+    str | None, typer.Option(help="auto, cpu, cuda or mps [default: the recipe's].")
+]
+MinutesOption = Annotated[
+    float | None,
+    typer.Option(min=0, help="Save and stop after so many minutes; --resume goes on."),
+]
 
 
 def generator(
-    data: DataOption,
+    context: typer.Context,
     output: RunOption,
-    objective: Annotated[str, typer.Option(help=f"{', '.join(OBJECTIVES)}.")] = GENERATOR.objective,
-    pixel_objective: Annotated[
-        str,
-        typer.Option(
-            help=f"Of the pixel discriminator beside projected ones: {', '.join(PIXEL_OBJECTIVES)}."
-        ),
-    ] = GENERATOR.pixel_objective,
-    classifier: Annotated[
-        Path | None,
-        typer.Option(help="Classifier run or bundle: the projected objective's features."),
-    ] = None,
-    feature_data: Annotated[
-        Path | None,
-        typer.Option(help="Training file the features look at instead; it may hold smaller faces."),
-    ] = None,
-    resolution: Annotated[
-        int, typer.Option(min=4, help="Final edge in pixels.")
-    ] = GENERATOR.resolution,
-    fmap_base: Annotated[
-        int, typer.Option(min=1, help="Width: published 8192.")
-    ] = GENERATOR.fmap_base,
-    fmap_max: Annotated[
-        int, typer.Option(min=1, help="Largest width: published 512.")
-    ] = GENERATOR.fmap_max,
-    discriminator_fmap_base: Annotated[
-        int, typer.Option(min=1, help="Width of the pixel discriminator.")
-    ] = GENERATOR.discriminator_fmap_base,
-    discriminator_fmap_max: Annotated[
-        int, typer.Option(min=1, help="Its largest width.")
-    ] = GENERATOR.discriminator_fmap_max,
-    start: Annotated[int, typer.Option(min=4, help="First resolution.")] = GENERATOR.start,
-    stable_kimg: Annotated[
-        str, typer.Option(help="Thousands of images before each growth.")
-    ] = _listed(GENERATOR.stable_kimg),
-    fade_kimg: Annotated[str, typer.Option(help="Thousands of images of each fade.")] = _listed(
-        GENERATOR.fade_kimg
-    ),
-    total_kimg: Annotated[
-        float, typer.Option(min=0, help="Thousands of images in all.")
-    ] = GENERATOR.total_kimg,
-    decay_kimg: Annotated[
-        float, typer.Option(min=0, help="The rate falls to zero over the last so many.")
-    ] = GENERATOR.decay_kimg,
-    batch_size: Annotated[int, typer.Option(min=2, help="Images a step.")] = GENERATOR.batch_size,
-    learning_rate: Annotated[
-        float, typer.Option(min=0, help="The generator's rate.")
-    ] = GENERATOR.learning_rate,
-    discriminator_learning_rate: Annotated[
-        float, typer.Option(min=0, help="The pixel discriminator's rate.")
-    ] = GENERATOR.discriminator_learning_rate,
-    projected_weight: Annotated[
-        float, typer.Option(min=0, help="Weight of the projected losses beside the pixel ones.")
-    ] = GENERATOR.projected_weight,
-    imagenet_weight: Annotated[
-        float,
-        typer.Option(min=0, help="Weight of the same through features learned on ImageNet."),
-    ] = GENERATOR.imagenet_weight,
-    people: Annotated[
-        Path | None,
-        typer.Option(
-            help="Classifier's run on UTKFace: another projected discriminator and sliced "
-            "distance look through it, at the face alone."
-        ),
-    ] = None,
-    people_weight: Annotated[
-        float,
-        typer.Option(min=0, help="Weight of that discriminator's losses, where --people is given."),
-    ] = GENERATOR.people_weight,
-    sliced_weight: Annotated[
-        float,
-        typer.Option(
-            min=0,
-            help="Weight of the sliced Wasserstein distance between features, --people's too.",
-        ),
-    ] = GENERATOR.sliced_weight,
-    patch_weight: Annotated[
-        float,
-        typer.Option(
-            min=0,
-            help="Weight of small patches' losses; only they judge detail beyond --feature-data.",
-        ),
-    ] = GENERATOR.patch_weight,
-    r1_gamma: Annotated[
-        float, typer.Option(min=0, help="Weight of the R1 penalty.")
-    ] = GENERATOR.r1_gamma,
-    augment: Annotated[
-        bool | None,
-        typer.Option(help="Differentiable augmentation [default: only projected]."),
-    ] = GENERATOR.augment,
-    ema_kimg: Annotated[
-        str, typer.Option(help="Half-lives of the averaged weights; samples show the first.")
-    ] = _listed(GENERATOR.ema_kimg),
-    init: Annotated[
-        list[Path] | None,
-        typer.Option(
-            help="Run or bundle to start from, of this resolution or a smaller one. Give a run and "
-            "then a bundle for the run's discriminators and the bundle's generator."
-        ),
-    ] = None,
-    frozen_kimg: Annotated[
-        float, typer.Option(min=0, help="Let the generator rest for the first so many thousands.")
-    ] = GENERATOR.frozen_kimg,
-    save_kimg: Annotated[
-        float, typer.Option(min=0.1, help="Save every so many thousands.")
-    ] = GENERATOR.save_kimg,
-    snapshot_kimg: Annotated[
-        float,
-        typer.Option(min=0, help="Keep the average every so many thousands, for 'evaluate run'."),
-    ] = GENERATOR.snapshot_kimg,
+    data: FacesOption = None,
+    teacher: TeacherOption = None,
+    pairs_folder: PairsOption = None,
+    recipe: RecipeOption = None,
+    settings: SetOption = None,
+    classifier: ClassifierOption = None,
+    feature_data: FeatureDataOption = None,
+    people: PeopleOption = None,
+    init: InitOption = None,
     validation: ValidationOption = defaults.VALIDATION,
-    seed: Annotated[
-        int, typer.Option(min=0, max=defaults.MAX_SEED, help="Seed of weights, order and noise.")
-    ] = GENERATOR.seed,
-    device: DeviceOption = GENERATOR.device,
-    bf16: Annotated[bool, typer.Option(help="bfloat16 autocast.")] = GENERATOR.bf16,
-    cuda_graphs: Annotated[
-        bool, typer.Option(help="On a GPU, record steps as CUDA graphs: far faster.")
-    ] = GENERATOR.cuda_graphs,
+    seed: SeedOption = None,
+    device: DeviceOption = None,
     resume: ResumeOption = False,
-    minutes: Annotated[
-        float | None,
-        typer.Option(min=0, help="Save and stop after so many minutes; --resume goes on."),
-    ] = None,
+    minutes: MinutesOption = None,
 ) -> None:
-    """Train the progressive generator."""
+    """Train the progressive generator, from photographs or from a larger generator.
+
+    A run that is resumed without a recipe keeps the settings that it began with.
+    """
     from latentedit.cli.progress import progress_bar
     from latentedit.data.face_file import open_face_data
     from latentedit.training.gan.adversarial import train_generator
     from latentedit.training.gan.meter import Report
 
-    options = GeneratorOptions(
-        objective=objective,
-        pixel_objective=pixel_objective,
-        resolution=resolution,
-        fmap_base=fmap_base,
-        fmap_max=fmap_max,
-        discriminator_fmap_base=discriminator_fmap_base,
-        discriminator_fmap_max=discriminator_fmap_max,
-        start=start,
-        stable_kimg=_numbers(stable_kimg, "--stable-kimg"),
-        fade_kimg=_numbers(fade_kimg, "--fade-kimg"),
-        total_kimg=total_kimg,
-        decay_kimg=decay_kimg,
-        batch_size=batch_size,
-        learning_rate=learning_rate,
-        discriminator_learning_rate=discriminator_learning_rate,
-        projected_weight=projected_weight,
-        imagenet_weight=imagenet_weight,
-        people_weight=people_weight,
-        sliced_weight=sliced_weight,
-        patch_weight=patch_weight,
-        r1_gamma=r1_gamma,
-        augment=augment,
-        ema_kimg=_numbers(ema_kimg, "--ema-kimg"),
-        frozen_kimg=frozen_kimg,
-        save_kimg=save_kimg,
-        snapshot_kimg=snapshot_kimg,
-        seed=seed,
-        device=device,
-        bf16=bf16,
-        cuda_graphs=cuda_graphs,
+    _refuse_extra(context)
+    options = _options(output, recipe, settings or (), resume=resume)
+    options = replace(
+        options, seed=options.seed if seed is None else seed, device=device or options.device
     )
-    if total_kimg < options.schedule.kimg:
-        print(
-            f"note: {resolution}x{resolution} has not faded in before {options.schedule.kimg:g} "
-            "thousand images: raise --total-kimg, or shorten --stable-kimg and --fade-kimg",
-            file=sys.stderr,
-        )
+    if (data is None) == (teacher is None):
+        raise LatentEditError("give what to learn from: photographs by --data, or a --teacher")
     last: Report | None = None
     with progress_bar() as bar:
         task = bar.add_task("Training", total=None, note="")
+
+        def on_pairs(done: int, total: int) -> None:
+            bar.update(task, description="Pairs", completed=done, total=total)
 
         def on_step(report: Report) -> None:
             nonlocal last
@@ -211,16 +131,19 @@ def generator(
             fade = f" fading {phase.alpha:.2f}" if phase.alpha < 1 else ""
             size = f"{phase.resolution}x{phase.resolution}{fade}"
             note = f"{size}  {report.images_per_second:.0f} images/s"
-            bar.update(task, completed=report.images, total=report.total, note=note)
+            done, total = report.images, report.total
+            bar.update(task, description="Training", completed=done, total=total, note=note)
 
+        known = _teacher(teacher, pairs_folder or output / "pairs", options, on_pairs)
         train_generator(
-            open_face_data(data),
+            known.faces if known else open_face_data(data or ""),
             output,
             options,
             feature_data=open_face_data(feature_data) if feature_data else None,
             validation=validation,
             classifier=load_classifier(classifier) if classifier else None,
             people=load_classifier(people) if people else None,
+            teacher=known,
             init=init or (),
             command=command_line(),
             resume=resume,
@@ -231,6 +154,66 @@ def generator(
         print(f"stopped in time at {last.images} of {last.total} images; to go on, add --resume")
     else:
         print(f"generator trained in {output}; next: latentedit bundle --generator {output}")
+
+
+def _options(
+    output: Path, recipe: Path | None, settings: Sequence[str], *, resume: bool
+) -> GeneratorOptions:
+    """What a run shall do; one that goes on without a recipe keeps what it began with."""
+    from latentedit.training.runs import Run, read_generator_options
+
+    run = Run(output)
+    run.check(resume)
+    begun = read_generator_options(run) if resume and recipe is None else None
+    options = read_options(recipe, settings, begun)
+    if options.total_kimg < options.schedule.kimg:
+        print(
+            f"note: {options.resolution}x{options.resolution} has not faded in before "
+            f"{options.schedule.kimg:g} thousand images: raise total_kimg, or shorten stable_kimg "
+            "and fade_kimg",
+            file=sys.stderr,
+        )
+    return options
+
+
+def _teacher(
+    model: str | None,
+    folder: Path,
+    options: GeneratorOptions,
+    on_pairs: Callable[[int, int], None],
+) -> Teacher | None:
+    """The teacher with its pairs, if one is named."""
+    if model is None:
+        return None
+    from latentedit.pretrained.model import Bundle
+    from latentedit.training.gan.teacher import open_teacher
+
+    bundle = Bundle.find(model)
+    card = bundle.cards.get("generator", {})
+    return open_teacher(bundle.name, bundle.generator(), card, folder, options, on_pairs)
+
+
+def _refuse_extra(context: typer.Context) -> None:
+    """Refuse what is no option, and say what became of those that were.
+
+    Raises:
+        LatentEditError: there is any.
+    """
+    words = context.args
+    if not words:
+        return
+    name, _, value = words[0].partition("=")
+    key = name.removeprefix("--").removeprefix("no-").replace("-", "_")
+    if not name.startswith("--") or key not in setting_types():
+        known = [name for option in context.command.params for name in option.opts]
+        near = difflib.get_close_matches(name, known, 1)
+        advice = f"did you mean {near[0]}?" if near else "leave it out."
+        raise LatentEditError(f"no option {name!r}: {advice} See '{context.command_path} --help'")
+    flag = "false" if name.startswith("--no-") else "true"
+    follows = words[1] if len(words) > 1 and not words[1].startswith("-") else flag
+    raise LatentEditError(
+        f"{name} is a setting now: write --set {key}={value or follows}, or put it in a --recipe"
+    )
 
 
 def pack(
@@ -249,8 +232,8 @@ def pack(
     from latentedit.training.gan.packing import pack_discriminators, pack_run
 
     if generator:
-        kept, size = pack_run(run_folder, output, ema_kimg)
-        begin = f"-o {output} --resume --ema-kimg {kept:g}"
+        _, size = pack_run(run_folder, output, ema_kimg)
+        begin = f"-o {output} --resume"
     elif ema_kimg is not None:
         raise LatentEditError(
             "--ema-kimg chooses an average of the generator: leave it or --no-generator out"
@@ -259,10 +242,6 @@ def pack(
         size = pack_discriminators(run_folder, output)
         begin = f"--init {output} --init BUNDLE, the bundle that has its generator"
     print(
-        f"{size / 1e6:.1f} MB in {output}; to train on, give {begin}, and the rest of the last "
+        f"{size / 1e6:.1f} MB in {output}; to train on, give {begin}, and the data of the last "
         "command in its options.json"
     )
-
-
-def _numbers(text: str, option: str) -> tuple[float, ...]:
-    return parse_numbers(text, f"cannot read {option} {text!r}: write numbers like 10,20")

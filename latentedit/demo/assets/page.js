@@ -11,7 +11,7 @@ const model = { seed: 0, photo: false, steps: {}, auto: true, locks: new Set(), 
 const controls = new Map(); // attribute -> its data and nodes
 const now = {
   gallery: 0, words: [], likeliest: "", frames: [], count: 9, playing: true, typing: false,
-  face: { key: "", kind: "seed", done: 1, version: 0 }, original: "", learned: new Map(), held: [], takesPhotos: false,
+  face: { key: "", kind: "seed", done: 1, version: 0 }, original: "", learned: new Map(), held: [], takesPhotos: false, stale: false,
 };
 
 // ---- requests: one at a time; a preview that still waits is dropped when something newer comes
@@ -169,6 +169,7 @@ function notice(text, bad = false) {
 
 function drawFace(face) {
   if (face.key !== now.face.key) now.learned.clear();
+  now.stale = false;
   now.face = face;
   const photo = face.kind === "photo";
   page.toggleAttribute("data-looking", photo && face.done < 1);
@@ -196,7 +197,7 @@ function rest() {
     const { kind, done, version } = now.face;
     const looking = kind === "photo" && done < 1;
     const name = toLearn();
-    if (looking && version === 0) send({ do: "look", version, idle: true });
+    if (looking && (version === 0 || now.stale)) send({ do: "look", version, idle: true });
     else if (name) send({ do: "learn", attribute: name, idle: true });
     else if (looking) send({ do: "look", version, idle: true });
   }, now.face.done < 1 ? 500 : 350);
@@ -209,7 +210,8 @@ function toLearn() {
 }
 
 function learn(learned) {
-  if (learned.face !== now.face.key) return;
+  now.stale = learned.face !== now.face.key; // the face has become better meanwhile: look first
+  if (now.stale) return;
   now.learned.set(learned.attribute, learned);
   place(learned.attribute);
 }

@@ -156,17 +156,22 @@ far.addEventListener("change", compare);
 // ---- Portrait check
 
 const found = $("#portrait .found");
+const convention = $("#portrait select");
+let last = null; // what is judged again when the convention changes
 
 async function judge(file) {
+  last = file;
   found.textContent = file || !$("#edit .mine").hidden ? "Looking ..." : "";
   if (!found.textContent) return;
   try {
-    const answer = await ask("portrait", file || new Blob([]), { "x-name": encodeURIComponent(file ? file.name : "") });
+    const answer = await ask("portrait", file || new Blob([]), { "x-name": encodeURIComponent(file ? file.name : ""), "x-for": convention.value });
     found.innerHTML = await answer.text();
   } catch (error) {
     found.textContent = error.message;
   }
 }
+
+convention.addEventListener("change", () => judge(last));
 
 const chooser = $("#portrait input");
 chooser.addEventListener("change", () => { if (chooser.files[0]) judge(chooser.files[0]); chooser.value = ""; });

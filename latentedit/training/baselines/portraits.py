@@ -28,7 +28,7 @@ from latentedit.io.images import UInt8Array
 from latentedit.portrait.baseline import EDGE, SETTINGS, SlidesNetwork, SlidesSettings
 from latentedit.training.options import BaselineOptions
 from latentedit.training.runs import Run
-from latentedit.training.state import load_network, load_state, save_state
+from latentedit.training.state import StateKeeper, load_network, load_state
 
 _SAVE_EVERY = 10
 
@@ -173,14 +173,15 @@ def train_baselines(
         known = held_out.labels[:, column] >= 0
         shown = _planes(held_out.images[known])
         truth = torch.tensor(held_out.labels[known, column]).float()
+        keeper = StateKeeper(run.state, **parts)
         for epoch in range(done + 1, options.epochs + 1):
             started = time.perf_counter()
             figures = epochs.run()
             seconds = time.perf_counter() - started
             figures["held_out_accuracy"] = epochs.accuracy(shown, truth)
             run.write_log({"epoch": epoch, **figures, "seconds": round(seconds, 2)})
-            if epoch % _SAVE_EVERY == 0 or epoch == options.epochs:
-                save_state(run.state, **parts, progress={"epoch": epoch})
+            if epoch % _SAVE_EVERY == 0 or epoch == options.epochs or keeper.due:
+                keeper.save({"epoch": epoch})
             on_epoch(name, epoch, figures)
         networks[name] = epochs.network.eval()
     return networks

@@ -16,24 +16,37 @@ from latentedit import defaults
 from latentedit.classifiers.attributes import AttributeClassifier
 from latentedit.data.face_file import FaceData
 from latentedit.errors import LatentEditError
-from latentedit.generators import latents
-from latentedit.generators.progressive import Generator
+from latentedit.generators.progressive_w import Growing
 from latentedit.inference.devices import device_name, place
 from latentedit.pretrained.hashing import weights_hash
 from latentedit.training.gan.adversaries import Adversaries
-from latentedit.training.gan.batches import Batches, RunFaces, hold_out
-from latentedit.training.gan.meter import Meter, Report, draw_samples, memory_check
-from latentedit.training.gan.objectives import build_objective
+from latentedit.training.gan.batches import (
+    Photographs,
+    RunFaces,
+    Source,
+    TeachersPairs,
+    hold_out,
+)
+from latentedit.training.gan.meter import (
+    Meter,
+    Report,
+    draw_samples,
+    memory_check,
+    pair_check,
+)
+from latentedit.training.gan.networks import generator_facts, generator_of, new_generator
+from latentedit.training.gan.objectives import build_distillation, build_objective
 from latentedit.training.gan.snapshots import save_snapshot
 from latentedit.training.gan.starts import Start, check_options, resume_run, start_from
+from latentedit.training.gan.teacher import Teacher
 from latentedit.training.options import GeneratorOptions
-from latentedit.training.runs import Run, choose_average, read_generator_options
+from latentedit.training.runs import Run, choose_average
 from latentedit.training.state import (
+    StateKeeper,
     average_name,
     check_whole,
     load_network,
     read_progress,
-    save_state,
 )
 from latentedit.training.workers import Workers
 
@@ -50,12 +63,13 @@ def train_generator(
     validation: int = defaults.VALIDATION,
     classifier: AttributeClassifier | None = None,
     people: AttributeClassifier | None = None,
+    teacher: Teacher | None = None,
     init: Sequence[str | Path] = (),
     command: str = "",
     resume: bool = False,
     minutes: float = math.inf,
     on_step: Callable[[Report], None] = lambda report: None,
-) -> Generator:
+) -> Growing:
     """Train, saving state and sample grids on the way; on several processes see `workers`.
 
     Args:
@@ -66,6 +80,7 @@ def train_generator(
         validation: hold out the last so many faces of each, for measuring the result.
         classifier: frozen features of the projected objective.
         people: further ones, of tightly cropped faces (see `utkface.as_questions`).
+        teacher: whose pictures `data` are; the generator then learns to draw in its w.
         init: runs or bundles to start from, of this resolution or smaller ones; what several of
             them hold comes from the last.
         command: the command line, for the model's card.
@@ -81,13 +96,14 @@ def train_generator(
         LatentEditError: options that do not fit the data or the state.
     """
     until = time.monotonic() + 60 * minutes
-    check_options(data, feature_data, people, options)
+    check_options(data, feature_data, people, teacher is not None, options)
     faces = hold_out(data, feature_data, validation, patches=options.patch_weight > 0)
     run, workers = Run(run_folder), Workers(options.device)
     run.check(resume)
     workers.check_batch(options.batch_size)
     frozen = {"classifier": classifier, "people": people}
-    adversaries = _build(options, frozen, feature_data, workers)
+    adversaries = _build(options, frozen, feature_data, teacher, workers)
+    source = _source(faces, teacher, adversaries.generator, workers)
     hashes = {
         name: None if network is None else weights_hash(network) for name, network in frozen.items()
     }
@@ -106,47 +122,51 @@ def train_generator(
             resume=resume,
             before=start.history,
             device=device_name(workers.device),
+            facts=generator_facts(adversaries.generator, teacher),
         )
-    return _train(run, options, faces, adversaries, workers, start, until, on_step)
+    return _train(run, options, faces, source, adversaries, workers, start, until, on_step)
 
 
 def _train(
     run: Run,
     options: GeneratorOptions,
     faces: RunFaces,
+    source: Source,
     adversaries: Adversaries,
     workers: Workers,
     start: Start,
     until: float,
     on_step: Callable[[Report], None],
-) -> Generator:
-    """The loop: draw a batch, take a step; now and then log, make a snapshot, save the state."""
-    batches = Batches(faces.shown, workers)
-    feature_batches = Batches(faces.features, workers) if faces.features else None
-    fixed = torch.from_numpy(latents.sample(range(48))).to(workers.device)
+) -> Growing:
+    """The loop: draw a batch, take a step; now and then log, make a snapshot, save the state.
+
+    Images seen decide when; by time only the state is saved, so that all else repeats.
+    """
     schedule, batch_size = options.schedule, options.batch_size
     total = int(options.total_kimg * 1000)
     seen, step, meter = start.images, start.steps, Meter(start.images)
+    keeper = StateKeeper(run.state, **adversaries.parts)
     while seen < total:
         phase = schedule.at(seen)
         adversaries.set_rate(min(1.0, (total - seen) / max(options.decay_kimg * 1000, 1)))
         freeze = seen < options.frozen_kimg * 1000
-        real = batches.draw(batch_size, phase)
-        seen_by_features = feature_batches.draw(batch_size, phase) if feature_batches else None
-        z = torch.randn(batch_size, options.generator.latent_dim)
-        z = workers.share(z).to(workers.device)
+        batch = source.draw(batch_size, phase)
         seen += batch_size
         images = start.images_before + seen
-        figures = adversaries.step(
-            z, real, seen_by_features, phase, step, images=images, freeze=freeze
-        )
+        figures = adversaries.step(batch, phase, step, images=images, freeze=freeze)
         step += 1
         meter.add(figures)
         ends = seen >= total or (until < math.inf and workers.any(time.monotonic() > until))
         saves = ends or _passed(seen, batch_size, int(options.save_kimg * 1000))
         logs = _passed(seen, batch_size, LOG_EVERY)
-        if logs or saves:
+        timely = workers.leads and keeper.due
+        if logs or saves or timely:
             _check_finite(figures, seen)
+        if workers.leads and saves:
+            meter.on_held_out = {
+                **memory_check(adversaries.objective, faces, phase, workers.device),
+                **pair_check(adversaries.shown, source, phase),
+            }
         if logs:
             meter.read(seen, workers)
             if workers.leads:
@@ -155,9 +175,9 @@ def _train(
         if workers.leads and _passed(seen, batch_size, int(options.snapshot_kimg * 1000)):
             save_snapshot(run, seen, adversaries.shown)
         if workers.leads and saves:
-            meter.on_held_out = memory_check(adversaries.objective, faces, phase, workers.device)
-            draw_samples(run, adversaries.shown, fixed, phase, seen, options.resolution)
-            save_state(run.state, **adversaries.parts, progress=start.progress(seen, step))
+            draw_samples(run, adversaries.shown, source, phase, seen, options.resolution)
+        if workers.leads and (saves or timely):
+            keeper.save(start.progress(seen, step))
         on_step(Report(seen, total, meter.speed, phase, meter.figures))
         if ends:
             break
@@ -168,12 +188,13 @@ def _build(
     options: GeneratorOptions,
     frozen: Mapping[str, AttributeClassifier | None],
     feature_data: FaceData | None,
+    teacher: Teacher | None,
     workers: Workers,
 ) -> Adversaries:
     """Generator, discriminators and optimisers, their weights drawn from the run's seed."""
     torch.backends.cudnn.benchmark = True  # shapes stay the same for a whole phase
     torch.manual_seed(options.seed)
-    generator = Generator(options.generator).to(workers.device)
+    generator = new_generator(options, teacher).to(workers.device)
     for network in frozen.values():
         if network is not None:
             place(network, workers.device)
@@ -184,7 +205,19 @@ def _build(
         workers.device,
         frozen["people"],
     )
-    return Adversaries(options, generator, objective, workers)
+    distillation = (
+        build_distillation(options, frozen["classifier"], workers.device) if teacher else None
+    )
+    return Adversaries(options, generator, objective, workers, distillation)
+
+
+def _source(
+    faces: RunFaces, teacher: Teacher | None, generator: Growing, workers: Workers
+) -> Source:
+    """Where batches come from: photographs, or the teacher's pairs."""
+    if teacher is None:
+        return Photographs(faces, generator.latent_dim, workers)
+    return TeachersPairs(faces, teacher.latents, teacher.paired, workers)
 
 
 def _seen_through(options: GeneratorOptions, people: AttributeClassifier | None) -> str:
@@ -198,10 +231,11 @@ def _seen_through(options: GeneratorOptions, people: AttributeClassifier | None)
 
 
 def _check_finite(figures: Mapping[str, Tensor], seen: int) -> None:
-    if not torch.isfinite(figures["generator_loss"] + figures["discriminator_loss"]):
+    losses = [value for name, value in figures.items() if name.endswith("_loss")]
+    if not torch.isfinite(torch.stack(losses)).all():
         raise LatentEditError(
             f"the losses are no longer finite after {seen} images: "
-            "resume from the last state with a lower --learning-rate"
+            "resume from the last state with a lower learning_rate"
         )
 
 
@@ -212,7 +246,7 @@ def _passed(seen: int, batch: int, every: int) -> bool:
 
 def load_generator_run(
     run_folder: str | Path, ema_kimg: float | None = None
-) -> tuple[Generator, dict[str, Any]]:
+) -> tuple[Growing, dict[str, Any]]:
     """Return a run's averaged generator, in eval mode, and its progress.
 
     Args:
@@ -223,8 +257,7 @@ def load_generator_run(
         LatentEditError: not a generator run, no state saved yet, or no such average in it.
     """
     run = Run(run_folder)
-    options = read_generator_options(run)
-    generator = Generator(options.generator)
+    generator = generator_of(run)
     average = average_name(choose_average(run, ema_kimg))
     check_whole(read_progress(run.state), run.folder)
     progress = load_network(run.state, average, generator)

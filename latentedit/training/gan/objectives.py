@@ -9,7 +9,9 @@ import torch
 from latentedit.classifiers.attributes import AttributeClassifier
 from latentedit.errors import LatentEditError
 from latentedit.inference.devices import place
+from latentedit.photos.resemblance import STAGES
 from latentedit.training.gan.discriminator import Discriminator
+from latentedit.training.gan.distillation import Distillation, FeatureDistance
 from latentedit.training.gan.imagenet import load_efficientnet
 from latentedit.training.gan.losses import (
     FeatureDiscriminator,
@@ -30,8 +32,8 @@ def build_objective(
     feature_resolution: int | None = None,
     device: torch.device | None = None,
     people: AttributeClassifier | None = None,
-) -> Objective:
-    """Build the discriminators of a run.
+) -> Objective | None:
+    """Build the discriminators of a run; none where they weigh nothing.
 
     Args:
         options: of the run.
@@ -50,12 +52,14 @@ def build_objective(
     ):
         if name not in known:
             raise LatentEditError(f"unknown {what} {name!r}: choose from {', '.join(known)}")
+    if options.adversarial_weight == 0:
+        return None
     if options.objective != "projected":
         return _by_pixels(options.objective, options, feature_resolution, options.augments)
     if classifier is None:
         raise LatentEditError(
             "the projected objective needs frozen features: give --classifier, "
-            "or choose --objective r1"
+            "or set objective to r1"
         )
     pixel = _by_pixels(options.pixel_objective, options, feature_resolution)
     return Projected(
@@ -72,6 +76,28 @@ def build_objective(
     )
 
 
+def build_distillation(
+    options: GeneratorOptions, classifier: AttributeClassifier | None, device: torch.device
+) -> Distillation:
+    """Build what compares a student's pictures with its teacher's.
+
+    Args:
+        options: of the run.
+        classifier: frozen, for differences of features; none without one.
+        device: of the features learned on ImageNet.
+    """
+    views = []
+    if classifier is not None and options.distil_features > 0:
+        frozen = classifier.eval().requires_grad_(False)
+        most = classifier.config.resolution
+        views.append(FeatureDistance("features", frozen, options.distil_features, STAGES, most))
+    if options.distil_imagenet > 0:
+        network = place(load_efficientnet(), device)
+        stages, most = range(len(network.widths)), network.resolution
+        views.append(FeatureDistance("imagenet", network, options.distil_imagenet, stages, most))
+    return Distillation(options.distil_pixels, views)
+
+
 def _by_pixels(
     name: str, options: GeneratorOptions, feature_resolution: int | None, augment: bool = False
 ) -> NonSaturatingR1 | WassersteinGP:
@@ -79,7 +105,7 @@ def _by_pixels(
     if options.patch_weight:
         if feature_resolution is None or feature_resolution >= options.resolution:
             raise LatentEditError(
-                "--patch-weight is for detail beyond the faces of --feature-data: give smaller ones"
+                "patch_weight is for detail beyond the faces of --feature-data: give smaller ones"
             )
         config = replace(config, resolution=feature_resolution)
     discriminator = Discriminator(config)

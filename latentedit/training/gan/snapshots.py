@@ -13,11 +13,11 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from latentedit.errors import LatentEditError
-from latentedit.generators import latents
-from latentedit.generators.progressive import Generator
+from latentedit.generators.progressive_w import Growing
 from latentedit.io.files import atomic_path, make_folder
 from latentedit.io.images import UInt8Array, to_uint8
 from latentedit.io.resampling import upsample
+from latentedit.training.gan.networks import generator_of
 from latentedit.training.gan.schedule import Phase
 from latentedit.training.runs import Run, read_generator_options
 
@@ -36,7 +36,7 @@ class Snapshot:
 
     images: int
     phase: Phase
-    generator: Generator
+    generator: Growing
 
     @torch.inference_mode()
     def render(self, seeds: Iterable[int], *, resolution: int | None = None) -> UInt8Array:
@@ -46,10 +46,10 @@ class Snapshot:
             seeds: of the faces.
             resolution: R, by default the run's final one; no smaller than that.
         """
-        z = torch.from_numpy(latents.sample(seeds))
+        latents = torch.from_numpy(self.generator.sample(seeds))
         times = (resolution or self.generator.config.resolution) // self.phase.resolution
         batches = []
-        for rows in z.split(_BATCH):
+        for rows in latents.split(_BATCH):
             images = self.generator(rows, resolution=self.phase.resolution, alpha=self.phase.alpha)
             batches.append(to_uint8(upsample(images, times)))
         return np.concatenate(batches)
@@ -73,7 +73,7 @@ def snapshot_files(run_folder: str | Path) -> dict[int, Path]:
     files = {int(path.stem): path for path in sorted(folder.glob("[0-9]*.safetensors"))}
     if not files:
         raise LatentEditError(
-            f"{run_folder} has no snapshots: train a generator with --snapshot-kimg above 0"
+            f"{run_folder} has no snapshots: train a generator with snapshot_kimg above 0"
         )
     return files
 
@@ -85,7 +85,7 @@ def load_snapshot(run_folder: str | Path, images: int) -> Snapshot:
         LatentEditError: not a generator's run, no such snapshot, or a damaged one.
     """
     options = read_generator_options(Run(run_folder))
-    generator, files = Generator(options.generator), snapshot_files(run_folder)
+    generator, files = generator_of(Run(run_folder)), snapshot_files(run_folder)
     if images not in files:
         raise LatentEditError(
             f"{run_folder} has no snapshot of {images} images: choose from "
@@ -101,7 +101,7 @@ def load_snapshot(run_folder: str | Path, images: int) -> Snapshot:
 
 def mean_of_snapshots(
     run_folder: str | Path, first: float, last: float
-) -> tuple[Generator, list[int]]:
+) -> tuple[Growing, list[int]]:
     """The mean of a run's snapshots: an average over longer than the run's own half-lives.
 
     Source: stochastic weight averaging, Izmailov et al. 2018.

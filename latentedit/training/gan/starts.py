@@ -101,6 +101,7 @@ def check_options(
     data: FaceData,
     feature_data: FaceData | None,
     people: AttributeClassifier | None,
+    taught: bool,
     options: GeneratorOptions,
 ) -> None:
     """Refuse options that do not fit the faces, or each other.
@@ -111,7 +112,7 @@ def check_options(
     if data.resolution < options.resolution:
         raise LatentEditError(
             f"the faces are {data.resolution}x{data.resolution}, too small for "
-            f"{options.resolution}: prepare them larger or lower --resolution"
+            f"{options.resolution}: prepare them larger, or set a lower resolution"
         )
     if data.resolution % options.resolution:
         raise LatentEditError(
@@ -121,7 +122,7 @@ def check_options(
     _ = options.schedule  # refuses phases that lead nowhere
     for name, value in asdict(options).items():
         if isinstance(value, float) and not math.isfinite(value):
-            raise LatentEditError(f"--{name.replace('_', '-')} must be a finite number")
+            raise LatentEditError(f"{name} must be a finite number")
     if people is not None and people.config.attributes != QUESTIONS:
         raise LatentEditError(
             "--people is for a classifier of UTKFace's genders and races: train one with "
@@ -132,17 +133,22 @@ def check_options(
         len({average_name(kimg) for kimg in halves}) < len(halves)
     ):
         raise LatentEditError(
-            "--ema-kimg must be thousands of images above 0, each given once, such as 5,2,20"
+            "ema_kimg must be thousands of images above 0, each given once, such as 5,2,20"
+        )
+    if options.adversarial_weight == 0 and not taught:
+        raise LatentEditError(
+            "without discriminators there is nothing to learn from: raise adversarial_weight, or "
+            "give a --teacher"
         )
     if options.objective != "projected":
         for name, given in (
             ("--feature-data", feature_data is not None),
-            ("--imagenet-weight", options.imagenet_weight > 0),
+            ("imagenet_weight", options.imagenet_weight > 0),
             ("--people", people is not None),
         ):
             if given:
                 raise LatentEditError(
-                    f"--objective {options.objective} looks at no frozen features: leave out {name}"
+                    f"objective {options.objective} looks at no frozen features: leave out {name}"
                 )
 
 
@@ -210,6 +216,11 @@ def _copy(
     for name, network in networks.items():
         found = with_prefix(weights, name)
         copied = copy_or_widen(found, network)
-        if name in generators and not 0 < len(found) == copied:
-            raise LatentEditError(f"{folder} has a larger resolution: give no smaller --resolution")
+        if name in generators and not copied:
+            raise LatentEditError(
+                f"{folder} holds a generator of another kind: start from one that also learned "
+                "with, or without, a teacher"
+            )
+        if name in generators and len(found) != copied:
+            raise LatentEditError(f"{folder} has a larger resolution: set no smaller one")
     return origin

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -23,7 +24,7 @@ from latentedit.io.images import to_tensor
 from latentedit.io.weights import config_from_json
 from latentedit.training.options import SupervisedOptions
 from latentedit.training.runs import Run
-from latentedit.training.state import load_network, load_state, save_state
+from latentedit.training.state import StateKeeper, load_network, load_state
 from latentedit.training.workers import Workers
 
 Network = TypeVar("Network", bound=nn.Module)
@@ -60,6 +61,26 @@ class LabelledFaces:
     source: str = ""
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where a run is, as its state keeps it.
+
+    Attributes:
+        epoch: epochs that are finished.
+        best, stale: the best score so far, and epochs since.
+        order: seed of the order of the faces in the epoch that has begun; None before it begins.
+        step: steps of that epoch that are done.
+        losses: their sum.
+    """
+
+    epoch: int = 0
+    best: float = -math.inf
+    stale: int = 0
+    order: int | None = None
+    step: int = 0
+    losses: float = 0.0
+
+
 def fit(
     network: nn.Module,
     task: Task,
@@ -84,7 +105,7 @@ def fit(
         network_options: the network's configuration, saved with the options.
         workers: the processes that train together; by default those that were launched.
         command: the command line, for the model's card.
-        resume: go on from the last finished epoch.
+        resume: go on from the last saved step; a state is saved after each epoch, and by time.
         on_step: called after every step with (step, all steps, last figures).
 
     Raises:
@@ -104,39 +125,61 @@ def fit(
         "networks": {"network": network, "averaged": averaged},
         "optimizers": {"optimizer": optimizer},
     }
-    epoch, best, stale = 0, -math.inf, 0
-    figures: dict[str, float] = {}
+    at = Place()
     if resume:
-        progress = load_state(run.state, **parts)
-        epoch, best, stale = progress["epoch"], progress["best"], progress["stale"]
+        at = Place(**load_state(run.state, **parts))
         if workers.leads:
-            run.rewind_log("epoch", epoch)
+            run.rewind_log("epoch", at.epoch)
     workers.wait()
     if workers.leads:
         chosen, source = asdict(options), train.source
         run.begin(chosen, data=source, command=command, network=network_options, resume=resume)
-    total = steps * options.epochs
-    while epoch < options.epochs and not (options.patience and stale >= options.patience):
-        network.train()
-        started, losses = time.perf_counter(), 0.0
-        for step, batch in enumerate(_batches(train, options.batch_size), epoch * steps):
-            for group in optimizer.param_groups:
-                group["lr"] = options.learning_rate * _schedule(step / total, options.warmup)
-            rows = workers.share(batch)
-            losses += _step(network, task, train, rows, optimizer, workers, bf16=options.bf16)
+    keeper = StateKeeper(run.state, **parts)
+    figures: dict[str, float] = {}
+    while at.epoch < options.epochs and not (options.patience and at.stale >= options.patience):
+        started = time.perf_counter()
+        for now in _epoch(network, task, train, optimizer, workers, options, at):
+            at = now
             averaged.update_parameters(network)
-            on_step(step + 1, total, figures)
-        epoch += 1
+            done = at.epoch * steps + at.step
+            if workers.leads and at.step < steps and keeper.due:
+                keeper.save(asdict(at))
+            on_step(done, steps * options.epochs, figures)
         outputs = predict(averaged, validation.images, workers.device, bf16=options.bf16)
         figures = task.metrics(outputs, validation.targets)
-        stale = 0 if figures["score"] > best else stale + 1
-        best = max(best, figures["score"])
-        mean_loss = workers.mean(losses / steps)
+        mean_loss = workers.mean(at.losses / steps)
+        stale = 0 if figures["score"] > at.best else at.stale + 1
+        at = Place(at.epoch + 1, max(at.best, figures["score"]), stale)
         if workers.leads:
             seconds = round(time.perf_counter() - started, 1)
-            run.write_log({"epoch": epoch, "loss": mean_loss, **figures, "seconds": seconds})
-            save_state(run.state, **parts, progress={"epoch": epoch, "best": best, "stale": stale})
+            run.write_log({"epoch": at.epoch, "loss": mean_loss, **figures, "seconds": seconds})
+            keeper.save(asdict(at))
     return averaged.module.eval()
+
+
+def _epoch(
+    network: nn.Module,
+    task: Task,
+    train: LabelledFaces,
+    optimizer: torch.optim.Optimizer,
+    workers: Workers,
+    options: SupervisedOptions,
+    at: Place,
+) -> Iterator[Place]:
+    """Take the steps of an epoch that are not done yet; gives where the run is after each."""
+    network.train()
+    if at.order is None:
+        at = replace(at, order=int(torch.randint(2**31, ())))
+    steps = steps_an_epoch(len(train.images), options.batch_size)
+    batches = _batches(train, options.batch_size, at.order)
+    for batch in islice(batches, at.step, None):
+        done = (at.epoch * steps + at.step) / (steps * options.epochs)
+        for group in optimizer.param_groups:
+            group["lr"] = options.learning_rate * _schedule(done, options.warmup)
+        rows = workers.share(batch)
+        loss = _step(network, task, train, rows, optimizer, workers, bf16=options.bf16)
+        at = replace(at, step=at.step + 1, losses=at.losses + loss)
+        yield at
 
 
 def _step(
@@ -248,9 +291,13 @@ def steps_an_epoch(faces: int, batch_size: int) -> int:
     return faces // batch_size
 
 
-def _batches(train: LabelledFaces, size: int) -> Iterator[NDArray[np.int64]]:
+def _batches(train: LabelledFaces, size: int, seed: int | None) -> Iterator[NDArray[np.int64]]:
+    """Rows of the batches of an epoch, whose order a seed gives."""
     count = len(train.images)
-    order = torch.randperm(count).numpy()
+    chance = torch.Generator()
+    if seed is not None:
+        chance.manual_seed(seed)
+    order = torch.randperm(count, generator=chance).numpy()
     for start in range(0, count - size + 1, size):
         yield np.sort(order[start : start + size])
 

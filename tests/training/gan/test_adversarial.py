@@ -17,6 +17,7 @@ from torch import Tensor
 from latentedit.classifiers.attributes import AttributeClassifier
 from latentedit.data.face_file import FaceData
 from latentedit.errors import LatentEditError
+from latentedit.training import state
 from latentedit.training.gan import adversarial
 from latentedit.training.gan.adversarial import load_generator_run
 from latentedit.training.gan.losses import Inputs, NonSaturatingR1
@@ -120,6 +121,26 @@ def test_a_run_stopped_in_a_fade_ends_as_an_undisturbed_one(
         assert any(key.startswith(part) for key in whole), part
     different = [key for key, value in whole.items() if not torch.equal(value, cut[key])]
     assert different == []
+
+
+def test_a_run_saved_by_time_ends_as_an_undisturbed_one(
+    data: FaceData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train(data, tmp_path / "whole")
+    monkeypatch.setattr(state, "SAVE_EVERY", 0)
+    monkeypatch.setattr(state, "SAVE_SHARE", float("inf"))
+    with pytest.raises(KeyboardInterrupt):
+        train(data, tmp_path / "cut", on_step=stop_after(24))
+    _, saved = contents(tmp_path / "cut")
+    assert saved["images"] == 24  # save_kimg says 40
+    assert not (tmp_path / "cut" / "samples").exists()
+    torch.manual_seed(12345)
+    train(data, tmp_path / "cut", resume=True)
+    (whole, progress), (cut, progress_after) = (
+        contents(tmp_path / name) for name in ("whole", "cut")
+    )
+    assert progress == progress_after
+    assert [key for key, value in whole.items() if not torch.equal(value, cut[key])] == []
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
@@ -260,7 +281,7 @@ def test_losses_that_explode_stop_the_run_with_advice(data: FaceData, tmp_path: 
     wild = replace(TINY, objective="wgan-gp", learning_rate=1e30)
     message = refused(data, tmp_path / "run", wild)
     assert "no longer finite after" in message
-    assert "lower --learning-rate" in message
+    assert "lower learning_rate" in message
     assert not Run(tmp_path / "run").state.exists()
 
 

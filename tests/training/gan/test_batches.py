@@ -11,9 +11,8 @@ import torch
 from generator_runs import TINY, contents, train
 
 from latentedit.data.face_file import FaceData
-from latentedit.training.gan.batches import Batches, hold_out
+from latentedit.training.gan.batches import Pictures, hold_out
 from latentedit.training.gan.schedule import Phase
-from latentedit.training.workers import Workers
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -56,11 +55,11 @@ def test_the_held_out_faces_are_never_shown(tmp_path: Path, data: FaceData) -> N
 
 
 def test_faces_are_the_same_from_a_copy_in_memory(data: FaceData) -> None:
-    faces = Batches(data, Workers("cpu"))
+    faces = Pictures(data, torch.device("cpu"))
     batches = []
     for pixels in (None, torch.from_numpy(np.array(data.images))):
         faces._copy = pixels
         torch.manual_seed(3)
-        batches.append(faces.draw(6, Phase(8, 0.5)))
+        batches.append(faces.at(torch.arange(6), Phase(8, 0.5), mirrored=True))
     assert batches[0].shape == (6, 3, 8, 8)
     assert torch.equal(*batches)

@@ -172,7 +172,7 @@ def test_patches_need_smaller_faces_for_the_rest(
 
 
 def test_features_need_an_objective_that_looks_at_them(data: FaceData, tmp_path: Path) -> None:
-    with pytest.raises(LatentEditError, match="leave out --imagenet-weight"):
+    with pytest.raises(LatentEditError, match="leave out imagenet_weight"):
         train(data, tmp_path / "run", replace(TINY, imagenet_weight=0.3))
     assert "leave out --feature-data" in refused(data, tmp_path / "run", feature_data=data)
     assert not (tmp_path / "run").exists()

@@ -14,6 +14,7 @@ from latentedit.classifiers.attributes import AttributeClassifier
 from latentedit.generators.progressive import Generator
 from latentedit.training.gan import recorded
 from latentedit.training.gan.adversaries import Adversaries
+from latentedit.training.gan.batches import Batch
 from latentedit.training.gan.objectives import build_objective
 from latentedit.training.gan.recorded import WARM, Recorder
 from latentedit.training.gan.schedule import Phase
@@ -159,9 +160,7 @@ def test_recorded_steps_learn_what_others_do(
             z, real = torch.randn(8, 512), torch.rand(8, 3, 16, 16) * 2 - 1
             adversaries.set_rate(1 - number / 100)
             adversaries.step(
-                z.to(workers.device),
-                real.to(workers.device),
-                None,
+                Batch(z.to(workers.device), real.to(workers.device)),
                 Phase(16, 1.0),
                 number,
                 images=8 * (number + 1),

@@ -93,5 +93,5 @@ def test_a_run_killed_between_snapshot_and_state_misses_none(
 
 
 def test_a_run_without_snapshots_says_how_to_keep_some(tmp_path: Path) -> None:
-    with pytest.raises(LatentEditError, match="--snapshot-kimg"):
+    with pytest.raises(LatentEditError, match="snapshot_kimg"):
         snapshot_files(tmp_path)

@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 import torch
 from generator_runs import TINY, contents, refused, train
+from tiny_generators import progressive_w
 
 from latentedit.classifiers.attributes import AttributeClassifier
 from latentedit.data.face_file import FaceData
 from latentedit.data.utkface import QUESTIONS
-from latentedit.pretrained.bundles import load_generator, save_part
+from latentedit.pretrained.bundles import load_generator, save_generator, save_part
 from latentedit.pretrained.hashing import weights_hash
 from latentedit.training.bundles import bundle_generator
 from latentedit.training.runs import Run
@@ -165,6 +166,8 @@ def test_a_start_that_does_not_fit_is_refused(data: FaceData, tmp_path: Path) ->
     smaller = replace(TINY, resolution=8)
     said = refused(data, tmp_path / "b", smaller, init=[tmp_path / "run"])
     assert "has a larger resolution" in said
+    save_generator(tmp_path / "mapped", progressive_w(), {})
+    assert "another kind" in refused(data, tmp_path / "b", init=[tmp_path / "mapped"])
     assert "is not a training state" in refused(data, tmp_path / "b", init=[tmp_path])
     write_state(tmp_path / "state.safetensors", {"a": torch.zeros(1)}, {"epoch": 1})
     assert "is not a generator's run" in refused(data, tmp_path / "b", init=[tmp_path])
@@ -217,9 +220,9 @@ def test_options_that_cannot_work_are_refused_before_a_folder_is_made(
     assert "cannot grow from 32 to 16" in refused(data, run, replace(TINY, start=32))
     assert "projected, r1, wgan-gp" in refused(data, run, replace(TINY, objective="hinge"))
     assert "give --classifier" in refused(data, run, replace(TINY, objective="projected"))
-    assert "--total-kimg must" in refused(data, run, replace(TINY, total_kimg=float("inf")))
-    assert "--learning-rate must" in refused(data, run, replace(TINY, learning_rate=float("nan")))
+    assert "total_kimg must" in refused(data, run, replace(TINY, total_kimg=float("inf")))
+    assert "learning_rate must" in refused(data, run, replace(TINY, learning_rate=float("nan")))
     for halves in ((), (0.0,), (-1.0,), (float("nan"),), (0.05, 0.05), (0.0001, 0.0002)):
-        assert "--ema-kimg must be thousands" in refused(data, run, replace(TINY, ema_kimg=halves))
+        assert "ema_kimg must be thousands" in refused(data, run, replace(TINY, ema_kimg=halves))
     assert "nothing to resume" in refused(data, run, resume=True)
     assert not run.exists()

@@ -11,9 +11,11 @@ from torch import Tensor, nn
 
 from latentedit.errors import LatentEditError
 from latentedit.io.images import to_tensor
+from latentedit.training import state
 from latentedit.training.augment import flip
 from latentedit.training.options import SupervisedOptions
 from latentedit.training.runs import Run
+from latentedit.training.state import read_progress
 from latentedit.training.supervised import loop as supervised
 from latentedit.training.supervised.age_task import AgeTask
 from latentedit.training.supervised.attribute_task import AttributeTask
@@ -128,6 +130,34 @@ def test_a_run_stopped_in_an_epoch_ends_as_an_undisturbed_one(
     with pytest.raises(KeyboardInterrupt):
         trained(tmp_path / "cut", on_step=stop)
     resumed = trained(tmp_path / "cut", resume=stopped_at > 0)
+    assert equal(state_of(resumed), whole)
+    logs = [Run(tmp_path / name).read_log() for name in ("whole", "cut")]
+    for record in (*logs[0], *logs[1]):
+        del record["seconds"]
+    assert logs[0] == logs[1]
+
+
+@pytest.mark.parametrize("stopped_at", [3, 6 + 1, 2 * 6 + 5])
+def test_a_run_saved_by_time_goes_on_within_an_epoch(
+    tmp_path: Path, stopped_at: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = state_of(trained(tmp_path / "whole"))
+    monkeypatch.setattr(state, "SAVE_EVERY", 0)
+    monkeypatch.setattr(state, "SAVE_SHARE", float("inf"))
+
+    def stop(step: int, total: int, figures: dict[str, float]) -> None:
+        if step == stopped_at:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        trained(tmp_path / "cut", on_step=stop)
+    saved = read_progress(Run(tmp_path / "cut").state)
+    assert 6 * saved["epoch"] + saved["step"] == stopped_at
+    steps: list[int] = []
+    resumed = trained(
+        tmp_path / "cut", resume=True, on_step=lambda step, total, figures: steps.append(step)
+    )
+    assert steps == list(range(stopped_at + 1, 4 * 6 + 1))
     assert equal(state_of(resumed), whole)
     logs = [Run(tmp_path / name).read_log() for name in ("whole", "cut")]
     for record in (*logs[0], *logs[1]):

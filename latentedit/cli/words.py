@@ -1,0 +1,31 @@
+"""What several commands say in the same way."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from latentedit.editing.editor import FaceEditor
+
+
+def whose(editor: FaceEditor, model: str | None) -> str:
+    """Which model drew, where none was named, and how to get the other one."""
+    from latentedit.pretrained.bundles import EMBEDDED_BUNDLE, PULLED_BUNDLE
+
+    if model is not None:
+        return ""
+    if editor.name == PULLED_BUNDLE:
+        return f", by {editor.name} (smaller and faster: --model {EMBEDDED_BUNDLE})"
+    return f", by {editor.name} (photographs: latentedit models pull {PULLED_BUNDLE})"
+
+
+def faces_in_words(count: int) -> str:
+    return "1 face" if count == 1 else f"{count} faces"
+
+
+def say(notes: Iterable[str]) -> None:
+    """Notes on standard error, a line each."""
+    for note in notes:
+        print(f"note: {note}", file=sys.stderr)

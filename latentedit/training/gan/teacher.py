@@ -1,0 +1,182 @@
+"""A larger generator as a teacher: its pictures in the shared frame, and the latents they show."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import safe_open
+from torch import nn
+
+from latentedit import defaults
+from latentedit.boundaries.whitening import Whitening
+from latentedit.data.face_file import FaceData, create_face_data, open_face_data
+from latentedit.errors import LatentEditError
+from latentedit.generators import latents
+from latentedit.generators.base import FaceGenerator, Frame
+from latentedit.generators.mapped import MappedGenerator
+from latentedit.generators.progressive_w import ProgressiveW, ProgressiveWConfig
+from latentedit.inference.renderer import Renderer
+from latentedit.io.images import UInt8Array, to_tensor, to_uint8
+from latentedit.io.resampling import resize
+from latentedit.training.options import GeneratorOptions
+from latentedit.training.pairs import Progress, Shard, render_pairs, shard_files
+
+WHITENED_FROM = 20_000
+"""Latents that the student's whitening is made from."""
+
+_BATCH = 1000
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """What a student learns from.
+
+    Attributes:
+        name: of the model.
+        hash: of its generator's weights.
+        terms: of the model, in words.
+        generator: used in w.
+        faces: its pictures in the shared frame, at the student's resolution.
+        latents: float32 [N, D], w of each picture.
+        paired: bool [N], whether the latent alone made the picture; others are of two.
+    """
+
+    name: str
+    hash: str
+    terms: str
+    generator: MappedGenerator
+    faces: FaceData
+    latents: NDArray[np.float32]
+    paired: NDArray[np.bool_]
+
+    @property
+    def _mapping(self) -> tuple[int, ...]:
+        """Sizes along the mapping network."""
+        weights = [layer.weight for layer in cast(Iterable[nn.Linear], self.generator.mapping)]
+        return (weights[0].shape[1], *(len(weight) for weight in weights))
+
+    def student_config(self, options: GeneratorOptions) -> ProgressiveWConfig:
+        """The shape of its students."""
+        return ProgressiveWConfig(
+            options.resolution,
+            options.fmap_base,
+            options.fmap_max,
+            mapping=self._mapping,
+            truncation=self.generator.truncation,
+        )
+
+    @torch.inference_mode()
+    def instruct(self, student: ProgressiveW) -> None:
+        """Give a student the teacher's mapping, mean and whitening."""
+        student.mapping.load_state_dict(self.generator.mapping.state_dict())
+        student.mean.copy_(self.generator.mean)
+        first = defaults.WHITENING_FIRST_SEED
+        z = torch.from_numpy(latents.sample(range(first, first + WHITENED_FROM), self._mapping[0]))
+        rows = z.to(self.generator.mean.device).split(_BATCH)
+        w = np.concatenate([self.generator.map(each).float().cpu().numpy() for each in rows])
+        undone = Whitening.of(w).undone(np.eye(w.shape[1]))
+        student.whitening.copy_(torch.from_numpy(undone.astype(np.float32)))
+
+
+def open_teacher(
+    name: str,
+    generator: FaceGenerator,
+    card: Mapping[str, Any],
+    folder: Path,
+    options: GeneratorOptions,
+    on_progress: Progress,
+) -> Teacher:
+    """Let a generator draw what a student learns from; what is there already is kept.
+
+    Args:
+        name: of the model.
+        generator: one that maps z to w, whose layers take a latent each.
+        card: of it.
+        folder: of its pairs, see `render_pairs`. Beside them goes a training file of the same
+            pictures, cut out and made smaller.
+        options: of the student's run.
+        on_progress: see `pairs.Progress`.
+
+    Raises:
+        LatentEditError: the generator has no mapping network, see `render_pairs`, or pictures that
+            are smaller than the student's.
+    """
+    if not isinstance(generator, MappedGenerator):
+        raise LatentEditError(
+            f"a generator of kind {generator.kind} has no w to learn from: give --teacher one with "
+            "a mapping network, such as ffhq1024"
+        )
+    if len(options.pairs_psi) != 2:
+        raise LatentEditError("pairs_psi must be two numbers, the least and the most psi")
+    least, most = options.pairs_psi
+    generator = generator.in_space("w")
+    precision = "bfloat16" if options.bf16 else "float32"
+    renderer = Renderer(generator, device=options.device, precision=precision)
+    render_pairs(
+        renderer,
+        folder,
+        options.pairs,
+        options.pairs_size,
+        on_progress,
+        mixed=options.pairs_mixed,
+        psi=(least, most),
+    )
+    files = shard_files(folder)
+    shards = [_latents_of(file) for file in files]
+    first, cuts = (np.concatenate(parts) for parts in zip(*shards, strict=True))
+    source = f"pictures of {name}"
+    faces = _cut_faces(files, len(cuts), source, generator.frame, options.resolution)
+    return Teacher(
+        name,
+        renderer.hash,
+        str(card.get("terms", "The teacher's own terms apply.")),
+        generator,
+        faces,
+        first,
+        cuts == generator.space.layers,
+    )
+
+
+def _cut_faces(
+    files: list[Path], count: int, source: str, frame: Frame, resolution: int
+) -> FaceData:
+    """The training file of so many pairs' pictures, made where it is not there or too short."""
+    path = files[0].parent / f"shared{resolution}.faces"
+    if path.is_file():
+        faces = open_face_data(path)
+        if len(faces) == count:
+            return faces
+    with create_face_data(path, resolution=resolution, label_names=(), source=source) as writer:
+        for face in _cut(files, frame, resolution):
+            writer.append(face, (), f"{len(writer):07d}")
+    return open_face_data(path)
+
+
+def _cut(files: list[Path], frame: Frame, resolution: int) -> Iterator[UInt8Array]:
+    """The pictures of pairs, each cut out of its frame and made smaller.
+
+    Raises:
+        LatentEditError: they are too small.
+    """
+    for file in files:
+        shard = Shard.read(file)
+        for row in range(len(shard.files)):
+            picture = frame.cut(to_tensor(shard.picture(row)[None]))
+            if picture.shape[-1] < resolution:
+                raise LatentEditError(
+                    f"the teacher's pictures show faces of {picture.shape[-1]} pixels, too small "
+                    f"for {resolution}: raise pairs_size"
+                )
+            yield to_uint8(resize(picture, resolution))[0]
+
+
+def _latents_of(file: Path) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """The first latent of each pair of a file, and where the second begins."""
+    with safe_open(str(file), framework="np") as shard:
+        return shard.get_tensor("first"), shard.get_tensor("cuts")
