@@ -8,6 +8,7 @@ Nothing is downloaded.
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
@@ -121,6 +122,10 @@ class Face:
         return float(np.sqrt(np.square(aligned - FRAME_LANDMARKS).sum(1).mean()))
 
 
+_DETECTING = threading.Lock()
+"""dlib's detector keeps the picture that it looks at: two threads in it at once crash."""
+
+
 def check_detector() -> None:
     """Refuse early where no face could be found in any photo.
 
@@ -154,7 +159,8 @@ def find_faces(
     size = (max(1, round(width * zoom)), max(1, round(height * zoom)))
     smaller = Image.fromarray(image).resize(size, Image.Resampling.BICUBIC, reducing_gap=3.0)
     looked_at = np.array(smaller)
-    boxes, scores, _ = detector.run(looked_at, 0, threshold)
+    with _DETECTING:
+        boxes, scores, _ = detector.run(looked_at, 0, threshold)
     faces = []
     for box, score in zip(boxes, scores, strict=True):
         edges = [round(e / zoom) for e in (box.left(), box.top(), box.right(), box.bottom())]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 
 import numpy as np
@@ -185,6 +186,21 @@ def test_the_largest_face_comes_first_and_nothing_is_found_in_noise() -> None:
     noise = np.random.RandomState(0).randint(0, 256, (200, 200, 3), dtype=np.uint8)
     assert find_faces(noise) == []
     assert find_faces(np.zeros((3, 5, 3), np.uint8)) == []
+
+
+@pytest.mark.usefixtures("dlib")
+def test_threads_may_look_at_once() -> None:
+    """In a process of its own, since a mistake ends it."""
+    script = """
+import numpy as np
+from concurrent.futures import ThreadPoolExecutor
+from latentedit.photos.align import find_faces
+def look(number):
+    return find_faces(np.zeros((100 + number, 130 - number, 3), np.uint8))
+with ThreadPoolExecutor(3) as pool:
+    assert list(pool.map(look, range(40))) == [[]] * 40
+"""
+    subprocess.run([sys.executable, "-c", script], check=True)
 
 
 @pytest.mark.usefixtures("dlib")
