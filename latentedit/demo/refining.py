@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Iterator
 
 from latentedit.demo.sessions import Visitors
 from latentedit.demo.sitters import Sitter
@@ -19,11 +20,15 @@ class Refiner:
     Args:
         visitors: whose photos these are.
         turns: a slice of work takes a turn that nobody else wants.
+        rehearsal: slices of work to do before any photo has come, see `Studio.rehearse`.
     """
 
-    def __init__(self, visitors: Visitors, turns: Turns) -> None:
+    def __init__(
+        self, visitors: Visitors, turns: Turns, rehearsal: Iterator[None] | None = None
+    ) -> None:
         self._visitors = visitors
         self._turns = turns
+        self._rehearsal = rehearsal
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._work, name="refiner", daemon=True)
 
@@ -41,13 +46,28 @@ class Refiner:
         while not self._closed.is_set():
             sitter = self._visitors.next_work()
             if sitter is None:
-                self._closed.wait(PAUSE)
+                if not self._rehearse():
+                    self._closed.wait(PAUSE)
                 continue
             try:
                 self._step(sitter)
             except Exception:  # what was found so far stays
                 logging.getLogger(__name__).exception("a photo could not be refined")
                 sitter.share = 1.0
+
+    def _rehearse(self) -> bool:
+        """Do a slice of the rehearsal, and tell whether there was one."""
+        if self._rehearsal is None:
+            return False
+        with self._turns.spare():
+            try:
+                next(self._rehearsal)
+            except StopIteration:
+                self._rehearsal = None
+            except Exception:  # the first visitor will wait longer, or be told
+                logging.getLogger(__name__).exception("nothing could be rehearsed")
+                self._rehearsal = None
+        return True
 
     def _step(self, sitter: Sitter) -> None:
         """Slices up to the next point where nothing big is kept in memory."""

@@ -73,7 +73,7 @@ def refining(desk: Desk) -> Callable[[Any], AbstractAsyncContextManager[None]]:
 
     @asynccontextmanager
     async def lifespan(_: Any) -> AsyncIterator[None]:
-        refiner = Refiner(desk.visitors, desk.turns)
+        refiner = Refiner(desk.visitors, desk.turns, desk.studio.rehearse())
         refiner.start()
         yield
         refiner.close()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Mapping
-from contextlib import nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import nullcontext, suppress
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from typing import Any
@@ -34,6 +34,7 @@ from latentedit.demo.sitters import (
     outlines,
     place_of,
     read_photo_edit,
+    read_upload,
     seat,
 )
 from latentedit.demo.story import Change, find_changes, find_fights, find_slips, tell
@@ -62,6 +63,10 @@ FIRST_FACES = {"ffhq1024": 0, "faces128": 17}
 
 LEARNED_AT = (-1.0, -0.5, 0.0, 0.5, 1.0)
 """Places of a slider at which a face of its own is looked at, in shares of the way to its ends."""
+
+
+REHEARSED = 4
+"""Slices of refining: what there is to know of a photo, and a step of each half."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,6 +172,18 @@ class Studio:
             return act(session, request)
         except LatentEditError as error:
             return session, {**self._controls(session), "message": self.plain(str(error))}
+
+    def rehearse(self) -> Iterator[None]:
+        """Do once what a photo asks for, slice by slice, so that no visitor waits for networks."""
+        if self.photos is None:
+            return
+        with suppress(LatentEditError):  # the model's first face may be none that is found
+            upload = read_upload("", self._original(self.first).picture.content)
+            yield
+            sitter = seat(self.photos, self.assessor, upload, upload.faces[0].number)
+            for _ in range(REHEARSED):
+                yield
+                next(sitter.working, None)
 
     # ---- files that visitors bring
 

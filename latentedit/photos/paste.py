@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from functools import cache, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -412,12 +413,21 @@ def _carried_on(values: Field, weight: Field, start: Field) -> Field:
     """Smooth values [S, S, C] where `weight` [S, S] is, carried on to where it is not."""
     size = len(values)
     result = np.zeros_like(values) + start
-    for sigma in (0.15 * size, 0.07 * size, 0.035 * size):
-        near = ndimage.gaussian_filter(weight, sigma)[..., None]
-        mean = ndimage.gaussian_filter(values * weight[..., None], (sigma, sigma, 0))
+    known = np.dstack((values * weight[..., None], weight))
+    for share in (0.15, 0.07, 0.035):
+        blur = _blur(size, share)
+        # as wide as this, products with matrices take a tenth of the time of filters
+        smooth = blur @ np.tensordot(blur, known, 1)
+        mean, near = smooth[..., :-1], smooth[..., -1:]
         trust = np.clip(near * 5, 0, 1)
         result += trust * (mean / np.maximum(near, 1e-6) - result)
     return result
+
+
+@cache
+def _blur(size: int, share: float) -> Field:
+    """The Gaussian filter of a line of pixels whose sigma is a share of it, as a matrix."""
+    return ndimage.gaussian_filter1d(np.eye(size, dtype=np.float32), share * size, axis=0)
 
 
 def _missing_grain(photo: Field, drawn: Field) -> float:
@@ -434,10 +444,16 @@ def _missing_grain(photo: Field, drawn: Field) -> float:
 
 def _noise(amount: float, zoom: float) -> Field:
     """Grain that repeats without a seam, as fine as pixels of the square: [_TILE, _TILE]."""
+    return _fine_noise(round(zoom, 2)) * np.float32(amount)
+
+
+@lru_cache(maxsize=4)
+def _fine_noise(zoom: float) -> Field:
+    """The same, whose fine part has a standard deviation of 1."""
     random = np.random.RandomState(0).standard_normal((_TILE, _TILE)).astype(np.float32)
     noise = ndimage.gaussian_filter(random, 0.5 * zoom, mode="wrap")
     fine = noise - ndimage.gaussian_filter(noise, zoom, mode="wrap")
-    return noise * np.float32(amount / max(float(fine.std()), 1e-6))
+    return noise / np.float32(max(float(fine.std()), 1e-6))
 
 
 def _connected(changed: Field) -> Field:

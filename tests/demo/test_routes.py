@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -21,7 +22,7 @@ from latentedit.classifiers.portrait import PortraitConfig, PortraitNetwork
 from latentedit.demo import routes, sitters
 from latentedit.demo.replies import Picture
 from latentedit.demo.routes import MAX_REQUEST, Desk
-from latentedit.demo.studio import Studio
+from latentedit.demo.studio import REHEARSED, Studio
 from latentedit.editing.editor import FaceEditor
 from latentedit.editing.photos import PhotoEditor
 from latentedit.photos.marks import COMPOSITE
@@ -236,6 +237,14 @@ def test_refining_goes_on_in_slices_and_the_page_hears_of_it(page: Page, photo: 
     assert (after["face"]["done"], after["face"]["version"]) == (1, len(REDRAWN))
     assert after["original"] == opened["original"]  # the photo is the photo
     assert after["changes"]
+
+
+def test_a_photo_is_rehearsed(desk: Desk, photo: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = replace(desk.studio._original(desk.studio.first), picture=Picture(photo, "image/jpeg"))
+    monkeypatch.setattr(desk.studio, "_original", lambda seed: first)
+    assert len(list(desk.studio.rehearse())) == 1 + REHEARSED
+    monkeypatch.setattr(desk.studio, "photos", None)
+    assert not list(desk.studio.rehearse())
 
 
 def test_undo_leads_back_from_a_photo_and_an_old_one_is_forgotten(page: Page) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -125,6 +126,29 @@ def test_all_photos_are_refined_in_turn(visitors: Visitors) -> None:
         time.sleep(0.01)
     refiner.close()
     assert [each.done for each in sitters] == [[0, 1, 2, 3], [0, 1, 2, 3], []]
+
+
+def test_photos_are_rehearsed_while_there_is_none(
+    visitors: Visitors, caplog: pytest.LogCaptureFixture
+) -> None:
+    done: list[int] = []
+
+    def rehearse() -> Iterator[None]:
+        for number in range(3):
+            done.append(number)
+            yield
+        raise RuntimeError("of the last slice")
+
+    sitter = with_photo()
+    visitors.enter()[0].session = Session((View(0, photo=1),), sitters={1: sitter})
+    refiner = Refiner(visitors, Turns(), rehearse())
+    refiner.start()
+    until = time.monotonic() + 20
+    while "rehearsed" not in caplog.text and time.monotonic() < until:
+        time.sleep(0.01)
+    refiner.close()
+    assert (done, sitter.done) == ([0, 1, 2], [0, 1, 2, 3])
+    assert "of the last slice" in caplog.text
 
 
 def test_what_is_spare_waits_until_nobody_asks() -> None:
