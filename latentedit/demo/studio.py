@@ -459,7 +459,7 @@ class Studio:
             return self._seen_photo(session.sitters[view.photo], view, size, preview=preview)
         if not view.steps:
             return self._original(view.seed)
-        drawn = self.editor.render(latent_of(self.editor, view), size)[0]
+        drawn = self.editor.render(latent_of(self.editor, view), size, quick=preview)[0]
         return self._scored(picture_of(drawn), drawn)
 
     def _seen_photo(self, sitter: Sitter, view: View, size: int, *, preview: bool) -> ScoredFace:
@@ -472,7 +472,7 @@ class Studio:
             original: ScoredFace = sitter.seen["original"]
             return original
         latents = latent_of(self.editor, view, sitter)
-        drawn = self.editor.render(latents, size)[0]
+        drawn = self.editor.render(latents, size, quick=preview)[0]
         portrait = sitter.small() if preview else sitter.portrait
         before = self._reconstruction(sitter, size)
         pixels = self.photos.put_back(portrait, latents[0], view.steps, drawn=(before, drawn))
@@ -511,7 +511,7 @@ class Studio:
             editor.apply(editor.recipe({name: step}), latents) if step else latents
             for step in steps
         ]
-        images = editor.render(np.concatenate(ways), editor.judged_size)
+        images = editor.render(np.concatenate(ways), editor.judged_size, quick=True)
         if name == "Young" and editor.estimates_age:
             return {"steps": steps, "years": editor.age(images).tolist()}
         if name not in editor.attributes:

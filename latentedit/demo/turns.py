@@ -33,7 +33,7 @@ class Turns:
             yield
 
     @contextmanager
-    def spare(self, patience: float = 1.0) -> Iterator[None]:
+    def spare(self, patience: float = 2.0) -> Iterator[None]:
         """A turn once nobody asks for one, or after so many seconds: somebody may always ask."""
         with self._calm:
             self._calm.wait_for(lambda: self._asking == 0, patience)

@@ -352,17 +352,19 @@ class FaceEditor:
         """
         return self.renderer.sample(seeds)
 
-    def render(self, z: ArrayLike, size: int | None = None) -> UInt8Array:
+    def render(self, z: ArrayLike, size: int | None = None, *, quick: bool = False) -> UInt8Array:
         """Render latents [N, D], or [N, L, D] -> uint8 [N, H, W, 3], RGB; see `Renderer.render`.
 
         Args:
             z: latents.
             size: edge of the pictures, up to `resolution`, which is the default.
+            quick: in bfloat16 where the device gains by it, whatever the precision.
 
         Raises:
             LatentEditError: latents of another shape or space, not finite, or no such size.
         """
-        return self.renderer.render(z, size)
+        renderer = self.renderer.quick if quick else self.renderer
+        return renderer.render(z, size)
 
     # ---- what is seen in pictures
 

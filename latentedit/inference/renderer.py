@@ -16,7 +16,13 @@ from latentedit import defaults
 from latentedit.generators.adapters import LatentGenerator, as_network
 from latentedit.generators.base import FaceGenerator, LatentSpace, at_size, check_latents
 from latentedit.inference.batches import in_batches, pick_batch_size
-from latentedit.inference.devices import autocast, pick_device, pick_precision, place
+from latentedit.inference.devices import (
+    autocast,
+    computes_bfloat16,
+    pick_device,
+    pick_precision,
+    place,
+)
 from latentedit.inference.prepare import prepare
 from latentedit.io.images import UInt8Array, to_uint8
 from latentedit.pretrained.hashing import weights_hash
@@ -62,6 +68,16 @@ class Renderer:
         """This renderer, sharing its generator, with another `batch_size`."""
         other = copy(self)
         other.batch_size = pick_batch_size(batch_size, self.device)
+        return other
+
+    @cached_property
+    def quick(self) -> Self:
+        """This renderer in bfloat16, sharing its weights, where the device gains by it."""
+        if self.precision == torch.bfloat16 or not computes_bfloat16(self.device):
+            return self
+        other = copy(self)
+        other.precision = torch.bfloat16
+        other.__dict__.pop("_fast", None)  # which computes in float32
         return other
 
     @property

@@ -113,7 +113,9 @@ def test_a_preview_is_shown_but_is_no_move(studio: Studio, session: Session) -> 
     after, final = studio.act(session, move(Young=-2.0))
     assert same is session
     assert after is not session
-    assert preview["edited"] == final["edited"]
+    pictures = [shown["edited"].content for shown in (preview, final)]
+    quick, exact = (np.array(Image.open(io.BytesIO(each))).astype(int) for each in pictures)
+    assert np.abs(quick - exact).mean() < 2
     assert "undo" not in preview
 
 
@@ -209,7 +211,8 @@ def test_a_slider_says_what_it_does_to_this_face(
     learned = reply["learned"]
     assert learned["steps"] == [-2.0, -1.0, 0.0, 1.0, 2.0]
     z = editor.sample([session.view.seed])
-    images = [editor.render(editor.edit(z, {"Young": step})) for step in learned["steps"]]
+    ways = [editor.edit(z, {"Young": step}) for step in learned["steps"]]
+    images = [editor.render(way, quick=True) for way in ways]
     expected = [float(editor.age(image)[0]) for image in images]
     assert learned["years"] == pytest.approx(expected, abs=0.5)
     assert len(studio.act(session, {"do": "learn", "attribute": "Bald"})[1]["learned"]) == 4

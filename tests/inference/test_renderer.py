@@ -11,6 +11,7 @@ from tiny_generators import KINDS, mobilestylegan, progressive
 
 from latentedit.errors import LatentEditError
 from latentedit.generators.base import FaceGenerator
+from latentedit.inference import renderer as renderer_module
 from latentedit.inference.renderer import Renderer
 from latentedit.io.images import to_uint8
 from latentedit.pretrained.hashing import weights_hash
@@ -48,6 +49,21 @@ def test_previews_leave_the_rest_of_the_network_alone(monkeypatch: pytest.Monkey
     assert renderer.render(z, 9).shape == (1, 9, 9, 3)
     with pytest.raises(TypeError):
         renderer.render(z)
+
+
+def test_quick_pictures_are_nearly_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    renderer = Renderer(mobilestylegan(), device="cpu")
+    latents = renderer.sample(range(2))
+    exact = renderer.render(latents)
+    monkeypatch.setattr(renderer_module, "computes_bfloat16", lambda device: False)
+    assert Renderer(mobilestylegan(), device="cpu").quick.precision == torch.float32
+    monkeypatch.setattr(renderer_module, "computes_bfloat16", lambda device: True)
+    assert (renderer.quick.precision, renderer.precision) == (torch.bfloat16, torch.float32)
+    assert renderer.quick.generator is renderer.generator
+    assert renderer.quick.quick is renderer.quick
+    difference = np.abs(renderer.quick.render(latents).astype(int) - exact)
+    assert 0 < difference.mean() < 2
+    np.testing.assert_array_equal(renderer.render(latents), exact)
 
 
 def test_a_latent_a_layer() -> None:
