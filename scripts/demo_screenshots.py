@@ -27,8 +27,8 @@ PHOTO_EDIT = {"Young": 0.45, "Smiling": -0.6}
 """The same of a photo; below 0 to the left."""
 
 DRAGGED = "Young"
-FRAMES = 24
-"""Of the recording, each after one small move of the slider."""
+FRAMES, FAR = 24, 0.9
+"""Moves of the slider in the recording, and how far they lead."""
 
 WAIT = 1_800_000
 """Milliseconds that a busy machine may take."""
@@ -73,17 +73,19 @@ def show(page: Page, address: str, options: argparse.Namespace) -> None:
 
 
 def record(page: Page, path: Path) -> None:
-    """A GIF of the page while one slider is dragged to its end and back."""
-    frames = []
+    """A GIF of the page while one slider is dragged, let go, and dragged back."""
+    frames, beats = [], []
     slide(page, DRAGGED, 0.0)
-    for number in range(FRAMES):
-        share = 1 - abs(2 * number / (FRAMES - 1) - 1)
-        slide(page, DRAGGED, share, release=number == FRAMES - 1)
+    for number in range(FRAMES + 1):
+        share = 1 - abs(2 * number / FRAMES - 1)
+        released = number in (0, FRAMES // 2, FRAMES)
+        slide(page, DRAGGED, FAR * share, release=released)
         with Image.open(io.BytesIO(page.screenshot())) as shot:
-            frames.append(shot.convert("RGB").resize((720, 720 * shot.height // shot.width)))
+            frames.append(shot.convert("RGB").resize((800, 800 * shot.height // shot.width)))
+        beats.append(1200 if released else 110)
     palette = frames[FRAMES // 2].quantize(256)
-    few = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
-    few[0].save(path, save_all=True, append_images=few[1:], duration=110, loop=0, optimize=True)
+    few = [frame.quantize(palette=palette) for frame in frames]
+    few[0].save(path, save_all=True, append_images=few[1:], duration=beats, loop=0, optimize=True)
 
 
 def main() -> None:
