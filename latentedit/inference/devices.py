@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from latentedit.errors import LatentEditError
-from latentedit.io.sharing import launch
+from latentedit.io.launch import launch
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # glibc's malloc.h
 

@@ -1,70 +1,18 @@
-"""Work that several processes share: who this one is among them, and whose turn it is.
+"""Work that several processes share: whose turn it is.
 
-A launcher (``torchrun``, ``accelerate launch``) tells each process its number in environment
-variables, and nothing more is asked of it. Processes meet in a folder alone, on one disk or one that
-machines share: whoever makes a file claims it. So nobody waits at a barrier for one that died, and
-others may join and leave at any time, launched or not.
+Processes meet in a folder alone, on one disk or on one that machines share: whoever makes a file
+claims it. So nobody waits at a barrier for one that died, and others may join and leave at any time,
+whether a launcher started them or not.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
-from latentedit.errors import LatentEditError
+from latentedit.io.launch import launch
 from latentedit.io.locks import claimed
-
-
-@dataclass(frozen=True)
-class Launch:
-    """This process among all that a launcher started.
-
-    Attributes:
-        rank: its number, from 0.
-        world_size: how many there are, on all machines.
-        local_rank: its number on its machine.
-    """
-
-    rank: int = 0
-    world_size: int = 1
-    local_rank: int = 0
-
-    @property
-    def leads(self) -> bool:
-        """Whether this process speaks, and writes what is written once."""
-        return self.rank == 0
-
-    def order(self, count: int) -> list[int]:
-        """The numbers below `count` in the order in which this process should take them.
-
-        Its own ones first, every `world_size`-th, then, from the end, what others have not yet
-        come to.
-        """
-        own = range(self.rank, count, self.world_size)
-        return [*own, *(n for n in reversed(range(count)) if n not in own)]
-
-
-def launch() -> Launch:
-    """Read what the launcher says (``RANK``, ``WORLD_SIZE``, ``LOCAL_RANK``); alone without one.
-
-    Raises:
-        LatentEditError: the variables are no numbers that go together.
-    """
-    names = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
-    try:
-        world_size = int(os.environ.get("WORLD_SIZE", "1"))
-        if world_size == 1:
-            return Launch()
-        rank, local = (int(os.environ.get(name, "0")) for name in ("RANK", "LOCAL_RANK"))
-    except ValueError:
-        world_size = rank = local = -1
-    if not (0 <= rank < world_size and local >= 0):
-        found = ", ".join(f"{name}={os.environ.get(name, '')}" for name in names)
-        raise LatentEditError(f"no launcher says {found}: unset these environment variables")
-    return Launch(rank, world_size, local)
 
 
 class BusyError(Exception):

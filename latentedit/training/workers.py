@@ -15,7 +15,7 @@ import torch
 
 from latentedit.errors import LatentEditError
 from latentedit.inference.devices import keep_memory, pick_device
-from latentedit.io.sharing import launch
+from latentedit.io.launch import launch
 
 Rows = TypeVar("Rows")
 
