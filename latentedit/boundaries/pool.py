@@ -249,9 +249,9 @@ def build_pool(
 
     Several processes, on several machines with one disk, may build one pool together, launched or
     not: each takes shards that no other works at, its own ones first (`sharing.turns`). What comes
-    out is what one process would make. A pool grows where it is asked for more latents, and keeps what
-    it has where it is asked for fewer. Of an unfinished shard the faces are kept every `KEPT_EVERY`
-    seconds.
+    out is what one process would make. A pool grows where it is asked for more latents, and keeps
+    what it has where it is asked for fewer. Of an unfinished shard the faces are kept every
+    `KEPT_EVERY` seconds.
 
     Latents are sampled in the editor's space (`FaceNetworks.space`). Faces go through the networks
     several at a time, see `for_many`.

@@ -1,8 +1,8 @@
 """Work that several processes share: whose turn it is.
 
 Processes meet in a folder alone, on one disk or on one that machines share: whoever makes a file
-claims it. So nobody waits at a barrier for one that died, and others may join and leave at any time,
-whether a launcher started them or not.
+claims it. So nobody waits at a barrier for one that died, and others may join and leave at any
+time, whether a launcher started them or not.
 """
 
 from __future__ import annotations

@@ -179,7 +179,7 @@ def choose_auto_holds(
     *,
     track: Track = no_bar,
 ) -> dict[str, Choice]:
-    """Choose the auto holds of some attributes, together with who measures the same; see `holds`."""
+    """Choose auto holds (see `holds`), together with other processes that measure the same."""
 
     def choose(row: int) -> Choice:
         candidates = keep_candidates(traces.folder, search, attributes[row])
@@ -201,7 +201,9 @@ def follow_modes(
 ) -> Iterator[tuple[str, str, Trace]]:
     """Follow the reported faces along every attribute under every kind of holds.
 
-    Processes that measure the same in the same folder share the traces. The similar boundaries' holds are there to be compared, so faces are followed away from their
+    Processes that measure the same in the same folder share the traces.
+
+    The similar boundaries' holds are there to be compared, so faces are followed away from their
     own side only; where all is held hardly anything moves, so no further than the matrix asks.
 
     Args:
