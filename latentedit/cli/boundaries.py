@@ -165,7 +165,10 @@ def _print_fit(rows: Mapping[str, Mapping[str, float | bool | None]]) -> None:
         texts = ["" if c is None else str(c) if c == row["samples"] else f"{c:.3f}" for c in cells]
         print("".join((f"{name:<20}", *(f"{text:>7}" for text in texts))))
     if rare := [name for name, row in rows.items() if row["rare"]]:
-        print(f"too rare among the generator's faces to be trusted: {', '.join(rare)}")
+        print(
+            f"too rare among the generator's faces to be trusted: {', '.join(rare)}: build a "
+            "larger pool, or do without them"
+        )
 
 
 MeasuredOption = Annotated[

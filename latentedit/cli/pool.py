@@ -42,10 +42,11 @@ def build(
     With a larger -n a pool grows. Several processes, on several machines with one disk, fill one
     pool together: started one by one, or by torchrun or 'accelerate launch'.
     """
-    from latentedit.boundaries.finder import MIN_POOL
+    from latentedit.boundaries.finder import MIN_POOL, rare_attributes
     from latentedit.boundaries.pool import build_pool
     from latentedit.cli.progress import progress_bar
     from latentedit.editing.editor import FaceEditor
+    from latentedit.io.launch import launch
 
     editor = FaceEditor.load(
         model, precision=precision, space=space.value if space else None, psi=psi
@@ -65,3 +66,12 @@ def build(
         pool = build_pool(editor, output, n, first_seed=first_seed, on_progress=show)
     more = f", more than the {n} asked for" if pool.size > n else ""
     print(f"{pool.size} latents in {output}{more}")
+    if (
+        launch().leads
+        and n >= MIN_POOL
+        and (rare := rare_attributes(pool.scores(), pool.attributes))
+    ):
+        print(
+            f"boundaries will not be trusted of {', '.join(rare)}: too few of these faces have, or "
+            "lack, them; a larger -n adds more to the pool"
+        )
