@@ -66,11 +66,9 @@ def build(
         pool = build_pool(editor, output, n, first_seed=first_seed, on_progress=show)
     more = f", more than the {n} asked for" if pool.size > n else ""
     print(f"{pool.size} latents in {output}{more}")
-    if (
-        launch().leads
-        and n >= MIN_POOL
-        and (rare := rare_attributes(pool.scores(), pool.attributes))
-    ):
+    if not launch().leads or pool.size < MIN_POOL:
+        return
+    if rare := rare_attributes(pool.scores(), pool.attributes):
         print(
             f"boundaries will not be trusted of {', '.join(rare)}: too few of these faces have, or "
             "lack, them; a larger -n adds more to the pool"
