@@ -408,6 +408,21 @@ def _is_rare(figures: Mapping[str, float]) -> bool:
     return share < RARE_SHARE or share * figures["test_size"] < RARE_COUNT
 
 
+def rare_attributes(scores: NDArray[np.float32], names: Sequence[str]) -> list[str]:
+    """Attributes that too few latents of a pool have, or lack, for boundaries to be trusted.
+
+    Args:
+        scores: probabilities [N, K].
+        names: of the columns.
+    """
+    shares, count = (scores > 0.5).mean(0), len(scores[_split(len(scores))[2]])
+    return [
+        name
+        for name, share in zip(names, shares, strict=True)
+        if _is_rare({"prevalence": float(share), "test_size": count})
+    ]
+
+
 def _split(count: int) -> tuple[slice, slice, slice]:
     """Train, validation and test rows of a pool."""
     test, validation = count // 5, count // 10

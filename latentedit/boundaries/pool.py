@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +19,7 @@ from latentedit.generators import latents
 from latentedit.io.files import make_folder, read_json, write_json
 from latentedit.io.folders import ResumableFolder, save_arrays
 from latentedit.io.locks import claimed
+from latentedit.io.sharing import making, turns
 
 if TYPE_CHECKING:
     from latentedit.inference.networks import FaceNetworks
@@ -25,7 +27,8 @@ if TYPE_CHECKING:
 Networks = TypeVar("Networks", bound="FaceNetworks")
 
 CARD = "pool.json"
-SHARD_SIZE = 2000
+SHARD_SIZE = 512
+"""Latents in a file, the piece of work that one process takes at a time: some 30 seconds' worth."""
 BEFORE = {"space": "z", "precision": defaults.PRECISION, "truncation": 1.0}
 """Of pools whose cards are older than these entries."""
 KEPT_EVERY = 60.0
@@ -54,6 +57,7 @@ class Pool:
         truncation: psi that they were sampled with.
         size: latents in all.
         first_seed: seeds run from here upwards.
+        shard_size: latents in a shard; the last one may have fewer.
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -79,7 +83,7 @@ class Pool:
         self.truncation = float(card.get("truncation", BEFORE["truncation"]))
         self.size: int = card["size"]
         self.first_seed: int = card["first_seed"]
-        self._shard_size: int = card["shard_size"]
+        self.shard_size: int = card["shard_size"]
 
     def describe(self) -> str:
         """One line for cards: how many latents, of what, judged by what."""
@@ -95,8 +99,16 @@ class Pool:
     @property
     def shards(self) -> list[Path]:
         """Paths of all shards, finished or not, in order."""
-        count = -(-self.size // self._shard_size)
-        return [self.folder / f"shard-{index:05d}.safetensors" for index in range(count)]
+        return [self.shard(index) for index in range(self.shard_count)]
+
+    @property
+    def shard_count(self) -> int:
+        """How many shards there are, finished or not."""
+        return -(-self.size // self.shard_size)
+
+    def shard(self, index: int) -> Path:
+        """Where a finished shard is kept."""
+        return self.folder / f"shard-{index:05d}.safetensors"
 
     def part(self, shard: int) -> Path:
         """Where the faces of an unfinished shard are kept."""
@@ -105,7 +117,7 @@ class Pool:
     def is_finished(self, shard: int) -> bool:
         """Whether a shard is there, and not that of a pool before it grew."""
         try:
-            with safe_open(str(self.shards[shard]), framework="numpy") as file:
+            with safe_open(str(self.shard(shard)), framework="numpy") as file:
                 count = file.get_slice("seeds").get_shape()
         except OSError:
             return False
@@ -115,8 +127,8 @@ class Pool:
 
     def seeds_of(self, shard: int) -> range:
         """Seeds of one shard."""
-        start = self.first_seed + shard * self._shard_size
-        return range(start, min(start + self._shard_size, self.first_seed + self.size))
+        start = self.first_seed + shard * self.shard_size
+        return range(start, min(start + self.shard_size, self.first_seed + self.size))
 
     def load(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return all latents [N, D] and scores [N, K], one shard in memory beside them.
@@ -127,7 +139,7 @@ class Pool:
         z = np.empty((self.size, self.latent_dim), dtype=np.float32)
         scores = np.empty((self.size, len(self.attributes)), dtype=np.float32)
         start = 0
-        for index in range(len(self.shards)):
+        for index in range(self.shard_count):
             shard = self._read(index)
             rows = slice(start, start := start + len(shard["z"]))
             z[rows], scores[rows] = shard["z"], shard["scores"]
@@ -139,7 +151,7 @@ class Pool:
         Raises:
             LatentEditError: the pool is unfinished or a shard is damaged.
         """
-        return np.concatenate([self._read(index)["scores"] for index in range(len(self.shards))])
+        return np.concatenate([self._read(index)["scores"] for index in range(self.shard_count)])
 
     @property
     def latents(self) -> PoolLatents:
@@ -156,7 +168,7 @@ class Pool:
         return latents
 
     def _read(self, index: int) -> dict[str, NDArray[Any]]:
-        path, seeds = self.shards[index], np.array(self.seeds_of(index))
+        path, seeds = self.shard(index), np.array(self.seeds_of(index))
         if not self.is_finished(index):
             raise LatentEditError(
                 f"pool {self.folder} is unfinished: run the same 'latentedit pool build' again"
@@ -197,7 +209,7 @@ class PoolLatents:
 
     def __getitem__(self, rows: slice | NDArray[np.int64]) -> NDArray[np.float32]:
         numbers = np.arange(len(self))[rows]
-        starts = np.array([self._pool.seeds_of(i)[0] for i in range(len(self._pool.shards))])
+        starts = np.array([self._pool.seeds_of(i)[0] for i in range(self._pool.shard_count)])
         starts = starts - self._pool.first_seed
         shards = np.searchsorted(starts, numbers, side="right") - 1
         out = np.empty((len(numbers), self.shape[1]), np.float32)
@@ -230,15 +242,16 @@ def build_pool(
     size: int,
     *,
     first_seed: int = defaults.POOL_FIRST_SEED,
-    shard_size: int = SHARD_SIZE,
+    shard_size: int | None = None,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Pool:
     """Sample, render and score `size` seeds; no picture is kept. Run again to go on.
 
-    Several processes, on several machines with one disk, may build one pool together: each takes
-    shards that no other works at. A pool grows where it is asked for more latents, and keeps what
-    it has where it is asked for fewer. Of an unfinished shard the faces are kept every `KEPT_EVERY`
-    seconds.
+    Several processes, on several machines with one disk, may build one pool together, launched or
+    not: each takes shards that no other works at, its own ones first (`sharing.turns`). What comes
+    out is what one process would make. A pool grows where it is asked for more latents, and keeps
+    what it has where it is asked for fewer. Of an unfinished shard the faces are kept every
+    `KEPT_EVERY` seconds.
 
     Latents are sampled in the editor's space (`FaceNetworks.space`). Faces go through the networks
     several at a time, see `for_many`.
@@ -248,8 +261,9 @@ def build_pool(
         folder: made if it is missing.
         size: latents in all, at least.
         first_seed: seeds run upwards from here.
-        shard_size: latents in a file.
-        on_progress: called with (latents done, all) after every batch.
+        shard_size: latents in a file; by default those of the pool that is there, or `SHARD_SIZE`.
+        on_progress: called with (latents done, all) after every batch; what other processes did is
+            counted when a shard begins.
 
     Raises:
         LatentEditError: the model has no classifier, seeds out of range, or the folder holds
@@ -273,31 +287,58 @@ def build_pool(
         "truncation": editor.generator.truncation,
         "size": size,
         "first_seed": first_seed,
-        "shard_size": shard_size,
+        "shard_size": shard_size or SHARD_SIZE,
     }
-    pool = _open(folder, card)
-    size = pool.size
-    together = for_many(editor)
-    waits = False
-    while missing := [i for i in range(len(pool.shards)) if not pool.is_finished(i)]:
-        # first what no other process works at, then, after theirs, what a killed one left
-        taken = False
-        for index in missing:
-            with claimed(pool.shards[index], waits=waits) as mine:
-                if mine and not pool.is_finished(index):
-                    _fill(together, pool, index, on_progress)
-                    taken = True
-        waits = not taken
-    on_progress(size, size)
+    pool = _open(folder, card, keeps_shards=shard_size is None)
+    together, finished = for_many(editor), _Finished(pool)
+
+    def make(index: int) -> None:
+        if index in finished:
+            return
+        with making(pool.shard(index), waits=False):
+            if index not in finished:
+                _fill(together, pool, index, finished.count(), on_progress)
+
+    for _ in turns(pool.shard_count, make):
+        pass
+    on_progress(pool.size, pool.size)
     return pool
 
 
-def _open(folder: str | Path, card: dict[str, Any]) -> Pool:
-    """Start a pool, or go on with one that differs in nothing but its size, the larger of both."""
+class _Finished:
+    """The shards of a pool that are finished by now, whoever made them; each is opened once."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self._known: set[int] = set()
+
+    def __contains__(self, shard: int) -> bool:
+        if shard not in self._known and self._pool.is_finished(shard):
+            self._known.add(shard)
+        return shard in self._known
+
+    def count(self) -> int:
+        """Latents in them."""
+        there = set(os.listdir(self._pool.folder))
+        shards = range(self._pool.shard_count)
+        return sum(
+            len(self._pool.seeds_of(shard))
+            for shard in shards
+            if self._pool.shard(shard).name in there and shard in self
+        )
+
+
+def _open(folder: str | Path, card: dict[str, Any], *, keeps_shards: bool) -> Pool:
+    """Start a pool, or go on with one that differs in nothing but its size, the larger of both.
+
+    With `keeps_shards` its shards may have another size than the card asks for.
+    """
     path = make_folder(folder) / CARD
     with claimed(path, waits=True):
         found = read_json(path) if path.is_file() else None
         if isinstance(found, dict) and _is_card(found):
+            if keeps_shards:
+                card = {**card, "shard_size": found["shard_size"]}
             card = {**card, "size": max(card["size"], found["size"])}
             kept = ResumableFolder(
                 folder, CARD, {**card, "size": found["size"]}, content="pool", before=BEFORE
@@ -310,11 +351,14 @@ def _open(folder: str | Path, card: dict[str, Any]) -> Pool:
 
 
 def _fill(
-    editor: FaceNetworks, pool: Pool, index: int, on_progress: Callable[[int, int], None]
+    editor: FaceNetworks,
+    pool: Pool,
+    index: int,
+    done: int,
+    on_progress: Callable[[int, int], None],
 ) -> None:
-    """Sample, render and score one shard, from where it stopped."""
+    """Sample, render and score one shard, from where it stopped; so many others are done."""
     seeds, part = pool.seeds_of(index), pool.part(index)
-    done = sum(len(pool.seeds_of(i)) for i in range(len(pool.shards)) if pool.is_finished(i))
     z, scores = editor.sample(seeds), [_known_scores(pool, index, seeds)]
     start, kept = len(scores[0]), time.monotonic()
     while start < len(z):
@@ -325,7 +369,7 @@ def _fill(
             save_arrays(part, _arrays(z, scores, seeds))
             kept = time.monotonic()
         on_progress(done + start, pool.size)
-    save_arrays(pool.shards[index], _arrays(z, scores, seeds))
+    save_arrays(pool.shard(index), _arrays(z, scores, seeds))
     part.unlink(missing_ok=True)
 
 
@@ -340,7 +384,7 @@ def _arrays(
 def _known_scores(pool: Pool, index: int, seeds: range) -> NDArray[np.float32]:
     """Scores of the first latents of a shard that are kept, by its part or from before it grew."""
     best = np.empty((0, len(pool.attributes)), np.float32)
-    for path in (pool.part(index), pool.shards[index]):
+    for path in (pool.part(index), pool.shard(index)):
         try:
             found = load_file(path)
             scores, same = found["scores"], np.array(seeds)[: len(found["seeds"])]

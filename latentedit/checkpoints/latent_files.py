@@ -2,7 +2,8 @@
 
 Read: InterFaceGAN's and our own ``.npy`` [N, D] and [N, L, D], StyleGAN2-ADA's ``projected_w.npz``
 (``w`` [1, L, D]), e4e's and StyleCLIP's ``latents.pt`` [N, L, D], and whatever else `array_files`
-reads. A W+ latent that is the same in every layer is the W latent that it was made of.
+reads. A W+ latent that is the same in every layer is the W latent that it was made of. What a file
+calls z goes through the mapping network of a model that is used in w.
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ from numpy.typing import NDArray
 
 from latentedit.checkpoints.array_files import names_in_words, read_arrays
 from latentedit.errors import LatentEditError
-from latentedit.generators.base import FaceGenerator, check_latents
+from latentedit.generators.base import FaceGenerator, check_latents, on_sphere
 from latentedit.generators.latents import FloatArray, normalize
+from latentedit.generators.mapped import MappedGenerator
 
 SPACES = {
     "z": "z", "w": "w", "wp": "w", "w+": "w", "w_plus": "w", "wplus": "w", "dlatents": "w",
@@ -34,6 +36,8 @@ _FAR = 2.5
 
 _ERRORS = 5
 """How many standard errors the moments of normal numbers may be off."""
+
+_SAY_Z = "save them under the name z, np.savez('z.npz', z=z), and they are mapped to w"
 
 _ADVICE = "'latentedit sample --save-latents' writes such a file"
 
@@ -114,7 +118,7 @@ def _in_order(values: NDArray[Any], path: Path) -> tuple[NDArray[Any], list[str]
 def fit_latents(
     path: str | Path, generator: FaceGenerator, generator_hash: str, name: str
 ) -> tuple[FloatArray, list[str]]:
-    """Read latents for a generator, checked, and scaled as the generator does it.
+    """Read latents for a generator, checked, and scaled or mapped as the generator does it.
 
     Args:
         path: see `read_latents`.
@@ -131,6 +135,11 @@ def fit_latents(
     """
     found = read_latents(path)
     space = generator.space
+    if space.name == "w" and isinstance(generator, MappedGenerator):
+        if found.space == "z":
+            return _mapped(found, generator, generator_hash, path, name)
+        if found.space is None and on_sphere(found.values):
+            raise LatentEditError(f"{path} holds latents of space z, {name} is used in w: {_SAY_Z}")
     _check_origin(found, generator_hash, space.name, path, name)
     shape = found.values.shape
     if len(shape) == 3 and shape[2] == space.dim and shape[1] != space.layers:
@@ -147,8 +156,24 @@ def fit_latents(
         raise LatentEditError(f"{path}: {error}{where}; {_ADVICE}") from None
     if found.metadata.get("generator_hash") == generator_hash and not generator.scales_latents:
         return values, found.notes  # its own, however far an inversion or an edit took them
-    values, notes = _scaled(values, generator, path)
+    values, notes = _scaled(values, generator, path, names_w=found.space == "w")
     return values, [*found.notes, *notes]
+
+
+def _mapped(
+    found: Latents, generator: MappedGenerator, generator_hash: str, path: str | Path, name: str
+) -> tuple[FloatArray, list[str]]:
+    """w of what a file calls z."""
+    _check_origin(found, generator_hash, "z", path, name)
+    in_z = generator.in_space("z").space
+    try:
+        z = check_latents(in_z, found.values)
+    except LatentEditError as error:
+        raise LatentEditError(
+            f"{path} calls its latents z: {error}, as {name}'s z; latents of w are to be called w"
+        ) from None
+    note = f"{Path(path).name}: z was mapped to w, as seeds are (psi {generator.truncation:g})"
+    return generator.to_w(z), [*found.notes, note]
 
 
 def _maker(layers: int) -> str:
@@ -187,9 +212,12 @@ def _normal(values: FloatArray) -> NDArray[np.bool_]:
 
 
 def _scaled(
-    values: FloatArray, generator: FaceGenerator, path: str | Path
+    values: FloatArray, generator: FaceGenerator, path: str | Path, *, names_w: bool
 ) -> tuple[FloatArray, list[str]]:
-    """Scale latents of a generator that only looks at their direction; refuse wrong lengths."""
+    """Scale latents of a generator that only looks at their direction; refuse wrong lengths.
+
+    With `names_w` the file calls them w, which settles it.
+    """
     lengths = np.linalg.norm(values.astype(np.float64), axis=-1)
     low, high = float(lengths.min()), float(lengths.max())
     if generator.scales_latents:
@@ -204,10 +232,10 @@ def _scaled(
         note = f"{Path(path).name}: latents of length {high:.3g} were scaled to {usual:.3g}"
         return normalize(values), [note]
     samples = generator.sample(range(32))
-    if _normal(values).all() and not _normal(samples).any():
+    if not names_w and _normal(values).all() and not _normal(samples).any():
         raise LatentEditError(
             f"{path} holds plain normal numbers, as latents of space z are; this generator is used "
-            f"in {generator.space.name}: sample them anew, or use it in space z"
+            f"in {generator.space.name}: {_SAY_Z}"
         )
     own = np.linalg.norm(samples.astype(np.float64), axis=-1)
     if low < float(own.min()) / _FAR or high > float(own.max()) * _FAR:

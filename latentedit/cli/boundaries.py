@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +11,7 @@ import typer
 
 from latentedit import defaults
 from latentedit.cli.options import ModelOption, PrecisionOption
+from latentedit.cli.words import say
 from latentedit.errors import LatentEditError
 
 if TYPE_CHECKING:
@@ -165,7 +165,10 @@ def _print_fit(rows: Mapping[str, Mapping[str, float | bool | None]]) -> None:
         texts = ["" if c is None else str(c) if c == row["samples"] else f"{c:.3f}" for c in cells]
         print("".join((f"{name:<20}", *(f"{text:>7}" for text in texts))))
     if rare := [name for name, row in rows.items() if row["rare"]]:
-        print(f"too rare among the generator's faces to be trusted: {', '.join(rare)}")
+        print(
+            f"too rare among the generator's faces to be trusted: {', '.join(rare)}: build a "
+            "larger pool, or do without them"
+        )
 
 
 MeasuredOption = Annotated[
@@ -236,7 +239,7 @@ def measure(
     of least leakage, the safe range of steps and the calibration are stored with the bundle's
     boundaries, the re-scoring matrix beside them in effects.safetensors; what is stored there of
     other attributes stays, if it was measured with the same boundaries. Run again to go on after a
-    break.
+    break. Several processes share the work where torchrun or 'accelerate launch' starts them.
     """
     from latentedit.boundaries.pool import Pool
     from latentedit.cli.progress import track
@@ -245,6 +248,7 @@ def measure(
     from latentedit.evaluation.figures import drawings
     from latentedit.evaluation.figures.plots import check_plot
     from latentedit.io.files import check_writable
+    from latentedit.io.launch import launch
     from latentedit.pretrained.bundles import find_bundle
     from latentedit.pretrained.model import BOUNDARIES_FILE
 
@@ -264,6 +268,8 @@ def measure(
     boundaries, effects = measuring.measure(
         traces, plan, attributes=attr, choose=not keep_holds, pool=pooled, track=track
     )
+    if not launch().leads:
+        return
     if not dry_run:
         _store(folder, boundaries, effects)
     if plot:
@@ -286,10 +292,11 @@ def _check_stored(folder: Path, facts: Mapping[str, Any], chosen: list[str]) -> 
     if not lost:
         return
     if stored.facts.get("boundaries") != facts["boundaries"]:
-        print(
-            f"note: the boundaries were fitted anew since the effects of {len(lost)} other "
-            "attributes were measured, so these are dropped: measure all to have them again",
-            file=sys.stderr,
+        say(
+            [
+                f"the boundaries were fitted anew since the effects of {len(lost)} other "
+                "attributes were measured, so these are dropped: measure all to have them again"
+            ]
         )
         return
     for name, value in facts.items():

@@ -28,6 +28,7 @@ from latentedit.cli import (
     prepare,
     train,
 )
+from latentedit.cli.launched import has_work, one_voice, speaker
 from latentedit.errors import LatentEditError
 
 STOPPED = 130
@@ -108,9 +109,12 @@ def _drop_output() -> None:
 def _run(arguments: list[str] | None) -> int:
     command = typer.main.get_command(app)
     try:
-        code = command.main(arguments, prog_name="latentedit", standalone_mode=False) or 0
-        if sys.stdout:
-            sys.stdout.flush()
+        if not has_work(sys.argv[1:] if arguments is None else arguments):
+            return 0
+        with one_voice():
+            code = command.main(arguments, prog_name="latentedit", standalone_mode=False) or 0
+            if sys.stdout:
+                sys.stdout.flush()
     except LatentEditError as error:
         return _fail(str(error))
     except (KeyboardInterrupt, typer.Abort):
@@ -140,5 +144,5 @@ def _usage_error(error: Any) -> int:
 
 
 def _fail(message: str) -> int:
-    print(f"latentedit: {' '.join(message.split())}", file=sys.stderr)
+    print(f"{speaker()}: {' '.join(message.split())}", file=sys.stderr)
     return 2

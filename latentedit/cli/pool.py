@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +10,7 @@ import typer
 from latentedit import defaults
 from latentedit.cli.convert import Space
 from latentedit.cli.options import ModelOption, PrecisionOption, PsiOption
+from latentedit.cli.words import say
 
 app = typer.Typer(help="Sample and label latents in bulk.", no_args_is_help=True)
 
@@ -40,18 +40,19 @@ def build(
     """Render seeds and keep their 40 probabilities; run again to go on after a break.
 
     With a larger -n a pool grows. Several processes, on several machines with one disk, fill one
-    pool together.
+    pool together: started one by one, or by torchrun or 'accelerate launch'.
     """
-    from latentedit.boundaries.finder import MIN_POOL
+    from latentedit.boundaries.finder import MIN_POOL, rare_attributes
     from latentedit.boundaries.pool import build_pool
     from latentedit.cli.progress import progress_bar
     from latentedit.editing.editor import FaceEditor
+    from latentedit.io.launch import launch
 
     editor = FaceEditor.load(
         model, precision=precision, space=space.value if space else None, psi=psi
     )
     few = [
-        f"note: boundaries are fitted on {MIN_POOL} latents at least, and better on "
+        f"boundaries are fitted on {MIN_POOL} latents at least, and better on "
         f"{defaults.POOL_SIZE:,}; run it again with a larger -n, and the pool grows"
     ] * (n < MIN_POOL)
     with progress_bar() as bar:
@@ -59,9 +60,16 @@ def build(
 
         def show(done: int, total: int) -> None:
             if few:  # with the first faces: what is refused has said so
-                print(few.pop(), file=sys.stderr)
+                say([few.pop()])
             bar.update(task, completed=done, total=total)
 
         pool = build_pool(editor, output, n, first_seed=first_seed, on_progress=show)
     more = f", more than the {n} asked for" if pool.size > n else ""
     print(f"{pool.size} latents in {output}{more}")
+    if not launch().leads or pool.size < MIN_POOL:
+        return
+    if rare := rare_attributes(pool.scores(), pool.attributes):
+        print(
+            f"boundaries will not be trusted of {', '.join(rare)}: too few of these faces have, or "
+            "lack, them; a larger -n adds more to the pool"
+        )

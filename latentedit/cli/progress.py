@@ -20,6 +20,7 @@ from rich.progress import (
 )
 
 from latentedit.errors import LatentEditError
+from latentedit.io.launch import launch
 
 T = TypeVar("T")
 console = Console(stderr=True)
@@ -33,7 +34,8 @@ def progress_bar() -> Iterator[Progress]:
     """Show a bar with count, free text, time spent and time left.
 
     A log is not a place for bars: where standard error is no terminal, a plain line says the same
-    every `PLAIN_EVERY` seconds. Bad input clears the bar, so the error stands alone.
+    every `PLAIN_EVERY` seconds. Of several launched processes only the first says anything. Bad
+    input clears the bar, so the error stands alone.
     """
     columns = (
         TextColumn("{task.description}"),
@@ -43,7 +45,8 @@ def progress_bar() -> Iterator[Progress]:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+    shown = console.is_terminal and launch().leads
+    with Progress(*columns, console=console, disable=not shown) as bar:
         try:
             with _plain_lines(bar):
                 yield bar
@@ -55,7 +58,7 @@ def progress_bar() -> Iterator[Progress]:
 @contextmanager
 def _plain_lines(bar: Progress) -> Iterator[None]:
     """Say now and then how far the tasks of a bar are that nobody sees."""
-    if not bar.disable:
+    if not (bar.disable and launch().leads):
         yield
         return
     ended = Event()

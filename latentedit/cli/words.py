@@ -6,6 +6,8 @@ import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from latentedit.io.launch import launch
+
 if TYPE_CHECKING:
     from latentedit.editing.editor import FaceEditor
 
@@ -26,6 +28,8 @@ def faces_in_words(count: int) -> str:
 
 
 def say(notes: Iterable[str]) -> None:
-    """Notes on standard error, a line each."""
+    """Notes on standard error, a line each; of several launched processes the first says them."""
+    if not launch().leads:
+        return
     for note in notes:
         print(f"note: {note}", file=sys.stderr)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from latentedit.errors import LatentEditError
@@ -293,7 +294,7 @@ def check_latents(space: LatentSpace, values: object) -> latents.FloatArray:
             z where w is asked.
     """
     checked = latents.check_latents(values, space.dim, space.layers)
-    if space.name == "w" and _on_sphere(checked):
+    if space.name == "w" and on_sphere(checked):
         raise LatentEditError(
             "these are latents of space z, this generator is used in w: sample them anew, or use "
             "it in space z"
@@ -301,8 +302,10 @@ def check_latents(space: LatentSpace, values: object) -> latents.FloatArray:
     return checked
 
 
-def _on_sphere(values: latents.FloatArray) -> bool:
+def on_sphere(values: NDArray[Any]) -> bool:
     """Whether all latents have the length that `latents.normalize` gives, to its rounding."""
+    if not np.issubdtype(values.dtype, np.floating):
+        return False
     squares = np.square(values, dtype=np.float64).mean(-1)
     return bool(np.abs(squares - 1).max() < SPHERE)
 

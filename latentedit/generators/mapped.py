@@ -113,12 +113,14 @@ class MappedGenerator(FaceGenerator):
             LatentEditError: a seed out of range.
         """
         z = latents.sample(seeds, self._space("z").dim)
-        if self.config.space == "z":
-            return z
+        return z if self.config.space == "z" else self.to_w(z)
+
+    def to_w(self, z: latents.FloatArray) -> latents.FloatArray:
+        """z, float32 [N, Z] of any length -> w, mapped and truncated, float32 [N, D]."""
         with torch.inference_mode():
             rows = torch.from_numpy(z).to(self.mean.device).split(1)
             w = [self.truncate(self.map(row)).float().cpu().numpy() for row in rows]
-        return np.concatenate(w) if w else np.empty((0, self.latent_dim), np.float32)
+        return np.concatenate(w) if w else np.empty((0, self._space("w").dim), np.float32)
 
     def styles(self, latents: Tensor) -> Tensor:
         """Latents of the config's space -> w+ [N, L, D].

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from latentedit.errors import LatentEditError
+from latentedit.io.launch import launch
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # glibc's malloc.h
 
@@ -19,18 +20,29 @@ Network = TypeVar("Network", bound=nn.Module)
 def pick_device(name: str = "auto") -> torch.device:
     """Return the named device, or for ``auto`` CUDA, then MPS, then CPU.
 
+    Processes that a launcher started on one machine take a GPU each.
+
     Raises:
         LatentEditError: a name torch does not know, or a device that is not there.
     """
     if name == "auto":
         if torch.cuda.is_available():
-            return torch.device("cuda")
+            return _own_gpu()
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
         device = torch.device(name)
         torch.empty(0, device=device).cpu()  # "meta" exists, and computes nothing
     except (RuntimeError, AssertionError):
         raise LatentEditError(f"device {name!r} is not available: use auto or cpu") from None
+    return device
+
+
+def _own_gpu() -> torch.device:
+    launched = launch()
+    if launched.world_size == 1:
+        return torch.device("cuda")
+    device = torch.device("cuda", launched.local_rank % torch.cuda.device_count())
+    torch.cuda.set_device(device)  # streams are the current GPU's
     return device
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,8 @@ from safetensors.numpy import load_file, save_file
 
 from latentedit.errors import LatentEditError
 from latentedit.io.files import atomic_path, make_folder, read_json, write_json
+from latentedit.io.locks import claimed
+from latentedit.io.sharing import making, turns
 
 _SUFFIX = ".safetensors"
 _LONGEST = 40
@@ -24,7 +26,8 @@ class ResumableFolder:
     """A folder of files of arrays, with a card that says what all of them are made from.
 
     Whoever opens the folder again with the same card finds the finished arrays and makes only the
-    missing ones. Every file is whole or absent.
+    missing ones. Every file is whole or absent. Several processes may fill one folder: each file is
+    made by one of them.
 
     Attributes:
         path: the folder.
@@ -54,11 +57,10 @@ class ResumableFolder:
         """
         self.path = make_folder(path)
         self._content = content
+        self._waits = True
         card_path, wanted = self.path / card_name, json.loads(json.dumps(card))
         if not card_path.exists():
-            if any(self.path.glob(f"*{_SUFFIX}")):
-                raise self._refusal(f"{card_name} is missing")
-            write_json(card_path, wanted)
+            self._start(card_path, wanted)
         found = read_json(card_path)
         if not isinstance(found, dict):
             raise self._refusal(f"{card_name} is damaged")
@@ -67,17 +69,42 @@ class ResumableFolder:
             if key not in wanted or key not in found or found[key] != wanted[key]:
                 raise self._refusal(_difference(key, found.get(key), wanted.get(key)))
 
+    def _start(self, card_path: Path, card: Mapping[str, Any]) -> None:
+        """Write the card, unless another process has done so just now."""
+        with claimed(card_path.with_name(f"{card_path.name}.new"), waits=True):
+            if card_path.exists():
+                return
+            if any(self.path.glob(f"*{_SUFFIX}")):
+                raise self._refusal(f"{card_path.name} is missing")
+            write_json(card_path, card)
+
+    def turns(self, count: int, make: Callable[[int], object]) -> Iterator[int]:
+        """Share `count` pieces of work that `keep` arrays here; see `sharing.turns`."""
+
+        def make_or_leave(number: int) -> None:
+            self._waits = False
+            try:
+                make(number)
+            finally:
+                self._waits = True
+
+        return turns(count, make_or_leave)
+
     def keep(
         self, name: str, make: Callable[[], Mapping[str, NDArray[Any]]]
     ) -> dict[str, NDArray[Any]]:
         """Return the arrays that are kept under a name; make and keep them where there are none.
+
+        Where another process makes them, it is waited for, or, within `turns`, left to it.
 
         Raises:
             LatentEditError: the file is damaged, or the folder cannot be written.
         """
         path = self.path / f"{name}{_SUFFIX}"
         if not path.is_file():
-            save_arrays(path, make())
+            with making(path, waits=self._waits):
+                if not path.is_file():
+                    save_arrays(path, make())
         try:
             return load_file(path)
         except SafetensorError:

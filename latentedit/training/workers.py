@@ -8,7 +8,6 @@ share: statistics of a batch, the random changes of its faces, the queues of the
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from typing import Any, TypeVar
 
@@ -16,6 +15,7 @@ import torch
 
 from latentedit.errors import LatentEditError
 from latentedit.inference.devices import keep_memory, pick_device
+from latentedit.io.launch import launch
 
 Rows = TypeVar("Rows")
 
@@ -32,7 +32,7 @@ class Workers:
 
     def __init__(self, device: str = "auto") -> None:
         keep_memory()
-        self.count = int(os.environ.get("WORLD_SIZE", "1"))
+        self.count = launch().world_size
         if self.count == 1:
             self.rank = 0
             self.device = pick_device(device)

@@ -12,7 +12,13 @@ from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
 from sklearn.svm import SVC
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from latentedit.boundaries.finder import MIN_POOL, BoundaryFinder, _best_threshold, fit_boundaries
+from latentedit.boundaries.finder import (
+    MIN_POOL,
+    BoundaryFinder,
+    _best_threshold,
+    fit_boundaries,
+    rare_attributes,
+)
 from latentedit.boundaries.model import Boundaries
 from latentedit.errors import LatentEditError
 
@@ -120,6 +126,13 @@ def test_planted_directions_are_found(fitted: Any) -> None:
     assert cosines[1] > 0.97
     assert cosines[2] > 0.9  # 2 % have it
     assert cosines[3] > 0.9  # nobody has it, some are nearer
+
+
+def test_rare_attributes_are_known_before_boundaries_are_fitted(fitted: Any) -> None:
+    boundaries, _, _ = fitted
+    assert rare_attributes(make_pool()[1], NAMES) == list(boundaries.rare)
+    assert "Young" not in boundaries.rare
+    assert {"Bald", "Eyeglasses", "Blurry"} == set(boundaries.rare)
 
 
 def test_figures_say_how_well_on_faces_not_fitted_on(fitted: Any) -> None:

@@ -9,6 +9,7 @@ import pytest
 import tiny_generators
 import torch
 
+from latentedit.checkpoints import latent_files
 from latentedit.checkpoints.boundaries_npy import import_boundary, read_direction
 from latentedit.checkpoints.latent_files import fit_latents, read_latents
 from latentedit.errors import LatentEditError
@@ -55,7 +56,7 @@ def test_w_of_every_tool(tmp_path, form):
     assert notes == []
 
 
-def test_normal_numbers_are_no_w(tmp_path):
+def test_normal_numbers_are_no_w(tmp_path, monkeypatch):
     """A z of other tools, which does not lie on the sphere; a model's own w passes at any psi."""
     torch.manual_seed(0)
     generator = MobileStyleGAN(MobileStyleGANConfig(widths=(8, 4), mapping=4, style=256)).eval()
@@ -63,6 +64,11 @@ def test_normal_numbers_are_no_w(tmp_path):
     assert fit(saved(tmp_path, "npy", normalize(plain)), generator.in_space("z"))[1] == []
     with pytest.raises(LatentEditError, match=r"normal numbers.* used in w"):
         fit(saved(tmp_path, "npy", plain), generator)
+    length = np.linalg.norm(generator.sample([0])) / 16
+    monkeypatch.setattr(latent_files, "_normal", lambda values: np.array(len(values) == 3))
+    named = fit(saved(tmp_path, "npz w", plain * length), generator)  # its maker knows
+    np.testing.assert_array_equal(named[0], plain * length)
+    monkeypatch.undo()
     for psi in (0.3, 1.0):
         w = generator.truncated(psi).sample(range(3))
         np.testing.assert_array_equal(fit(saved(tmp_path, "npy", w), generator)[0], w)
@@ -115,12 +121,37 @@ def test_w_for_a_model_in_z_and_z_for_one_in_w(tmp_path):
     with pytest.raises(LatentEditError, match="another space"):
         fit(tmp_path / "w.npy", IN_Z)
     np.save(tmp_path / "z.npy", Z)
-    with pytest.raises(LatentEditError, match="latents of space z"):
+    with pytest.raises(LatentEditError, match=r"latents of space z.*savez"):
         fit(tmp_path / "z.npy", IN_W)
-    for space, generator in (("w", IN_Z), ("z", IN_W)):
-        np.savez(tmp_path / "named.npz", **{space: 1.01 * Z})
-        with pytest.raises(LatentEditError, match=f"holds latents of space {space}"):
-            fit(tmp_path / "named.npz", generator)
+    np.savez(tmp_path / "named.npz", w=1.01 * Z)
+    with pytest.raises(LatentEditError, match="holds latents of space w"):
+        fit(tmp_path / "named.npz", IN_Z)
+
+
+@pytest.mark.parametrize("form", ["npz z", "pt z", "safetensors"])
+@pytest.mark.parametrize("length", [1.0, 1.01, 0.1])
+def test_what_a_file_calls_z_is_mapped(tmp_path, form, length):
+    own = {"generator_hash": weights_hash(IN_W), "space": "z"}
+    z = IN_W.in_space("z").sample(range(3)) * np.float32(length)
+    path = saved(tmp_path, form, z)
+    if form == "safetensors":
+        save_latents(path, z, own)
+    values, notes = fit(path, IN_W)
+    np.testing.assert_allclose(values, W, atol=1e-5)
+    assert "mapped to w, as seeds are (psi 0.7)" in notes[-1]
+    values, _ = fit(path, IN_W.truncated(1.0))
+    np.testing.assert_allclose(values, IN_W.truncated(1.0).sample(range(3)), atol=1e-5)
+
+
+def test_z_of_another_model_is_not_mapped(tmp_path):
+    for values in (Z, np.stack([IN_W.in_space("z").sample(range(6))])):  # 16 numbers; with layers
+        np.savez(tmp_path / "z.npz", z=values)
+        with pytest.raises(LatentEditError, match="calls its latents z"):
+            fit(tmp_path / "z.npz", IN_W)
+    z = IN_W.in_space("z").sample(range(3))
+    save_latents(tmp_path / "z.safetensors", z, {"generator_hash": "f" * 16, "space": "z"})
+    with pytest.raises(LatentEditError, match="another model"):
+        fit(tmp_path / "z.safetensors", IN_W)
 
 
 @pytest.mark.parametrize("scale", [0.02, 50])

@@ -18,6 +18,7 @@ from tiny_generators import mobilestylegan
 from latentedit import defaults
 from latentedit.attributes import ATTRIBUTES
 from latentedit.boundaries.model import Boundaries
+from latentedit.boundaries.pool import Pool
 from latentedit.editing.editor import FaceEditor
 from latentedit.editing.projection import FIGHTING, discounted_direction
 from latentedit.editing.strips import edit_strip
@@ -234,11 +235,21 @@ def test_each_attribute_may_have_its_own_step_or_distance(run: Run, tiny_bundle:
 def test_pool_and_boundaries(run: Run, tiny_bundle: Path, abandon: Callable[[Path], Path]) -> None:
     build = ("pool", "build", "--model", tiny_bundle, "--n", 520, "-o", "pool")
     result = run(*build)
-    assert (result.code, result.out) == (0, "520 latents in pool\n")
+    assert result.code == 0
+    said = result.out.splitlines()
+    assert said[0] == "520 latents in pool"
+    scores = Pool("pool").scores()
+    bald = scores[:, list(Pool("pool").attributes).index("Bald")] > 0.5
+    few = min(bald.mean(), 1 - bald.mean()) * 104 < 30  # of a fifth, which boundaries are tried on
+    assert few == ("Bald" in "".join(said[1:]))
     assert result.err == ""  # no bar where nobody looks
     abandon(Path("pool/shard-00000.safetensors"))
     assert run(*build).code == 0
-    assert sorted(os.listdir("pool")) == ["pool.json", "shard-00000.safetensors"]
+    assert sorted(os.listdir("pool")) == [
+        "pool.json",
+        "shard-00000.safetensors",
+        "shard-00001.safetensors",
+    ]
 
     result = run("boundaries", "fit", "--pool", "pool", "-o", "b.safetensors")
     assert result.code == 0

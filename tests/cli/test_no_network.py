@@ -27,7 +27,10 @@ from checkpoint_writers import pggan_state
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="processes are watched as on POSIX")
 
 DRIVER = """
-import ipaddress, json, os, sys
+import ipaddress, json, os, signal, sys
+
+# a shell that runs the tests in the background has children ignore Ctrl-C
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 def local(host):
     if host in (None, "", "localhost", b"localhost"):
@@ -207,7 +210,13 @@ def test_the_watch_sees_what_it_is_for(watched: Watched) -> None:
 
 
 SMALL = "--validation 2 --device cpu --data faces"
-GROWING = "--resolution 8 --start 4 --fmap-max 8 --total-kimg 0.032 --batch-size 8"
+GROWING = " ".join(
+    f"--set {setting}"
+    for setting in (
+        *("resolution=8", "start=4", "fmap_max=8", "batch_size=8", "objective=r1"),
+        *("total_kimg=0.032", "stable_kimg=0.008", "fade_kimg=0.008"),
+    )
+)
 
 COMMANDS: tuple[tuple[int, str], ...] = (
     (0, "prepare celeba celeba -o faces --resolution 16"),
@@ -216,8 +225,7 @@ COMMANDS: tuple[tuple[int, str], ...] = (
     (2, "prepare faces empty -o f.faces"),
     (2, "prepare aligned empty -o a.faces"),
     (0, f"train classifier {SMALL} -o c --epochs 1 --batch-size 5"),
-    (0, f"train generator {SMALL} {GROWING} --stable-kimg 0.008 --fade-kimg 0.008 -o g "
-        "--objective r1"),
+    (0, f"train generator {SMALL} {GROWING} -o g"),
     (0, "train pack g -o packed"),
     (2, f"train age {SMALL} -o a"),
     (2, f"train portrait {SMALL} -o p"),

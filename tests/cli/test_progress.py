@@ -49,6 +49,19 @@ def test_a_log_gets_plain_lines(lines: Lines) -> None:
     assert not any("\x1b" in line for line in lines())
 
 
+def test_one_of_several_launched_processes_speaks(
+    lines: Lines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "1")
+    assert list(progress.track((time.sleep(0.05) or n for n in range(2)), 2, "Looking")) == [0, 1]
+    assert lines() == []
+    monkeypatch.setenv("RANK", "0")
+    with progress.progress_bar() as bar:
+        bar.add_task("Looking", total=None, note="")
+        assert wait_for(lines, "Looking")
+
+
 def test_what_is_soon_done_says_nothing(lines: Lines, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(progress, "PLAIN_EVERY", 30.0)
     assert list(progress.track(range(3), 3, "Looking")) == [0, 1, 2]

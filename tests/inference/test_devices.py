@@ -29,6 +29,19 @@ def test_auto_prefers_what_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
     assert pick_device("auto").type == "cuda"
 
 
+def test_launched_processes_take_a_gpu_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen: list[torch.device] = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "set_device", chosen.append)
+    for local_rank in range(3):  # more processes than GPUs share them
+        for name, value in {"RANK": 4 + local_rank, "WORLD_SIZE": 8}.items():
+            monkeypatch.setenv(name, str(value))
+        monkeypatch.setenv("LOCAL_RANK", str(local_rank))
+        assert pick_device() == torch.device("cuda", local_rank % 2)
+    assert [device.index for device in chosen] == [0, 1, 0]
+
+
 def test_cpu_by_name() -> None:
     assert pick_device("cpu") == torch.device("cpu")
 

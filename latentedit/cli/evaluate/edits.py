@@ -49,7 +49,8 @@ def age(
     """Move faces to young and to old: years between them, identity, what was kept.
 
     Measured by the bundle's estimator and, where the extras 'faces' and 'evaluate' are installed,
-    by an independent one and dlib's descriptor.
+    by an independent one and dlib's descriptor. Several processes share the work where torchrun or
+    'accelerate launch' starts them.
     """
     from latentedit.cli.progress import track
     from latentedit.editing.editor import FaceEditor
@@ -57,6 +58,7 @@ def age(
     from latentedit.evaluation.edits.aging import evaluate_age, installed_judges
     from latentedit.evaluation.figures import drawings
     from latentedit.io.files import write_json
+    from latentedit.io.launch import launch
 
     check_outputs(output, plot)
     length = _length(step)
@@ -68,9 +70,11 @@ def age(
         step=length,
         hold=parse_hold(hold),
         judges=installed_judges(slow),
-        images=images,
+        images=images if launch().leads else None,
         track=track,
     )
+    if not launch().leads:
+        return
     write_json(output, report)
     if plot:
         drawings.plot_aging(plot, report)
@@ -145,14 +149,16 @@ def everything(
     """Write the whole evaluation as one HTML page, with JSON beside every figure.
 
     Effects are those that 'boundaries measure' stored with the model; without them they are
-    measured here. Run again to go on after a break.
+    measured here. Run again to go on after a break. Several processes share what is measured where
+    torchrun or 'accelerate launch' starts them.
     """
     from latentedit.cli.progress import track
     from latentedit.editing.editor import FaceEditor
     from latentedit.evaluation.edits.effects import FILE
     from latentedit.evaluation.edits.measure import Plan
-    from latentedit.evaluation.figures.full_report import Settings, build_report
+    from latentedit.evaluation.figures.full_report import Settings, build_report, share_report
     from latentedit.evaluation.figures.plots import check_plot
+    from latentedit.io.launch import launch
     from latentedit.pretrained.bundles import find_bundle
 
     check_plot(output / "effects.png")
@@ -163,5 +169,8 @@ def everything(
         age_faces=age_faces,
         effects=stored if stored.is_file() else None,
     )
+    if not launch().leads:
+        share_report(FaceEditor.load(model), settings, parts=part)
+        return
     page = build_report(FaceEditor.load(model), output, settings, parts=part, track=track)
     print(f"report in {page}")

@@ -284,13 +284,17 @@ def _measure(
 ) -> Seen:
     """What is seen of n faces at both ends of an edit, from disk where it was seen before."""
     steps = share * ends[0], share * ends[1]
-    parts = []
-    centre = _centre(editor, folder)
-    for start in track(range(0, n, CHUNK), -(-n // CHUNK), f"{steps[0]:+.1f} to {steps[1]:+.1f}"):
+    centre, count = _centre(editor, folder), -(-n // CHUNK)
+
+    def chunk(number: int) -> Seen:
+        start = number * CHUNK
         seeds = range(first + start, first + min(start + CHUNK, n))
         see = partial(_observe, editor, seeds, steps, holds, judges.of(start), centre)
-        name = f"{steps[0]:+.4f}{steps[1]:+.4f}-{seeds[0]}-{len(seeds)}"
-        parts.append(folder.keep(name, see))
+        return folder.keep(f"{steps[0]:+.4f}{steps[1]:+.4f}-{seeds[0]}-{len(seeds)}", see)
+
+    for _ in track(folder.turns(count, chunk), count, f"{steps[0]:+.1f} to {steps[1]:+.1f}"):
+        pass
+    parts = [chunk(number) for number in range(count)]
     return {
         name: np.concatenate([part[name] for part in parts if name in part]) for name in parts[0]
     }

@@ -29,6 +29,7 @@ from latentedit.evaluation.edits.effects import (
 from latentedit.evaluation.edits.ranges import STRANGE_AT_FLIP, strange_shares
 from latentedit.evaluation.edits.surrogate import Surrogate
 from latentedit.evaluation.edits.traces import Trace, Traces, crossing
+from latentedit.io.folders import ResumableFolder
 
 FloatArray = NDArray[np.float32]
 
@@ -36,6 +37,8 @@ REACHES = {"near": (1.5, 0.4), "far": (2.0, 0.8)}
 """Longest step of a search: a multiple of the step without holds, but no more than a part of the
 way from there to the farthest step. The more of a direction is held away, the less it leaks and
 the longer the way."""
+
+_KINDS = ("none", *REACHES)
 
 WEIGHTS = {"Male": 3.0, "Eyeglasses": 3.0}
 """What people take for the person counts more in the choice than any other attribute; reported
@@ -85,6 +88,7 @@ class HoldSearch:
         weights: of each logit's probability in the leakage, [K].
         latents: float32 [N, D], none that the surrogate was fitted to.
         logits: the classifier's, float32 [N, K].
+        name: the surrogate's, by which what is found is kept.
     """
 
     def __init__(
@@ -95,7 +99,9 @@ class HoldSearch:
         weights: FloatArray,
         latents: FloatArray,
         logits: FloatArray,
+        name: str = "surrogate",
     ) -> None:
+        self.name = name
         self.surrogate, self.boundaries, self.columns = surrogate, boundaries, tuple(columns)
         self._weights = torch.from_numpy(weights)
         self._logits = torch.from_numpy(logits)
@@ -337,6 +343,36 @@ def find_candidates(search: HoldSearch, attribute: str) -> dict[str, Candidate]:
             _, step = search.flip(attribute, holds, share)
             found[name] = Candidate(holds, max(step, float(_GRID[1])))
     return found
+
+
+def keep_candidates(
+    folder: ResumableFolder, search: HoldSearch, attribute: str
+) -> dict[str, Candidate]:
+    """What `find_candidates` finds, or found before in this folder.
+
+    So processes that share a measurement render the same candidates, whatever their processors make
+    of the last digits of a search.
+    """
+    names = search.boundaries.names
+
+    def find() -> dict[str, NDArray[np.float64]]:
+        found = find_candidates(search, attribute)
+        discounts = np.full((len(found), len(names)), np.nan)
+        for row, candidate in zip(discounts, found.values(), strict=True):
+            for name, discount in candidate.holds.items():
+                row[names.index(name)] = discount
+        steps = np.array([candidate.step for candidate in found.values()])
+        kinds = np.array([_KINDS.index(kind) for kind in found])
+        return {"kinds": kinds, "discounts": discounts, "steps": steps}
+
+    kept = folder.keep(f"candidates-{attribute}-{search.name}", find)
+    return {
+        _KINDS[kind]: Candidate(
+            {name: float(g) for name, g in zip(names, row, strict=True) if not np.isnan(g)},
+            float(step),
+        )
+        for kind, row, step in zip(kept["kinds"], kept["discounts"], kept["steps"], strict=True)
+    }
 
 
 def _strange_where_flipped(traces: Traces, trace: Trace, found: Curve, share: float) -> float:

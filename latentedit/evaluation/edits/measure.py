@@ -20,7 +20,7 @@ from latentedit.evaluation.edits.holds import (
     Choice,
     HoldSearch,
     choose_holds,
-    find_candidates,
+    keep_candidates,
     leak_weights,
 )
 from latentedit.evaluation.edits.ranges import calibrate, safe_range
@@ -134,6 +134,7 @@ def open_search(
         leak_weights(editor.attributes),
         latents[unseen],
         logits[unseen],
+        name,
     )
     return search, float(kept["r2"].mean())
 
@@ -178,13 +179,16 @@ def choose_auto_holds(
     *,
     track: Track = no_bar,
 ) -> dict[str, Choice]:
-    """Choose the auto holds of some attributes; see `holds`."""
-    return {
-        attributes[row]: choose_holds(
-            traces, find_candidates(search, attributes[row]), attributes[row], plan.hold_seeds
-        )
-        for row in track(range(len(attributes)), len(attributes), "Choosing holds")
-    }
+    """Choose auto holds (see `holds`), together with other processes that measure the same."""
+
+    def choose(row: int) -> Choice:
+        candidates = keep_candidates(traces.folder, search, attributes[row])
+        return choose_holds(traces, candidates, attributes[row], plan.hold_seeds)
+
+    count = len(attributes)
+    for _ in track(traces.folder.turns(count, choose), count, "Choosing holds"):
+        pass
+    return {name: choose(row) for row, name in enumerate(attributes)}
 
 
 def follow_modes(
@@ -196,6 +200,8 @@ def follow_modes(
     track: Track = no_bar,
 ) -> Iterator[tuple[str, str, Trace]]:
     """Follow the reported faces along every attribute under every kind of holds.
+
+    Processes that measure the same in the same folder share the traces.
 
     The similar boundaries' holds are there to be compared, so faces are followed away from their
     own side only; where all is held hardly anything moves, so no further than the matrix asks.
@@ -210,19 +216,24 @@ def follow_modes(
         LatentEditError: what was kept of a trace is damaged, or it cannot be kept.
     """
     pairs = [(mode, name) for mode in plan.modes for name in attributes]
-    for index in track(range(len(pairs)), len(pairs), "Effects"):
-        mode, name = pairs[index]
+
+    def follow(number: int) -> Trace | None:
+        mode, name = pairs[number]
         holds = mode_holds(boundaries, name, mode)
         try:
             discounted_direction(boundaries, name, holds)
         except LatentEditError:
-            continue
+            return None
         if mode in ("one", "two"):
-            trace = traces.away(name, holds, plan.magnitudes, plan.seeds)
-        else:
-            steps = plan.steps if mode == "all" else plan.far_steps
-            trace = traces.trace(name, holds, steps, plan.seeds)
-        yield mode, name, trace
+            return traces.away(name, holds, plan.magnitudes, plan.seeds)
+        steps = plan.steps if mode == "all" else plan.far_steps
+        return traces.trace(name, holds, steps, plan.seeds)
+
+    for _ in track(traces.folder.turns(len(pairs), follow), len(pairs), "Effects"):
+        pass
+    for number, (mode, name) in enumerate(pairs):
+        if trace := follow(number):
+            yield mode, name, trace
 
 
 def measure(

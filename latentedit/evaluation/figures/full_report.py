@@ -13,6 +13,7 @@ from typing import Any
 
 from latentedit import defaults
 from latentedit.attributes import display_name
+from latentedit.boundaries.model import Boundaries
 from latentedit.boundaries.unsupervised import find_directions, name_by_attributes
 from latentedit.editing.editor import FaceEditor
 from latentedit.editing.strips import direction_sheet, edit_strip
@@ -86,14 +87,12 @@ def build_report(
         LatentEditError: an unknown part, a bundle's folder, or see the parts' own functions.
     """
     folder = make_folder(folder)
-    for name in parts or PARTS:
-        if name not in PARTS:
-            raise LatentEditError(f"no part {name!r}: choose from {', '.join(PARTS)}")
+    for name in _chosen(parts):
         check_report(folder / f"{name}.json")  # of a bundle
     path, origins = folder / PAGE, folder / ORIGINS
     found = read_json(origins) if origins.is_file() else {}
     made_of: dict[str, Any] = found if isinstance(found, dict) else {}
-    for name in parts or PARTS:
+    for name in _chosen(parts):
         made_of[name] = None  # half of a part is nobody's
         write_json(origins, made_of)
         PARTS[name].make(editor, folder, settings, track)
@@ -101,6 +100,26 @@ def build_report(
         write_json(origins, made_of)
         _write_page(path, editor, made_of)  # so that there is one, should the next part fail
     return path
+
+
+def share_report(
+    editor: FaceEditor, settings: Settings, *, parts: Sequence[str] | None = None
+) -> None:
+    """Measure what `build_report` measures, together with the process that builds the page.
+
+    Raises:
+        LatentEditError: see `build_report`.
+    """
+    for name in _chosen(parts):
+        if share := PARTS[name].share:
+            share(editor, settings, no_bar)
+
+
+def _chosen(parts: Sequence[str] | None) -> Sequence[str]:
+    for name in parts or ():
+        if name not in PARTS:
+            raise LatentEditError(f"no part {name!r}: choose from {', '.join(PARTS)}")
+    return list(parts or PARTS)
 
 
 def _origin(editor: FaceEditor, part: str) -> list[str]:
@@ -181,13 +200,7 @@ def _make_effects(editor: FaceEditor, folder: Path, settings: Settings, track: T
                 "'latentedit boundaries measure'"
             )
     else:
-        traces = open_traces(
-            editor,
-            settings.work / "measure",
-            typical=settings.typical,
-            track=track,
-        )
-        boundaries, effects = measure(traces, settings.plan, choose=False, track=track)
+        boundaries, effects = _measure_effects(editor, settings, track)
     effects.save(folder / FILE.replace("effects", "matrix"))
     drawings.plot_effects(folder / "effects.png", effects)
     drawings.plot_calibrations(folder / "calibrations.png", boundaries)
@@ -216,6 +229,19 @@ def _make_effects(editor: FaceEditor, folder: Path, settings: Settings, track: T
             "frontier": frontier(effects),
         },
     )
+
+
+def _measure_effects(
+    editor: FaceEditor, settings: Settings, track: Track
+) -> tuple[Boundaries, Effects]:
+    folder = settings.work / "measure"
+    traces = open_traces(editor, folder, typical=settings.typical, track=track)
+    return measure(traces, settings.plan, choose=False, track=track)
+
+
+def _share_effects(editor: FaceEditor, settings: Settings, track: Track) -> None:
+    if settings.effects is None:
+        _measure_effects(editor, settings, track)
 
 
 def _show_effects(folder: Path) -> Section:
@@ -313,16 +339,22 @@ def _show_directions(folder: Path) -> Section:
 
 
 def _make_age(editor: FaceEditor, folder: Path, settings: Settings, track: Track) -> None:
-    report = evaluate_age(
+    report = _measure_age(editor, settings, track, images=folder / "age")
+    drawings.plot_aging(folder / "age.png", report)
+    write_json(folder / "age.json", report)
+
+
+def _measure_age(
+    editor: FaceEditor, settings: Settings, track: Track, *, images: Path | None = None
+) -> dict[str, Any]:
+    return evaluate_age(
         editor,
         settings.work / "age",
         settings.age_faces,
         judges=settings.judges,
-        images=folder / "age",
+        images=images,
         track=track,
     )
-    drawings.plot_aging(folder / "age.png", report)
-    write_json(folder / "age.json", report)
 
 
 def _show_age(folder: Path) -> Section:
@@ -361,17 +393,21 @@ def _number(value: float | None, digits: int = 3) -> str:
 
 @dataclass(frozen=True)
 class _Part:
-    """How a part is made (JSON and PNG files) and shown."""
+    """How a part is made (JSON and PNG files) and shown.
+
+    Where that takes long, `share` does what other processes can do of it.
+    """
 
     make: Callable[[FaceEditor, Path, Settings, Track], None]
     show: Callable[[Path], Section]
+    share: Callable[[FaceEditor, Settings, Track], object] | None = None
 
 
 PARTS: Mapping[str, _Part] = {
     "boundaries": _Part(_make_boundaries, _show_boundaries),
-    "effects": _Part(_make_effects, _show_effects),
+    "effects": _Part(_make_effects, _show_effects, _share_effects),
     "strips": _Part(_make_strips, _show_strips),
     "directions": _Part(_make_directions, _show_directions),
-    "age": _Part(_make_age, _show_age),
+    "age": _Part(_make_age, _show_age, _measure_age),
 }
 """Parts of the report, in order."""

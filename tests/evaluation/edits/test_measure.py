@@ -29,7 +29,7 @@ from latentedit.evaluation.edits.measure import (
     open_traces,
     reduction,
 )
-from latentedit.evaluation.figures.full_report import Settings, build_report
+from latentedit.evaluation.figures.full_report import Settings, build_report, share_report
 from latentedit.generators.progressive import Generator
 from latentedit.pretrained.hashing import weights_hash
 
@@ -264,6 +264,24 @@ def few_directions(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("few_directions")
+def test_another_process_measures_what_the_report_needs(
+    tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded = FaceEditor.load(tiny_bundle)
+    known = loaded.boundaries
+    two = Boundaries(known.names[:2], known.normals[:2], known.biases[:2], known.generator_hash)
+    editor = FaceEditor(loaded.generator, loaded.classifier, boundaries=two)
+    plan = Plan(faces=4, modes=("none", "auto"))
+    settings, folder = Settings(work=tmp_path / "work", plan=plan, typical=50), tmp_path / "rep"
+    share_report(editor, settings, parts=["boundaries", "effects", "strips"])
+    assert not folder.exists()
+    monkeypatch.setattr(editor, "render", None)  # all is seen already
+    build_report(editor, folder, settings, parts=["boundaries", "effects"])
+    assert set(json.loads((folder / "effects.json").read_text())["at_half"]) == set(two.names)
+    with pytest.raises(LatentEditError, match="choose from"):
+        share_report(editor, settings, parts=["bounds"])
+
+
 def test_the_report_is_one_page(
     measured: tuple[Path, tuple[object, ...]], capsys: pytest.CaptureFixture[str]
 ) -> None:

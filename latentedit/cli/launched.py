@@ -1,0 +1,55 @@
+"""Commands under a launcher, which starts the same one in several processes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout, suppress
+
+from latentedit.errors import LatentEditError
+from latentedit.io.launch import launch
+
+SHARED = ("train", "pool build", "boundaries measure", "evaluate age", "evaluate all")
+"""Commands, or groups of them, whose processes share the work."""
+
+
+def has_work(words: Sequence[str]) -> bool:
+    """Whether this process takes part in a command: the first one always, others in `SHARED`.
+
+    Args:
+        words: of the command line, after ``latentedit``.
+
+    Raises:
+        LatentEditError: environment variables that no launcher sets.
+    """
+    launched = launch()
+    if launched.world_size == 1:
+        return True
+    name = f"{' '.join(words[:2])} "
+    shared = any(name.startswith(f"{each} ") for each in SHARED)
+    if launched.leads and not shared:
+        print(
+            f"note: this command runs in one process, the other {launched.world_size - 1} have "
+            f"nothing to do; several share: {', '.join(SHARED)}",
+            file=sys.stderr,
+        )
+    return shared or launched.leads
+
+
+@contextmanager
+def one_voice() -> Iterator[None]:
+    """Let the first process alone print results: the others would print the same."""
+    if launch().leads:
+        yield
+        return
+    with open(os.devnull, "w", encoding="utf-8") as nowhere, redirect_stdout(nowhere):
+        yield
+
+
+def speaker() -> str:
+    """What an error begins with: of several processes, which one met it."""
+    with suppress(LatentEditError):
+        if launch().world_size > 1:
+            return f"latentedit, process {launch().rank}"
+    return "latentedit"
