@@ -82,13 +82,13 @@ METHODS_FIRST_SEED = 15_000_000
 """Faces of ``evaluate methods``; each ``--seed`` has its own 100,000."""
 
 METHODS_FACES = 500
-METHODS_TRIAL_FACES = 12
+METHODS_TRIAL_FACES = 8
 """Faces that directions without names are tried on; the first ones that holds are chosen on."""
 
 METHODS_REFERENCE = 2000
 """Latents that are scored for methods that learn from samples, where no pool is given."""
 
-METHODS_TYPICAL = 400
+METHODS_TYPICAL = 1000
 """Unedited faces that strangeness is measured against."""
 
 VALIDATION = 1000

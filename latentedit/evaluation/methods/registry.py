@@ -12,6 +12,8 @@ from latentedit.evaluation.methods.mean_difference import mean_difference
 from latentedit.evaluation.methods.unlabelled import unlabelled
 
 IGAN = "Shen et al. 2020 (InterFaceGAN), equation 7"
+CLIPLESS = "Patashnik et al. 2021 (StyleCLIP), global directions, by labels"
+OWN = "own boundary, discounted projection"
 
 METHODS: tuple[Method, ...] = (
     Method("none", "no locks", "own boundary, no holds", held("none"), published=False),
@@ -19,10 +21,10 @@ METHODS: tuple[Method, ...] = (
     Method("interfacegan-2", "InterFaceGAN, 2 conditions", IGAN, conditional(2)),
     Method("sefa", "SeFa", "Shen and Zhou 2021, equation 8", unlabelled("sefa")),
     Method("ganspace", "GANSpace", "Härkönen et al. 2020, section 2.2", unlabelled("pca")),
-    Method("mean-difference", "mean difference", "Patashnik et al. 2021, without CLIP", mean_difference),
+    Method("mean-difference", "mean difference", CLIPLESS, mean_difference),
     Method("channel", "StyleSpace channel", "Wu et al. 2021, section 4.2", channel),
-    Method("auto", "ours, auto locks", "own boundary, discounted projection", held("auto"), published=False),
-)  # fmt: skip
+    Method("auto", "ours, auto locks", OWN, held("auto"), published=False),
+)
 
 OURS = "auto"
 """The method that the others are compared with."""

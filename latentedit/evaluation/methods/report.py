@@ -85,9 +85,7 @@ def _attribute(
         "methods": figures,
     }
     if OURS in order and published:
-        ours, theirs = (
-            comparison.leakage(measured[each].seen["logits"], name) for each in (OURS, published[0])
-        )
+        ours, theirs = (_leakage(comparison, measured[each], name) for each in (OURS, published[0]))
         low, high = bootstrap_interval(ours - theirs)
         row["against"] = {
             "method": published[0],
@@ -95,6 +93,11 @@ def _attribute(
             "interval": [_rounded(low), _rounded(high)],
         }
     return row
+
+
+def _leakage(comparison: Comparison, done: Measured, attribute: str) -> NDArray[np.float64]:
+    assert done.found is not None
+    return comparison.leakage(done.found, done.seen["logits"], attribute)
 
 
 def ranked(figures: Mapping[str, Mapping[str, Any]]) -> list[str]:
@@ -123,11 +126,11 @@ def _figures(comparison: Comparison, attribute: str, done: Measured) -> dict[str
     }
     if search.step is None:
         return {**row, "most": _rounded(search.most)}
-    seen, before = done.seen, comparison.originals
+    seen, before = done.seen, comparison.before(done.found)
     row |= {
         "step": round(search.step, 3),
         "share": _rounded(search.shares[search.steps.index(search.step)]),
-        "leakage": _rounded(comparison.leakage(seen["logits"], attribute).mean()),
+        "leakage": _rounded(comparison.leakage(done.found, seen["logits"], attribute).mean()),
         "strange": _rounded((seen["strangeness"] > comparison.limit).mean()),
     }
     if "descriptors" in seen:
