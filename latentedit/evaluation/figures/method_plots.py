@@ -35,9 +35,10 @@ def plot_frontiers(path: str | Path, report: Mapping[str, Any]) -> None:
     check_plot(path)
     from matplotlib.figure import Figure
 
-    names, columns = list(report["attributes"]), 4
+    names = list(report["attributes"])
+    columns = min(4, len(names))
     rows = -(-len(names) // columns)
-    figure = Figure(figsize=(3.0 * columns, 2.3 * rows + 0.9), layout="constrained")
+    figure = Figure(figsize=(max(6.0, 3.0 * columns), 2.3 * rows + 0.9), layout="constrained")
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
     looks = _looks(report)
     handles: dict[str, Any] = {}
@@ -103,11 +104,12 @@ def plot_methods(path: str | Path, report: Mapping[str, Any]) -> None:
             size = 9 if method == OURS else 6
             left.plot(*zip(*points, strict=True), "o", ms=size, label=row["title"], **looks[method])
         summary = report["summary"][method]
-        if summary.get("distance") is not None and summary["ratio"] is not None:
-            right.plot(summary["distance"], summary["ratio"], "o", ms=8, **looks[method])
+        place = summary["distance_ratio"], summary["ratio"]
+        if None not in place:
+            right.plot(*place, "o", ms=8, **looks[method])
             right.annotate(
                 row["title"],
-                (summary["distance"], summary["ratio"]),
+                place,
                 textcoords="offset points",
                 xytext=(6, 4),
                 fontsize=7,
@@ -116,8 +118,8 @@ def plot_methods(path: str | Path, report: Mapping[str, Any]) -> None:
     left.set_xlim(left=0)
     left.set_xlabel("mean absolute change of the other probabilities")
     left.grid(alpha=0.25)
-    right.set_xlabel("dlib's distance to the unedited face")
-    right.set_ylabel("leakage, in ours")
+    right.set_xlabel("dlib's distance to the unedited face, ours = 1")
+    right.set_ylabel("leakage, ours = 1")
     right.margins(x=0.3, y=0.15)
     right.grid(alpha=0.25)
     figure.legend(

@@ -149,27 +149,20 @@ def _figures(comparison: Comparison, attribute: str, done: Measured) -> dict[str
 def _summary(
     attributes: Mapping[str, Mapping[str, Any]], methods: Sequence[Method]
 ) -> dict[str, dict[str, Any]]:
-    """By method: how often it reaches the share and wins, and means where *all* usable ones reach.
+    """By method: how often it reaches the share and wins, and means over what it reaches.
 
     A method that reaches only the easy attributes would look good in a mean over what it reaches;
-    so beside that mean stands ``ratio``: its leakage over ours, the mean over the attributes that
-    both reach.
+    so beside that mean stand ``ratio`` and ``distance_ratio``: its leakage, and dlib's distance,
+    over ours, the mean over the attributes that both reach.
     """
     found: dict[str, dict[str, Any]] = {}
     for method in methods:
         rows = {name: row["methods"].get(method.name, {}) for name, row in attributes.items()}
         reached = {name: row for name, row in rows.items() if "leakage" in row}
-        both = {
-            name: attributes[name]["methods"][OURS]["leakage"]
-            for name in reached
-            if "leakage" in attributes[name]["methods"].get(OURS, {})
-        }
-        ratios = [reached[name]["leakage"] / ours for name, ours in both.items() if ours]
         found[method.name] = {
             "reached": len(reached),
             "wins": sum(row["winner"] == method.name for row in attributes.values()),
-            "ratio": _rounded(np.mean(ratios)) if ratios else None,
-            "compared": len(ratios),
+            **_ratios(attributes, reached),
             **{
                 column: _rounded(np.mean([row[column] for row in reached.values()]))
                 for column in COLUMNS
@@ -180,6 +173,23 @@ def _summary(
         if len(reasons) == 1 and all("why" in row for row in rows.values()):
             found[method.name]["why"] = reasons.pop()
     return found
+
+
+def _ratios(
+    attributes: Mapping[str, Mapping[str, Any]], reached: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Any]:
+    """Leakage and dlib's distance in ours, over attributes that both reach, and how many."""
+    ours = {name: attributes[name]["methods"].get(OURS, {}) for name in reached}
+    both = [name for name in reached if "leakage" in ours[name]]
+    means: dict[str, Any] = {"compared": len(both)}
+    for key, column in (("ratio", "leakage"), ("distance_ratio", "distance")):
+        values = [
+            reached[name][column] / ours[name][column]
+            for name in both
+            if ours[name].get(column) and column in reached[name]
+        ]
+        means[key] = _rounded(np.mean(values)) if values else None
+    return means
 
 
 def _standing(
