@@ -16,8 +16,9 @@ from latentedit.evaluation.methods.equal_effect import at_share
 from latentedit.evaluation.methods.registry import OURS
 from latentedit.io.images import UInt8Array, film_strip
 
-SHEET_ATTRIBUTES, SHEET_FACES = 8, 1
+SHEET_ATTRIBUTES = 8
 FRAME = 160
+_BLANK = 235
 _OURS_COLOUR = "#c0392b"
 _NO_LOCKS_COLOUR = "#444444"
 
@@ -149,35 +150,24 @@ def method_sheet(
 ) -> UInt8Array:
     """Faces side by side: the unedited one, then each method's at the step of equal effect.
 
-    A row for each of the first `SHEET_ATTRIBUTES` attributes and `SHEET_FACES` faces, another face
-    in each row. A method that does not reach the share is drawn at its longest step.
+    A row, and another face, for each of the first `SHEET_ATTRIBUTES` attributes. A method that does
+    not reach the share is drawn at its longest step.
 
     Returns:
         uint8 [H, W, 3].
     """
     strips, captions = [], []
-    editor = comparison.editor
-    for number, (attribute, (_, measured)) in enumerate(list(rows.items())[:SHEET_ATTRIBUTES]):
-        for more in range(SHEET_FACES):
-            face = (number * SHEET_FACES + more) % comparison.plan.faces
-            at = slice(face, face + 1)
-            frames = [editor.render(comparison.latents[at], comparison.size)[0]]
-            sign = "+" if comparison.sides(attribute)[face] > 0 else "-"
-            words = [f"{sign} {display_name(attribute)}"]
-            for method in methods:
-                done = measured[method.name]
-                if done.found is None or done.search is None:
-                    frames.append(np.full_like(frames[0], 235))
-                    words.append(f"{method.name}\ncannot")
-                    continue
-                step = done.search.step or done.search.steps[-1]
-                latents = comparison.edited(done.found, attribute, step, at)
-                frames.append(editor.render(latents, comparison.size)[0])
-                words.append(
-                    f"{method.name}\n{'' if done.search.step else 'not reached, '}{step:.1f}"
-                )
-            strips.append(np.stack(frames))
-            captions.append(words)
+    for face, (attribute, (_, measured)) in enumerate(list(rows.items())[:SHEET_ATTRIBUTES]):
+        at = slice(face % comparison.plan.faces, face % comparison.plan.faces + 1)
+        frames = [comparison.editor.render(comparison.latents[at], comparison.size)[0]]
+        sign = "+" if comparison.sides(attribute)[at][0] > 0 else "-"
+        words = [f"{sign} {display_name(attribute)}"]
+        for method in methods:
+            picture, said = _edited(comparison, measured[method.name], attribute, at)
+            frames.append(np.full_like(frames[0], _BLANK) if picture is None else picture)
+            words.append(f"{method.name}\n{said}")
+        strips.append(np.stack(frames))
+        captions.append(words)
     share = next(iter(rows.values()))[0]
     return film_strip(
         strips,
@@ -186,3 +176,15 @@ def method_sheet(
         marked=0,
         frame_size=FRAME,
     )
+
+
+def _edited(
+    comparison: Comparison, done: Measured, attribute: str, face: slice
+) -> tuple[UInt8Array | None, str]:
+    """One face's picture by a method, if it can be used, and what is written under it."""
+    if done.found is None or done.search is None:
+        return None, "cannot"
+    step = done.search.step or done.search.steps[-1]
+    latents = comparison.edited(done.found, attribute, step, face)
+    picture = comparison.material.editor_for(done.found.move).render(latents, comparison.size)[0]
+    return picture, f"{step:.1f}" if done.search.step else f"not reached, {step:.1f}"

@@ -46,9 +46,10 @@ def channel(material: Material, attribute: str) -> Found:
     relevance = [relevances(reference, each, exemplars) for each in weights]
     places = [(layer, number) for layer, each in enumerate(weights) for number in range(len(each))]
     ranked = np.argsort(-np.concatenate(relevance), kind="stable")[:CANDIDATES]
-    moves = [
-        single_channel(reference, weights[places[row][0]], *places[row], layers) for row in ranked
-    ]
+    moves = []
+    for row in ranked:
+        layer, number = places[row]
+        moves.append(single_channel(reference, weights[layer], layer, number, layers))
     best, side = best_match(screen(material, moves, STEP), column)
     layer, number = places[ranked[best]]
     return Found(side * moves[best], f"layer {layer}, channel {number}", REACH)
