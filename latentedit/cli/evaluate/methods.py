@@ -34,6 +34,10 @@ def methods(
         Path | None,
         typer.Option(help="A pool of this model that methods learn from; else faces are scored."),
     ] = None,
+    judge: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.onnx", help="A classifier of your own that looks at the edits."),
+    ] = None,
     share: Annotated[
         float, typer.Option(help="Share of the faces in which the target flips, by all methods.")
     ] = 0.5,
@@ -58,6 +62,7 @@ def methods(
     from latentedit.cli.invocation import command_line
     from latentedit.cli.progress import track
     from latentedit.editing.editor import FaceEditor
+    from latentedit.evaluation.classifiers.onnx_judge import OnnxJudge
     from latentedit.evaluation.edits.measure import measured_attributes
     from latentedit.evaluation.figures import method_plots, plots
     from latentedit.evaluation.methods.comparison import Comparison, Plan, compare
@@ -76,7 +81,14 @@ def methods(
     check_writable(make_folder(output) / "report.json")
     editor = FaceEditor.load(model, boundaries=boundaries, precision=precision)
     names = measured_attributes(editor.boundaries, editor.attributes, _names(attributes))
-    comparison = Comparison(editor, work, plan, pool=Pool(pool) if pool else None, track=track)
+    comparison = Comparison(
+        editor,
+        work,
+        plan,
+        pool=Pool(pool) if pool else None,
+        judge=OnnxJudge(judge) if judge else None,
+        track=track,
+    )
     rows = compare(comparison, chosen, names, track=track)
     report = {**build_report(comparison, chosen, rows), "command": command_line()}
     write_json(output / "report.json", report)

@@ -31,11 +31,12 @@ def _held(material: Material, attribute: str, mode: str) -> Found:
 
 
 def conditional(count: int) -> Find:
-    """InterFaceGAN's projection on `count` conditions (Shen et al. 2020, equation 7).
+    """InterFaceGAN's projection on `count` conditions (Shen et al. 2020, "Conditional
+    Manipulation").
 
     As published: normals of the hyperplanes in latents as they are, not in whitened coordinates,
     and orthogonal projection. The conditions are the attributes whose logits correlate most with
-    the target's in generated faces (section 4.2 of the paper looks at these correlations).
+    the target's in generated faces.
     """
     return partial(_conditional, count=count)
 

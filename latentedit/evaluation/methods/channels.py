@@ -24,7 +24,7 @@ REACH = 40.0
 def channel(material: Material, attribute: str) -> Found:
     """Move the one channel of style space that fits an attribute best (Wu et al. 2021).
 
-    Candidates come from exemplars (section 4.2): a style's difference from the mean face's, in its
+    Candidates come from exemplars ("Detecting attribute-specific channels"): a style's difference from the mean face's, in its
     standard deviations, averaged over exemplars and divided by its spread over them. The one is
     chosen as other directions are, see `matching.best_match`. A style is linear in its layer's
     latent, s = A w + b, so one channel moves by d where w moves by A's pseudoinverse times d,
@@ -56,7 +56,7 @@ def channel(material: Material, attribute: str) -> Found:
 
 
 def relevances(reference: Reference, weight: Float64Array, exemplars: Float64Array) -> Float64Array:
-    """How well each channel of a layer tells exemplars from all (Wu et al. 2021, section 4.2).
+    """How well each channel of a layer tells exemplars from all (Wu et al. 2021).
 
     Args:
         reference: latents of all.

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from latentedit import defaults
 from latentedit.boundaries.pool import Pool, for_many
 from latentedit.errors import LatentEditError
+from latentedit.evaluation.classifiers.onnx_judge import OnnxJudge
 from latentedit.evaluation.edits.effects import HALF, LEAST_SHARE, compared_share
 from latentedit.evaluation.edits.measure import open_traces, pooled_latents, scored_latents
 from latentedit.evaluation.edits.traces import (
@@ -124,7 +125,8 @@ class Comparison:
         editor: generator, classifier, boundaries.
         plan: how much.
         material: what methods look at.
-        witnesses: names of the independent judges.
+        judge: the user's own classifier, or None.
+        size: edge of the pictures that the judges look at.
     """
 
     def __init__(
@@ -134,9 +136,14 @@ class Comparison:
         plan: Plan | None = None,
         *,
         pool: Pool | None = None,
+        judge: OnnxJudge | None = None,
         track: Track = no_bar,
     ) -> None:
         """Open the folder, or start it; score reference latents if there is no pool.
+
+        Args:
+            pool: latents and scores that methods learn from.
+            judge: a classifier of the user's own, to look at the edits too.
 
         Raises:
             LatentEditError: no boundaries or classifier, the pool is another model's, or the folder
@@ -146,7 +153,8 @@ class Comparison:
         self.editor, self._track = for_many(editor), track
         self.size = self.plan.size or self.editor.judged_size
         self.editor.generator.source_of(self.size)
-        self.witnesses = installed_witnesses()
+        self.judge = judge
+        self._witnesses = installed_witnesses(judge)
         self._traces: Traces = open_traces(
             self.editor, folder, typical=self.plan.typical, track=track
         )
@@ -160,6 +168,11 @@ class Comparison:
             self.size,
         )
         self._drawn: tuple[str, UInt8Array] | None = None
+
+    @property
+    def witnesses(self) -> tuple[str, ...]:
+        """Names of the independent judges."""
+        return tuple(each.name for each in self._witnesses)
 
     @property
     def limit(self) -> float:
@@ -294,11 +307,12 @@ class Comparison:
             if self._drawn is None or self._drawn[0] != key:
                 self._scores(found, steps, key)
             assert self._drawn is not None
-            return ask(self._drawn[1], self.witnesses)
+            return ask(self._drawn[1], self._witnesses)
 
         if not self.witnesses:
             return scores
-        said = self.material.folder.keep(f"{key}-{digest(self.witnesses)}", more)
+        asked = digest(self.witnesses, self.judge.hash if self.judge else None)
+        said = self.material.folder.keep(f"{key}-{asked}", more)
         return {**scores, **said}
 
     def _reference(self, pool: Pool | None) -> Reference:

@@ -15,8 +15,8 @@ def mean_difference(material: Material, attribute: str) -> Found:
     """A global direction as StyleCLIP's, with a classifier's labels where that has texts.
 
     The mean latent of the reference's faces with the attribute less that of those without
-    (StyleGAN latents: Radford et al. 2016, section 6.3.2, averages z of exemplars so; Patashnik et
-    al. 2021, section 6, takes differences of CLIP's embeddings). Where less than `LEAST` of the
+    (Radford et al. 2016, section 6.3.2, averages exemplars' z so; Patashnik et al. 2021 take global
+    directions from CLIP's texts). Where less than `LEAST` of the
     faces are on one side, the `LEAST` of the faces with the most extreme logits are.
     """
     logits = material.reference.logits[:, material.column(attribute)]

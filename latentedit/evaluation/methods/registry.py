@@ -11,7 +11,7 @@ from latentedit.evaluation.methods.channels import channel
 from latentedit.evaluation.methods.mean_difference import mean_difference
 from latentedit.evaluation.methods.unlabelled import unlabelled
 
-IGAN = "Shen et al. 2020 (InterFaceGAN), equation 7"
+IGAN = "Shen et al. 2020 (InterFaceGAN), conditional manipulation"
 CLIPLESS = "Patashnik et al. 2021 (StyleCLIP), global directions, by labels"
 OWN = "own boundary, discounted projection"
 
@@ -22,7 +22,7 @@ METHODS: tuple[Method, ...] = (
     Method("sefa", "SeFa", "Shen and Zhou 2021, equation 8", unlabelled("sefa")),
     Method("ganspace", "GANSpace", "Härkönen et al. 2020, section 2.2", unlabelled("pca")),
     Method("mean-difference", "mean difference", CLIPLESS, mean_difference),
-    Method("channel", "StyleSpace channel", "Wu et al. 2021, section 4.2", channel),
+    Method("channel", "StyleSpace channel", "Wu et al. 2021, attribute-specific channels", channel),
     Method("auto", "ours, auto locks", OWN, held("auto"), published=False),
 )
 

@@ -27,6 +27,8 @@ COLUMNS: Mapping[str, str] = {
     "gender": "gender flips",
     "strange": "strange",
     "found": "face found",
+    "judged": "judge's leakage",
+    "agreed": "judge's flips",
     "seconds": "seconds",
 }
 """Figures of a row, and what tables call them."""
@@ -143,6 +145,35 @@ def _figures(comparison: Comparison, attribute: str, done: Measured) -> dict[str
         row["gender"] = _rounded((seen["male"] != before["male"]).mean())
     if "found" in seen:
         row["found"] = _rounded(seen["found"].mean())
+    if comparison.judge is not None:
+        row |= judged(before["judge"], seen["judge"], comparison.judge.attributes, attribute)
+    return row
+
+
+def judged(
+    before: NDArray[np.float32],
+    after: NDArray[np.float32],
+    names: Sequence[str],
+    attribute: str,
+) -> dict[str, float]:
+    """What the user's classifier says of an edit.
+
+    Args:
+        before: its probabilities of the unedited faces, [N, J].
+        after: of the edited ones.
+        names: of its outputs.
+        attribute: the target.
+
+    Returns:
+        ``judged``, the mean absolute change of all but the target, and, if it knows the target,
+        ``agreed``, the share of faces in which that crossed 0.5.
+    """
+    own = np.array([name == attribute for name in names])
+    row: dict[str, float] = {}
+    if not own.all():
+        row["judged"] = _rounded(np.abs(after - before)[:, ~own].mean())
+    if own.any():
+        row["agreed"] = _rounded(((after > 0.5) != (before > 0.5))[:, own].mean())
     return row
 
 
@@ -280,7 +311,8 @@ def to_markdown(report: Mapping[str, Any]) -> str:
 
 
 def _summary_lines(report: Mapping[str, Any], titles: Mapping[str, str]) -> list[str]:
-    columns = [name for name in COLUMNS if name != "share"]
+    summary = report["summary"].values()
+    columns = [name for name in COLUMNS if name != "share" and any(name in row for row in summary)]
     head = ["method", "reached", "wins", "leakage to ours", *(COLUMNS[name] for name in columns)]
     lines = [_line(head), _line(["---", *["---:"] * (len(head) - 1)])]
     for name, row in report["summary"].items():
@@ -292,9 +324,9 @@ def _summary_lines(report: Mapping[str, Any], titles: Mapping[str, str]) -> list
 
 def number(column: str, value: float) -> str:
     """A figure as tables show it."""
-    if column in ("share", "within", "gender", "strange", "found"):
+    if column in ("share", "within", "gender", "strange", "found", "agreed"):
         return f"{value:.0%}"
-    return f"{value:.4f}" if column == "leakage" else f"{value:.2f}"
+    return f"{value:.4f}" if column in ("leakage", "judged") else f"{value:.2f}"
 
 
 def _leakage_cell(row: Mapping[str, Any], method: str) -> str:

@@ -6,7 +6,7 @@ other projects' networks, each used where its extra is installed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latentedit.evaluation.classifiers.independent_age import independent_ages, independent_genders
+from latentedit.evaluation.classifiers.onnx_judge import OnnxJudge
 from latentedit.evaluation.generators.pictures import detected
 from latentedit.inference.descriptors import describe
 from latentedit.io.images import UInt8Array
@@ -27,7 +28,7 @@ class Witness:
 
     Attributes:
         name: of what it says.
-        package: that must be installed.
+        package: that must be installed; of a file its hash.
         look: pictures uint8 [N, R, R, 3] in the shared frame -> float32 [N] or [N, F].
     """
 
@@ -44,15 +45,14 @@ WITNESSES: tuple[Witness, ...] = (
 )
 
 
-def installed_witnesses() -> tuple[str, ...]:
-    """Names of those whose packages are installed."""
-    return tuple(each.name for each in WITNESSES if find_spec(each.package) is not None)
+def installed_witnesses(judge: OnnxJudge | None = None) -> tuple[Witness, ...]:
+    """Those whose packages are installed, and a classifier of the user's own, called ``judge``."""
+    found = [each for each in WITNESSES if find_spec(each.package) is not None]
+    if judge is not None:
+        found.append(Witness("judge", judge.hash, judge))
+    return tuple(found)
 
 
-def ask(images: UInt8Array, names: Collection[str]) -> dict[str, FloatArray]:
-    """What witnesses say of pictures in the shared frame.
-
-    Raises:
-        LatentEditError: the extra of one of them is missing.
-    """
-    return {each.name: each.look(images) for each in WITNESSES if each.name in names}
+def ask(images: UInt8Array, witnesses: Sequence[Witness]) -> dict[str, FloatArray]:
+    """What witnesses say of pictures in the shared frame."""
+    return {each.name: each.look(images) for each in witnesses}

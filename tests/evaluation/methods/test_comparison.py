@@ -23,6 +23,7 @@ from latentedit.evaluation.methods.comparison import Comparison, Plan, compare
 from latentedit.evaluation.methods.registry import find_methods
 from latentedit.evaluation.methods.report import (
     build_report,
+    judged,
     ranked,
     standing_in_words,
     to_markdown,
@@ -35,7 +36,7 @@ PLAN = Plan(faces=12, share=0.25, reference=40, typical=16, trials=2)
 
 @pytest.fixture(autouse=True)
 def _no_witnesses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "installed_witnesses", lambda: ())
+    monkeypatch.setattr(module, "installed_witnesses", lambda judge: ())
 
 
 NAME = "Young"
@@ -139,6 +140,13 @@ def test_plans_that_cannot_be_are_refused(wrong: dict[str, float]) -> None:
         Plan(**wrong)  # type: ignore[arg-type]
 
 
+def test_a_judges_word_is_split_into_target_and_leakage() -> None:
+    before, after = np.array([[0.1, 0.5], [0.9, 0.2]]), np.array([[0.8, 0.6], [0.7, 0.4]])
+    found = judged(before, after, ("Young", "other"), "Young")  # type: ignore[arg-type]
+    assert found == {"judged": pytest.approx(0.15), "agreed": 0.5}
+    assert judged(before, after, ("a", "b"), "Young").keys() == {"judged"}  # type: ignore[arg-type]
+
+
 def test_what_leaks_least_wins() -> None:
     rows = {"a": {"leakage": 0.2}, "b": {"most": 0.1}, "c": {"leakage": 0.1}, "d": {"why": "no"}}
     assert ranked(rows) == ["c", "a"]
@@ -186,6 +194,7 @@ def test_the_command_writes_a_report(tiny_bundle: Path, run: Run) -> None:
         ("--size", "5000"),
         ("--share", "2"),
         ("--pool", "missing"),
+        ("--judge", "missing.onnx"),
     ],
 )
 def test_bad_input_is_one_line(tiny_bundle: Path, run: Run, words: tuple[str, str]) -> None:
