@@ -13,6 +13,7 @@ from PIL import Image
 
 from latentedit.attributes import ATTRIBUTES, find_attribute
 from latentedit.errors import LatentEditError
+from latentedit.evaluation.edits.traces import sigmoid
 from latentedit.generators.onnx_files import external_files
 from latentedit.io.images import UInt8Array
 from latentedit.io.packages import hush_onnxruntime
@@ -91,9 +92,7 @@ class OnnxJudge:
     def __call__(self, images: UInt8Array) -> NDArray[np.float32]:
         """Probabilities float32 [N, K] of pictures uint8 [N, R, R, 3] in the shared frame."""
         outputs = self._raw(images)
-        if self._logits:
-            outputs = 1 / (1 + np.exp(-outputs.astype(np.float64)))
-        return outputs.astype(np.float32)
+        return sigmoid(outputs).astype(np.float32) if self._logits else outputs
 
     def _raw(self, images: UInt8Array) -> NDArray[np.float32]:
         """Outputs as the network gives them: a picture at a time, for any fixed batch of 1."""

@@ -24,11 +24,11 @@ REACH = 40.0
 def channel(material: Material, attribute: str) -> Found:
     """Move the one channel of style space that fits an attribute best (Wu et al. 2021).
 
-    Candidates come from exemplars ("Detecting attribute-specific channels"): a style's difference from the mean face's, in its
-    standard deviations, averaged over exemplars and divided by its spread over them. The one is
-    chosen as other directions are, see `matching.best_match`. A style is linear in its layer's
-    latent, s = A w + b, so one channel moves by d where w moves by A's pseudoinverse times d,
-    and no other channel of the layer moves.
+    Candidates come from exemplars ("Detecting attribute-specific channels"): a style's difference
+    from the mean face's, in its standard deviations, averaged over exemplars and divided by its
+    spread over them. The one is chosen as other directions are, see `matching.best_match`. A style
+    is linear in its layer's latent, s = A w + b, so one channel moves by d where w moves by A's
+    pseudoinverse times d, and no other channel of the layer moves.
 
     Raises:
         LatentEditError: the generator has no styles, or see `best_match`.
