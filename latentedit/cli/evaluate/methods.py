@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,6 +12,8 @@ from latentedit.cli.options import BoundariesOption, ModelOption, PrecisionOptio
 from latentedit.errors import LatentEditError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from latentedit.evaluation.methods.base import Method
 
 
@@ -64,16 +66,11 @@ def methods(
     from latentedit.editing.editor import FaceEditor
     from latentedit.evaluation.classifiers.onnx_judge import OnnxJudge
     from latentedit.evaluation.edits.measure import measured_attributes
-    from latentedit.evaluation.figures import method_plots, plots
+    from latentedit.evaluation.figures.method_plots import method_sheet
     from latentedit.evaluation.methods.comparison import Comparison, Plan, compare
     from latentedit.evaluation.methods.registry import find_methods
-    from latentedit.evaluation.methods.report import (
-        build_report,
-        standing_in_words,
-        to_csv,
-        to_markdown,
-    )
-    from latentedit.io.files import atomic_path, check_writable, make_folder, write_json
+    from latentedit.evaluation.methods.report import build_report, standing_in_words, to_markdown
+    from latentedit.io.files import check_writable, make_folder
     from latentedit.io.images import save_image
 
     chosen = find_methods(_names(methods), [_given(text) for text in directions or ()])
@@ -91,18 +88,28 @@ def methods(
     )
     rows = compare(comparison, chosen, names, track=track)
     report = {**build_report(comparison, chosen, rows), "command": command_line()}
-    write_json(output / "report.json", report)
-    for name, text in (("table.csv", to_csv(report)), ("table.md", to_markdown(report))):
-        with atomic_path(output / name) as temporary:
-            temporary.write_text(text, encoding="utf-8")
-    save_image(output / "faces.png", method_plots.method_sheet(comparison, chosen, rows))
-    if plots.can_plot():
-        method_plots.plot_frontiers(output / "frontiers.png", report)
-        method_plots.plot_methods(output / "methods.png", report)
+    _save(output, report)
+    save_image(output / "faces.png", method_sheet(comparison, chosen, rows))
     print(to_markdown(report))
     for line in standing_in_words(report):
         print(line)
     print(f"report in {output}")
+
+
+def _save(folder: Path, report: Mapping[str, Any]) -> None:
+    """Write the figures: plain data, tables and, where matplotlib is installed, plots."""
+    from latentedit.evaluation.figures.method_plots import plot_frontiers, plot_methods
+    from latentedit.evaluation.figures.plots import can_plot
+    from latentedit.evaluation.methods.report import to_csv, to_markdown
+    from latentedit.io.files import atomic_path, write_json
+
+    write_json(folder / "report.json", report)
+    for name, text in (("table.csv", to_csv(report)), ("table.md", to_markdown(report))):
+        with atomic_path(folder / name) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    if can_plot():
+        plot_frontiers(folder / "frontiers.png", report)
+        plot_methods(folder / "methods.png", report)
 
 
 def _names(text: str | None) -> list[str] | None:
