@@ -91,8 +91,8 @@ class Plan:
 
     @property
     def tolerance(self) -> float:
-        """Difference from `share` that is equal enough: 2 %, or what one face makes."""
-        return max(0.02, 1 / self.faces)
+        """Difference from `share` that is equal enough: 1 %, or less than one face makes."""
+        return max(0.01, 0.5 / self.faces)
 
 
 @dataclass(frozen=True, eq=False)
@@ -311,7 +311,7 @@ class Comparison:
 
         if not self.witnesses:
             return scores
-        asked = digest(self.witnesses, self.judge.hash if self.judge else None)
+        asked = digest(self.witnesses, *([self.judge.hash] if self.judge else []))
         said = self.material.folder.keep(f"{key}-{asked}", more)
         return {**scores, **said}
 

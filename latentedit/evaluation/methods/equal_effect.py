@@ -22,7 +22,7 @@ GROWTH = 1.6
 INSIDE = 0.15
 """Part of a bracket at either end that interpolation keeps out of: it goes on shrinking."""
 
-REFINED = 3
+REFINED = 4
 """Looks inside a bracket, at most."""
 
 
