@@ -78,6 +78,19 @@ EFFECT_STEPS = (-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0)
 FAR_STEPS = (-6.0, -4.5, *EFFECT_STEPS, 4.5, 6.0)
 """Steps at which safe ranges and calibrations are measured."""
 
+METHODS_FIRST_SEED = 15_000_000
+"""Faces of ``evaluate methods``; each ``--seed`` has its own 100,000."""
+
+METHODS_FACES = 500
+METHODS_TRIAL_FACES = 8
+"""Faces that directions without names are tried on; the first ones that holds are chosen on."""
+
+METHODS_REFERENCE = 2000
+"""Latents that are scored for methods that learn from samples, where no pool is given."""
+
+METHODS_TYPICAL = 1000
+"""Unedited faces that strangeness is measured against."""
+
 VALIDATION = 1000
 """Faces at the end of a training file that are held out."""
 

@@ -1,6 +1,6 @@
 """Draw docs/images/locks.jpg: one face made older, with no locks, automatic locks, all locks.
 
-    python scripts/locks_picture.py [--seed 1] [-o docs/images/locks.jpg]
+python scripts/locks_picture.py [--seed 1] [-o docs/images/locks.jpg]
 """
 
 from __future__ import annotations

@@ -287,6 +287,16 @@ class FaceEditor:
         other.judges = self.judges.with_batch_size(batch_size)
         return other
 
+    def with_precision(self, precision: str) -> Self:
+        """The same model, sharing its networks, drawn in another precision.
+
+        Raises:
+            LatentEditError: the device does not compute in it.
+        """
+        other = copy(self)
+        other.renderer = self.renderer.with_precision(precision)
+        return other
+
     # ---- latents and pictures
 
     @property

@@ -244,6 +244,14 @@ class FaceGenerator(nn.Module, ABC):
         """
         raise self._cannot("show its first layer: convert its weights")
 
+    def style_weights(self) -> list[Tensor]:
+        """The matrix [C, D] by which each layer of its `space` makes C styles; for StyleSpace.
+
+        Raises:
+            LatentEditError: its layers have no styles, or one latent makes the styles of several.
+        """
+        raise self._cannot("move single channels of its styles")
+
     def early_features(self, latents: Tensor) -> Tensor:
         """What it first makes of latents float [N, D]: float [N, F]; for GANSpace.
 

@@ -243,10 +243,16 @@ class MobileStyleGAN(MappedGenerator):
         """The mapping network's first layer in Z; in W those of all blocks, stacked."""
         if self.config.space == "z":
             return cast(nn.Linear, self.mapping[0]).weight
+        return torch.cat(self.style_weights()[:-1])
+
+    def style_weights(self) -> list[Tensor]:
+        """Of W's layers; see `FaceGenerator.style_weights`."""
+        if self.config.space != "w":
+            return super().style_weights()
         modulations = [self.first.modulation]
         for block in cast(Iterable[Block], self.blocks):
             modulations += [block.enlarge, block.conv0.modulation, block.conv1.modulation]
-        return torch.cat([each.weight for each in modulations])
+        return [each.weight for each in (*modulations, self.to_image.modulation)]
 
     def features(self, w: Tensor, blocks: int) -> Tensor:
         """w+ [N, L, S] -> features after so many blocks, [N, C, s, s]."""

@@ -70,15 +70,22 @@ class Renderer:
         other.batch_size = pick_batch_size(batch_size, self.device)
         return other
 
+    def with_precision(self, precision: str) -> Self:
+        """This renderer, sharing its generator, in another `precision`.
+
+        Raises:
+            LatentEditError: the device does not compute in it.
+        """
+        other = copy(self)
+        other.precision = pick_precision(precision, self.device)
+        other.__dict__.pop("_fast", None)  # which computes in the old one
+        return other
+
     @cached_property
     def quick(self) -> Self:
-        """This renderer in bfloat16, sharing its weights, where the device gains by it."""
-        if self.precision == torch.bfloat16 or not computes_bfloat16(self.device):
-            return self
-        other = copy(self)
-        other.precision = torch.bfloat16
-        other.__dict__.pop("_fast", None)  # which computes in float32
-        return other
+        """This renderer in bfloat16 where the device gains by it."""
+        gains = self.precision != torch.bfloat16 and computes_bfloat16(self.device)
+        return self.with_precision("bfloat16") if gains else self
 
     @property
     def space(self) -> LatentSpace:

@@ -266,6 +266,11 @@ COMMANDS: tuple[tuple[int, str], ...] = (
     (2, "evaluate age-estimator --data missing --json a.json"),
     (2, "evaluate portrait --data missing --json p.json"),
     (0, "evaluate age --n 2 --step 1 --model tiny --json age.json --work ages"),
+    (
+        0,
+        "evaluate methods --model tiny --faces 2 --attributes Young --methods none,auto "
+        "--pool pool -o methods --work methods-work",
+    ),
     (2, "evaluate photos empty --model tiny --json photos.json"),
     (2, "evaluate all --model missing -o report"),
 )  # fmt: skip

@@ -84,3 +84,19 @@ def test_latents_of_another_generator() -> None:
         renderer.render(np.full((1, 18, 16), 0.1, np.float32))
     with pytest.raises(LatentEditError, match="latents of space z"):
         renderer.render(Renderer(progressive(), device="cpu").sample([0]))
+
+
+def test_another_precision_shares_the_generator_and_draws_anew(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(
+        "latentedit.inference.renderer.pick_precision", lambda name, _: getattr(torch, name)
+    )
+    rough = Renderer(mobilestylegan(), device="cpu", precision="bfloat16")
+    z = rough.sample([0, 1])
+    rough.render(z)
+    exact = rough.with_precision("float32")
+    assert (rough.precision, exact.precision) == (torch.bfloat16, torch.float32)
+    assert exact.generator is rough.generator
+    wanted = Renderer(mobilestylegan(), device="cpu").render(z)
+    np.testing.assert_array_equal(exact.render(z), wanted)

@@ -9,6 +9,7 @@ from latentedit.cli.evaluate import (
     classifier,
     edits,
     generator,
+    methods,
     photos,
     portrait,
     run,
@@ -22,5 +23,6 @@ app.command("classifier")(classifier.classifier)
 app.command("age-estimator")(age_estimator.age_estimator)
 app.command("portrait")(portrait.portrait)
 app.command("age")(edits.age)
+app.command("methods")(methods.methods)
 app.command("photos")(photos.photos)
 app.command("all")(edits.everything)

@@ -108,10 +108,10 @@ def open_search(
     """
     editor, boundaries = traces.editor, traces.boundaries
     if pool is None:
-        latents, logits = _scored_latents(traces, plan.search_latents, track)
+        latents, logits = scored_latents(traces, plan.search_latents, track)
         name = f"surrogate-{len(latents)}"
     else:
-        latents, logits = _pooled_latents(traces, pool)
+        latents, logits = pooled_latents(traces, pool)
         name = f"surrogate-pool-{pool.first_seed}-{len(latents)}"
     latents = boundaries.coordinates(latents).astype(np.float32)
 
@@ -139,7 +139,7 @@ def open_search(
     return search, float(kept["r2"].mean())
 
 
-def _scored_latents(traces: Traces, count: int, track: Track) -> tuple[FloatArray, FloatArray]:
+def scored_latents(traces: Traces, count: int, track: Track) -> tuple[FloatArray, FloatArray]:
     """Latents and logits of a pool's first seeds, scored once."""
     seeds = range(defaults.POOL_FIRST_SEED, defaults.POOL_FIRST_SEED + count)
     z = traces.editor.sample(seeds)
@@ -153,7 +153,7 @@ def _scored_latents(traces: Traces, count: int, track: Track) -> tuple[FloatArra
     return z, traces.folder.keep(f"scored-{count}", score)["logits"]
 
 
-def _pooled_latents(traces: Traces, pool: Pool) -> tuple[FloatArray, FloatArray]:
+def pooled_latents(traces: Traces, pool: Pool) -> tuple[FloatArray, FloatArray]:
     """Latents and logits of a pool, `defaults.SEARCH_MOST` at most."""
     for part in ("generator_hash", "classifier_hash", "space"):
         if getattr(pool, part) != getattr(traces.editor, part):

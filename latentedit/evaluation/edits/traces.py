@@ -115,14 +115,20 @@ def observe_latents(
     describe: bool = False,
     estimate: bool = True,
     measure: StrangenessMeasure | None = None,
+    size: int | None = None,
     track: Track = no_bar,
     title: str = "Faces",
 ) -> Observations:
-    """Render latents [N, D] and observe their faces, a few pictures at a time; see `observe`."""
+    """Render latents and observe their faces, a few pictures at a time; see `observe`.
+
+    Args:
+        z: float [N, D], or [N, L, D] with a latent for each layer.
+        size: edge of the pictures; by default `FaceEditor.judged_size`.
+    """
     z = np.asarray(z, np.float32)
     parts = []
     for start in track(range(0, len(z), _CHUNK), -(-len(z) // _CHUNK), title):
-        images = editor.render(z[start : start + _CHUNK], editor.judged_size)
+        images = editor.render(z[start : start + _CHUNK], size or editor.judged_size)
         parts.append(observe(editor, images, describe=describe, estimate=estimate, measure=measure))
     return Observations(
         *(
