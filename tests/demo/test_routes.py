@@ -20,6 +20,7 @@ from starlette.testclient import TestClient
 
 from latentedit.classifiers.portrait import PortraitConfig, PortraitNetwork
 from latentedit.demo import routes, sitters
+from latentedit.demo.models import Studios
 from latentedit.demo.replies import Picture
 from latentedit.demo.routes import MAX_REQUEST, Desk
 from latentedit.demo.studio import REHEARSED, Studio
@@ -50,13 +51,13 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
     torch.manual_seed(0)
     network = PortraitNetwork(PortraitConfig(stem=4, widths=(8, 8), blocks=(1, 1)))
     assessor = PortraitAssessor(network)
-    return Desk(Studio(photos.editor, photos, assessor), assessor)
+    return Desk(Studios(Studio(photos.editor, photos, assessor)), assessor)
 
 
 @pytest.fixture(scope="module")
 def plain(_bundle: Path) -> Desk:
     """Of a model that takes no photos."""
-    return Desk(Studio(FaceEditor.load(_bundle, device="cpu")), None)
+    return Desk(Studios(Studio(FaceEditor.load(_bundle, device="cpu"))), None)
 
 
 class Page:
@@ -240,11 +241,12 @@ def test_refining_goes_on_in_slices_and_the_page_hears_of_it(page: Page, photo: 
 
 
 def test_a_photo_is_rehearsed(desk: Desk, photo: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = replace(desk.studio._original(desk.studio.first), picture=Picture(photo, "image/jpeg"))
-    monkeypatch.setattr(desk.studio, "_original", lambda seed: first)
-    assert len(list(desk.studio.rehearse())) == 1 + REHEARSED
-    monkeypatch.setattr(desk.studio, "photos", None)
-    assert not list(desk.studio.rehearse())
+    studio = desk.studios.first
+    first = replace(studio._original(studio.first), picture=Picture(photo, "image/jpeg"))
+    monkeypatch.setattr(studio, "_original", lambda seed: first)
+    assert len(list(studio.rehearse())) == 1 + REHEARSED
+    monkeypatch.setattr(studio, "photos", None)
+    assert not list(studio.rehearse())
 
 
 def test_undo_leads_back_from_a_photo_and_an_old_one_is_forgotten(page: Page) -> None:
@@ -362,7 +364,7 @@ def test_a_fault_of_ours_is_a_message_and_changes_nothing(
     page: Page, desk: Desk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     page.move(Young=-1.0)
-    monkeypatch.setattr(desk.studio, "act", lambda *_: 1 / 0)
+    monkeypatch.setattr(Studio, "act", lambda *_: 1 / 0)
     reply = page.move(Young=-2.0)
     assert reply.pop("milliseconds") >= 0
     assert reply == {"message": "Something went wrong here, and nothing was changed."}
