@@ -23,6 +23,7 @@ export const session = {
 // ---- requests
 
 const ANSWER_WITHIN = 120000;
+const LOADED_WITHIN = 600000; // where a model may have to be loaded first
 
 async function ask(path, body, headers = {}) {
   const file = body instanceof Blob;
@@ -32,7 +33,7 @@ async function ask(path, body, headers = {}) {
       method: "POST",
       body: file ? body : JSON.stringify(body),
       headers: { "x-visitor": session.token, "content-type": file ? "application/octet-stream" : "application/json", ...headers },
-      signal: AbortSignal.timeout(ANSWER_WITHIN),
+      signal: AbortSignal.timeout(["model", "file"].includes(path) ? LOADED_WITHIN : ANSWER_WITHIN),
     });
   } catch {
     throw new Error("No answer. Is the demo still running? Reload the page to try again.");
