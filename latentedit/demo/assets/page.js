@@ -511,7 +511,8 @@ function open(file) {
     return;
   }
   settleNow();
-  notice("Reading " + file.name + " ...");
+  const other = drawing()?.takes_photos === false && takesPhotos();
+  notice("Reading " + file.name + (other ? "; " + other.name + " draws photos, and may have to be loaded" : "") + " ...");
   fit();
   send({ run: () => post("file", file, { "x-name": encodeURIComponent(file.name || "photo") }) });
 }
