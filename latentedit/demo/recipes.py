@@ -94,6 +94,16 @@ def carried(data: bytes) -> Any:
     return values if isinstance(values, dict) else None
 
 
+def made_with(values: Any) -> str | None:
+    """Hash of the generator that drew what carries these values, where there was one."""
+    if not isinstance(values, dict):
+        return None
+    edits = values.get("edits")
+    origin = edits[0] if isinstance(edits, list) and edits else values.get("sample", values)
+    found = origin.get("generator_hash") if isinstance(origin, dict) else None
+    return found if isinstance(found, str) else None
+
+
 def faces_of(values: Any) -> int:
     """How many faces a recipe or a sample has."""
     origin = values.get("sample", values) if isinstance(values, dict) else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import deque
 from collections.abc import Iterator
 
 from latentedit.demo.sessions import Visitors
@@ -20,15 +21,16 @@ class Refiner:
     Args:
         visitors: whose photos these are.
         turns: a slice of work takes a turn that nobody else wants.
-        rehearsal: slices of work to do before any photo has come, see `Studio.rehearse`.
+        rehearsals: slices of work to do before any photo has come, see `Studio.rehearse`; they
+            are taken out when they end, and others may be put in.
     """
 
     def __init__(
-        self, visitors: Visitors, turns: Turns, rehearsal: Iterator[None] | None = None
+        self, visitors: Visitors, turns: Turns, rehearsals: deque[Iterator[None]] | None = None
     ) -> None:
         self._visitors = visitors
         self._turns = turns
-        self._rehearsal = rehearsal
+        self._rehearsals = deque[Iterator[None]]() if rehearsals is None else rehearsals
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._work, name="refiner", daemon=True)
 
@@ -57,16 +59,16 @@ class Refiner:
 
     def _rehearse(self) -> bool:
         """Do a slice of the rehearsal, and tell whether there was one."""
-        if self._rehearsal is None:
+        if not self._rehearsals:
             return False
         with self._turns.spare():
             try:
-                next(self._rehearsal)
+                next(self._rehearsals[0])
             except StopIteration:
-                self._rehearsal = None
+                self._rehearsals.popleft()
             except Exception:  # the first visitor will wait longer, or be told
                 logging.getLogger(__name__).exception("nothing could be rehearsed")
-                self._rehearsal = None
+                self._rehearsals.popleft()
         return True
 
     def _step(self, sitter: Sitter) -> None:

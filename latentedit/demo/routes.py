@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from functools import cache
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
@@ -22,7 +23,9 @@ from starlette.routing import Route
 
 from latentedit import defaults
 from latentedit.demo.comparison import draw
+from latentedit.demo.models import Studios
 from latentedit.demo.portrait_check import check_photo
+from latentedit.demo.recipes import carried, made_with
 from latentedit.demo.replies import Reply, pack
 from latentedit.demo.sessions import Visitor, Visitors
 from latentedit.demo.sitters import MAX_BYTES, read_upload
@@ -50,6 +53,8 @@ WAITING = 12
 """Photos that are read or wait for it; more are asked to come again, so that memory is bounded."""
 
 ASSETS = {
+    "camera.js": "text/javascript",
+    "models.js": "text/javascript",
     "page.css": "text/css",
     "page.js": "text/javascript",
     "stage.js": "text/javascript",
@@ -72,7 +77,7 @@ class Desk:
     """Answers the page's requests.
 
     Args:
-        studio: decides.
+        studios: decide, each for one model; a visitor begins with the first.
         assessor: of the tab Portrait check.
         shared: whether others than this machine can reach the page.
 
@@ -82,14 +87,16 @@ class Desk:
     """
 
     def __init__(
-        self, studio: Studio, assessor: PortraitAssessor | None, *, shared: bool = False
+        self, studios: Studios, assessor: PortraitAssessor | None, *, shared: bool = False
     ) -> None:
-        self.studio = studio
+        self.studios = studios
         self.assessor = assessor
         self.shared = shared
-        self.visitors = Visitors(studio.new_session)
+        first = studios.first
+        self.visitors = Visitors(first.new_session, model=first.editor.name)
         self.turns = Turns()
         self._heavy = CapacityLimiter(AT_ONCE)
+        self._loading = CapacityLimiter(1)
         self._waiting = 0
 
     def routes(self) -> list[Route]:
@@ -97,6 +104,8 @@ class Desk:
         posts: dict[str, Answer] = {
             "start": self.start,
             "act": self.act,
+            "models": self.models,
+            "model": self.model,
             "file": self.file,
             "take": self.take,
             "compare": self.compare,
@@ -137,16 +146,22 @@ class Desk:
         """Begin, or go on where a page that is loaded again was."""
         await _body(request, MAX_REQUEST)
         visitor, known = self.visitors.enter(request.headers.get(TOKEN))
-        reply = await self.turns.answer(self._act, visitor, {"do": "start"})
-        return _packed(
-            {
-                **reply,
-                "token": visitor.token,
-                "known": known,
-                "shared": self.shared,
-                "most": MAX_BYTES,
-            }
-        )
+        return _packed({**await self._begun(visitor), "known": known})
+
+    async def models(self, request: Request) -> Response:
+        """The models that can be chosen, and those that can be got."""
+        visitor = self._visitor(request)
+        await _body(request, MAX_REQUEST)
+        return _packed(await self._choices(visitor))
+
+    async def model(self, request: Request) -> Response:
+        """Go on with another model: where this visitor was with it, or anew."""
+        visitor = self._visitor(request)
+        name = str(_json(await _body(request, MAX_REQUEST)).get("name"))
+        studio = await self._opened(name)
+        visitor.sessions.setdefault(name, studio.new_session())
+        visitor.model = name
+        return _packed(await self._begun(visitor))
 
     async def act(self, request: Request) -> Response:
         """One of `Studio.act`'s acts."""
@@ -171,7 +186,7 @@ class Desk:
         visitor = self._visitor(request)
         asked = _json(await _body(request, MAX_REQUEST))
         what = str(asked.get("what"))
-        shown = self.studio.shown(visitor.session, self.turns.hold)
+        shown = self.studio_of(visitor).shown(visitor.session, self.turns.hold)
         with self._place():
             made = await self._heavily(take, shown, what)
         headers = {
@@ -186,7 +201,7 @@ class Desk:
         asked = _json(await _body(request, MAX_REQUEST))
         session = visitor.session
         found = await self.turns.answer(
-            self.studio.compare, session, asked.get("attribute"), asked.get("step")
+            self.studio_of(visitor).compare, session, asked.get("attribute"), asked.get("step")
         )
         sitter = session.sitter
         name = f"Seed {session.view.seed}" if sitter is None else sitter.upload.name
@@ -214,16 +229,45 @@ class Desk:
 
     # ---- how
 
+    def studio_of(self, visitor: Visitor | None) -> Studio:
+        """Of the model that draws for a visitor; for somebody who is not here, the first."""
+        return self.studios.first if visitor is None else self.studios[visitor.model]
+
+    def plain(self, request: Request, message: str) -> str:
+        """A message to a visitor with attributes called as their sliders are."""
+        return self.studio_of(self.visitors.find(request.headers.get(TOKEN))).plain(message)
+
     def _visitor(self, request: Request) -> Visitor:
         visitor = self.visitors.find(request.headers.get(TOKEN))
         if visitor is None:
             raise GoneError(GONE)
         return visitor
 
+    async def _begun(self, visitor: Visitor) -> Reply:
+        """All that a page needs to be drawn from its beginning."""
+        reply = await self.turns.answer(self._act, visitor, {"do": "start"})
+        here = {"token": visitor.token, "known": True, "shared": self.shared, "most": MAX_BYTES}
+        return {**reply, **here, **await self._choices(visitor)}
+
+    async def _choices(self, visitor: Visitor) -> Reply:
+        choices = await to_thread.run_sync(self.studios.choices)
+        model = visitor.model
+        return {"models": [{**asdict(each), "drawing": each.name == model} for each in choices]}
+
+    async def _opened(self, name: str) -> Studio:
+        """The studio of a model; one is loaded at a time, beside the turns of all others.
+
+        Raises:
+            LatentEditError: see `Studios.open`.
+        """
+        if self.studios.is_open(name):
+            return self.studios[name]
+        return await to_thread.run_sync(self.studios.open, name, limiter=self._loading)
+
     def _act(self, visitor: Visitor, asked: dict[str, Any]) -> Reply:
         started = time.perf_counter()
         try:
-            visitor.session, reply = self.studio.act(visitor.session, asked)
+            reply = self._changed(visitor, visitor.model, Studio.act, asked)
         except Exception:  # the user's work stays; the reason is for the terminal
             logging.getLogger(__name__).exception("a request of the page failed")
             reply = {"message": "Something went wrong here, and nothing was changed."}
@@ -233,9 +277,39 @@ class Desk:
         data, name = await _body(request, MAX_BYTES), _name(request)
         if not data:
             raise LatentEditError("this file is empty: choose another")
-        session = self.studio.photo_edit(visitor.session, data)
+        model = await self._reader(visitor, data)
+        if model == visitor.model:
+            return await self._read(visitor, model, name, data)
+        studio = await self._opened(model)
+        before = visitor.sessions.setdefault(model, studio.new_session())
+        start = await self.turns.answer(self._changed, visitor, model, Studio.act, {"do": "start"})
+        try:
+            reply = await self._read(visitor, model, name, data)
+        except LatentEditError:
+            visitor.sessions[model] = before
+            raise
+        visitor.model = model
+        return {**start, **reply, **await self._choices(visitor), "switched": model}
+
+    async def _reader(self, visitor: Visitor, data: bytes) -> str:
+        """Name of the model that a file is for: the one that draws now, wherever that reads it."""
+        studio, values = self.studio_of(visitor), await self._heavily(carried, data)
+        maker = made_with(values)
+        wanted = visitor.session.wanted
+        if maker is not None and not (wanted is not None and wanted.came_in(data)):
+            if maker == studio.editor.generator_hash:
+                return visitor.model
+            return await self._heavily(self.studios.maker, maker) or visitor.model
+        if studio.photos is not None or studio.is_ours(data):
+            return visitor.model
+        return await self._heavily(self.studios.for_photos) or visitor.model
+
+    async def _read(self, visitor: Visitor, model: str, name: str, data: bytes) -> Reply:
+        """Open a file with a model."""
+        studio = self.studios[model]
+        session = studio.photo_edit(visitor.sessions[model], data)
         if session is not None:
-            visitor.session = session
+            visitor.sessions[model] = session
             photo = session.wanted.photo if session.wanted is not None else ""
             which = f"the photo it was made of, {photo}" if photo else "the photo it was made of"
             return {
@@ -243,14 +317,18 @@ class Desk:
                 "or add this picture once more to edit it as it is.",
                 "wants": True,
             }
-        if self.studio.is_ours(data):
-            return await self.turns.answer(self._changed, visitor, self.studio.open, data)
+        if studio.is_ours(data):
+            return await self.turns.answer(self._changed, visitor, model, Studio.open, data)
         self.visitors.check_room(visitor, len(data))
         upload = await self._heavily(read_upload, name, data)
-        return await self.turns.answer(self._changed, visitor, self.studio.receive, upload)
+        return await self.turns.answer(self._changed, visitor, model, Studio.receive, upload)
 
-    def _changed(self, visitor: Visitor, change: Callable[..., Any], *args: Any) -> Reply:
-        visitor.session, reply = change(visitor.session, *args)
+    def _changed(
+        self, visitor: Visitor, model: str, change: Callable[..., Any], *args: Any
+    ) -> Reply:
+        """Answer by a studio's method, and keep the session that comes of it."""
+        studio, session = self.studios[model], visitor.sessions[model]
+        visitor.sessions[model], reply = change(studio, session, *args)
         found: Reply = reply
         return found
 
@@ -284,7 +362,7 @@ def _checked(answer: Answer) -> Answer:
     async def checked(request: Request) -> Response:
         if not is_own(request):
             return Response("not here", status_code=403, media_type="text/plain")
-        studio: Studio = answer.__self__.studio  # type: ignore[attr-defined]
+        desk: Desk = answer.__self__  # type: ignore[attr-defined]
         try:
             return await answer(request)
         except GoneError as error:
@@ -293,7 +371,7 @@ def _checked(answer: Answer) -> Answer:
             return JSONResponse({"message": "This file is too large."}, status_code=413)
         except LatentEditError as error:
             # no status of an error, which browsers would report on their consoles
-            refused = {"message": studio.plain(str(error))}
+            refused = {"message": desk.plain(request, str(error))}
             return JSONResponse(refused, headers={REFUSED: "1"})
         except Exception:  # the user's work stays; the reason is for the terminal
             logging.getLogger(__name__).exception("a request of the page failed")

@@ -14,12 +14,11 @@ from starlette.middleware import Middleware
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from latentedit.demo.models import Studios, open_studio
 from latentedit.demo.refining import Refiner
 from latentedit.demo.routes import PREFIX, Desk
 from latentedit.demo.sitters import MAX_BYTES
-from latentedit.demo.studio import Studio
 from latentedit.editing.editor import FaceEditor
-from latentedit.editing.photos import PhotoEditor
 from latentedit.errors import LatentEditError
 from latentedit.io.files import reason
 from latentedit.portrait.assessor import PortraitAssessor
@@ -73,26 +72,12 @@ def refining(desk: Desk) -> Callable[[Any], AbstractAsyncContextManager[None]]:
 
     @asynccontextmanager
     async def lifespan(_: Any) -> AsyncIterator[None]:
-        refiner = Refiner(desk.visitors, desk.turns, desk.studio.rehearse())
+        refiner = Refiner(desk.visitors, desk.turns, desk.studios.rehearsals)
         refiner.start()
         yield
         refiner.close()
 
     return lifespan
-
-
-def open_studio(editor: FaceEditor, assessor: PortraitAssessor | None = None) -> Studio:
-    """Return what answers the page, for photos too where the model takes them.
-
-    Raises:
-        LatentEditError: a model without classifier or boundaries.
-    """
-    try:
-        encoder = editor.bundle.encoder() if editor.bundle is not None else None
-        photos = PhotoEditor(editor, encoder)
-    except LatentEditError:
-        photos = None
-    return Studio(editor, photos, assessor)
 
 
 def _reach_directly(host: str) -> None:
@@ -134,7 +119,8 @@ def serve(
     """Serve the page.
 
     Args:
-        editor: with classifier and boundaries.
+        editor: with classifier and boundaries; visitors may choose other models of
+            `models.known_choices`, which are loaded when they do.
         host: the address to listen on; by default this machine alone can reach it.
         port: by default the first free one from 7860.
         share: also open a public link through Gradio's servers.
@@ -149,7 +135,8 @@ def serve(
     _check_address(host, port)
     assessor = PortraitAssessor.load()
     local = host in ("127.0.0.1", "localhost", "::1") and not share
-    desk = Desk(open_studio(editor, assessor), assessor, shared=not local)
+    studios = Studios.beside(open_studio(editor, assessor))
+    desk = Desk(studios, assessor, shared=not local)
     with gr.Blocks(title="latentedit", analytics_enabled=False) as blocks:
         pass
     try:

@@ -32,31 +32,47 @@ class Visitor:
 
     Attributes:
         token: that only this page knows.
-        session: see `Session`.
+        model: that draws for them.
+        sessions: one for each model that they used, so that going back finds the edit again.
         expires: when it is forgotten, by the clock of `Visitors`.
         seen: when it last asked for something.
         uploading: whether a photo of theirs is being read.
     """
 
     token: str
-    session: Session
+    model: str
+    sessions: dict[str, Session]
     expires: float
     seen: float
     uploading: bool = False
 
     @property
+    def session(self) -> Session:
+        """With the model that draws now."""
+        return self.sessions[self.model]
+
+    @session.setter
+    def session(self, session: Session) -> None:
+        self.sessions[self.model] = session
+
+    @property
     def sitters(self) -> tuple[Sitter, ...]:
         """People in their photos, the one who is shown first."""
         shown = self.session.sitter
-        return tuple(sorted(self.session.sitters.values(), key=lambda sitter: sitter is not shown))
+        all_here = [each for session in self._sessions for each in session.sitters.values()]
+        return tuple(sorted(all_here, key=lambda sitter: sitter is not shown))
 
     @property
     def photo_bytes(self) -> int:
         """Of their photos' files."""
-        uploads = {id(sitter.upload): sitter.upload for sitter in self.session.sitters.values()}
-        if self.session.upload is not None:
-            uploads[id(self.session.upload)] = self.session.upload
+        uploads = {id(sitter.upload): sitter.upload for sitter in self.sitters}
+        asked = (session.upload for session in self._sessions)
+        uploads |= {id(upload): upload for upload in asked if upload is not None}
         return sum(len(upload.data) for upload in uploads.values())
+
+    @property
+    def _sessions(self) -> tuple[Session, ...]:
+        return tuple(self.sessions.values())  # another thread may add one meanwhile
 
 
 class Visitors:
@@ -65,12 +81,18 @@ class Visitors:
     Args:
         new_session: makes the session of somebody who just came.
         clock: seconds.
+        model: that draws for them.
     """
 
     def __init__(
-        self, new_session: Callable[[], Session], clock: Callable[[], float] = time.monotonic
+        self,
+        new_session: Callable[[], Session],
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        model: str = "",
     ) -> None:
         self._new_session = new_session
+        self._model = model
         self._clock = clock
         self._lock = threading.RLock()
         self._here: dict[str, Visitor] = {}
@@ -93,7 +115,11 @@ class Visitors:
                 self._make_room()
             now = self._clock()
             visitor = Visitor(
-                secrets.token_urlsafe(24), self._new_session(), now + IDLE_SECONDS, now
+                secrets.token_urlsafe(24),
+                self._model,
+                {self._model: self._new_session()},
+                now + IDLE_SECONDS,
+                now,
             )
             self._here[visitor.token] = visitor
             return visitor, False
@@ -158,7 +184,7 @@ class Visitors:
         idle = [
             visitor
             for visitor in self._here.values()
-            if now - visitor.seen > EVICTED_AFTER and not visitor.session.sitters
+            if now - visitor.seen > EVICTED_AFTER and not visitor.sitters
         ]
         if not idle:
             raise LatentEditError("too many people are here just now: try again in some minutes")

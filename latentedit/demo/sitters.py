@@ -76,6 +76,10 @@ class PhotoEdit:
     face: int
     carrier: str
 
+    def came_in(self, data: bytes) -> bool:
+        """Whether this is the file that it came in."""
+        return hashlib.sha256(data).hexdigest() == self.carrier
+
 
 @dataclass(eq=False)
 class Sitter:

@@ -200,11 +200,9 @@ class Studio:
             return None
         if not values["edits"]:  # an unedited photo
             return None
-        edit = read_photo_edit(values, data)
-        known = session.wanted
-        if known is not None and known.carrier == edit.carrier:
+        if session.wanted is not None and session.wanted.came_in(data):
             return None
-        return replace(session, wanted=edit)
+        return replace(session, wanted=read_photo_edit(values, data))
 
     def is_ours(self, data: bytes) -> bool:
         """Whether a file shows a face that nobody has, and says which; or is meant to."""
@@ -238,8 +236,8 @@ class Studio:
         """
         if self.photos is None:
             raise LatentEditError(
-                f"{self.editor.name} draws no photos: start the page with ffhq1024 "
-                "('latentedit models pull ffhq1024', once)"
+                f"{self.editor.name} draws no photos: get ffhq1024 once with "
+                "'latentedit models pull ffhq1024', and choose it on the page"
             )
         session = replace(session, upload=upload)
         if len(upload.faces) > 1 and session.wanted is None:

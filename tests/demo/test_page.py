@@ -480,12 +480,14 @@ def test_a_reload_keeps_the_edit(page: Page, address: str) -> None:
 
 def test_a_model_without_photos_says_so(page: Page) -> None:
     page.locator("button[data-way=photo]").click()
-    expect(page.locator(".notice")).to_contain_text("models pull ffhq1024")
+    expect(page.locator(".lacking")).to_contain_text("tiny takes no photos")
+    page.locator(".lacking button").click()
+    expect(page.locator(".model code")).to_have_text("latentedit models pull ffhq1024")
+    expect(page.locator(".model summary")).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(page.locator(".model code")).to_be_hidden()
     page.locator("button[data-way=seed]").click()
     expect(page.locator(".gallery")).to_be_visible()
-    page.locator(".model summary").click()
-    expect(page.locator(".model code")).to_be_visible()
-    page.locator(".model summary").click()
 
 
 def test_nothing_on_the_page_is_in_the_words_of_the_trade(page: Page) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from page_needs import CHROMIUM, give_up, lacking
@@ -23,6 +25,7 @@ from latentedit.demo.server import serve
 from latentedit.demo.sitters import Sitter
 from latentedit.editing.editor import FaceEditor
 from latentedit.photos.photograph import read_marks
+from latentedit.pretrained import bundles
 
 expect.set_options(timeout=60_000)  # machines are busy sometimes
 
@@ -40,11 +43,16 @@ def _few_steps() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def address(_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Of a page whose first model takes photos; `plain`, which ships beside it, takes none."""
     folder = write_bundle(tmp_path_factory.mktemp("page") / "tiny")
-    blocks = serve(FaceEditor.load(folder, device="cpu"), wait=False)
-    yield f"http://127.0.0.1:{blocks.server_port}"
-    blocks.close()
+    shipped = tmp_path_factory.mktemp("shipped")
+    shutil.copytree(_bundle, shipped / "plain")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bundles, "_ROOTS", (shipped, *bundles._ROOTS))
+        blocks = serve(FaceEditor.load(folder, device="cpu"), wait=False)
+        yield f"http://127.0.0.1:{blocks.server_port}"
+        blocks.close()
 
 
 @pytest.fixture(scope="module")
@@ -55,10 +63,11 @@ def browser() -> Iterator[Browser]:
         running.close()
 
 
-def visit(browser: Browser, address: str, size: dict[str, int]) -> Page:
+def visit(browser: Browser, address: str, size: dict[str, int], script: str = "") -> Page:
     """A page that fails where an error shows, or another host is asked for something."""
     context = browser.new_context(viewport=size, has_touch=size is PHONE)
     context.set_default_timeout(60_000)
+    context.add_init_script(script)
     page = context.new_page()
     page.faults = []
     page.on("console", lambda said: said.type == "error" and page.faults.append(said.text))
@@ -208,3 +217,137 @@ def test_two_visitors_have_photos_of_their_own(browser: Browser, address: str) -
     for page in (one, two):
         assert page.faults == []
         page.context.close()
+
+
+# ---- models
+
+
+@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_another_model_is_chosen_from_the_keyboard(
+    browser: Browser, address: str, size: dict[str, int]
+) -> None:
+    page = visit(browser, address, size)
+    page.locator("#le-Young").press("End")
+    settled(page)
+    chip = page.locator(".model summary")
+    expect(chip).to_contain_text("tiny")
+    chip.press("Enter")
+    listed = page.locator(".model li")
+    expect(listed).to_have_count(4)  # ffhq1024, which was not pulled, is the last
+    expect(listed.last.locator("code")).to_have_text("latentedit models pull ffhq1024")
+    card = page.locator(".model .card").bounding_box()
+    assert card is not None
+    assert card["x"] >= 0
+    assert card["x"] + card["width"] <= size["width"]
+    expect(listed.locator("[aria-pressed=true]")).to_contain_text("tiny")
+    page.locator("[data-name=plain] button").press("Enter")
+    expect(page.locator(".row")).to_have_count(40)
+    settled(page)
+    expect(chip).to_be_focused()
+    expect(chip).to_have_text("Model plain")
+    expect(page.locator(".row[data-moved]")).to_have_count(0)
+    page.get_by_role("tab", name="Compare").click()
+    expect(page.locator("#compare option")).to_have_count(40)
+    chip.press("Enter")
+    page.locator("[data-name=tiny] button").press("Enter")
+    expect(page.locator("#compare option")).to_have_count(3)
+    page.get_by_role("tab", name="Edit").click()
+    assert page.locator("#le-Young").input_value() == "3"
+    assert page.evaluate("document.documentElement.scrollWidth") <= size["width"]
+    assert page.faults == []
+    page.context.close()
+
+
+def test_a_photo_finds_the_model_that_takes_it(browser: Browser, address: str) -> None:
+    page = visit(browser, address, DESKTOP)
+    page.locator(".model summary").click()
+    page.locator("[data-name=plain] button").click()
+    expect(page.locator(".row")).to_have_count(40)
+    settled(page)
+    page.locator("button[data-way=photo]").click()
+    expect(page.locator(".lacking")).to_contain_text("tiny does")
+    add(page, file(2, "we.jpg"))
+    expect(page.locator(".notice")).to_contain_text("tiny draws now. Whose face")
+    page.locator(".outlines button").first.click()
+    expect(page.locator(".mine")).to_contain_text("we.jpg")
+    expect(page.locator(".model summary")).to_contain_text("tiny")
+    expect(page.locator(".row")).to_have_count(3)
+    expect(page.locator(".lacking")).to_be_hidden()
+    page.locator("#le-Smiling").press("End")
+    settled(page)
+    assert key(page) != key(page, ".before")
+    assert page.faults == []
+    page.context.close()
+
+
+# ---- the camera
+
+WATCHED = """if (navigator.mediaDevices) {
+  const ask = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+  window.tracks = [];
+  navigator.mediaDevices.getUserMedia = async (wish) => {
+    const stream = await ask(wish);
+    window.tracks.push(...stream.getTracks());
+    return stream;
+  };
+  const fetched = window.fetch.bind(window);
+  window.fetch = (path, options) => {
+    if (options.body instanceof Blob) window.still = options.body;
+    return fetched(path, options);
+  };
+}"""
+STILL = """async () => {
+  const { width, height } = await createImageBitmap(window.still);
+  return [window.still.type, width, height];
+}"""
+STATES = "window.tracks.map((track) => track.readyState)"
+
+
+@pytest.fixture(scope="module")
+def filmed(browser: Browser) -> Iterator[Browser]:
+    """A browser with a camera, which sees no face."""
+    fake = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
+    running = browser.browser_type.launch(executable_path=CHROMIUM, args=["--no-sandbox", *fake])
+    yield running
+    running.close()
+
+
+def test_the_camera_takes_a_whole_picture_and_is_off_again(filmed: Browser, address: str) -> None:
+    page = visit(filmed, address, DESKTOP, WATCHED)
+    page.locator("button[data-way=photo]").click()
+    button = page.get_by_role("button", name="Camera", exact=True)
+    button.press("Enter")
+    shutter = page.get_by_role("button", name="Take the photo")
+    expect(shutter).to_be_enabled()
+    expect(shutter).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(page.locator("dialog")).to_be_hidden()
+    expect(button).to_be_focused()
+    assert page.evaluate(STATES) == ["ended"]
+    assert page.evaluate("window.still") is None
+    button.press("Enter")
+    expect(shutter).to_be_focused()
+    size = page.locator("video").evaluate("(video) => [video.videoWidth, video.videoHeight]")
+    assert page.evaluate(STATES) == ["ended", "live"]
+    page.keyboard.press("Space")
+    expect(page.locator(".notice.bad")).to_contain_text("No face was found")
+    expect(button).to_be_focused()
+    assert page.evaluate(STATES) == ["ended", "ended"]
+    assert page.evaluate(STILL) == ["image/jpeg", *size]
+    assert page.faults == []
+    page.context.close()
+
+
+def test_a_camera_that_is_missing_is_said(browser: Browser, address: str) -> None:
+    page = visit(browser, address, DESKTOP)
+    page.locator("button[data-way=photo]").click()
+    page.get_by_role("button", name="Camera", exact=True).click()
+    expect(page.locator(".notice.bad")).to_contain_text("choose a photo")
+    expect(page.locator("dialog")).to_be_hidden()
+    page.context.close()
+    gone = "Object.defineProperty(Navigator.prototype, 'mediaDevices', { value: undefined });"
+    page = visit(browser, address, DESKTOP, gone)
+    page.locator("button[data-way=photo]").click()
+    expect(page.locator(".choose")).to_be_enabled()
+    expect(page.locator(".shoot")).to_be_hidden()
+    page.context.close()

@@ -20,6 +20,7 @@ from starlette.testclient import TestClient
 
 from latentedit.classifiers.portrait import PortraitConfig, PortraitNetwork
 from latentedit.demo import routes, sitters
+from latentedit.demo.models import Choice, Studios
 from latentedit.demo.replies import Picture
 from latentedit.demo.routes import MAX_REQUEST, Desk
 from latentedit.demo.studio import REHEARSED, Studio
@@ -50,13 +51,25 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
     torch.manual_seed(0)
     network = PortraitNetwork(PortraitConfig(stem=4, widths=(8, 8), blocks=(1, 1)))
     assessor = PortraitAssessor(network)
-    return Desk(Studio(photos.editor, photos, assessor), assessor)
+    return Desk(Studios(Studio(photos.editor, photos, assessor)), assessor)
 
 
 @pytest.fixture(scope="module")
 def plain(_bundle: Path) -> Desk:
     """Of a model that takes no photos."""
-    return Desk(Studio(FaceEditor.load(_bundle, device="cpu")), None)
+    return Desk(Studios(Studio(FaceEditor.load(_bundle, device="cpu"))), None)
+
+
+FAR = Choice("far", None, True, "f" * 16, "latentedit models pull far", 38)
+
+
+@pytest.fixture
+def several(desk: Desk, plain: Desk) -> Desk:
+    """It begins with a model that takes no photos; one that does can be chosen, one is not here."""
+    shots = desk.studios.first
+    choice = Choice("shots", 64, True, shots.editor.generator_hash)
+    studios = Studios(plain.studios.first, lambda: [choice, FAR], lambda _: shots)
+    return Desk(studios, None)
 
 
 class Page:
@@ -240,11 +253,12 @@ def test_refining_goes_on_in_slices_and_the_page_hears_of_it(page: Page, photo: 
 
 
 def test_a_photo_is_rehearsed(desk: Desk, photo: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = replace(desk.studio._original(desk.studio.first), picture=Picture(photo, "image/jpeg"))
-    monkeypatch.setattr(desk.studio, "_original", lambda seed: first)
-    assert len(list(desk.studio.rehearse())) == 1 + REHEARSED
-    monkeypatch.setattr(desk.studio, "photos", None)
-    assert not list(desk.studio.rehearse())
+    studio = desk.studios.first
+    first = replace(studio._original(studio.first), picture=Picture(photo, "image/jpeg"))
+    monkeypatch.setattr(studio, "_original", lambda seed: first)
+    assert len(list(studio.rehearse())) == 1 + REHEARSED
+    monkeypatch.setattr(studio, "photos", None)
+    assert not list(studio.rehearse())
 
 
 def test_undo_leads_back_from_a_photo_and_an_old_one_is_forgotten(page: Page) -> None:
@@ -285,6 +299,89 @@ def test_two_visitors_do_not_see_each_other(desk: Desk, photo: bytes) -> None:
     assert two.act("undo")["face"]["kind"] == "seed"
     assert two.act("redo")["view"]["steps"] == {}
     assert "mine.jpg" not in two.ask("portrait", b"").text
+
+
+# ---- several models
+
+
+def drawing(reply: dict[str, Any]) -> list[str]:
+    return [model["name"] for model in reply["models"] if model["drawing"]]
+
+
+def test_each_visitor_chooses_a_model_and_finds_the_edit_again(several: Desk) -> None:
+    page, other = Page(several), Page(several)
+    assert [model["name"] for model in page.started["models"]] == ["tiny", "shots", "far"]
+    assert drawing(page.started) == ["tiny"]
+    moved = page.move(Young=-2.0)
+    chosen = page.post("model", {"name": "shots"})
+    assert (drawing(chosen), chosen["takes_photos"], chosen["view"]["steps"]) == (
+        ["shots"],
+        True,
+        {},
+    )
+    assert sum(len(group["controls"]) for group in chosen["groups"]) == 3
+    page.move(Smiling=1.0)
+    assert drawing(page.post("models", {})) == ["shots"]
+    assert drawing(other.post("models", {})) == drawing(other.post("start", {})) == ["tiny"]
+    back = page.post("model", {"name": "tiny"})
+    assert (back["view"]["steps"], back["edited"]) == ({"Young": -2.0}, moved["edited"])
+    assert page.post("model", {"name": "shots"})["view"]["steps"] == {"Smiling": 1.0}
+
+
+def test_a_photo_is_drawn_by_the_model_that_takes_it(several: Desk) -> None:
+    page = Page(several)
+    page.move(Young=1.0)
+    blank = io.BytesIO()
+    Image.new("RGB", (300, 200)).save(blank, "PNG")
+    assert "No face was found" in page.post("file", blank.getvalue())["message"]
+    assert drawing(page.post("models", {})) == ["tiny"]
+    opened = page.post("file", jpeg(), x_name="me.jpg")
+    assert (opened["switched"], drawing(opened)) == ("shots", ["shots"])
+    assert opened["face"]["name"] == "me.jpg"
+    assert len(opened["groups"][0]["controls"]) <= 3
+    assert page.move(Smiling=1.0)["edited"] != opened["edited"]
+    assert page.post("model", {"name": "tiny"})["view"]["steps"] == {"Young": 1.0}
+    visitor = several.visitors.find(page.token)
+    assert visitor is not None
+    assert visitor.photo_bytes == len(jpeg())  # still here, so still counted
+
+
+def test_what_another_model_made_opens_with_it(several: Desk) -> None:
+    page = Page(several)
+    page.post("model", {"name": "shots"})
+    page.move(Smiling=2.0)
+    recipe = page.ask("take", {"what": "recipe"}).content
+    page.act("reset")
+    photo = jpeg()
+    page.post("file", photo, x_name="me.jpg")
+    page.move(Young=1.0)
+    picture = page.ask("take", {"what": "jpeg"}).content
+    page.post("model", {"name": "tiny"})
+    opened = page.post("file", recipe)
+    assert (opened["switched"], opened["view"]["steps"]) == ("shots", {"Smiling": 2.0})
+    page.post("model", {"name": "tiny"})
+    asked = page.post("file", picture)
+    assert (asked["switched"], asked["wants"]) == ("shots", True)
+    seated = page.post("file", photo, x_name="me.jpg")
+    assert (seated["face"]["name"], seated["view"]["steps"]) == ("me.jpg", {"Young": 1.0})
+    assert "switched" not in seated
+
+
+def test_a_model_that_is_not_here_says_how_to_get_it(several: Desk) -> None:
+    page = Page(several)
+    recipe = json.loads(page.ask("take", {"what": "recipe"}).content)
+    recipe["sample"] |= {"model": "far", "generator_hash": FAR.generator_hash}
+    for reply in (
+        page.post("model", {"name": "far"}),
+        page.post("file", json.dumps(recipe).encode()),
+    ):
+        assert reply["refused"]
+        assert FAR.command in reply["message"]
+    recipe["sample"]["generator_hash"] = "0" * 16
+    assert "another model" in page.post("file", json.dumps(recipe).encode())["message"]
+    for name in ("../tiny", "", None, ["tiny"]):
+        assert "no such model" in page.post("model", {"name": name})["message"]
+    assert drawing(page.post("models", {})) == ["tiny"]
 
 
 # ---- what is refused
@@ -362,7 +459,7 @@ def test_a_fault_of_ours_is_a_message_and_changes_nothing(
     page: Page, desk: Desk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     page.move(Young=-1.0)
-    monkeypatch.setattr(desk.studio, "act", lambda *_: 1 / 0)
+    monkeypatch.setattr(Studio, "act", lambda *_: 1 / 0)
     reply = page.move(Young=-2.0)
     assert reply.pop("milliseconds") >= 0
     assert reply == {"message": "Something went wrong here, and nothing was changed."}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -141,7 +142,7 @@ def test_photos_are_rehearsed_while_there_is_none(
 
     sitter = with_photo()
     visitors.enter()[0].session = Session((View(0, photo=1),), sitters={1: sitter})
-    refiner = Refiner(visitors, Turns(), rehearse())
+    refiner = Refiner(visitors, Turns(), deque([rehearse()]))
     refiner.start()
     until = time.monotonic() + 20
     while "rehearsed" not in caplog.text and time.monotonic() < until:

@@ -1,7 +1,9 @@
 // The page. It holds what the user set (`model`), asks the server for one thing at a time, and draws
 // the replies.
 
-import { $, $$, make, post, saveFile, session } from "./tabs.js";
+import { startCamera } from "./camera.js";
+import { couldTakePhotos, drawing, drawModels, loadingModel, openModels, startModels, takesPhotos } from "./models.js";
+import { $, $$, drawTabs, make, post, saveFile, session, whenClosed } from "./tabs.js";
 import { fit, holdOriginal, setRatio, startStage, zoomBy, zoomTo } from "./stage.js";
 
 const percent = (share) => Math.round(share * 100) + "%";
@@ -11,7 +13,7 @@ const model = { seed: 0, photo: false, steps: {}, auto: true, locks: new Set(), 
 const controls = new Map(); // attribute -> its data and nodes
 const now = {
   gallery: 0, words: [], likeliest: "", frames: [], count: 9, playing: true, typing: false,
-  face: { key: "", kind: "seed", done: 1, version: 0 }, original: "", learned: new Map(), held: [], takesPhotos: false, stale: false,
+  face: { key: "", kind: "seed", done: 1, version: 0 }, original: "", learned: new Map(), held: [], stale: false,
 };
 
 // ---- requests: one at a time; a preview that still waits is dropped when something newer comes
@@ -47,8 +49,6 @@ async function next() {
 
 async function begin(message = "") {
   const reply = await post("start", {});
-  session.token = reply.token;
-  build(reply);
   draw(reply, {});
   if (message) notice(message);
 }
@@ -56,6 +56,7 @@ async function begin(message = "") {
 // ---- drawing replies
 
 function draw(reply, request) {
+  if (reply.groups) build(reply);
   if (reply.view) adopt(reply.view);
   if (reply.original) show(reply, request);
   else if (reply.face) drawFace(reply.face);
@@ -68,7 +69,9 @@ function draw(reply, request) {
   if (reply.choose || reply.wants) setWay("photo");
   if (reply.choose) choose(reply.choose);
   if (reply.learned) learn(reply.learned);
-  if (reply.message) notice(reply.message, !reply.original && !reply.wants);
+  if (reply.groups) drawTabs();
+  if (reply.switched) notice(reply.switched + " draws now. " + (reply.choose ? $(".notice").textContent : reply.message || ""));
+  else if (reply.message) notice(reply.message, !reply.original && !reply.wants);
   else if (!request.preview && !request.idle && !reply.choose && !reply.frame) notice("");
 }
 
@@ -219,8 +222,13 @@ function learn(learned) {
 // ---- sliders and locks
 
 function build(start) {
-  Object.assign(now, { words: start.words, likeliest: start.likeliest, count: start.frames, most: start.most, takesPhotos: start.takes_photos });
+  waiting = waiting.filter((request) => request.run); // the others are about what was here before
+  Object.assign(now, { words: start.words, likeliest: start.likeliest, count: start.frames });
+  if (start.token) Object.assign(now, { most: start.most, shared: start.shared });
+  if (start.token) session.token = start.token;
   now.original = "";
+  now.face = { key: "", kind: "seed", done: 1, version: 0 };
+  now.learned.clear();
   controls.clear();
   $(".groups").replaceChildren(...start.groups.map((group, index) => {
     const rows = group.controls.map(makeRow);
@@ -229,9 +237,11 @@ function build(start) {
     return make("details", index === 0 ? { open: "" } : {}, title, ...rows);
   }));
   session.controls = controls;
-  $(".model b").textContent = start.model;
-  $(".model .card").replaceChildren(...aboutModel(start));
-  const where = start.shared
+  session.model = start.model;
+  if ($(".search").value) search($(".search").value);
+  drawModels(start.models);
+  drawLacking();
+  const where = now.shared
     ? "Your photo travels to the computer that runs this page and stays in its memory alone"
     : "Your photo stays in this program's memory, on this computer";
   for (const line of $$(".privacy")) {
@@ -241,12 +251,36 @@ function build(start) {
   if (shownFirst) setWay(shownFirst);
 }
 
-function aboutModel(start) {
-  if (start.takes_photos) {
-    return [make("p", { text: start.model + " draws these faces, and takes photos." })];
-  }
-  return [make("p", { text: start.model + " draws these faces. It takes no photos; ffhq1024 does, in 1,024 pixels. Get it once, 38 MB, and start the page again:" }),
-    make("code", { text: "latentedit models pull ffhq1024" })];
+// Where the model that draws takes no photos: which one will, or how to get one.
+function drawLacking() {
+  const line = $(".lacking");
+  const { name, takes_photos: takes } = drawing();
+  const [here, other] = [takesPhotos(), couldTakePhotos()];
+  line.hidden = takes;
+  $("span", line).textContent = name + " takes no photos."
+    + (here ? " " + here.name + " does, and will draw yours." : "");
+  const button = $("button", line);
+  button.hidden = Boolean(here) || !other;
+  if (other) button.textContent = "How to get " + other.name + ", which does";
+}
+
+function chooseModel(name) {
+  settleNow();
+  const still = (on) => {
+    loadingModel(on ? name : "");
+    page.toggleAttribute("data-loading", on);
+    for (const part of $$(".side, .bar, .canvas")) part.inert = on;
+  };
+  still(true);
+  notice("Loading " + name + " ...");
+  fit();
+  send({ run: async () => {
+    try {
+      return await post("model", { name });
+    } finally {
+      still(false);
+    }
+  } });
 }
 
 function makeRow(control) {
@@ -477,7 +511,8 @@ function open(file) {
     return;
   }
   settleNow();
-  notice("Reading " + file.name + " ...");
+  const other = drawing()?.takes_photos === false && takesPhotos();
+  notice("Reading " + file.name + (other ? "; " + other.name + " draws photos, and may have to be loaded" : "") + " ...");
   fit();
   send({ run: () => post("file", file, { "x-name": encodeURIComponent(file.name || "photo") }) });
 }
@@ -571,15 +606,8 @@ page.addEventListener("click", (event) => {
   if (button.dataset.mode) setMode(button.dataset.mode);
   if (button.dataset.preset) preset(button.dataset.preset);
   if (button.dataset.take) take(button.dataset.take);
-  if (button.dataset.way) chooseWay(button.dataset.way);
+  if (button.dataset.way) setWay(button.dataset.way);
 });
-
-function chooseWay(way) {
-  setWay(way);
-  if (way === "photo" && !now.takesPhotos) {
-    notice($(".model b").textContent + " takes no photos. ffhq1024 does: run “latentedit models pull ffhq1024” once, and start the page again.");
-  }
-}
 
 const seedField = $(".seed input");
 seedField.addEventListener("input", () => { now.typing = true; });
@@ -648,7 +676,7 @@ document.addEventListener("paste", (event) => {
 });
 
 document.addEventListener("keydown", (event) => {
-  if (page.hidden || !(event.ctrlKey || event.metaKey) || event.altKey) return;
+  if (page.hidden || $("dialog[open]") || !(event.ctrlKey || event.metaKey) || event.altKey) return;
   const field = event.target.closest("input, textarea");
   if (field && !["range", "checkbox", "file"].includes(field.type)) return; // text has its own undo
   const key = event.key.toLowerCase();
@@ -659,6 +687,10 @@ document.addEventListener("keydown", (event) => {
 });
 
 startStage();
+startModels(chooseModel);
+whenClosed($("details.more"));
+$(".lacking button").addEventListener("click", openModels);
+startCamera($(".shoot"), open, (message) => notice(message, true));
 holdOriginal($(".hold"));
 setWay("seed");
 document.addEventListener("visibilitychange", rest);

@@ -14,6 +14,7 @@ export const make = (tag, attributes = {}, ...children) => {
 };
 
 export const session = {
+  model: "",
   controls: new Map(),
   get token() { return sessionStorage.getItem("visitor") || ""; },
   set token(token) { sessionStorage.setItem("visitor", token); },
@@ -22,6 +23,7 @@ export const session = {
 // ---- requests
 
 const ANSWER_WITHIN = 120000;
+const LOADED_WITHIN = 600000; // where a model may have to be loaded first
 
 async function ask(path, body, headers = {}) {
   const file = body instanceof Blob;
@@ -31,7 +33,7 @@ async function ask(path, body, headers = {}) {
       method: "POST",
       body: file ? body : JSON.stringify(body),
       headers: { "x-visitor": session.token, "content-type": file ? "application/octet-stream" : "application/json", ...headers },
-      signal: AbortSignal.timeout(ANSWER_WITHIN),
+      signal: AbortSignal.timeout(["model", "file"].includes(path) ? LOADED_WITHIN : ANSWER_WITHIN),
     });
   } catch {
     throw new Error("No answer. Is the demo still running? Reload the page to try again.");
@@ -83,9 +85,27 @@ export async function saveFile(what) {
   setTimeout(() => URL.revokeObjectURL(link.href), 30000);
 }
 
+// ---- menus
+
+// A menu closes by Escape, and when something else is touched.
+export function whenClosed(menu) {
+  menu.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape" || !menu.open) return;
+    menu.open = false;
+    $("summary", menu).focus();
+  });
+  document.addEventListener("pointerdown", (event) => { if (!menu.contains(event.target)) menu.open = false; });
+}
+
 // ---- tabs
 
 const opened = { compare: drawComparison, portrait: () => judge(null) };
+
+// What another tab shows is made again: another model draws.
+export function drawTabs() {
+  const shown = $$("[role=tab]").find((tab) => tab.getAttribute("aria-selected") === "true");
+  if (opened[shown.dataset.tab]) opened[shown.dataset.tab]();
+}
 
 function openTab(name, focus = false) {
   for (const tab of $$("[role=tab]")) {
@@ -115,9 +135,11 @@ $("[role=tablist]").addEventListener("keydown", (event) => {
 const what = $("#compare .what");
 const far = $("#compare .far input");
 let comparing = 0;
+let compared = ""; // the model whose sliders are listed
 
 function drawComparison() {
-  if (what.options.length !== session.controls.size) {
+  if (compared !== session.model) {
+    compared = session.model;
     what.replaceChildren(...[...session.controls.values()].map((control) => make("option", { value: control.attribute, text: control.label })));
     placeComparison();
   }

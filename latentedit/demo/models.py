@@ -1,0 +1,168 @@
+"""Models that visitors choose from: a studio for each, once somebody asked for it. No Gradio."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from latentedit.demo.studio import Studio
+from latentedit.editing.editor import FaceEditor
+from latentedit.editing.photos import PhotoEditor
+from latentedit.errors import LatentEditError
+from latentedit.generators.registry import card_resolution
+from latentedit.portrait.assessor import PortraitAssessor
+from latentedit.pretrained.bundles import bundle_names
+from latentedit.pretrained.cache import SOURCES, pulled
+from latentedit.pretrained.model import ENCODER, Bundle
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A model, as the page lists it.
+
+    Attributes:
+        name: what recipes call it.
+        edge: of its pictures in pixels, or None where that is not known.
+        takes_photos: whether it draws people in photos.
+        generator_hash: tells whose recipes it reads.
+        command: that gets it, or "" where it is here.
+        megabytes: that the command fetches.
+    """
+
+    name: str
+    edge: int | None
+    takes_photos: bool
+    generator_hash: str | None
+    command: str = ""
+    megabytes: int | None = None
+
+    @property
+    def is_here(self) -> bool:
+        """Whether it can be used at once."""
+        return not self.command
+
+
+def known_choices() -> list[Choice]:
+    """What `latentedit models list` lists, if sliders can move it; what can be pulled comes last.
+
+    Nothing is loaded: the cards are read, each time, so that a model that is pulled is there.
+    """
+    choices = []
+    for name in bundle_names():
+        try:
+            bundle = Bundle.find(name)
+        except LatentEditError as error:
+            logging.getLogger(__name__).warning("%s is not offered: %s", name, error)
+            continue
+        if {"boundaries", "classifier"} <= bundle.homes.keys():
+            card = bundle.cards.get("generator", {})
+            edge, takes_photos = card_resolution(card), ENCODER in bundle.homes
+            choices.append(Choice(name, edge, takes_photos, card.get("weights_hash")))
+    missing = (name for name in SOURCES if not pulled(name))
+    return choices + [_to_pull(name) for name in missing]
+
+
+def _to_pull(name: str) -> Choice:
+    source = SOURCES[name]
+    takes_photos = name in bundle_names(ENCODER)  # all but its generator ships
+    command = f"latentedit models pull {name}"
+    megabytes = round(source.size / 1e6)
+    return Choice(name, None, takes_photos, source.weights_hash, command, megabytes)
+
+
+def open_studio(editor: FaceEditor, assessor: PortraitAssessor | None = None) -> Studio:
+    """Return what answers the page, for photos too where the model takes them.
+
+    Raises:
+        LatentEditError: a model without classifier or boundaries.
+    """
+    try:
+        encoder = editor.bundle.encoder() if editor.bundle is not None else None
+        photos = PhotoEditor(editor, encoder)
+    except LatentEditError:
+        photos = None
+    return Studio(editor, photos, assessor)
+
+
+class Studios:
+    """A studio for each model that was asked for; they stay. Safe from threads.
+
+    Args:
+        first: of the model that the page starts with.
+        known: further models; of those called as the first, none is offered.
+        load: opens one of them, by its name.
+
+    Attributes:
+        first: see above.
+        rehearsals: of studios that were opened, see `Studio.rehearse`; whoever does one takes it.
+    """
+
+    def __init__(
+        self,
+        first: Studio,
+        known: Callable[[], list[Choice]] = list,
+        load: Callable[[str], Studio] | None = None,
+    ) -> None:
+        self.first = first
+        self.rehearsals: deque[Iterator[None]] = deque([first.rehearse()])
+        self._known = known
+        self._load = load
+        self._open = {first.editor.name: first}
+        self._loading = threading.Lock()
+
+    @classmethod
+    def beside(cls, first: Studio) -> Studios:
+        """That of one model, and of all that ship or were pulled, loaded for the same device."""
+
+        def load(name: str) -> Studio:
+            device = str(first.editor.device)
+            return open_studio(FaceEditor.load(name, device=device), first.assessor)
+
+        return cls(first, known_choices, load)
+
+    def __getitem__(self, name: str) -> Studio:
+        """The studio of a model that is loaded."""
+        return self._open[name]
+
+    def choices(self) -> list[Choice]:
+        """All models, that which the page starts with first."""
+        editor = self.first.editor
+        own = Choice(
+            editor.name, editor.resolution, self.first.photos is not None, editor.generator_hash
+        )
+        return [own, *(each for each in self._known() if each.name != own.name)]
+
+    def is_open(self, name: str) -> bool:
+        """Whether a model is loaded."""
+        return name in self._open
+
+    def open(self, name: str) -> Studio:
+        """The studio of a model, loaded if nobody asked for it before; whoever else does, waits.
+
+        Raises:
+            LatentEditError: no such model here, or it is damaged.
+        """
+        with self._loading:
+            if name not in self._open:
+                choice = next((each for each in self.choices() if each.name == name), None)
+                if choice is None or self._load is None:
+                    raise LatentEditError("this page has no such model: reload it")
+                if not choice.is_here:
+                    raise LatentEditError(f"{name} is not here yet: get it with '{choice.command}'")
+                studio = self._load(name)
+                self._open[name] = studio
+                self.rehearsals.append(studio.rehearse())
+            return self._open[name]
+
+    def maker(self, generator_hash: object) -> str | None:
+        """Name of the model that a recipe was made with, by its generator's hash."""
+        makers = (each for each in self.choices() if each.generator_hash == generator_hash)
+        return next((each.name for each in makers), None)
+
+    def for_photos(self) -> str | None:
+        """Name of a model here that takes photos."""
+        takers = (each for each in self.choices() if each.is_here and each.takes_photos)
+        return next((each.name for each in takers), None)
