@@ -10,6 +10,7 @@ import json
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import torch
@@ -29,6 +30,9 @@ SAVE_EVERY = 60.0
 
 SAVE_SHARE = 0.02
 """Share of a run's time that saving by time may take, so that large states are saved less often."""
+
+MOST_DETAIL = 200
+"""Characters of PyTorch's own words, which name every weight, that an error repeats."""
 
 
 class StateKeeper:
@@ -228,8 +232,11 @@ def _load(network: nn.Module, weights: Mapping[str, Tensor], path: str | Path) -
     try:
         network.load_state_dict(weights)
     except RuntimeError as error:
-        detail = " ".join(str(error).split())
-        raise LatentEditError(f"{path} was made with other options: {detail}") from None
+        detail = shorten(" ".join(str(error).split()), MOST_DETAIL, placeholder=" ...")
+        raise LatentEditError(
+            f"{path} was made with other options: {detail}; --resume without a recipe and settings "
+            "keeps the run's own"
+        ) from None
 
 
 def with_prefix(tensors: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
