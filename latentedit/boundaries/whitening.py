@@ -105,7 +105,7 @@ class Whitening:
         return cls(tensors["mean"], basis, covariance)
 
     def tensors(self) -> dict[str, Float64Array]:
-        """What a file keeps: mean [D], and the lower triangles of both matrices, [D (D + 1) / 2]."""
+        """What a file keeps: mean [D], and the lower triangles of both matrices, [D (D+1) / 2]."""
         return {
             "mean": np.ascontiguousarray(self.mean),
             "basis": _triangle(self.basis),

@@ -255,6 +255,7 @@ COMMANDS: tuple[tuple[int, str], ...] = (
     (0, "convert g.pth -o converted"),
     (0, "directions sefa --model tiny --k 2 -o sefa.safetensors"),
     (0, "directions pca --model tiny --k 2 -o pca.safetensors"),
+    (0, "doctor"),
     (0, "models list"),
     (0, "models show tiny"),
     (0, "models check tiny"),
