@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from typing import Any
@@ -61,7 +61,7 @@ POLICY = (
     "img-src 'self' blob: data:; connect-src 'self'; media-src blob:; form-action 'none'; "
     "base-uri 'none'; frame-ancestors 'self'"
 )
-"""What the page may load: nothing of other hosts."""
+"""What the page may load: nothing of other hosts. Its end says who may show it in a frame."""
 
 GONE = "You were away for a while, so this page begins anew."
 
@@ -75,6 +75,7 @@ class Desk:
         studio: decides.
         assessor: of the tab Portrait check.
         shared: whether others than this machine can reach the page.
+        framed_by: origins of other sites that may show the page in a frame.
 
     Attributes:
         visitors: see `Visitors`.
@@ -82,11 +83,17 @@ class Desk:
     """
 
     def __init__(
-        self, studio: Studio, assessor: PortraitAssessor | None, *, shared: bool = False
+        self,
+        studio: Studio,
+        assessor: PortraitAssessor | None,
+        *,
+        shared: bool = False,
+        framed_by: Sequence[str] = (),
     ) -> None:
         self.studio = studio
         self.assessor = assessor
         self.shared = shared
+        self._policy = " ".join((POLICY, *framed_by))
         self.visitors = Visitors(studio.new_session)
         self.turns = Turns()
         self._heavy = CapacityLimiter(AT_ONCE)
@@ -117,7 +124,7 @@ class Desk:
     async def page(self, request: Request) -> Response:
         """The page itself, for whoever asks."""
         headers = {
-            "content-security-policy": POLICY,
+            "content-security-policy": self._policy,
             "referrer-policy": "no-referrer",
             "cache-control": "no-store",
         }

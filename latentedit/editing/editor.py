@@ -32,7 +32,6 @@ from latentedit.inference.renderer import Renderer
 from latentedit.io.files import atomic_path
 from latentedit.io.images import UInt8Array
 from latentedit.pretrained import hub
-from latentedit.pretrained.model_card import model_card
 from latentedit.pretrained.bundles import bundle_names
 from latentedit.pretrained.model import (
     BOUNDARIES_FILE,
@@ -41,6 +40,7 @@ from latentedit.pretrained.model import (
     kept_entries,
     save_networks,
 )
+from latentedit.pretrained.model_card import model_card
 
 
 class FaceEditor:
