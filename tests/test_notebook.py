@@ -24,7 +24,7 @@ def test_it_runs_from_top_to_bottom(tmp_path: Path) -> None:
     """Takes over 5 seconds: a kernel starts, and 500 faces are drawn and scored for a pool."""
     pytest.importorskip("nbmake")
     words = [
-        *(sys.executable, "-m", "pytest", "--nbmake", "--nbmake-timeout=300", "-q"),
+        *(sys.executable, "-m", "pytest", "--nbmake", "--nbmake-timeout=300", "-o", "addopts="),
         *("-p", "no:cacheprovider", "-p", "no:xdist", "--rootdir", tmp_path, NOTEBOOK),
     ]
     ran = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True)
