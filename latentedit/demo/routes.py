@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from functools import cache
@@ -66,7 +66,7 @@ POLICY = (
     "img-src 'self' blob: data:; connect-src 'self'; media-src blob:; form-action 'none'; "
     "base-uri 'none'; frame-ancestors 'self'"
 )
-"""What the page may load: nothing of other hosts."""
+"""What the page may load: nothing of other hosts. Its end says who may show it in a frame."""
 
 GONE = "You were away for a while, so this page begins anew."
 
@@ -80,6 +80,7 @@ class Desk:
         studios: decide, each for one model; a visitor begins with the first.
         assessor: of the tab Portrait check.
         shared: whether others than this machine can reach the page.
+        framed_by: origins of other sites that may show the page in a frame.
 
     Attributes:
         visitors: see `Visitors`.
@@ -87,11 +88,17 @@ class Desk:
     """
 
     def __init__(
-        self, studios: Studios, assessor: PortraitAssessor | None, *, shared: bool = False
+        self,
+        studios: Studios,
+        assessor: PortraitAssessor | None,
+        *,
+        shared: bool = False,
+        framed_by: Sequence[str] = (),
     ) -> None:
         self.studios = studios
         self.assessor = assessor
         self.shared = shared
+        self._policy = " ".join((POLICY, *framed_by))
         first = studios.first
         self.visitors = Visitors(first.new_session, model=first.editor.name)
         self.turns = Turns()
@@ -126,7 +133,7 @@ class Desk:
     async def page(self, request: Request) -> Response:
         """The page itself, for whoever asks."""
         headers = {
-            "content-security-policy": POLICY,
+            "content-security-policy": self._policy,
             "referrer-policy": "no-referrer",
             "cache-control": "no-store",
         }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
@@ -115,6 +115,7 @@ def serve(
     share: bool = False,
     open_browser: bool = False,
     wait: bool = True,
+    framed_by: Sequence[str] = (),
 ) -> gr.Blocks:
     """Serve the page.
 
@@ -126,6 +127,8 @@ def serve(
         share: also open a public link through Gradio's servers.
         open_browser: show the page.
         wait: until Ctrl-C; otherwise return at once (`blocks.close()` ends it).
+        framed_by: other sites that may show the page in a frame, such as
+            ``https://huggingface.co``; by default none.
 
     Raises:
         LatentEditError: a model without classifier or boundaries, or the port is taken.
@@ -136,7 +139,7 @@ def serve(
     assessor = PortraitAssessor.load()
     local = host in ("127.0.0.1", "localhost", "::1") and not share
     studios = Studios.beside(open_studio(editor, assessor))
-    desk = Desk(studios, assessor, shared=not local)
+    desk = Desk(studios, assessor, shared=not local, framed_by=framed_by)
     with gr.Blocks(title="latentedit", analytics_enabled=False) as blocks:
         pass
     try:

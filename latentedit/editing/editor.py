@@ -40,6 +40,7 @@ from latentedit.pretrained.model import (
     kept_entries,
     save_networks,
 )
+from latentedit.pretrained.model_card import model_card
 
 
 class FaceEditor:
@@ -256,7 +257,7 @@ class FaceEditor:
             self.boundaries.save(folder / BOUNDARIES_FILE, cards["boundaries"])
         name = repo_id or folder.resolve().name
         with atomic_path(folder / "README.md") as readme:
-            readme.write_text(hub.model_card(folder, name), encoding="utf-8")
+            readme.write_text(model_card(folder, name), encoding="utf-8")
         return hub.upload(folder, name, **options) if push_to_hub else None
 
     def push_to_hub(self, repo_id: str, **options: Any) -> str:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import importlib
-import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 from latentedit.errors import LatentEditError
-from latentedit.io.files import read_json, reason, temporary_beside
+from latentedit.io.files import reason, temporary_beside
+from latentedit.pretrained.model_card import PICTURE
 
 BUNDLE_FILES = ("*.safetensors", "*.onnx", "*.json", "README.md")
 """What is fetched of a repository: data and text, nothing that could run."""
@@ -119,54 +119,20 @@ def upload(
             revision=branch,
             create_pr=create_pr,
             commit_message=commit_message,
-            allow_patterns=list(BUNDLE_FILES),
+            allow_patterns=[*BUNDLE_FILES, PICTURE],
         )
         return str(commit.commit_url)
 
     return _ask(name, push)
 
 
-def model_card(folder: str | Path, name: str) -> str:
-    """The README.md of a bundle on the Hub, with its metadata, from the parts' own cards."""
-    paths = sorted(Path(folder).glob("*.json"))
-    cards = {path.stem: card for path in paths if isinstance(card := read_json(path), dict)}
-    terms = dict.fromkeys(str(card["terms"]) for card in cards.values() if "terms" in card)
-    config = cards.get("generator", {}).get("config", {})
-    rows = [
-        f"| {part} | {card.get('data', '')} | `{card.get('weights_hash', '')}` |"
-        for part, card in cards.items()
-    ]
-    lines = [
-        "---",
-        "library_name: latentedit",
-        "license: other",
-        "pipeline_tag: unconditional-image-generation",
-        "tags:",
-        *(f"- {tag}" for tag in ("gan", "face-editing", "latent-space", "interfacegan")),
-        "---",
-        "",
-        f"# {name}",
-        "",
-        "A face generator and what edits its faces, as a latentedit bundle.",
-        "",
-        "```python",
-        "from latentedit import FaceEditor",
-        "",
-        f"editor = FaceEditor.from_pretrained({name!r})",
-        "images = editor.render(editor.sample(seeds=range(4)))",
-        "```",
-        "",
-        "| part | data | weights |",
-        "|---|---|---|",
-        *rows,
-        "",
-        f"Generator: `{json.dumps(config)}`",
-        "",
-        "## Terms",
-        "",
-        *(f"{text}\n" for text in terms or ("Not stated: ask whoever made the weights.",)),
-    ]
-    return "\n".join(lines)
+def require() -> None:
+    """Refuse early what needs the Hub's library.
+
+    Raises:
+        LatentEditError: it is not installed.
+    """
+    _hub()
 
 
 def _checked(folder: Path, name: str) -> Path:

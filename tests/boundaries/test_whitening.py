@@ -90,3 +90,27 @@ def test_parts_that_do_not_fit_are_refused(
 def test_too_little_to_learn_from_is_refused(latents: NDArray[np.float64]) -> None:
     with pytest.raises(LatentEditError, match="two latents"):
         Whitening.of(latents)
+
+
+@given(st.integers(1, 6), st.integers(0, 100))
+def test_a_file_keeps_triangles_and_gives_back_every_bit(dim: int, seed: int) -> None:
+    whitening = Whitening.of(stretched(dim + 20, dim, seed))
+    kept = whitening.tensors()
+    assert kept["basis"].shape == kept["covariance"].shape == (dim * (dim + 1) // 2,)
+    again = Whitening.from_tensors(kept)
+    assert again is not None
+    assert again.same_as(whitening)
+    whole = {name: getattr(whitening, name) for name in ("mean", "basis", "covariance")}
+    assert whitening.same_as(Whitening.from_tensors(whole)), "files of before"
+
+
+def test_a_matrix_that_is_not_quite_symmetric_is_kept_whole() -> None:
+    basis = np.eye(3) + np.array([[0, 1e-12, 0], [0, 0, 0], [0, 0, 0]])
+    whitening = Whitening(np.zeros(3), basis, np.eye(3))
+    assert whitening.same_as(Whitening.from_tensors(whitening.tensors()))
+
+
+def test_tensors_without_a_whitening_or_with_a_broken_one() -> None:
+    assert Whitening.from_tensors({"normals": np.eye(2)}) is None
+    with pytest.raises(LatentEditError, match="no triangle"):
+        Whitening.from_tensors({"mean": np.zeros(2), "basis": np.ones(4), "covariance": np.ones(3)})
