@@ -49,7 +49,7 @@ $(BIN)/python:
 	touch $@
 
 .venv/.demo: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet -e '.[demo,fast]'
+	$(BIN)/python -m pip install --quiet -e '.[demo,fast,photos]'
 	touch $@ .venv/.base
 
 .venv/.docs: pyproject.toml | $(BIN)/python

@@ -208,7 +208,7 @@ KeepHoldsOption = Annotated[
 @app.command()
 def measure(
     work: Annotated[
-        Path, typer.Option("--work", help="Folder of what was seen; the same one goes on.")
+        Path, typer.Option("--work", help="Folder of what was measured, from which it goes on.")
     ] = Path("runs/measure"),
     attr: MeasuredOption = None,
     faces: Annotated[

@@ -106,8 +106,8 @@ ForceOption = Annotated[
     bool,
     typer.Option(
         "--force",
-        help="Go past the range in which faces hold together, and write over the photo or another "
-        "input if it is the output.",
+        help="Go past the safe range, in which pictures still look like faces; and write over the "
+        "photo or another input if it is the output.",
     ),
 ]
 FramesOption = Annotated[

@@ -509,7 +509,7 @@ def clamp(boundaries: Boundaries, steps: Mapping[str, Step]) -> tuple[dict[str, 
         if beyond:
             faces = f" for {beyond} of {len(wanted)} faces" if len(wanted) > 1 else ""
             notices.append(
-                f"{name} goes only as far as faces hold together, {low:+g} to {high:+g}{faces}"
+                f"{name} stops at the end of its safe range, {low:+g} to {high:+g}{faces}"
             )
     return clamped, notices
 

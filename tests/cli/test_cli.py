@@ -158,7 +158,7 @@ def test_edits_stop_where_faces_break_unless_forced(run: Run, tiny_bundle: Path)
     short = run("edit", *options, "--step", -5)
     assert json.loads(short.out)["recipe"]["steps"] == {"Young": -3}
     assert short.err == (
-        "note: Young goes only as far as faces hold together, -3 to +3; --force goes past\n"
+        "note: Young stops at the end of its safe range, -3 to +3; --force goes past\n"
     )
     forced = run("edit", *options, "--step", -5, "--force")
     assert (json.loads(forced.out)["recipe"]["steps"], forced.err) == ({"Young": -5}, "")

@@ -13,7 +13,7 @@ from latentedit.cli.options import ModelOption, PrecisionOption
 from latentedit.errors import LatentEditError
 
 WorkOption = Annotated[
-    Path, typer.Option("--work", help="Folder of what was measured; the same one goes on.")
+    Path, typer.Option("--work", help="Folder of what was measured, from which it goes on.")
 ]
 
 _REPORT_WORK = Path("runs/evaluate")

@@ -49,7 +49,7 @@ def methods(
     ] = None,
     seed: Annotated[int, typer.Option(min=0, max=39, help="Which faces.")] = 0,
     work: Annotated[
-        Path, typer.Option("--work", help="Folder of what was measured; the same one goes on.")
+        Path, typer.Option("--work", help="Folder of what was measured, from which it goes on.")
     ] = Path("runs/evaluate/methods"),
     boundaries: BoundariesOption = None,
     precision: PrecisionOption = defaults.PRECISION,

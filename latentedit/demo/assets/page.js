@@ -117,7 +117,7 @@ function show(reply, request) {
   $(".others p").hidden = others.length > 0;
   const fights = [...reply.fights];
   if (reply.together < 1) {
-    fights.unshift("Together these sliders go further than faces hold together: each goes " + percent(reply.together) + " of its way.");
+    fights.unshift("Together these sliders go too far for a face: each goes " + percent(reply.together) + " of its way.");
   }
   $(".fights").replaceChildren(...fights.map((text) => make("li", { text })));
   if (!request.preview && !request.idle) $(".told").textContent = [...fights, reply.told].join(" ");

@@ -49,7 +49,7 @@ def allowed_share(typical: Typical, column: int, sign: int) -> float:
 
 
 def safe_range(trace: Trace, typical: Typical, column: int) -> tuple[float, float]:
-    """Lowest and highest step at which faces hold together and the edit still does what it says.
+    """Lowest and highest step at which pictures look like faces and the edit does what it says.
 
     A side ends where more faces are strange than `allowed_share`, or, if that is farther, where
     half of them have flipped or `STRANGE_AT_FLIP` are strange; or after the step that moves the
