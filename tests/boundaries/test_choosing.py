@@ -1,4 +1,4 @@
-"""Which faces come: at random, then half of them near the boundary, the same for the same answers."""
+"""Which faces come: at random, then half of them near the boundary; the same for one file."""
 
 from __future__ import annotations
 

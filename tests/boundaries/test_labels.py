@@ -1,4 +1,4 @@
-"""The file of labels: whole after every answer, refused where it is another one, read by the fit."""
+"""The file of labels: whole after every answer, refused where it is another, read by the fit."""
 
 from __future__ import annotations
 

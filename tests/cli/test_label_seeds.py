@@ -81,10 +81,9 @@ def test_a_page_that_is_ended_keeps_every_answer(
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
         def post(what: str, asked: dict[str, object]) -> dict[str, list[int]]:
-            request = urllib.request.Request(
-                f"{found[0]}/labels/{what}", json.dumps(asked).encode()
-            )
-            return dict(json.load(opener.open(request, timeout=30)))
+            body = json.dumps(asked).encode()
+            with opener.open(f"{found[0]}/labels/{what}", body, timeout=30) as reply:
+                return dict(json.load(reply))
 
         faces = post("start", {})["faces"]
         for seed, says in zip(faces, ("yes", "no", "unsure"), strict=False):

@@ -108,12 +108,12 @@ def test_an_answer_waits_for_no_picture_and_faces_are_drawn_ahead() -> None:
     ahead = Ahead(chooser, draw, ())
     answers: tuple[Answer, ...] = ()
     for number in range(5):  # no picture is there yet
-        assert [face.seed for face in ahead.faces()][0] == number
+        assert ahead.faces()[0].seed == number
         answers = (*answers, Answer(number, True))
         ahead.told(answers)
     free.set()
     ahead.told(answers[:2])  # three are taken back
-    assert [face.seed for face in ahead.faces()][0] == 2
+    assert ahead.faces()[0].seed == 2
     assert ahead.picture(2) is not None
     assert ahead.picture(3) is None  # could not be drawn
     assert ahead.picture(77) is None  # does not come

@@ -75,7 +75,7 @@ def test_keys_answer_and_a_new_page_and_a_new_server_go_on(
     path = tmp_path / "wink.csv"
     server = serving(path, editor)
     page = visit(browser, server.port)
-    expect(page.locator("h1")).to_have_text("Has this face big wink?")
+    expect(page.locator("h1")).to_have_text("big wink: yes or no?")
     said = [(press(page, key), key) for key in ("j", "f", "Space", "ArrowRight")]
     first = said[0][0]
     assert [one for one, _ in said] == [first, first + 1, first + 2, first + 3]
