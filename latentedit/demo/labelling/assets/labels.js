@@ -92,6 +92,7 @@ function request(what, body) {
         else faces.slice(1, AHEAD).forEach(load);
       }
       count();
+      if (waiting === 0 && faces.length === 0) notice("No face is left to label.");
     } catch {
       waiting -= 1;
       stopped = true;
