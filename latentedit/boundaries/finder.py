@@ -423,6 +423,11 @@ def rare_attributes(scores: NDArray[np.float32], names: Sequence[str]) -> list[s
     ]
 
 
+def held_out(count: int) -> int:
+    """How many of the last latents a fit does not learn from: they choose and measure."""
+    return count - _split(count)[0].stop
+
+
 def _split(count: int) -> tuple[slice, slice, slice]:
     """Train, validation and test rows of a pool."""
     test, validation = count // 5, count // 10

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from latentedit.boundaries.choosing import NEAR, RANDOM, Answer
+from latentedit.boundaries.finder import held_out
 from latentedit.errors import LatentEditError
 from latentedit.io.files import atomic_path, check_writable
 
@@ -128,10 +129,22 @@ class LabelFile:
             raise LatentEditError(f"{place}: cannot read {','.join(row)!r}") from None
 
 
-def for_fitting(answers: Sequence[Answer]) -> list[Answer]:
-    """The answers that say yes or no, those chosen at random last.
+def fitting_order(at_random: Sequence[bool]) -> list[int]:
+    """Row numbers in the order in which a fit should have labels.
 
-    A fit takes its held-out faces from the end, and they should be what the model draws.
+    It takes its held-out faces from the end, and those should be what the model draws, so the
+    last ones that were shown at random go there. All others stay as they came: both ways of
+    choosing mixed.
+
+    Args:
+        at_random: of each row, in the order of the answers.
     """
+    rows = range(len(at_random))
+    last = set([row for row in rows if at_random[row]][-held_out(len(rows)) :])
+    return sorted(rows, key=lambda row: row in last)
+
+
+def for_fitting(answers: Sequence[Answer]) -> list[Answer]:
+    """The answers that say yes or no, in `fitting_order`."""
     said = [answer for answer in answers if answer.value is not None]
-    return sorted(said, key=lambda answer: answer.chosen == RANDOM)
+    return [said[row] for row in fitting_order([answer.chosen == RANDOM for answer in said])]

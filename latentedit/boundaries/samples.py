@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from latentedit.attributes import spelling_key
 from latentedit.boundaries.choosing import NEAR, RANDOM
 from latentedit.boundaries.finder import Latents
-from latentedit.boundaries.labels import CHOSEN, GENERATOR, HASH, SEED
+from latentedit.boundaries.labels import CHOSEN, GENERATOR, HASH, SEED, fitting_order
 from latentedit.boundaries.pool import Pool
 from latentedit.boundaries.whitening import Whitening
 from latentedit.errors import LatentEditError
@@ -86,8 +86,8 @@ def samples_of_npy(path: str | Path, pool: Pool, names: Sequence[str]) -> Sample
 def samples_of_csv(path: str | Path, editor: FaceNetworks) -> Samples:
     """Read a user's labels of seeds: a header with ``seed`` and the attributes, then one row each.
 
-    Rows without any label are left out. Of a file of ``label-seeds``, faces that were chosen at
-    random come last, where a fit takes its held-out faces from.
+    Rows without any label are left out. Those of ``label-seeds`` come in
+    `labels.fitting_order`.
 
     Args:
         path: a ``.csv`` file.
@@ -108,7 +108,7 @@ def samples_of_csv(path: str | Path, editor: FaceNetworks) -> Samples:
         raise LatentEditError(f"{path} needs a first line like 'seed,wink' and rows below it")
     rows, at_random = _without_provenance(rows, path, editor.generator_hash)
     column = rows[0].index(SEED)
-    seeds, values, late, silent = [], [], [], 0
+    seeds, values, chance, silent = [], [], [], 0
     for number, row in enumerate(rows[1:], start=2):
         try:
             if len(row) != len(rows[0]):
@@ -118,14 +118,14 @@ def samples_of_csv(path: str | Path, editor: FaceNetworks) -> Samples:
                 continue
             seeds.append(int(row[column]))
             values.append([float(cell) for at, cell in enumerate(row) if at != column])
-            late.append(at_random[number - 2])
+            chance.append(at_random[number - 2])
         except ValueError:
             raise LatentEditError(f"{path}, line {number}: cannot read {','.join(row)!r}") from None
     if len(set(seeds)) < len(seeds):
         raise LatentEditError(f"{path} names a seed twice: keep one row for each")
     if not seeds:
         raise LatentEditError(f"no row of {path} says yes or no: label some faces")
-    order = np.argsort(late, kind="stable")
+    order = fitting_order(chance)
     names = [cell for at, cell in enumerate(rows[0]) if at != column]
     left = f", {silent} more without a label" if silent else ""
     return Samples(

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from latentedit.boundaries.choosing import NEAR, Answer
-from latentedit.boundaries.labels import LabelFile, for_fitting
+from latentedit.boundaries.finder import held_out
+from latentedit.boundaries.labels import LabelFile, fitting_order, for_fitting
 from latentedit.boundaries.samples import samples_of_csv
 from latentedit.editing.editor import FaceEditor
 from latentedit.errors import LatentEditError
@@ -97,15 +98,29 @@ def test_names_that_cannot_be(tmp_path: Path) -> None:
         LabelFile(tmp_path / "l.csv", "seed", HASH)
 
 
-def test_the_fit_reads_it_with_random_faces_last(tmp_path: Path, editor: FaceEditor) -> None:
+def test_the_fit_reads_it(tmp_path: Path, editor: FaceEditor) -> None:
     path = filled(tmp_path / "l.csv", editor.generator_hash).path
     samples = samples_of_csv(path, editor)
     assert samples.names == ("wink",)
-    assert samples.scores[:, 0].tolist() == [0, 1, 1, 0]
-    np.testing.assert_array_equal(samples.latents[:], editor.sample([900, 901, 5, 7]))
+    order = [answer.seed for answer in for_fitting(ANSWERS)]
+    said = {answer.seed: answer.value for answer in ANSWERS}
+    assert samples.scores[:, 0].tolist() == [said[seed] for seed in order]
+    np.testing.assert_array_equal(samples.latents[:], editor.sample(order))
     assert "4 seeds" in samples.data
     assert "1 more without a label" in samples.data
-    assert [answer.seed for answer in for_fitting(ANSWERS)] == [900, 901, 5, 7]
+
+
+def test_a_fit_holds_out_faces_at_random_and_learns_from_a_mixture() -> None:
+    at_random = [True, False] * 50
+    order = fitting_order(at_random)
+    held = held_out(100)
+    assert held == 30
+    assert order[-held:] == list(range(40, 100, 2))
+    assert order[:70] == [row for row in range(100) if row not in order[-held:]]
+    assert fitting_order([True] * 20) == list(range(20))
+    assert fitting_order([False] * 20) == list(range(20))
+    few = fitting_order([False, True, False, False, False, False, False, False, False, False])
+    assert few == [0, 2, 3, 4, 5, 6, 7, 8, 9, 1]
 
 
 def test_labels_of_another_model_are_not_fitted(tmp_path: Path, editor: FaceEditor) -> None:
