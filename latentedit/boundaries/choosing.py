@@ -26,6 +26,9 @@ START = 50
 LEAST = 2
 """Answers of either kind that a quick fit needs."""
 
+_AT_ONCE = 250
+"""Candidates that are sampled together."""
+
 RANDOM, NEAR = "random", "near"
 """How a face was chosen."""
 
@@ -79,7 +82,7 @@ class Chooser:
         self._whitening = whitening
         self._active = active
         self._known: dict[int, Float64Array] = {}
-        self._field: Float64Array | None = None
+        self._field: list[Float64Array] = []
         self._blocks: dict[tuple[tuple[Answer, ...], frozenset[int]], list[Face]] = {}
 
     def upcoming(self, answers: Sequence[Answer]) -> list[Face]:
@@ -96,6 +99,17 @@ class Chooser:
             used |= {face.seed for face in block}
             faces += [face for face in block if face.seed not in given]
         return faces
+
+    def prepare(self) -> bool:
+        """Sample some more of the candidates; False where all are there, or none are needed.
+
+        The first choice near the boundary waits for those that are not.
+        """
+        rest = self._candidates[len(self._field) * _AT_ONCE :]
+        if not rest or not self._active:
+            return False
+        self._field.append(self._whitened(self._sample(rest[:_AT_ONCE])))
+        return True
 
     def _block(self, answers: Sequence[Answer], first: int, used: set[int]) -> list[Face]:
         key = tuple(answers), frozenset(used)
@@ -119,15 +133,16 @@ class Chooser:
         """The unused candidates nearest to the middle between both kinds."""
         sure = [answer for answer in answers if answer.value is not None]
         has = np.array([answer.value for answer in sure], dtype=bool)
-        if min(has.sum(), (~has).sum()) < LEAST:
+        if min(has.sum(), (~has).sum()) < LEAST or not self._candidates:
             return []
         rows = self._coordinates([answer.seed for answer in sure])
         normal = BoundaryFinder().fit(rows, has).normal_
         along = rows @ normal
         middle = (along[has].mean() + along[~has].mean()) / 2
-        if self._field is None:
-            self._field = self._whitened(self._sample(self._candidates))
-        order = np.argsort(np.abs(self._field @ normal - middle), kind="stable")
+        while self.prepare():
+            pass
+        found = np.concatenate([part @ normal for part in self._field])
+        order = np.argsort(np.abs(found - middle), kind="stable")
         free = (self._candidates[place] for place in order)
         return list(islice((seed for seed in free if seed not in used), count))
 

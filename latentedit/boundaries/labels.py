@@ -140,7 +140,8 @@ def fitting_order(at_random: Sequence[bool]) -> list[int]:
         at_random: of each row, in the order of the answers.
     """
     rows = range(len(at_random))
-    last = set([row for row in rows if at_random[row]][-held_out(len(rows)) :])
+    chance = [row for row in rows if at_random[row]]
+    last = set(chance[max(0, len(chance) - held_out(len(rows))) :])
     return sorted(rows, key=lambda row: row in last)
 
 

@@ -73,6 +73,15 @@ def test_the_last_block_does_not_wait_for_its_own_answers(hundred: list[Answer])
     assert new().upcoming([*hundred[:START], *other]) == coming[4:]
 
 
+def test_candidates_prepared_before_change_nothing(hundred: list[Answer]) -> None:
+    early = new()
+    assert early.prepare()
+    assert early.prepare()
+    assert not early.prepare()  # 400 are all
+    assert early.upcoming(hundred[:60]) == new().upcoming(hundred[:60])
+    assert not new(active=False).prepare()
+
+
 def test_without_both_kinds_and_without_active_all_is_random() -> None:
     none = [Answer(seed, False) for seed in AT_RANDOM[:80]]
     unsure = [Answer(a.seed, None if has(a.seed) else False) for a in none]

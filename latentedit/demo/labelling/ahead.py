@@ -16,7 +16,7 @@ DRAWN = 12
 KEPT = 60
 """Pictures in memory; the oldest go first."""
 
-PATIENCE = 60.0
+PATIENCE = 300.0
 """Seconds in which a picture or a choice must come."""
 
 
@@ -39,6 +39,7 @@ class Ahead:
         self._pictures: OrderedDict[int, Picture] = OrderedDict()
         self._failed: set[int] = set()
         self._news = Condition()
+        self._done: tuple[Answer, ...] | None = None  # that the last choice was made by
         self._closed = False
         self._thread = Thread(target=self._work, name="draws ahead", daemon=True)
         self._thread.start()
@@ -47,7 +48,7 @@ class Ahead:
         """Take the answers as they are now."""
         with self._news:
             if len(answers) < len(self._answers):
-                self._faces = None  # they may lead elsewhere
+                self._faces = self._done = None  # they may lead elsewhere
             self._answers = tuple(answers)
             self._news.notify_all()
 
@@ -84,8 +85,8 @@ class Ahead:
     def _settled(self) -> bool:
         return self._closed or (self._faces is not None and self._done == self._answers)
 
-    _done: tuple[Answer, ...] | None = None
-    """The answers that the last choice was made by."""
+    def _has_work(self) -> bool:
+        return self._closed or self._answers != self._done
 
     def _work(self) -> None:
         while not self._closed:
@@ -97,11 +98,9 @@ class Ahead:
                         self._faces, self._done = faces, answers
                     self._news.notify_all()
                 continue
-            if not self._draw_one():
+            if not self._draw_one() and not self._chooser.prepare():
                 with self._news:
-                    self._news.wait_for(
-                        lambda done=answers: self._closed or self._answers != done, PATIENCE
-                    )
+                    self._news.wait_for(self._has_work, PATIENCE)
 
     def _draw_one(self) -> bool:
         """Draw the first face that lacks its picture; False where all have theirs."""

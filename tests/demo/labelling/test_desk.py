@@ -124,6 +124,16 @@ def test_an_answer_waits_for_no_picture_and_faces_are_drawn_ahead() -> None:
     ahead.close()
 
 
+def test_an_answer_that_is_taken_back_at_once_comes_again() -> None:
+    chooser = Chooser(lambda seeds: np.ones((len(seeds), 4), np.float32), range(100), range(0))
+    ahead = Ahead(chooser, lambda seed: picture_of(np.zeros((4, 4, 3), np.uint8)), ())
+    for _ in range(50):
+        assert ahead.faces()[0].seed == 0
+        ahead.told((Answer(0, True),))
+        ahead.told(())
+    ahead.close()
+
+
 def test_where_no_face_is_left_the_page_is_told() -> None:
     chooser = Chooser(lambda seeds: np.ones((len(seeds), 4), np.float32), range(2), range(0))
     ahead = Ahead(chooser, lambda seed: picture_of(np.zeros((4, 4, 3), np.uint8)), ())
