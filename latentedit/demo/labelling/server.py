@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 import webbrowser
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -143,12 +144,10 @@ def serve(
     print(f"The page is at {address}; Ctrl-C ends it.", flush=True)
     if open_browser:
         webbrowser.open(address)
-    try:
+    with suppress(KeyboardInterrupt):
         while True:
             threading.Event().wait(3600)
-    except KeyboardInterrupt:
-        pass
-    finally:
+    with suppress(KeyboardInterrupt):  # a second one: not to wait for what is being drawn
         serving.close()
     print(
         f"{file.labelled} labels in {file.path}: {file.count(True)} yes, {file.count(False)} no, "
