@@ -138,8 +138,8 @@ def test_many_quick_answers_are_all_kept_and_fit_the_phone(
     server = serving(tmp_path / "wink.csv", editor)
     page = visit(browser, server.port)
     for number in range(30):
-        expect(page.locator(".wait")).to_be_hidden()
         expect(page.locator("[data-says=yes]")).to_be_enabled()
+        expect(page.locator(".wait")).to_be_hidden()  # keys wait for the picture
         page.keyboard.press("jf"[number % 2])
     settled(page)
     file = LabelFile(tmp_path / "wink.csv", "big_wink", editor.generator_hash)
