@@ -78,6 +78,18 @@ EFFECT_STEPS = (-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0)
 FAR_STEPS = (-6.0, -4.5, *EFFECT_STEPS, 4.5, 6.0)
 """Steps at which safe ranges and calibrations are measured."""
 
+LABELS = 500
+"""Labels of seeds that ``label-seeds`` asks for."""
+
+LABELS_SIZE = 256
+"""Pixels of a face to label, at most."""
+
+LABELS_FIRST_SEED = 60_000_000
+"""Faces to label at random; `LABELS_MOST` of them, and behind these the candidates."""
+
+LABELS_MOST = 100_000
+LABELS_CANDIDATES = 10_000
+
 METHODS_FIRST_SEED = 15_000_000
 """Faces of ``evaluate methods``; each ``--seed`` has its own 100,000."""
 

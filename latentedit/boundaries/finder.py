@@ -200,7 +200,8 @@ def fit_boundaries(
     natural prevalence. For each of `SELECTIONS` an SVM separates a share of highest from a share
     of lowest scores, and one more all that are likelier to have the attribute than not from all
     others; the one with the best validation ROC AUC is kept, and the bias is moved to the threshold
-    with the best sum of accuracy and F1 on the validation set.
+    with the best sum of accuracy and F1 on the validation set. Labels, of which none is surer than
+    another, are all taken.
 
     Args:
         z: [N, D] latents, an array or `pool.Pool.latents`, of which only what is needed is read.
@@ -322,6 +323,8 @@ def _selections(scores: NDArray[np.float32]) -> list[tuple[NDArray[np.int64], in
     below = int((scores < scores[order[-1]]).sum()) or count // 2
     likely = int(np.clip((scores > 0.5).sum(), MIN_CLASS, count - MIN_CLASS))
     sizes = [(int(high * count), int(low * count)) for high, low in SELECTIONS]
+    if above + below == count:  # labels: none is surer than another, so all of them
+        sizes.clear()
     found: dict[tuple[int, int], NDArray[np.int64]] = {}
     for high, low in (*sizes, (likely, count - likely)):
         high = min(max(MIN_CLASS, high), MAX_CLASS, above)
@@ -421,6 +424,11 @@ def rare_attributes(scores: NDArray[np.float32], names: Sequence[str]) -> list[s
         for name, share in zip(names, shares, strict=True)
         if _is_rare({"prevalence": float(share), "test_size": count})
     ]
+
+
+def held_out(count: int) -> int:
+    """How many of the last latents a fit does not learn from: they choose and measure."""
+    return count - _split(count)[0].stop
 
 
 def _split(count: int) -> tuple[slice, slice, slice]:

@@ -14,16 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latentedit.attributes import spelling_key
+from latentedit.boundaries.choosing import NEAR, RANDOM
 from latentedit.boundaries.finder import Latents
+from latentedit.boundaries.labels import CHOSEN, GENERATOR, HASH, SEED, fitting_order
 from latentedit.boundaries.pool import Pool
 from latentedit.boundaries.whitening import Whitening
 from latentedit.errors import LatentEditError
 
 if TYPE_CHECKING:
     from latentedit.inference.networks import FaceNetworks
-
-SEED = "seed"
-"""The column of a .csv that names faces."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,20 +74,28 @@ def samples_of_npy(path: str | Path, pool: Pool, names: Sequence[str]) -> Sample
         )
     data = f"scores of {Path(path).name} on {pool.describe()}"
     return Samples(
-        pool.latents, _checked(scores, path), _named(names), pool.generator_hash, pool.space, data
+        pool.latents,
+        _checked(scores, path),
+        named_attributes(names),
+        pool.generator_hash,
+        pool.space,
+        data,
     )
 
 
 def samples_of_csv(path: str | Path, editor: FaceNetworks) -> Samples:
     """Read a user's labels of seeds: a header with ``seed`` and the attributes, then one row each.
 
+    Rows without any label are left out. Those of ``label-seeds`` come in
+    `labels.fitting_order`.
+
     Args:
         path: a ``.csv`` file.
         editor: samples the seeds.
 
     Raises:
-        LatentEditError: no column ``seed``, a cell that is no number, a seed twice, or see
-            `samples_of_npy`.
+        LatentEditError: no column ``seed``, a cell that is no number, a seed twice, labels of
+            another generator's seeds, or see `samples_of_npy`.
     """
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
@@ -99,27 +106,69 @@ def samples_of_csv(path: str | Path, editor: FaceNetworks) -> Samples:
         rows = _without_index([[cell.strip() for cell in rows[0]], *rows[1:]])
     if len(rows) < 2 or SEED not in rows[0] or len(rows[0]) < 2:
         raise LatentEditError(f"{path} needs a first line like 'seed,wink' and rows below it")
+    rows, at_random = _without_provenance(rows, path, editor.generator_hash)
     column = rows[0].index(SEED)
-    seeds, values = [], []
+    seeds, values, chance, silent = [], [], [], 0
     for number, row in enumerate(rows[1:], start=2):
         try:
             if len(row) != len(rows[0]):
                 raise ValueError
+            if not any(cell for at, cell in enumerate(row) if at != column):
+                silent += 1
+                continue
             seeds.append(int(row[column]))
             values.append([float(cell) for at, cell in enumerate(row) if at != column])
+            chance.append(at_random[number - 2])
         except ValueError:
             raise LatentEditError(f"{path}, line {number}: cannot read {','.join(row)!r}") from None
     if len(set(seeds)) < len(seeds):
         raise LatentEditError(f"{path} names a seed twice: keep one row for each")
+    if not seeds:
+        raise LatentEditError(f"no row of {path} says yes or no: label some faces")
+    order = fitting_order(chance)
     names = [cell for at, cell in enumerate(rows[0]) if at != column]
+    left = f", {silent} more without a label" if silent else ""
     return Samples(
-        editor.sample(seeds),
-        _checked(np.array(values), path, names),
-        _named(names),
+        editor.sample([seeds[row] for row in order]),
+        _checked(np.array(values)[order], path, names),
+        named_attributes(names),
         editor.generator_hash,
         editor.space,
-        f"labels of {Path(path).name} for {len(seeds)} seeds of generator {editor.generator_hash}",
+        f"labels of {Path(path).name} for {len(seeds)} seeds of generator {editor.generator_hash}"
+        f"{left}",
     )
+
+
+def _without_provenance(
+    rows: list[list[str]], path: str | Path, generator: str
+) -> tuple[list[list[str]], list[bool]]:
+    """A table without what `labels.LabelFile` says of where its rows are from.
+
+    With it comes, for each row below the head, whether its face was chosen at random.
+
+    Raises:
+        LatentEditError: seeds of another generator.
+    """
+    head, body = rows[0], rows[1:]
+    cells = {
+        name: [row[head.index(name)] for row in body if len(row) == len(head)]
+        for name in (CHOSEN, GENERATOR)
+        if head.count(name) == 1
+    }
+    ours, at_random = set(), [True] * len(body)
+    if (hashes := set(cells.get(GENERATOR, ()))) and all(HASH.fullmatch(one) for one in hashes):
+        if hashes != {generator}:
+            other = min(hashes - {generator})
+            raise LatentEditError(
+                f"{path} has labels of seeds of generator {other}, this model's is {generator}: "
+                "give their --model, or label this one's faces"
+            )
+        ours.add(head.index(GENERATOR))
+    if cells.get(CHOSEN) and set(cells[CHOSEN]) <= {NEAR, RANDOM}:
+        ours.add(head.index(CHOSEN))
+        at_random = [NEAR not in row for row in body]
+    kept = [[cell for at, cell in enumerate(row) if at not in ours] for row in (head, *body)]
+    return kept, at_random
 
 
 _INDEX = ("", "unnamed: 0", "index", "level_0")
@@ -159,7 +208,13 @@ def _checked(
     return scores
 
 
-def _named(names: Sequence[str]) -> tuple[str, ...]:
+def named_attributes(names: Sequence[str]) -> tuple[str, ...]:
+    """Names of a user's own attributes as boundaries keep them.
+
+    Raises:
+        LatentEditError: a name has more than letters, digits, spaces and underscores, or two are
+            one.
+    """
     stripped = tuple(name.strip().replace(" ", "_") for name in names)
     for name in stripped:
         if not name.replace("_", "").isalnum():

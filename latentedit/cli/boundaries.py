@@ -128,7 +128,7 @@ def _own_samples(
 
     if scores.suffix.lower() == ".csv":
         editor = FaceEditor.load(model)
-        return replace(samples_of_csv(scores, editor), whitening=_model_whitening(editor))
+        return replace(samples_of_csv(scores, editor), whitening=model_whitening(editor))
     if scores.suffix.lower() != ".npy":
         raise LatentEditError(f"cannot read scores from {scores}: give a .csv or a .npy")
     if pool is None:
@@ -136,7 +136,7 @@ def _own_samples(
     return samples_of_npy(scores, Pool(pool), names or [scores.stem])
 
 
-def _model_whitening(editor: FaceEditor) -> Whitening | None:
+def model_whitening(editor: FaceEditor) -> Whitening | None:
     """The coordinates of the model's own boundaries, or those of as many latents as a pool has."""
     from latentedit.boundaries.finder import choose_whitening
 

@@ -22,6 +22,7 @@ from latentedit.cli import (
     evaluate,
     faces,
     label,
+    label_seeds,
     many_photos,
     models,
     photos,
@@ -46,6 +47,7 @@ app = typer.Typer(
 app.command("edit", cls=edit.EditCommand)(edit.edit)
 app.command("sample")(faces.sample)
 app.command("label", epilog=many_photos.EXIT_CODES)(label.label)
+app.command("label-seeds")(label_seeds.label_seeds)
 app.command("invert")(photos.invert)
 app.command("info")(photos.info)
 app.command("demo")(demo.demo)

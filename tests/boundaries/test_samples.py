@@ -76,6 +76,13 @@ def test_rare_labels_are_not_mixed_with_the_others() -> None:
         assert scores[rows[low:]].all()
 
 
+def test_of_labels_all_are_taken() -> None:
+    has = np.random.RandomState(0).random_sample(600) < 0.3
+    ((rows, low),) = _selections(has.astype(np.float32))
+    assert sorted(rows) == list(range(600))
+    assert (low, has[rows[low:]].all()) == ((~has).sum(), True)
+
+
 def test_one_selection_is_all_latents_as_they_are_labelled() -> None:
     scores = np.random.RandomState(0).random_sample(1000).astype(np.float32) ** 3
     rows, low = _selections(scores)[-1]

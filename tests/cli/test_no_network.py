@@ -279,6 +279,10 @@ COMMANDS: tuple[tuple[int, str], ...] = (
 """Exit codes and commands, in an order in which later ones find what they need."""
 
 
+PAGES = (("demo",), ("label-seeds", "--name", "wink", "-o", "wink.csv"))
+"""Commands that serve a page until they are stopped."""
+
+
 def leaves() -> set[str]:
     """All commands that are no groups."""
     import typer
@@ -298,7 +302,7 @@ def leaves() -> set[str]:
 
 def test_no_command_is_left_out() -> None:
     run = {name for name in leaves() for _, line in COMMANDS if f"{line} ".startswith(f"{name} ")}
-    assert leaves() - run == {"demo"}  # which has a test of its own
+    assert leaves() - run == {words[0] for words in PAGES}  # which have a test of their own
 
 
 @pytest.mark.slow
@@ -329,12 +333,15 @@ def test_no_command_talks_to_anybody(
 
 
 @pytest.mark.slow
-def test_the_page_talks_to_this_machine_alone(watched: Watched, tiny_bundle: Path) -> None:
+@pytest.mark.parametrize("page_words", PAGES, ids=lambda words: words[0])
+def test_a_page_talks_to_this_machine_alone(
+    watched: Watched, tiny_bundle: Path, page_words: tuple[str, ...]
+) -> None:
     pytest.importorskip("gradio")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    words = ["demo", "--model", str(tiny_bundle), "--port", str(port), "--no-open-browser"]
+    words = [*page_words, "--model", str(tiny_bundle), "--port", str(port), "--no-open-browser"]
     child = watched.start_commands([words])
     browser = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     page, end = "", time.monotonic() + 300

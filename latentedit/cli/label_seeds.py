@@ -1,0 +1,94 @@
+"""`latentedit label-seeds`: labels of a user's own attribute, face by face."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from latentedit import defaults
+from latentedit.cli.options import ModelOption
+from latentedit.errors import LatentEditError
+
+
+def label_seeds(
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="The .csv to write; the same one goes on.")
+    ],
+    name: Annotated[
+        str, typer.Option("--name", help="What the attribute is called, such as wink.")
+    ],
+    n: Annotated[
+        int, typer.Option("--n", min=1, help="Labels after which the page says that it is enough.")
+    ] = defaults.LABELS,
+    at_random: Annotated[
+        bool,
+        typer.Option(
+            "--random", help="Show faces at random alone, not those that a quick fit is unsure of."
+        ),
+    ] = False,
+    size: Annotated[
+        int | None,
+        typer.Option(
+            min=16,
+            help="Pixels of a face: more show small things better, and take longer to draw "
+            f"[default: {defaults.LABELS_SIZE}, or what the model draws].",
+        ),
+    ] = None,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; 0.0.0.0 lets the whole network in.")
+    ] = "127.0.0.1",
+    port: Annotated[
+        int | None,
+        typer.Option(min=1, max=65535, help="Port [default: the first free one from 7870]"),
+    ] = None,
+    open_browser: Annotated[bool, typer.Option(help="Show the page in the browser.")] = True,
+    model: ModelOption = None,
+) -> None:
+    """Label generated faces for an attribute of your own, in the browser: two keys, yes and no.
+
+    One face is shown at a time. Every answer is written to the .csv at once, which 'boundaries fit
+    --scores' reads. After 50 answers half of the faces are those that a quick fit of the answers is
+    least sure of, so that a rare attribute needs fewer.
+    """
+    from latentedit.boundaries.finder import MIN_POOL
+    from latentedit.boundaries.labels import LabelFile
+    from latentedit.boundaries.samples import named_attributes
+
+    try:
+        from latentedit.demo.labelling.server import open_desk, serve
+    except ModuleNotFoundError as error:
+        if error.name not in ("starlette", "uvicorn"):
+            raise
+        raise LatentEditError("the page needs the demo: pip install 'latentedit[demo]'") from None
+    from latentedit.cli.boundaries import model_whitening
+    from latentedit.editing.editor import FaceEditor
+    from latentedit.io.files import check_writable
+    from latentedit.io.locks import claimed
+
+    if n < MIN_POOL:
+        raise LatentEditError(f"'boundaries fit' needs {MIN_POOL} labels: give --n {MIN_POOL}")
+    (attribute,) = named_attributes([name])
+    check_writable(output)
+    with claimed(output) as free:
+        if not free:
+            raise LatentEditError(f"{output} is being labelled already: close the other page first")
+        editor = FaceEditor.load(model)
+        desk = open_desk(
+            editor,
+            LabelFile(output, attribute, editor.generator_hash),
+            _fit_command(output, attribute, model),
+            wanted=n,
+            whitening=model_whitening(editor),
+            active=not at_random,
+            size=size,
+        )
+        serve(desk, host=host, port=port, open_browser=open_browser)
+
+
+def _fit_command(labels: Path, attribute: str, model: str | None) -> str:
+    words = ["latentedit", "boundaries", "fit", "--scores", str(labels)]
+    words += ["-o", f"{attribute}.safetensors", *(["--model", model] if model else [])]
+    return shlex.join(words)
