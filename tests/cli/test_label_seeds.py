@@ -18,6 +18,12 @@ from page_needs import give_up, lacking
 if why := lacking(browser=False):
     give_up(why)
 
+START = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # else ignored in the background
+from latentedit.cli import main
+main()
+"""
 LABELS = ("label-seeds", "--name", "wink", "-o", "l.csv", "--no-open-browser")
 
 
@@ -71,7 +77,7 @@ def test_a_page_that_is_ended_keeps_every_answer(
     tiny_bundle: Path, tmp_path: Path, end: signal.Signals
 ) -> None:
     """Over 5 seconds: the program is started."""
-    words = [sys.executable, "-m", "latentedit", *LABELS, "--model", str(tiny_bundle)]
+    words = [sys.executable, "-c", START, *LABELS, "--model", str(tiny_bundle)]
     with subprocess.Popen(
         words, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
@@ -89,7 +95,10 @@ def test_a_page_that_is_ended_keeps_every_answer(
         for seed, says in zip(faces, ("yes", "no", "unsure"), strict=False):
             post("answer", {"seed": seed, "says": says})
         process.send_signal(end)
-        out, err = process.communicate(timeout=60)
+        try:
+            out, err = process.communicate(timeout=60)
+        finally:
+            process.kill()
     rows = (tmp_path / "l.csv").read_text().splitlines()
     assert [row.split(",")[1] for row in rows] == ["wink", "1", "0", ""]
     if end == signal.SIGINT:
