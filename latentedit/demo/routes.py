@@ -12,7 +12,6 @@ import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
-from functools import cache
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
@@ -32,8 +31,8 @@ from latentedit.demo.sitters import MAX_BYTES, read_upload
 from latentedit.demo.studio import Studio
 from latentedit.demo.takeaways import take
 from latentedit.demo.turns import Turns
+from latentedit.demo.web import send_asset, send_page
 from latentedit.errors import LatentEditError
-from latentedit.io.html import asset
 from latentedit.portrait.assessor import PortraitAssessor
 
 PREFIX = "/latentedit"
@@ -132,20 +131,11 @@ class Desk:
 
     async def page(self, request: Request) -> Response:
         """The page itself, for whoever asks."""
-        headers = {
-            "content-security-policy": self._policy,
-            "referrer-policy": "no-referrer",
-            "cache-control": "no-store",
-        }
-        return Response(_asset("page.html"), media_type="text/html", headers=headers)
+        return send_page(__package__, "page.html", self._policy)
 
     async def asset(self, request: Request) -> Response:
         """A file that belongs to it."""
-        name = request.path_params["name"]
-        if name not in ASSETS:
-            return Response("not here", status_code=404, media_type="text/plain")
-        headers = {"cache-control": "no-cache"}
-        return Response(_asset(name), media_type=ASSETS[name], headers=headers)
+        return send_asset(__package__, request.path_params["name"], ASSETS)
 
     # ---- what it asks for
 
@@ -436,8 +426,3 @@ def _name(request: Request) -> str:
 def _packed(reply: Reply) -> Response:
     headers = {"cache-control": "no-store"}
     return Response(pack(reply), media_type="application/octet-stream", headers=headers)
-
-
-@cache
-def _asset(name: str) -> str:
-    return asset(__package__, name)

@@ -18,6 +18,7 @@ from latentedit.demo.models import Studios, open_studio
 from latentedit.demo.refining import Refiner
 from latentedit.demo.routes import PREFIX, Desk
 from latentedit.demo.sitters import MAX_BYTES
+from latentedit.demo.web import LOCAL
 from latentedit.editing.editor import FaceEditor
 from latentedit.errors import LatentEditError
 from latentedit.io.files import reason
@@ -137,7 +138,7 @@ def serve(
     _reach_directly(host)
     _check_address(host, port)
     assessor = PortraitAssessor.load()
-    local = host in ("127.0.0.1", "localhost", "::1") and not share
+    local = host in LOCAL and not share
     studios = Studios.beside(open_studio(editor, assessor))
     desk = Desk(studios, assessor, shared=not local, framed_by=framed_by)
     with gr.Blocks(title="latentedit", analytics_enabled=False) as blocks:

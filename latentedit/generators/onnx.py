@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
 import shutil
 from collections.abc import Mapping
 from dataclasses import replace
@@ -16,9 +15,8 @@ from torch import Tensor
 
 from latentedit.errors import LatentEditError
 from latentedit.generators.adapters import Adapted, AdaptedConfig, picture_of
-from latentedit.generators.onnx_files import external_files
+from latentedit.generators.onnx_files import open_session
 from latentedit.generators.trials import FACES, try_generator
-from latentedit.io.packages import hush_onnxruntime
 from latentedit.io.weights import config_from_json, no_such_network
 
 
@@ -51,30 +49,16 @@ class OnnxGenerator(Adapted):
         space: str = "z",
     ) -> None:
         super().__init__()
-        hush_onnxruntime()
-        try:
-            runtime: Any = importlib.import_module("onnxruntime")
-        except ImportError:
-            raise LatentEditError(
-                "ONNX files need ONNX Runtime: pip install 'latentedit[onnx]'"
-            ) from None
         self.path = Path(path)
         self.low, self.high = value_range
         if not self.low < self.high:
             raise LatentEditError(f"value range {value_range} is empty: give black, then white")
-        try:
-            data = self.path.read_bytes()
-        except OSError as error:
-            raise LatentEditError(f"cannot read {path}: {error.strerror}") from None
-        self.beside = external_files(self.path, data)
-        try:
-            self.session = runtime.InferenceSession(
-                str(self.path) if self.beside else data, providers=["CPUExecutionProvider"]
-            )
-        except Exception as error:  # ONNX Runtime has no common type
-            raise LatentEditError(
+        self.session, data, self.beside = open_session(
+            self.path,
+            lambda error: LatentEditError(
                 f"{path} is no ONNX file that can be run: {_detail(error)}"
-            ) from None
+            ),
+        )
         batch, length = self._look_at_input()
         digest = np.frombuffer(self._hash(data), np.uint8).copy()
         self.register_buffer("digest", torch.from_numpy(digest))

@@ -6,10 +6,13 @@ Of protocol buffers only the messages on the way to ``TensorProto.external_data`
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import importlib
+from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any
 
 from latentedit.errors import LatentEditError
+from latentedit.io.packages import hush_onnxruntime
 
 _INSIDE = {
     "model": {7: "graph", 25: "function"},
@@ -21,6 +24,42 @@ _INSIDE = {
     "tensor": {13: "entry"},
 }
 _DEEPEST = 40
+
+
+def open_session(
+    path: Path, refused: Callable[[Exception], LatentEditError]
+) -> tuple[Any, bytes, list[Path]]:
+    """Open an ONNX file with ONNX Runtime on the CPU.
+
+    Args:
+        path: the file.
+        refused: what is raised where ONNX Runtime raises this.
+
+    Returns:
+        The session, what is in the file, and the files beside it, see `external_files`.
+
+    Raises:
+        LatentEditError: ONNX Runtime is not installed, or the file is missing or damaged.
+    """
+    hush_onnxruntime()
+    try:
+        runtime: Any = importlib.import_module("onnxruntime")
+    except ImportError:
+        raise LatentEditError(
+            "ONNX files need ONNX Runtime: pip install 'latentedit[onnx]'"
+        ) from None
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise LatentEditError(f"cannot read {path}: {error.strerror}") from None
+    beside = external_files(path, data)
+    try:
+        session = runtime.InferenceSession(
+            str(path) if beside else data, providers=["CPUExecutionProvider"]
+        )
+    except Exception as error:  # ONNX Runtime has no common type
+        raise refused(error) from None
+    return session, data, beside
 
 
 def external_files(path: Path, data: bytes) -> list[Path]:

@@ -44,6 +44,6 @@ def test_onnx_runtime_is_asked_for(tmp_path, monkeypatch):
     def missing(name: str) -> None:
         raise ImportError(name)
 
-    monkeypatch.setattr("latentedit.generators.onnx.importlib.import_module", missing)
+    monkeypatch.setattr("latentedit.generators.onnx_files.importlib.import_module", missing)
     with pytest.raises(LatentEditError, match=r"latentedit\[onnx\]"):
         OnnxGenerator(tmp_path / "a.onnx")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable
-from functools import cache
 from threading import Lock
 from typing import Any
 
@@ -17,8 +16,8 @@ from latentedit.boundaries.choosing import Answer
 from latentedit.boundaries.labels import LabelFile
 from latentedit.demo.labelling.ahead import Ahead
 from latentedit.demo.routes import is_own
+from latentedit.demo.web import send_asset, send_page
 from latentedit.errors import LatentEditError
-from latentedit.io.html import asset
 
 PREFIX = "/labels"
 
@@ -115,20 +114,11 @@ class Desk:
 
     async def page(self, request: Request) -> Response:
         """The page itself."""
-        headers = {
-            "content-security-policy": POLICY,
-            "referrer-policy": "no-referrer",
-            "cache-control": "no-store",
-        }
-        return Response(_asset("labels.html"), media_type="text/html", headers=headers)
+        return send_page(__package__, "labels.html", POLICY)
 
     async def asset(self, request: Request) -> Response:
         """A file that belongs to it."""
-        name = request.path_params["name"]
-        if name not in ASSETS:
-            return Response("not here", status_code=404, media_type="text/plain")
-        headers = {"cache-control": "no-cache"}
-        return Response(_asset(name), media_type=ASSETS[name], headers=headers)
+        return send_asset(__package__, request.path_params["name"], ASSETS)
 
     async def face(self, request: Request) -> Response:
         """The picture of a face that comes."""
@@ -168,8 +158,3 @@ def _json(body: bytes) -> dict[str, Any]:
     except (ValueError, RecursionError):
         return {}
     return asked if isinstance(asked, dict) else {}
-
-
-@cache
-def _asset(name: str) -> str:
-    return asset(__package__, name)

@@ -21,14 +21,13 @@ from latentedit.boundaries.whitening import Whitening
 from latentedit.demo.labelling.ahead import Ahead
 from latentedit.demo.labelling.routes import Desk
 from latentedit.demo.replies import Picture, picture_of
+from latentedit.demo.web import LOCAL
 from latentedit.errors import LatentEditError
 from latentedit.inference.networks import FaceNetworks
 from latentedit.io.files import reason
 
 PORTS = range(7870, 7890)
 """Tried in turn where none is asked for."""
-
-LOCAL = ("127.0.0.1", "localhost", "::1")
 
 
 class Labelled(FaceNetworks, Protocol):

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +12,8 @@ from PIL import Image
 from latentedit.attributes import ATTRIBUTES, find_attribute
 from latentedit.errors import LatentEditError
 from latentedit.evaluation.edits.traces import sigmoid
-from latentedit.generators.onnx_files import external_files
+from latentedit.generators.onnx_files import open_session
 from latentedit.io.images import UInt8Array
-from latentedit.io.packages import hush_onnxruntime
 
 _EDGE = 224
 """Of the pictures that it is given, where the file does not say."""
@@ -47,27 +44,8 @@ class OnnxJudge:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        hush_onnxruntime()
-        try:
-            runtime: Any = importlib.import_module("onnxruntime")
-        except ImportError:
-            raise LatentEditError(
-                "ONNX files need ONNX Runtime: pip install 'latentedit[onnx]'"
-            ) from None
-        try:
-            data = self.path.read_bytes()
-        except OSError as error:
-            raise LatentEditError(f"cannot read {path}: {error.strerror}") from None
+        self._session, data, _ = open_session(self.path, self._not_run)
         self.hash = hashlib.sha256(data).hexdigest()[:16]
-        beside = external_files(self.path, data)
-        try:
-            self._session = runtime.InferenceSession(
-                str(self.path) if beside else data, providers=["CPUExecutionProvider"]
-            )
-        except Exception as error:  # ONNX Runtime has no common type
-            raise self._refusal(
-                f"it cannot be run ({' '.join(str(error).split())[:120]})"
-            ) from None
         self._edge = self._look_at_input()
         said = self._session.get_modelmeta().custom_metadata_map
         self._mean, self._std = (self._colours(said.get(name)) for name in ("mean", "std"))
@@ -105,8 +83,7 @@ class OnnxJudge:
             try:
                 output = self._session.run(None, {name: pixels.transpose(2, 0, 1)[None]})[0]
             except Exception as error:  # ONNX Runtime has no common type
-                detail = " ".join(str(error).split())[:120]
-                raise self._refusal(f"it cannot be run ({detail})") from None
+                raise self._not_run(error) from None
             rows.append(np.asarray(output, np.float32).reshape(1, -1))
         return np.concatenate(rows)
 
@@ -129,6 +106,9 @@ class OnnxJudge:
         if values.shape != (3,) or not np.isfinite(values).all():
             raise self._refusal(f"its metadata has {text!r} where three numbers belong")
         return values.astype(np.float32)
+
+    def _not_run(self, error: Exception) -> LatentEditError:
+        return self._refusal(f"it cannot be run ({' '.join(str(error).split())[:120]})")
 
     def _refusal(self, why: str) -> LatentEditError:
         return LatentEditError(f"{self.path} cannot be a judge: {why}")
