@@ -24,10 +24,18 @@ def has_work(words: Sequence[str]) -> bool:
         LatentEditError: environment variables that no launcher sets.
     """
     launched = launch()
-    if launched.world_size == 1:
-        return True
     name = f"{' '.join(words[:2])} "
     shared = any(name.startswith(f"{each} ") for each in SHARED)
+    if launched.world_size == 1:
+        # Accelerate sets this, and where it sees no GPU it starts one process, however many were
+        # asked for.
+        if shared and "ACCELERATE_MIXED_PRECISION" in os.environ and "RANK" not in os.environ:
+            print(
+                "note: Accelerate started one process; for several give it --multi_gpu, without "
+                "a GPU too",
+                file=sys.stderr,
+            )
+        return True
     if launched.leads and not shared:
         print(
             f"note: this command runs in one process, the other {launched.world_size - 1} have "

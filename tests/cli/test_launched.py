@@ -185,3 +185,14 @@ def test_groups_and_their_commands() -> None:
     assert not has_work(["pool", "--help"])
     assert not has_work(["boundaries", "fit"])
     assert not has_work([])
+
+
+def test_accelerate_that_started_one_process_is_named(capsys, monkeypatch):
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "no")
+    assert has_work(["info", "me.png"])
+    assert not capsys.readouterr().err
+    assert has_work(["pool", "build"])
+    assert "--multi_gpu" in capsys.readouterr().err
+    monkeypatch.setenv("RANK", "0")
+    assert has_work(["pool", "build"])
+    assert not capsys.readouterr().err
