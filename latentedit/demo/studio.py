@@ -40,10 +40,11 @@ from latentedit.demo.sitters import (
 from latentedit.demo.story import Change, find_changes, find_fights, find_slips, tell
 from latentedit.demo.takeaways import FILM_FRAMES, Shown, Turn, frame
 from latentedit.editing.editor import FaceEditor
-from latentedit.editing.photos import PhotoEditor
+from latentedit.editing.photos import PhotoEditor, Portrait, ground_of
 from latentedit.errors import LatentEditError
 from latentedit.generators.latents import MAX_SEED
 from latentedit.io.images import UInt8Array, reduced
+from latentedit.photos.paste import Ground
 from latentedit.portrait.assessor import PortraitAssessor
 
 SHOWN_EDGE = 1024
@@ -472,16 +473,18 @@ class Studio:
         latents = latent_of(self.editor, view, sitter)
         drawn = self.editor.render(latents, size, quick=preview)[0]
         portrait = sitter.small() if preview else sitter.portrait
-        before = self._reconstruction(sitter, size)
-        pixels = self.photos.put_back(portrait, latents[0], view.steps, drawn=(before, drawn))
+        ground = self._ground(sitter, portrait, size)
+        pixels = self.photos.put_back(portrait, latents[0], view.steps, drawn=drawn, ground=ground)
         return self._scored(picture_of(pixels), drawn)
 
-    def _reconstruction(self, sitter: Sitter, size: int) -> UInt8Array:
-        """What is drawn of somebody unedited, at a size."""
-        if ("drawn", size) not in sitter.seen:
-            sitter.seen["drawn", size] = self.editor.render(sitter.latents, size)[0]
-        drawn: UInt8Array = sitter.seen["drawn", size]
-        return drawn
+    def _ground(self, sitter: Sitter, portrait: Portrait, size: int) -> Ground:
+        """What edits that are drawn in a size are put into."""
+        key = ("ground", size, portrait.photo.pixels.shape)
+        if key not in sitter.seen:
+            drawn = self.editor.render(sitter.latents, size)[0]
+            sitter.seen[key] = ground_of(portrait, drawn)
+        ground: Ground = sitter.seen[key]
+        return ground
 
     def _make_original(self, seed: int) -> ScoredFace:
         size = min(SHOWN_EDGE, self.editor.resolution)

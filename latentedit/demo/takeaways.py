@@ -19,7 +19,7 @@ from latentedit.demo.recipes import latent_of, origin_latents, recipe_json, reci
 from latentedit.demo.session import View
 from latentedit.demo.sitters import Sitter, whole, within
 from latentedit.editing.editor import FaceEditor
-from latentedit.editing.photos import PhotoEditor
+from latentedit.editing.photos import PhotoEditor, ground_of
 from latentedit.editing.strips import EditStrip
 from latentedit.errors import LatentEditError
 from latentedit.generators.latents import latents_bytes
@@ -133,8 +133,8 @@ def _drawn(shown: Shown, latents: NDArray[np.float32], edge: int) -> UInt8Array:
     assert shown.photos is not None
     portrait = shown.sitter.portrait
     portrait = portrait.within(within(portrait.photo, edge))
-    before = reduced(portrait.reconstruction, size)
-    return shown.photos.put_back(portrait, latents, shown.view.steps, drawn=(before, drawn))
+    ground = ground_of(portrait, reduced(portrait.reconstruction, size))
+    return shown.photos.put_back(portrait, latents, shown.view.steps, drawn=drawn, ground=ground)
 
 
 def _squares(shown: Shown, frames: int) -> UInt8Array:
@@ -158,9 +158,7 @@ def _make_picture(shown: Shown, name: str) -> bytes:
         return _marked(name, drawn, shown.recipe, GENERATED)
     assert shown.photos is not None
     portrait = whole(shown.sitter)
-    pixels = shown.photos.put_back(
-        portrait, latents[0], shown.view.steps, drawn=(portrait.reconstruction, drawn)
-    )
+    pixels = shown.photos.put_back(portrait, latents[0], shown.view.steps, drawn=drawn)
     source = COMPOSITE if shown.view.steps else None
     recipe = shown.recipe if shown.view.steps else None
     return photograph_bytes(name, pixels, portrait.photo, recipe=recipe, source_type=source)[0]

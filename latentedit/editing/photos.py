@@ -34,7 +34,7 @@ from latentedit.photos.inversion import (
     Refinement,
     invert,
 )
-from latentedit.photos.paste import paste
+from latentedit.photos.paste import Ground
 from latentedit.photos.photograph import Photograph, open_photograph
 from latentedit.photos.regions import region
 from latentedit.photos.resemblance import Resemblance
@@ -256,7 +256,8 @@ class PhotoEditor:
         latents: NDArray[np.float32],
         names: Iterable[str] = (),
         *,
-        drawn: tuple[UInt8Array, UInt8Array] | None = None,
+        drawn: UInt8Array | None = None,
+        ground: Ground | None = None,
     ) -> UInt8Array:
         """The photo with what edited latents change.
 
@@ -265,8 +266,9 @@ class PhotoEditor:
             latents: [L, D].
             names: of the attributes that were edited, which say what part of the face may change;
                 by default all of it may.
-            drawn: what the generator draws of the portrait's latents and of the edited ones,
-                [S, S, 3] each, where somebody has it; of any size, and whole by default.
+            drawn: what the generator draws of the edited latents, uint8 [S, S, 3], where somebody
+                has it; of the ground's size, whole by default.
+            ground: of the portrait, where somebody has it: edits of one portrait share it.
 
         Returns:
             uint8 [H, W, 3].
@@ -274,15 +276,11 @@ class PhotoEditor:
         if np.array_equal(latents, portrait.latents):
             return portrait.photo.pixels.copy()
         if drawn is None:
-            drawn = portrait.reconstruction, self.editor.render(latents[None])[0]
+            drawn = self.editor.render(latents[None])[0]
+        ground = ground or ground_of(portrait)
         face = portrait.face
         assert face.face.points is not None
-        return paste(
-            portrait.photo.pixels,
-            face.alignment,
-            *drawn,
-            region=region(names, face.face.points, face.alignment),
-        )
+        return ground.paste(drawn, region(names, face.face.points, face.alignment))
 
     @cached_property
     def _sketch(self) -> Sketch:
@@ -296,6 +294,18 @@ class PhotoEditor:
         return Resemblance(
             self.editor.classifier, self.editor.generator.frame, descriptor_network().to(device)
         )
+
+
+def ground_of(portrait: Portrait, drawn: UInt8Array | None = None) -> Ground:
+    """What edits of a portrait are put into.
+
+    Args:
+        portrait: see `PhotoEditor.open`.
+        drawn: what the generator draws of its latents, uint8 [S, S, 3], in the size in which edits
+            will be drawn; by default the portrait's own, which is whole.
+    """
+    drawn = portrait.reconstruction if drawn is None else drawn
+    return Ground(portrait.photo.pixels, portrait.face.alignment, drawn)
 
 
 def _untrained(editor: FaceEditor) -> Encoder:

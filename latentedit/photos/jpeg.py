@@ -98,7 +98,8 @@ def with_edit(
         return None
     if planes is None or planes.shape != pixels.shape:
         return None
-    changed = (pixels != original).any(2)
+    red, green, blue = np.moveaxis(pixels != original, 2, 0)
+    changed = red | green | blue  # any(2) takes three times as long
     rows, columns = np.flatnonzero(changed.any(1)), np.flatnonzero(changed.any(0))
     if len(rows):
         part = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)

@@ -4,41 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from drawn_faces import SIZE, draw
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFilter
+from PIL import Image, ImageFilter
 
 from latentedit.errors import LatentEditError
 from latentedit.photos.ffhq import Alignment
-from latentedit.photos.paste import PasteOptions, find_masks, paste, residual
-
-SIZE = 256
-
-
-def draw(
-    *, mouth: float = 0.0, shade: float = 0.0, ground: tuple[int, int, int] = (70, 90, 110)
-) -> NDArray[np.uint8]:
-    """A head in FFHQ's place, with a mouth that opens and cheeks that darken."""
-    zoom = 2
-    picture = Image.new("RGB", (SIZE * zoom, SIZE * zoom), ground)
-    pen = ImageDraw.Draw(picture)
-
-    def oval(x: float, y: float, rx: float, ry: float, colour: tuple[int, int, int]) -> None:
-        box = ((x - rx), (y - ry), (x + rx), (y + ry))
-        pen.ellipse([share * SIZE * zoom for share in box], fill=colour)
-
-    skin = tuple(round(value * (1 - shade)) for value in (205, 165, 140))
-    oval(0.5, 0.45, 0.33, 0.4, (60, 40, 30))
-    oval(0.5, 0.53, 0.24, 0.34, (skin[0], skin[1], skin[2]))
-    for x in (0.375, 0.625):
-        oval(x, 0.47, 0.05, 0.025, (240, 235, 230))
-        oval(x, 0.47, 0.02, 0.022, (60, 40, 30))
-    oval(0.5, 0.72, 0.09, 0.015 + mouth, (150, 60, 60))
-    if mouth:
-        oval(0.5, 0.72, 0.07, mouth, (245, 240, 235))
-    small = picture.resize((SIZE, SIZE), Image.Resampling.LANCZOS)
-    return np.array(small.filter(ImageFilter.GaussianBlur(0.7)))
+from latentedit.photos.paste import Ground, paste, residual
 
 
 def placed(edge: float, angle: float, width: int = 420, height: int = 380) -> Alignment:
@@ -158,7 +132,7 @@ def test_the_generated_face_takes_the_photo_s_grain() -> None:
     alignment = placed(256, 0)
     photo = photo_of(draw(), alignment, grain=6)
     with_grain, without = (
-        paste(photo, alignment, draw(), draw(mouth=0.06), PasteOptions(grain=share))
+        Ground(photo, alignment, draw(), grain=share).paste(draw(mouth=0.06))
         for share in (1.0, 0.0)
     )
     left, top = alignment.box[:2]
@@ -211,21 +185,6 @@ def test_black_and_white_stays_so(case: tuple[NDArray[np.uint8], Alignment]) -> 
     result = paste(grey, alignment, draw(), draw(mouth=0.05))
     assert (result != grey).any()
     assert (result.min(2) == result.max(2)).all()
-
-
-def test_masks_lie_within_the_square_and_say_what_is_lost() -> None:
-    before, after = draw().astype(np.float32), draw(shade=0.2).astype(np.float32)
-    masks = find_masks(before, after, before)
-    assert masks.changed.shape == masks.kept.shape == (SIZE, SIZE)
-    assert masks.changed.min() == 0
-    assert masks.changed.max() <= 1
-    assert 0 <= masks.kept.min() <= masks.kept.max() <= 1
-    for line in (masks.changed[0], masks.changed[-1], masks.changed[:, 0], masks.changed[:, -1]):
-        assert line.max() == 0
-    assert masks.lost < 0.05
-    after = before.copy()
-    after[200:, 100:156] += 80
-    assert find_masks(before, after, before).lost > 0.1
 
 
 def test_the_residual_gives_the_photo_back() -> None:
