@@ -69,7 +69,7 @@ RELEASE = """async ([name, share]) => {
   await document.querySelector(".after").decode();
   return performance.now() - started;
 }"""
-"""The same from a slider's release to the full picture; the page waits 150 ms of it for keys."""
+"""The same from a slider's release by a mouse to the full picture."""
 
 
 @dataclass

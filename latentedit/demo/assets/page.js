@@ -373,13 +373,19 @@ function move(preview) {
   send({ do: "move", steps: { ...steps }, auto, strictness, given, locks: [...model.locks], preview });
 }
 
-// A move counts once the slider rests: arrow keys held down are one move, not thirty.
+// A move counts once the slider rests: arrow keys held down are one move, not thirty. A mouse or
+// finger that lets go has come to rest.
 let settling = 0;
+let keyed = false;
+for (const kind of ["keydown", "pointerdown"]) {
+  document.addEventListener(kind, () => { keyed = kind === "keydown"; }, true);
+}
 
 function settle() {
   clearTimeout(settling);
   settling = setTimeout(settleNow, 150);
   page.toggleAttribute("data-resting", true);
+  if (!keyed) settleNow();
 }
 
 function settleNow() {
