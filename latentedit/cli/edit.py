@@ -22,7 +22,7 @@ from latentedit.cli.edit_photo import (
 from latentedit.cli.options import BoundariesOption, ModelOption, PsiOption
 from latentedit.cli.photos import FaceOption, RefineOption
 from latentedit.cli.plans import EditRequest, Replay
-from latentedit.cli.words import faces_in_words, say, whose
+from latentedit.cli.words import faces_in_words, say, unmoved, whose
 from latentedit.errors import LatentEditError
 
 if TYPE_CHECKING:
@@ -226,6 +226,8 @@ def _edit_faces(
     edited, notes = edit_faces(moves, source, _frames(asked, kind, saved))
     say(notes)
     say(kind.save(edited, asked))
+    if edited.seen:
+        say(unmoved(edited.way.steps, edited.seen))
     if as_json:
         print(json.dumps({"file": str(asked.path), **edited.summary()}))
     else:
@@ -255,6 +257,8 @@ def _edit_photo(
     say([*notes, *said])
     say(kind.save(edited, asked))
     done = edited.summary()
+    for way, face in zip(edited.ways, done["faces"], strict=True):
+        say(unmoved(way.steps, [face["probability"]]))
     if as_json:
         print(json.dumps({"file": str(asked.path), **done}))
     else:

@@ -50,6 +50,19 @@ class EditedFaces(Edited):
             return self.strip
         return edit_strip(self.editor, self.z, replace(self.way, frames=2))
 
+    @property
+    def seen(self) -> list[dict[str, tuple[float, float]]]:
+        """Of each face probabilities before and after, by moved attribute; none where nothing was
+        drawn yet."""
+        if not self.__dict__.keys() & {"strip", "ends"}:
+            return []
+        names = self.ends.attributes
+        columns = {name: names.index(name) for name in self.way.edited if name in names}
+        return [
+            {name: (float(face[0, at]), float(face[-1, at])) for name, at in columns.items()}
+            for face in self.ends.scores
+        ]
+
     def picture(self, asked: Asked) -> UInt8Array:
         return self.strip.draw()
 

@@ -1,0 +1,37 @@
+"""What several commands say."""
+
+from __future__ import annotations
+
+import pytest
+
+from latentedit.cli.words import unmoved
+
+
+@pytest.mark.parametrize(
+    ("step", "seen", "said"),
+    [
+        (2.0, (0.01, 0.02), True),
+        (2.0, (0.01, 0.4), False),  # on its way
+        (2.0, (0.01, 0.9), False),
+        (2.0, (0.99, 0.99), False),  # it is there already
+        (0.5, (0.01, 0.02), False),  # little was asked for
+        (-2.0, (0.98, 0.97), True),
+        (-2.0, (0.98, 0.3), False),
+        (-2.0, (0.02, 0.02), False),
+    ],
+)
+def test_an_edit_in_vain_is_named(step: float, seen: tuple[float, float], said: bool) -> None:
+    notes = unmoved({"Wearing_Hat": step}, [{"Wearing_Hat": seen}])
+    assert len(notes) == said
+    assert all("Wearing_Hat" in note and "--force" in note for note in notes)
+
+
+def test_of_several_faces_those_are_counted_that_do_not_move() -> None:
+    faces = [{"Bald": (0.0, 0.9)}, {"Bald": (0.0, 0.02)}, {"Bald": (0.1, 0.1)}]
+    (note,) = unmoved({"Bald": (2.0, 2.0, 3.0)}, faces)
+    assert "2 of 3 faces" in note
+    assert "0.00 -> 0.02" in note
+
+
+def test_an_attribute_that_nobody_judges_is_passed_over() -> None:
+    assert unmoved({"My_Own": 3.0}, [{}]) == []
