@@ -49,6 +49,9 @@ MIN_POOL = 500
 RARE_SHARE, RARE_COUNT = 0.005, 30
 """An attribute of fewer of the latents, or in fewer of the test latents, is too rare to learn."""
 
+FEW = 10_000
+"""Labels up to which a boundary is fitted once more on all of them, those that measured it too."""
+
 _IN_MEMORY = 150_000
 """Training latents read at once; of a larger pool only the selected ones are."""
 
@@ -201,7 +204,8 @@ def fit_boundaries(
     of lowest scores, and one more all that are likelier to have the attribute than not from all
     others; the one with the best validation ROC AUC is kept, and the bias is moved to the threshold
     with the best sum of accuracy and F1 on the validation set. Labels, of which none is surer than
-    another, are all taken.
+    another, are all taken; up to `FEW` of them are fitted once more with the test and validation
+    sets, after those have chosen and measured, so that no label is lost.
 
     Args:
         z: [N, D] latents, an array or `pool.Pool.latents`, of which only what is needed is read.
@@ -242,9 +246,12 @@ def fit_boundaries(
         place = int(np.argmax(aucs))
         trial, at = row[place], columns.start + place
         threshold = _best_threshold(target, known[:, at])
-        chosen.append(trial.finder.normal_)
-        biases.append(-threshold)
         figures[name] = _figures(trial, scores[test, column] > 0.5, unseen[:, at] - threshold)
+        normal = trial.finder.normal_
+        if len(z) <= FEW and are_labels(scores[:, column]):
+            normal, threshold = _fit_again(z, scores[:, column], normal, distances[:, at])
+        chosen.append(normal)
+        biases.append(-threshold)
         on_attribute(name, figures[name])
     stacked = np.stack(chosen)
     return Boundaries(
@@ -316,6 +323,29 @@ def _fit_selections(take: Take, scores: NDArray[np.float32]) -> list[_Trial]:
     return trials
 
 
+def are_labels(scores: NDArray[np.float32]) -> bool:
+    """Whether there are two values, so that none is surer than another."""
+    low, high = scores.min(), scores.max()
+    return bool(low < high and ((scores == low) | (scores == high)).all())
+
+
+def _fit_again(
+    z: Latents, labels: NDArray[np.float32], normal: Float64Array, unseen: NDArray[np.float32]
+) -> tuple[Float64Array, float]:
+    """Normal and threshold of a fit on all labels.
+
+    Args:
+        normal: of the fit without the last ones.
+        unseen: the last ones' distances along it. They choose its threshold, and the new one lets
+            as many faces pass.
+    """
+    latents, has = z[: len(labels)], labels > labels.min()
+    threshold = _best_threshold(_target(has[-len(unseen) :].astype(np.float32)), unseen)
+    share = float((latents @ normal > threshold).mean())
+    again = BoundaryFinder().fit(latents, has).normal_
+    return again, float(np.quantile(latents @ again, 1 - share))
+
+
 def _selections(scores: NDArray[np.float32]) -> list[tuple[NDArray[np.int64], int]]:
     """Row numbers of each selection, the lowest scores first, and how many those are."""
     order, count = np.argsort(scores, kind="stable"), len(scores)
@@ -323,7 +353,7 @@ def _selections(scores: NDArray[np.float32]) -> list[tuple[NDArray[np.int64], in
     below = int((scores < scores[order[-1]]).sum()) or count // 2
     likely = int(np.clip((scores > 0.5).sum(), MIN_CLASS, count - MIN_CLASS))
     sizes = [(int(high * count), int(low * count)) for high, low in SELECTIONS]
-    if above + below == count:  # labels: none is surer than another, so all of them
+    if are_labels(scores):  # all of them
         sizes.clear()
     found: dict[tuple[int, int], NDArray[np.int64]] = {}
     for high, low in (*sizes, (likely, count - likely)):

@@ -56,7 +56,13 @@ def fit(
     Samples it was fitted on, accuracy on them; then, on held-out latents at natural prevalence,
     accuracy, F1, ROC AUC, average precision and the share of faces that have the attribute.
     """
-    from latentedit.boundaries.finder import choose_whitening, fit_boundaries
+    from latentedit.boundaries.finder import (
+        FEW,
+        are_labels,
+        choose_whitening,
+        fit_boundaries,
+        held_out,
+    )
     from latentedit.boundaries.model import Boundaries, check_path, is_weak
     from latentedit.cli.invocation import command_line
     from latentedit.cli.progress import progress_bar
@@ -93,11 +99,17 @@ def fit(
     rows = boundary_rows(found)
     if as_json:
         write_json(as_json, {"data": samples.data, "attributes": rows})
-    _print_fit(rows)
+    advice = "label more faces" if scores else "build a larger pool"
+    _print_fit(rows, advice)
+    if len(samples.latents) <= FEW and all(map(are_labels, samples.scores.T)):
+        print(
+            f"figures are of a fit that held out {held_out(len(samples.latents))} of the "
+            f"{len(samples.latents)} faces; what is written learned from all of them"
+        )
     if weak := [name for name in found.names if is_weak(found.figures.get(name, {}))]:
         print(
             f"no better than chance, as far as these latents tell, so never held by auto: "
-            f"{', '.join(weak)}: build a larger pool, or label more"
+            f"{', '.join(weak)}: {advice}"
         )
     print(f"{len(found.names)} boundaries in {output}")
 
@@ -147,7 +159,7 @@ def model_whitening(editor: FaceEditor) -> Whitening | None:
     return choose_whitening(editor.sample(some), editor.space)
 
 
-def _print_fit(rows: Mapping[str, Mapping[str, float | bool | None]]) -> None:
+def _print_fit(rows: Mapping[str, Mapping[str, float | bool | None]], advice: str) -> None:
     columns = {
         "samples": "size",
         "train_accuracy": "train",
@@ -166,8 +178,8 @@ def _print_fit(rows: Mapping[str, Mapping[str, float | bool | None]]) -> None:
         print("".join((f"{name:<20}", *(f"{text:>7}" for text in texts))))
     if rare := [name for name, row in rows.items() if row["rare"]]:
         print(
-            f"too rare among the generator's faces to be trusted: {', '.join(rare)}: build a "
-            "larger pool, or do without them"
+            f"too rare among the generator's faces to be trusted: {', '.join(rare)}: {advice}, "
+            "or do without them"
         )
 
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from latentedit.editing.editor import FaceEditor
     from latentedit.editing.recipes import Step
 
-LONG, LITTLE = 1.0, 0.1
+LONG, LITTLE = 1.5, 0.1
 """A step from which a change is expected, and the probability below which it is none."""
 
 

@@ -128,6 +128,19 @@ def test_planted_directions_are_found(fitted: Any) -> None:
     assert cosines[3] > 0.9  # nobody has it, some are nearer
 
 
+def test_few_labels_are_all_learned_from() -> None:
+    z, scores, normals = make_pool(600)
+    labels = (scores[:, :1] > 0.5).astype(np.float32)
+    learned = fit_boundaries(z, labels, NAMES[:1], "tiny")
+    unsure = labels * 0.8 + 0.1
+    unsure[0] += 0.01  # no label any more, so the held-out faces stay held out
+    part = fit_boundaries(z, unsure, NAMES[:1], "tiny")
+    assert learned.normals[0] @ normals[0] > part.normals[0] @ normals[0] + 0.01
+    above = z @ learned.normals[0] + learned.biases[0] > 0
+    assert (above == labels[:, 0]).mean() > 0.8
+    assert learned.figures["Young"]["test_size"] == 120
+
+
 def test_rare_attributes_are_known_before_boundaries_are_fitted(fitted: Any) -> None:
     boundaries, _, _ = fitted
     assert rare_attributes(make_pool()[1], NAMES) == list(boundaries.rare)
