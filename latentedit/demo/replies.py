@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import io
 import json
@@ -12,6 +11,7 @@ from typing import Any
 
 from PIL import Image
 
+from latentedit.io.html import data_uri
 from latentedit.io.images import UInt8Array, png_bytes
 
 Reply = dict[str, Any]
@@ -43,7 +43,7 @@ class Picture:
     @property
     def uri(self) -> str:
         """An address that carries it whole, for ``src``."""
-        return f"data:{self.type};base64," + base64.b64encode(self.content).decode("ascii")
+        return data_uri(self.content, self.type)
 
 
 def picture_of(image: UInt8Array) -> Picture:

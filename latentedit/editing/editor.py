@@ -38,6 +38,7 @@ from latentedit.pretrained.model import (
     PARTS,
     Bundle,
     kept_entries,
+    save_companions,
     save_networks,
 )
 from latentedit.pretrained.model_card import model_card
@@ -253,6 +254,7 @@ class FaceEditor:
             judges.age_estimator if judges.estimates_age else None,
             cards,
         )
+        save_companions(folder, self.bundle, self.generator_hash)
         if self.has_boundaries:
             self.boundaries.save(folder / BOUNDARIES_FILE, cards["boundaries"])
         name = repo_id or folder.resolve().name

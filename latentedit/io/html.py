@@ -28,9 +28,9 @@ def asset(package: str, name: str) -> str:
     return files(package).joinpath(_FOLDER, name).read_text(encoding="utf-8")
 
 
-def png_uri(png: bytes) -> str:
-    """A PNG file as an address that carries it whole, for ``src``."""
-    return "data:image/png;base64," + base64.b64encode(png).decode("ascii")
+def data_uri(content: bytes, media_type: str = "image/png") -> str:
+    """A file as an address that carries it whole, for ``src``."""
+    return f"data:{media_type};base64," + base64.b64encode(content).decode("ascii")
 
 
 @cache

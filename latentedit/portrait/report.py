@@ -11,7 +11,7 @@ from PIL import Image
 from latentedit import defaults
 from latentedit.errors import LatentEditError
 from latentedit.io.files import atomic_path, check_writable
-from latentedit.io.html import png_uri, render
+from latentedit.io.html import data_uri, render
 from latentedit.io.images import UInt8Array, png_bytes
 from latentedit.portrait.assessor import CANNOT_TELL, GOOD, NOT_ASKED, POOR, Assessment
 from latentedit.portrait.conventions import Convention, find_convention
@@ -84,4 +84,4 @@ def fragment(photo: str, found: Assessment) -> str:
 
 def _picture(portrait: UInt8Array) -> str:
     large = Image.fromarray(portrait).resize((144, 144), Image.Resampling.BICUBIC)
-    return png_uri(png_bytes(np.array(large)))
+    return data_uri(png_bytes(np.array(large)))

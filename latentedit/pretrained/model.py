@@ -5,6 +5,7 @@ Boundaries are read by who knows them; here is only where their file lies.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from latentedit.classifiers.attributes import AttributeClassifier
 from latentedit.errors import LatentEditError
 from latentedit.generators.base import FaceGenerator
 from latentedit.io.cards import load_card
-from latentedit.io.files import read_json
+from latentedit.io.files import atomic_path, read_json
 from latentedit.io.weights import build_network
 from latentedit.photos.encoder import Encoder, EncoderConfig
 from latentedit.pretrained.bundles import (
@@ -37,6 +38,8 @@ PREVIEWS = "previews"
 
 ENCODER = "encoder"
 """The network that finds the latents of a photo; only some models have one."""
+
+_COMPANIONS = (PREVIEWS, ENCODER)
 
 BOUNDARIES_FILE = "boundaries.safetensors"
 
@@ -163,6 +166,35 @@ def save_networks(
         save_part(folder, "classifier", classifier, classifier.config, cards["classifier"])
     if age_estimator is not None:
         save_part(folder, "age", age_estimator, age_estimator.config, cards["age"])
+
+
+def save_companions(folder: Path, bundle: Bundle | None, generator_hash: str) -> None:
+    """Copy the preview heads and the encoder that belong to a generator into its new bundle.
+
+    Those of another generator, which lie there from before, go.
+
+    Args:
+        folder: see `save_networks`.
+        bundle: where the generator is from, if it is from one.
+        generator_hash: of its weights.
+
+    Raises:
+        LatentEditError: the folder cannot be written.
+    """
+    for part in _COMPANIONS:
+        card = bundle.cards.get(part, {}) if bundle else {}
+        fits = card.get("generator_hash") == generator_hash
+        for suffix in (".safetensors", ".json"):
+            target = folder / f"{part}{suffix}"
+            if not fits:
+                target.unlink(missing_ok=True)
+                continue
+            assert bundle is not None
+            source = bundle.homes[part] / target.name
+            if target.exists() and target.samefile(source):
+                continue
+            with atomic_path(target) as temporary:
+                shutil.copyfile(source, temporary)
 
 
 def kept_entries(card: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jinja2 import TemplateNotFound, UndefinedError
 
-from latentedit.io.html import asset, png_uri, render
+from latentedit.io.html import asset, data_uri, render
 
 DEMO = "latentedit.demo"
 
@@ -33,6 +33,6 @@ def test_an_asset_comes_as_it_is() -> None:
 
 
 def test_a_picture_travels_in_its_address() -> None:
-    start, _, data = png_uri(b"png\xff").partition(",")
+    start, _, data = data_uri(b"png\xff").partition(",")
     assert start == "data:image/png;base64"
     assert base64.b64decode(data) == b"png\xff"

@@ -12,6 +12,7 @@ import huggingface_hub
 import numpy as np
 import pytest
 import torch
+from photo_models import write_bundle
 from torch import nn
 
 from latentedit.cli import main
@@ -20,6 +21,7 @@ from latentedit.errors import LatentEditError
 from latentedit.generators.adapters import adapt
 from latentedit.generators.progressive import Generator, GeneratorConfig
 from latentedit.pretrained import hub
+from latentedit.pretrained.model import Bundle
 
 NAME = "someone/tiny"
 
@@ -85,6 +87,15 @@ def test_a_saved_model_is_the_same_and_keeps_its_cards(tiny_bundle: Path, tmp_pa
     assert readme.startswith("---\nlibrary_name: latentedit\n")
     assert editor.generator_hash in readme
     assert saved.bundle.cards["generator"]["terms"] in readme
+
+
+def test_what_belongs_to_the_generator_goes_with_it(tmp_path: Path, tiny_bundle: Path) -> None:
+    editor = FaceEditor.load(write_bundle(tmp_path / "photos"), device="cpu")
+    for folder in (tmp_path / "saved", tmp_path / "photos"):  # into itself too
+        editor.save_pretrained(folder)
+        assert Bundle.find(folder).encoder() is not None
+    FaceEditor.load(tiny_bundle, device="cpu").save_pretrained(tmp_path / "saved")
+    assert not list((tmp_path / "saved").glob("encoder*"))  # it was of another generator
 
 
 def test_pushed_and_fetched(tiny_bundle: Path, remote: Path) -> None:

@@ -6,7 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from latentedit.io.html import png_uri, render
+from PIL import Image
+
+from latentedit.io.html import data_uri, render
+from latentedit.io.images import JPEG_QUALITY, image_bytes, open_image, within
+
+_EDGE, _LIGHT = 1600, 400_000
+"""Most pixels along an edge of a page's pictures, and bytes up to which they stay as they are."""
 
 
 @dataclass(frozen=True)
@@ -55,8 +61,8 @@ class Section:
     Attributes:
         title: heading.
         words: paragraphs, above everything.
-        tables: below them.
-        pictures: PNG files with their captions.
+        tables: below the pictures.
+        pictures: PNG files with their captions, below the words.
     """
 
     title: str
@@ -82,5 +88,15 @@ def page(title: str, words: Sequence[str], sections: Sequence[Section]) -> str:
         title=title,
         words=words,
         sections=sections,
-        picture=lambda path: png_uri(path.read_bytes()),
+        picture=_embedded,
     )
+
+
+def _embedded(path: Path) -> str:
+    """A PNG as an address; what is heavy gets smaller, and is whole beside the page."""
+    content = path.read_bytes()
+    if len(content) <= _LIGHT:
+        return data_uri(content, "image/png")
+    smaller = Image.fromarray(within(open_image(content), _EDGE))
+    options = {"quality": JPEG_QUALITY, "subsampling": 0}
+    return data_uri(image_bytes(path.name, smaller, "JPEG", options), "image/jpeg")

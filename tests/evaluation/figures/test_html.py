@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 from latentedit.evaluation.figures.html import Section, Table, bad, good, page
-from latentedit.io.images import save_image
+from latentedit.io.images import open_image, save_image
 
 ODD = "<b>\"5\" & 'six'</b>"
 
@@ -70,6 +71,18 @@ def test_a_page_holds_its_words_tables_and_pictures(tmp_path: Path) -> None:
     links = [str(each["href"]) for each in reader.attributes if each["tag"] == "a"]
     assert links == [f"#{anchor}" for anchor in anchors]
     assert "td.good" in "".join(reader.of("style"))
+
+
+def test_a_heavy_picture_is_made_smaller_and_stays_beside_the_page(tmp_path: Path) -> None:
+    noise = np.random.RandomState(0).randint(0, 256, (400, 2000, 3), np.uint8)
+    save_image(tmp_path / "a.png", noise)
+    before = (tmp_path / "a.png").read_bytes()
+    html = page("t", [], [Section("s", pictures=((tmp_path / "a.png", ""),))])
+    (image,) = (each for each in Reader(html).attributes if each["tag"] == "img")
+    start, _, data = str(image["src"]).partition(",")
+    assert start == "data:image/jpeg;base64"
+    assert open_image(base64.b64decode(data)).shape == (320, 1600, 3)
+    assert (tmp_path / "a.png").read_bytes() == before
 
 
 def test_a_missing_picture_is_an_error(tmp_path: Path) -> None:
