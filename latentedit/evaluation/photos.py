@@ -83,6 +83,8 @@ def evaluate_photos(
         flat = np.concatenate(shown)
         save_image(sheet, grid(flat, columns=len(shown[0])))
     return {
+        "model": photos.editor.name,
+        "generator_hash": photos.editor.generator_hash,
         "edits": {name: EDITS[name] for name in measured_edits(photos)},
         "years": YEARS,
         "n": len(rows),

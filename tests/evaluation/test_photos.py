@@ -41,6 +41,16 @@ def test_the_table_of_a_folder(run: Run, tmp_path: Path) -> None:
     )
     assert list(report["left_out"]) == ["nobody.png"]
     assert open_image("sheet.png").shape[1] > 5 * 256
+    report_of = ("evaluate", "all", "--part", "photos", "-o", "rep", "--model", bundle)
+    assert "give --photos" in run(*report_of).err
+    Path("report.png").write_bytes(Path("sheet.png").read_bytes())
+    assert run(*report_of, "--photos", "report.json").code == 0
+    page = Path("rep/index.html").read_text()
+    assert "<h2>Photos</h2>" in page
+    assert page.count("<img") == 1
+    Path("report.json").write_text(json.dumps({**report, "generator_hash": "0" * 16}))
+    done = run(*report_of, "--photos", "report.json")
+    assert (done.code, "not of this generator" in done.err) == (2, True)
 
 
 def test_a_folder_without_faces(run: Run, tmp_path: Path) -> None:

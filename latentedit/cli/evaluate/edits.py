@@ -134,7 +134,8 @@ def everything(
         typer.Option(
             "--part",
             metavar="NAME",
-            help="boundaries, effects, strips, directions or age; may be repeated [default: all].",
+            help="boundaries, effects, strips, directions, age, methods or photos; may be repeated "
+            "[default: all that can be made].",
         ),
     ] = None,
     faces: Annotated[
@@ -143,7 +144,17 @@ def everything(
     age_faces: Annotated[int, typer.Option(min=2, help="Faces that are aged.")] = (
         defaults.AGE_FACES
     ),
+    methods: Annotated[
+        Path | None, typer.Option(help="What 'evaluate methods' wrote: its folder.")
+    ] = None,
+    photos: Annotated[
+        Path | None,
+        typer.Option(
+            help="What 'evaluate photos' wrote: its .json; the sheet is the .png of that name."
+        ),
+    ] = None,
     work: WorkOption = _REPORT_WORK,
+    precision: PrecisionOption = defaults.PRECISION,
     model: ModelOption = None,
 ) -> None:
     """Write the whole evaluation as one HTML page, with JSON beside every figure.
@@ -168,9 +179,12 @@ def everything(
         plan=Plan(faces=faces),
         age_faces=age_faces,
         effects=stored if stored.is_file() else None,
+        methods=methods,
+        photos=photos,
     )
+    editor = FaceEditor.load(model, precision=precision)
     if not launch().leads:
-        share_report(FaceEditor.load(model), settings, parts=part)
+        share_report(editor, settings, parts=part)
         return
-    page = build_report(FaceEditor.load(model), output, settings, parts=part, track=track)
+    page = build_report(editor, output, settings, parts=part, track=track)
     print(f"report in {page}")

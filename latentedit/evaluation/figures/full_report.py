@@ -23,6 +23,12 @@ from latentedit.evaluation.edits.effects import FILE, OF_MOST, Effects, frontier
 from latentedit.evaluation.edits.measure import Plan, Reduction, measure, open_traces, reduction
 from latentedit.evaluation.edits.traces import Track, no_bar
 from latentedit.evaluation.figures import drawings
+from latentedit.evaluation.figures.brought import (
+    bring_methods,
+    bring_photos,
+    show_methods,
+    show_photos,
+)
 from latentedit.evaluation.figures.html import Cell, Section, Table, bad, good, page
 from latentedit.evaluation.figures.slides import boundary_rows
 from latentedit.io.cards import check_report
@@ -51,6 +57,8 @@ class Settings:
         judges: slow networks that measure ages and identities too.
         effects: measured already, beside the bundle's boundaries; they are measured where it is
             None.
+        methods: folder of ``evaluate methods``, for its part of the report.
+        photos: JSON of ``evaluate photos``, likewise; its sheet lies beside it, ending in .png.
     """
 
     work: Path
@@ -61,6 +69,8 @@ class Settings:
     directions: int = 10
     judges: SlowJudges = field(default_factory=installed_judges)
     effects: Path | None = None
+    methods: Path | None = None
+    photos: Path | None = None
 
 
 def build_report(
@@ -77,7 +87,7 @@ def build_report(
         editor: with classifier and boundaries.
         folder: the report's.
         settings: how much.
-        parts: of `PARTS`; all by default.
+        parts: of `PARTS`; all that can be made by default.
         track: draws progress bars.
 
     Returns:
@@ -87,12 +97,12 @@ def build_report(
         LatentEditError: an unknown part, a bundle's folder, or see the parts' own functions.
     """
     folder = make_folder(folder)
-    for name in _chosen(parts):
+    for name in _chosen(parts, settings):
         check_report(folder / f"{name}.json")  # of a bundle
     path, origins = folder / PAGE, folder / ORIGINS
     found = read_json(origins) if origins.is_file() else {}
     made_of: dict[str, Any] = found if isinstance(found, dict) else {}
-    for name in _chosen(parts):
+    for name in _chosen(parts, settings):
         made_of[name] = None  # half of a part is nobody's
         write_json(origins, made_of)
         PARTS[name].make(editor, folder, settings, track)
@@ -110,16 +120,22 @@ def share_report(
     Raises:
         LatentEditError: see `build_report`.
     """
-    for name in _chosen(parts):
+    for name in _chosen(parts, settings):
         if share := PARTS[name].share:
             share(editor, settings, no_bar)
 
 
-def _chosen(parts: Sequence[str] | None) -> Sequence[str]:
-    for name in parts or ():
+def _chosen(parts: Sequence[str] | None, settings: Settings) -> Sequence[str]:
+    if not parts:
+        return [name for name, part in PARTS.items() if part.possible(settings)]
+    for name in parts:
         if name not in PARTS:
             raise LatentEditError(f"no part {name!r}: choose from {', '.join(PARTS)}")
-    return list(parts or PARTS)
+        if not PARTS[name].possible(settings):
+            raise LatentEditError(
+                f"the part {name} shows what 'latentedit evaluate {name}' wrote: give --{name}"
+            )
+    return parts
 
 
 def _origin(editor: FaceEditor, part: str) -> list[str]:
@@ -128,6 +144,19 @@ def _origin(editor: FaceEditor, part: str) -> list[str]:
     if part == "directions":
         return networks
     return [*networks, *([editor.age_hash or ""] if part == "age" else []), editor.boundaries.hash]
+
+
+# ---- what other commands measured
+
+
+def _make_methods(editor: FaceEditor, folder: Path, settings: Settings, track: Track) -> None:
+    assert settings.methods is not None
+    bring_methods(editor, folder, settings.methods)
+
+
+def _make_photos(editor: FaceEditor, folder: Path, settings: Settings, track: Track) -> None:
+    assert settings.photos is not None
+    bring_photos(editor, folder, settings.photos)
 
 
 def _write_page(path: Path, editor: FaceEditor, made_of: Mapping[str, Any]) -> None:
@@ -395,12 +424,14 @@ def _number(value: float | None, digits: int = 3) -> str:
 class _Part:
     """How a part is made (JSON and PNG files) and shown.
 
-    Where that takes long, `share` does what other processes can do of it.
+    Where that takes long, `share` does what other processes can do of it. `possible` says whether
+    there is what it is made of.
     """
 
     make: Callable[[FaceEditor, Path, Settings, Track], None]
     show: Callable[[Path], Section]
     share: Callable[[FaceEditor, Settings, Track], object] | None = None
+    possible: Callable[[Settings], bool] = lambda settings: True
 
 
 PARTS: Mapping[str, _Part] = {
@@ -409,5 +440,11 @@ PARTS: Mapping[str, _Part] = {
     "strips": _Part(_make_strips, _show_strips),
     "directions": _Part(_make_directions, _show_directions),
     "age": _Part(_make_age, _show_age, _measure_age),
+    "methods": _Part(
+        _make_methods, show_methods, possible=lambda settings: settings.methods is not None
+    ),
+    "photos": _Part(
+        _make_photos, show_photos, possible=lambda settings: settings.photos is not None
+    ),
 }
 """Parts of the report, in order."""

@@ -301,7 +301,7 @@ def to_markdown(report: Mapping[str, Any]) -> str:
     words = [
         f"{report['faces']} faces of {report['model']}, {len(report['attributes'])} attributes"
     ]
-    lines = [", ".join(words), "", *_summary_lines(report, titles), ""]
+    lines = [", ".join(words), "", *_summary_lines(report), ""]
     head = ["attribute", "flipped", *titles.values(), "ours less the best published"]
     lines += _line(head), _line(["---", *["---:"] * (len(head) - 1)])
     for name, row in report["attributes"].items():
@@ -310,16 +310,25 @@ def to_markdown(report: Mapping[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _summary_lines(report: Mapping[str, Any], titles: Mapping[str, str]) -> list[str]:
-    summary = report["summary"].values()
-    columns = [name for name in COLUMNS if name != "share" and any(name in row for row in summary)]
-    head = ["method", "reached", "wins", "leakage to ours", *(COLUMNS[name] for name in columns)]
-    lines = [_line(head), _line(["---", *["---:"] * (len(head) - 1)])]
-    for name, row in report["summary"].items():
+def summary_table(report: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """Headings and a row for each method: means over what it reaches."""
+    summary = report["summary"]
+    columns = [
+        name for name in COLUMNS if name != "share" and any(name in row for row in summary.values())
+    ]
+    lines = []
+    for name, row in summary.items():
         ratio = "" if row["ratio"] is None else f"{row['ratio']:.2f}"
         cells = ["" if row.get(each) is None else number(each, row[each]) for each in columns]
-        lines.append(_line([titles[name], str(row["reached"]), str(row["wins"]), ratio, *cells]))
-    return lines
+        title = report["methods"][name]["title"]
+        lines.append([title, str(row["reached"]), str(row["wins"]), ratio, *cells])
+    heads = ["method", "reached", "wins", "leakage to ours"]
+    return [*heads, *(COLUMNS[name] for name in columns)], lines
+
+
+def _summary_lines(report: Mapping[str, Any]) -> list[str]:
+    head, rows = summary_table(report)
+    return [_line(head), _line(["---", *["---:"] * (len(head) - 1)]), *map(_line, rows)]
 
 
 def number(column: str, value: float) -> str:

@@ -181,6 +181,16 @@ def test_the_command_writes_a_report(tiny_bundle: Path, run: Run) -> None:
         with Image.open(Path("r") / picture) as image:
             assert image.width > 200
     assert Path("r/table.md").read_text() in done.out
+    one_page = ("evaluate", "all", "--part", "methods", "-o", "rep", "--model", tiny_bundle)
+    assert run(*one_page, "--methods", "r").code == 0
+    page = Path("rep/index.html").read_text()
+    assert "<h2>Methods compared</h2>" in page
+    assert page.count("<img") == 3
+    done = run(*one_page, "--methods", "nowhere")
+    assert (done.code, "evaluate methods" in done.err) == (2, True)
+    Path("r/report.json").write_text(json.dumps({**report, "boundaries": "0" * 16}))
+    done = run(*one_page, "--methods", "r")
+    assert (done.code, "other boundaries" in done.err) == (2, True)
 
 
 @pytest.mark.parametrize(
