@@ -20,6 +20,9 @@ HOLD = "auto"
 REFINE_SECONDS = 20.0
 """In which the latents of a photo are refined."""
 
+REFINE_LEAST = 40
+"""Steps of refining that are done on a slow machine too."""
+
 SAFE_RANGE = (-3.0, 3.0)
 """Lowest and highest step along an attribute whose safe range nobody measured."""
 

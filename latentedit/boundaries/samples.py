@@ -100,6 +100,10 @@ def samples_of_csv(path: str | Path, editor: FaceNetworks) -> Samples:
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
             rows = [row for row in csv.reader(file) if row]
+    except FileNotFoundError:
+        raise LatentEditError(
+            f"{path} does not exist: make it with 'latentedit label-seeds', or check the path"
+        ) from None
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise LatentEditError(f"cannot read {path}: {error}") from None
     if rows:

@@ -36,7 +36,9 @@ def assess(
         str | None, typer.Option(help="Bundle with a portrait network [default: the shipped one].")
     ] = None,
 ) -> None:
-    """Judge portraits by blur, occlusion, make-up, illumination, expression and pose.
+    """Say whether photos are good portraits.
+
+    By blur, occlusion, make-up, illumination, expression and pose.
 
     A photo that cannot be read is named, and the others are still done. Of several, the best shot
     is named too.

@@ -245,7 +245,9 @@ def measure(
     precision: PrecisionOption = defaults.PRECISION,
     model: ModelOption = None,
 ) -> None:
-    """Measure what edits do: holds, side effects, safe ranges, calibrations.
+    """Measure what edits do, and choose holds.
+
+    Side effects, safe ranges and calibrations are stored with the boundaries.
 
     For each attribute, faces are followed along it under several kinds of holds. The auto holds
     of least leakage, the safe range of steps and the calibration are stored with the bundle's

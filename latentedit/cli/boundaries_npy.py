@@ -31,7 +31,10 @@ def import_npy(
         typer.Option(help="Which of several directions: its number, from 0, or its name."),
     ] = None,
 ) -> None:
-    """Import a boundary or direction that InterFaceGAN, SeFa, GANSpace or another tool found."""
+    """Import a boundary or direction of another tool.
+
+    Of InterFaceGAN, SeFa, GANSpace and others.
+    """
     from latentedit.boundaries.model import Boundaries
     from latentedit.checkpoints.boundaries_npy import (
         card_entries,

@@ -35,7 +35,10 @@ def bundle(
         typer.Option(help="Scale of the first layer around its mean; see 'evaluate truncation'."),
     ] = 1.0,
 ) -> None:
-    """Write the networks of finished runs, with a card each, into one folder."""
+    """Write the networks of finished runs into one folder.
+
+    Each gets a card.
+    """
     from latentedit.training.bundles import (
         bundle_age_estimator,
         bundle_classifier,

@@ -40,7 +40,10 @@ def convert(
     ] = (-1.0, 1.0),
     as_json: Annotated[bool, typer.Option("--json", help="Print what was done as JSON.")] = False,
 ) -> None:
-    """Read a published generator safely and write it as a bundle that every command loads."""
+    """Read a published generator and write it as a bundle.
+
+    Nothing in the file is run, and every command loads the bundle.
+    """
     from latentedit.checkpoints.tensors import screen
 
     screen(source)  # a hostile file is refused before torch is even imported

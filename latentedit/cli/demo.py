@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated
 
 import typer
@@ -27,6 +28,7 @@ def demo(
     boundaries: BoundariesOption = None,
 ) -> None:
     """Edit faces with sliders, in the browser."""
+    print("The page is being made ready ...", file=sys.stderr, flush=True)
     try:
         from latentedit.demo.server import serve
     except ModuleNotFoundError as error:

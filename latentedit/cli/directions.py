@@ -48,7 +48,7 @@ def pca(
     faces: FacesOption = 32,
     model: ModelOption = None,
 ) -> None:
-    """Take principal components of the generator's early features (GANSpace)."""
+    """Take principal components of early features (GANSpace)."""
     _find("pca", k, output, sheet, seed, faces, model)
 
 

@@ -58,7 +58,9 @@ class Findings:
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Say what is installed, which models are here, and what is missing.
+    """Say what is here and what is missing.
+
+    Packages, models, cores, precision.
 
     The exit code is 0 where an edit would work, 1 where not. Nothing is fetched.
     """

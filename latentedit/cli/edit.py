@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -127,7 +128,8 @@ OutputOption = Annotated[
         "-o",
         "--output",
         help="A picture, a film from before to after and back (.gif, .mp4), or the edited latents "
-        "(.safetensors, .npy) [default: edit.png, or NAME-edited of a photo].",
+        "(.safetensors, .npy) [default: edit.png, or NAME-edited of a photo, with a number where "
+        "that is there already].",
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print what was done as JSON.")]
@@ -231,8 +233,8 @@ def _edit_faces(
     if as_json:
         print(json.dumps({"file": str(asked.path), **edited.summary()}))
     else:
-        count = faces_in_words(len(edited.z))
-        print(f"{count} in {asked.path}{whose(edited.editor, source.model)}")
+        faces = faces_in_words(len(edited.z))
+        print(f"{faces} in {asked.path}{whose(edited.editor, source.model)}")
 
 
 def _edit_photo(
@@ -287,9 +289,15 @@ def _default_output(photo: Path | None) -> Path:
     from latentedit.editing.outputs import PICTURES
 
     if photo is None:
-        return Path("edit.png")
+        return _free("edit", ".png")
     ending = photo.suffix if photo.suffix.lower() in PICTURES.endings else ".png"
-    return Path(f"{photo.stem}-edited{ending}")
+    return _free(f"{photo.stem}-edited", ending)
+
+
+def _free(stem: str, ending: str) -> Path:
+    """A name that no file has, here: ``edit.png``, ``edit-2.png``, ``edit-3.png`` ..."""
+    names = (Path(f"{stem}{'' if n == 1 else f'-{n}'}{ending}") for n in count(1))
+    return next(name for name in names if not name.exists())
 
 
 def _only_for(options: Mapping[str, object], what: str) -> None:

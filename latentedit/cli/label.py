@@ -79,7 +79,7 @@ def label(
     ] = False,
     model: ModelOption = None,
 ) -> None:
-    """Say which of the 40 attributes the faces in photos have, and how old they look.
+    """Say which attributes faces have, and how old they look.
 
     Of several faces in a photo the largest is looked at. Of one photo all attributes are printed,
     of several a row each. A photo that cannot be read, or without a face, is named, and the others

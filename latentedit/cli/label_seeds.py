@@ -47,7 +47,9 @@ def label_seeds(
     open_browser: Annotated[bool, typer.Option(help="Show the page in the browser.")] = True,
     model: ModelOption = None,
 ) -> None:
-    """Label generated faces for an attribute of your own, in the browser: two keys, yes and no.
+    """Label generated faces for an attribute of your own.
+
+    In the browser, with two keys: yes and no.
 
     One face is shown at a time. Every answer is written to the .csv at once, which 'boundaries fit
     --scores' reads. After 50 answers half of the faces are those that a quick fit of the answers is

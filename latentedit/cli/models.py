@@ -62,7 +62,10 @@ def show(model: ModelArgument = None, as_json: JsonOption = False) -> None:
 
 @app.command()
 def check(model: ModelArgument = None) -> None:
-    """Verify checksums and shapes, that the parts belong together, and render a few faces."""
+    """Verify a bundle, and render a few faces.
+
+    Checksums, shapes, and that the parts belong together.
+    """
     import numpy as np
     import torch
 
@@ -128,7 +131,7 @@ def pull(
         str | None, typer.Option(help="From the Hub: branch, tag or commit.")
     ] = None,
 ) -> None:
-    """Fetch ffhq1024, or a bundle or a checkpoint from the Hugging Face Hub.
+    """Fetch ffhq1024, or a model of the Hugging Face Hub.
 
     ffhq1024 (38 MB, for non-commercial research only) is kept in your cache and is then the
     default. No command but this and 'models push' uses the network.
@@ -162,7 +165,9 @@ def push(
     ] = None,
     branch: Annotated[str | None, typer.Option(help="Push to this branch.")] = None,
 ) -> None:
-    """Publish a model on the Hugging Face Hub, with a model card and a picture.
+    """Publish a model on the Hugging Face Hub.
+
+    It gets a model card and a picture.
 
     The model's terms go along; whether they let you publish it is for you to read. You need to
     be logged in: 'hf auth login'.

@@ -39,7 +39,8 @@ RefineOption = Annotated[
         min=0,
         metavar="STEPS",
         help="Steps to find a photo's latents more exactly; 0 is fastest "
-        f"[default: as many as {defaults.REFINE_SECONDS:g} seconds allow].",
+        f"[default: as many as {defaults.REFINE_SECONDS:g} seconds allow, "
+        f"{defaults.REFINE_LEAST} at least].",
     ),
 ]
 
@@ -57,7 +58,10 @@ def invert(
     as_json: Annotated[bool, typer.Option("--json", help="Print what was found as JSON.")] = False,
     model: ModelOption = None,
 ) -> None:
-    """Find the latents of a face in a photo, for 'edit --latents' and other commands."""
+    """Find the latents that draw a photo's face.
+
+    For 'edit --latents' and other commands.
+    """
     import numpy as np
 
     from latentedit.cli.options import check_picture
@@ -94,7 +98,10 @@ def info(
     picture: Annotated[Path, typer.Argument(help="A picture that was made by latentedit.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Say how a picture was made: its recipe, and whether it is marked as edited."""
+    """Say how a picture was made, and whether it was edited.
+
+    Its recipe is printed as JSON.
+    """
     from latentedit.photos.photograph import read_marks
 
     marks = read_marks(picture)
@@ -110,10 +117,17 @@ def info(
     if as_json:
         print(json.dumps({"recipe": recipe, "digital_source_type": marks.source_type}))
         return
+    print(f"{picture} was {_made(marks.source_type)} by latentedit")
     if marks.source_type is not None:
         print(f"digital source type: {marks.source_type}")
     if recipe is not None:
         print(json.dumps(recipe, indent=2))
+
+
+def _made(source_type: str | None) -> str:
+    from latentedit.photos.marks import COMPOSITE, GENERATED
+
+    return {COMPOSITE: "edited", GENERATED: "drawn"}.get(source_type or "", "made")
 
 
 def parse_face(text: str | None) -> Which:

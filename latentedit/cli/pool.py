@@ -37,7 +37,9 @@ def build(
     precision: PrecisionOption = defaults.PRECISION,
     model: ModelOption = None,
 ) -> None:
-    """Render seeds and keep their 40 probabilities; run again to go on after a break.
+    """Render seeds and keep their 40 probabilities.
+
+    Run it again to go on after a break.
 
     With a larger -n a pool grows. Several processes, on several machines with one disk, fill one
     pool together: started one by one, or by torchrun or 'accelerate launch'.

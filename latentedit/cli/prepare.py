@@ -35,7 +35,10 @@ def celeba(
     ] = None,
     skip_bad: SkipOption = False,
 ) -> None:
-    """Crop CelebA's faces by the eyes' known position and keep labels and file names."""
+    """Crop CelebA's faces and keep their labels.
+
+    By the eyes' known position; file names are kept too.
+    """
     from latentedit.cli.progress import track
     from latentedit.data.celeba import prepare_celeba
 
@@ -87,7 +90,10 @@ def portraits(
         int, typer.Option(min=0, max=defaults.MAX_SEED, help="Seed of the degradations.")
     ] = 0,
 ) -> None:
-    """Cut portraits, flag six qualities, and spoil some by a known amount."""
+    """Cut portraits, flag qualities, and spoil some.
+
+    Six qualities are flagged, and some portraits are spoilt by a known amount.
+    """
     from latentedit.cli.progress import print_skipped, track
     from latentedit.data.portraits import prepare_portraits
 
@@ -147,7 +153,10 @@ def aligned(
     resolution: Annotated[int, typer.Option(min=32, help="Edge in pixels.")] = 256,
     per_person: Annotated[int, typer.Option(min=1, help="Most faces from one sub-folder.")] = 20,
 ) -> None:
-    """Find the largest face of each photo and align it as FFHQ's are, for encoders."""
+    """Align the largest face of each photo, for encoders.
+
+    As FFHQ's faces are aligned.
+    """
     from latentedit.cli.progress import track
     from latentedit.data.aligned import prepare_aligned
 

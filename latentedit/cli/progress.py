@@ -83,7 +83,7 @@ def in_words(task: Task) -> str:
     count = f"{task.completed:,.0f}"
     if task.total is not None:
         count += f" of {task.total:,.0f} ({task.percentage:.0f} %)"
-    parts = [count, str(timedelta(seconds=int(task.elapsed or 0)))]
+    parts = [count, f"{timedelta(seconds=int(task.elapsed or 0))} so far"]
     if task.time_remaining is not None and task.total is not None:
         parts.append(f"{timedelta(seconds=int(task.time_remaining))} left")
     note = " ".join(str(task.fields.get("note", "")).split())

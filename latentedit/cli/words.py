@@ -12,8 +12,9 @@ if TYPE_CHECKING:
     from latentedit.editing.editor import FaceEditor
     from latentedit.editing.recipes import Step
 
-LONG, LITTLE = 1.5, 0.1
-"""A step from which a change is expected, and the probability below which it is none."""
+LONG, LITTLE, SURE = 1.5, 0.1, 0.95
+"""A step from which a change is expected, the change of probability below which it is none, and
+the probability from which an attribute is there."""
 
 
 def whose(editor: FaceEditor, model: str | None) -> str:
@@ -40,7 +41,7 @@ def say(notes: Iterable[str]) -> None:
 
 
 def unmoved(steps: Mapping[str, Step], faces: Sequence[Mapping[str, Sequence[float]]]) -> list[str]:
-    """Say which attributes an edit moved in vain.
+    """Say which attributes an edit moved in vain, and which were there already.
 
     Args:
         steps: by attribute, one number or one a face.
@@ -49,18 +50,20 @@ def unmoved(steps: Mapping[str, Step], faces: Sequence[Mapping[str, Sequence[flo
     notes = []
     for name, step in steps.items():
         ways = step if isinstance(step, tuple) else (step,) * len(faces)
-        stuck = [
-            seen[name]
-            for way, seen in zip(ways, faces, strict=True)
-            if name in seen and _stuck(way, *seen[name])
-        ]
-        if stuck:
-            before, after = stuck[0]
-            where = f" of {len(stuck)} of {len(faces)} faces" if len(faces) > 1 else ""
-            notes.append(
-                f"{name}{where} hardly changes ({before:.2f} -> {after:.2f}): not every face takes "
-                "every edit; a longer --step, --force or --hold none may help, or another face"
-            )
+        for whether, advice in (
+            (_stuck, "hardly changes ({:.2f} -> {:.2f}): not every face takes every edit; try "
+             "another face, --hold none or --force"),
+            (_there, "is there already ({:.2f} -> {:.2f})"),
+        ):  # fmt: skip
+            rows = [
+                row
+                for row, (way, seen) in enumerate(zip(ways, faces, strict=True))
+                if name in seen and whether(way, *seen[name])
+            ]
+            if rows:
+                numbers = ", ".join(str(row + 1) for row in rows)
+                where = f" of face {numbers}" if len(faces) > 1 else ""
+                notes.append(f"{name}{where} {advice.format(*faces[rows[0]][name])}")
     return notes
 
 
@@ -68,3 +71,9 @@ def _stuck(step: float, before: float, after: float) -> bool:
     if step < 0:
         step, before, after = -step, 1 - before, 1 - after
     return step >= LONG and max(before, after) < 0.5 and after - before < LITTLE
+
+
+def _there(step: float, before: float, after: float) -> bool:
+    if step < 0:
+        before, after = 1 - before, 1 - after
+    return min(before, after) > SURE

@@ -171,7 +171,7 @@ def serve(
             f"the page does not answer on {host}: try again when this machine is less busy"
         ) from None
     if wait:
-        print(f"The page is at {blocks.local_url}; Ctrl-C ends it.", flush=True)
+        print(f"The page is at {blocks.local_url}\nCtrl-C ends it.", flush=True)
         if blocks.share_url:
             print(f"Everyone can reach it at {blocks.share_url}", flush=True)
         blocks.block_thread()

@@ -138,7 +138,8 @@ class PhotoEditor:
         Args:
             photo: a file, an opened photo, or pixels uint8 [H, W, 3].
             face: its number from the left, from 1; by default the largest.
-            steps: of refining; 0 for the encoder alone, by default as many as `seconds` allow.
+            steps: of refining; 0 for the encoder alone, by default as many as `seconds` allow, but
+                `defaults.REFINE_LEAST` at least.
             seconds: of refining, where no steps are given.
             on_step: called after each step of refining; a KeyboardInterrupt ends it early.
 

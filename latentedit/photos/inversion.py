@@ -39,6 +39,8 @@ class InversionOptions:
         passes: of the encoder; each sees what the one before drew.
         steps: of refining; None for as many as `seconds` allow.
         seconds: of refining, where no steps are given.
+        least: steps that are done then, however long they take on a slow or busy machine: with
+            fewer it is another person.
         learning_rate: Adam's, in standard deviations of the latents.
         spread: weight of the mean square distance of layers from their mean.
         far: weight of mean square coordinates beyond `FAMILIAR`.
@@ -47,6 +49,7 @@ class InversionOptions:
     passes: int = 2
     steps: int | None = None
     seconds: float = defaults.REFINE_SECONDS
+    least: int = defaults.REFINE_LEAST
     learning_rate: float = 0.04
     spread: float = 0.3
     far: float = 0.3
@@ -244,7 +247,9 @@ class Refinement:
         options = self.options
         if options.steps is not None:
             return self.step / options.steps if options.steps > 0 else 1.0
-        return self._spent / options.seconds if options.seconds > 0 else 1.0
+        if options.seconds <= 0:
+            return 1.0
+        return min(self._spent / options.seconds, self.step / max(options.least, 1))
 
 
 def all_layers(encoder: Encoder, coordinates: Tensor) -> Tensor:

@@ -23,7 +23,7 @@ from latentedit.portrait.conventions import Convention, find_convention
 from latentedit.portrait.degradations import face_mask
 from latentedit.pretrained.bundles import EMBEDDED_BUNDLE, find_bundle, load_portrait
 
-GOOD, POOR, CANNOT_TELL, NOT_ASKED = "good", "poor", "cannot tell", "not asked"
+GOOD, POOR, CANNOT_TELL, NOT_ASKED = "good", "poor", "cannot tell", "does not count"
 
 UNSURE = (0.4, 0.6)
 """Scores between these are no verdict."""

@@ -215,7 +215,11 @@ def test_a_jpeg_says_how_it_was_made_too(run: Run, tiny_bundle: Path) -> None:
 
 def test_an_older_picture_is_replaced(run: Run, tiny_bundle: Path) -> None:
     Path("edit.png").write_text("older")
-    run("edit", "--attr", "Young", "--step", 1, "--model", tiny_bundle)
+    words = ("edit", "--attr", "Young", "--step", 1, "--model", tiny_bundle)
+    for name in ("edit-2.png", "edit-3.png"):  # but not where nobody named it
+        assert f"1 face in {name}" in run(*words).out
+    assert Path("edit.png").read_text() == "older"
+    run(*words, "-o", "edit.png")
     assert open_image("edit.png").ndim == 3
 
 
@@ -229,7 +233,7 @@ def test_each_attribute_may_have_its_own_step_or_distance(run: Run, tiny_bundle:
     assert (recipe.steps, recipe.to) == ({"Young": -3.0}, {"Male": 1.5, "Bald": -1.0})
     words = ["--step", 1, "--step", 2, "--attr", "Male", "--frames", 2, "--attr", "Young"]
     assert run("edit", *words, "--model", tiny_bundle).code == 0  # of one kind, in any order
-    assert read_recipe("edit.png").steps == {"Male": 1.0, "Young": 2.0}
+    assert read_recipe("edit-2.png").steps == {"Male": 1.0, "Young": 2.0}
 
 
 def test_pool_and_boundaries(run: Run, tiny_bundle: Path, abandon: Callable[[Path], Path]) -> None:

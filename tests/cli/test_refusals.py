@@ -333,7 +333,7 @@ def test_a_crash_in_the_middle_leaves_the_older_file(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Image.Image, "save", fail)
-    result = run("edit", *YOUNG, "--model", tiny_bundle)
+    result = run("edit", *YOUNG, "-o", "edit.png", "--model", tiny_bundle)
     assert result.code == 2
     why = "No space left on device: make room, or choose another disk"
     assert result.err == f"latentedit: cannot write edit.png: {why}\n"

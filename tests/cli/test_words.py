@@ -13,11 +13,9 @@ from latentedit.cli.words import unmoved
         (2.0, (0.01, 0.02), True),
         (2.0, (0.01, 0.4), False),  # on its way
         (2.0, (0.01, 0.9), False),
-        (2.0, (0.99, 0.99), False),  # it is there already
         (0.5, (0.01, 0.02), False),  # little was asked for
         (-2.0, (0.98, 0.97), True),
         (-2.0, (0.98, 0.3), False),
-        (-2.0, (0.02, 0.02), False),
     ],
 )
 def test_an_edit_in_vain_is_named(step: float, seen: tuple[float, float], said: bool) -> None:
@@ -29,8 +27,15 @@ def test_an_edit_in_vain_is_named(step: float, seen: tuple[float, float], said: 
 def test_of_several_faces_those_are_counted_that_do_not_move() -> None:
     faces = [{"Bald": (0.0, 0.9)}, {"Bald": (0.0, 0.02)}, {"Bald": (0.1, 0.1)}]
     (note,) = unmoved({"Bald": (2.0, 2.0, 3.0)}, faces)
-    assert "2 of 3 faces" in note
+    assert "face 2, 3" in note
     assert "0.00 -> 0.02" in note
+
+
+def test_what_is_there_already_is_named() -> None:
+    assert "already" in unmoved({"Smiling": 1.0}, [{"Smiling": (0.99, 1.0)}])[0]
+    assert "already" in unmoved({"Smiling": -1.0}, [{"Smiling": (0.02, 0.01)}])[0]
+    assert not unmoved({"Smiling": -1.0}, [{"Smiling": (0.99, 0.97)}])
+    assert not unmoved({"Smiling": 1.0}, [{"Smiling": (0.8, 0.97)}])
 
 
 def test_an_attribute_that_nobody_judges_is_passed_over() -> None:

@@ -252,7 +252,8 @@ def test_boundaries_of_an_earlier_generator_stop_nothing_else(bundle: Path) -> N
 
 
 def test_edit_moves_some_layers(run: Run, bundle: Path) -> None:
-    words = ("edit", "--attr", "Young", "--step", 2, "--hold", "none", "--model", bundle)
+    words = ("edit", "--attr", "Young", "--step", 1, "--hold", "none", "--model", bundle)
+    words = (*words, "-o", "edit.png")
     done = run(*words, "--layers", "0-2,5", "--seeds", "0-1", "--json", "--frames", 3)
     assert (done.code, done.err) == (0, "")
     recipe = read_recipe("edit.png")

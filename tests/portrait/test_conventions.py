@@ -53,7 +53,7 @@ def test_the_docs_have_the_same_table() -> None:
     rows = [[cell.strip() for cell in line.split("|")] for line in table.splitlines()[2:]]
     assert [row[1] for row in rows] == list(QUALITIES)
     for _, quality, *told, _ in rows:
-        assert told == [each.asked.get(quality, "not asked") for each in CONVENTIONS.values()]
+        assert told == [each.asked.get(quality, "does not count") for each in CONVENTIONS.values()]
 
 
 def test_a_smile_and_make_up_suit_a_portrait_alone() -> None:

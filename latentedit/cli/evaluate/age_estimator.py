@@ -54,7 +54,10 @@ def age_estimator(
     card: CardOption = False,
     model: ModelOption = None,
 ) -> None:
-    """Compare estimated ages with true ones, in UTKFace's framing and in the shared frame."""
+    """Compare estimated ages with true ones.
+
+    In UTKFace's framing and in the shared frame.
+    """
     import numpy as np
 
     from latentedit.cli.progress import print_skipped

@@ -46,7 +46,7 @@ def age(
     precision: PrecisionOption = defaults.PRECISION,
     model: ModelOption = None,
 ) -> None:
-    """Move faces to young and to old: years between them, identity, what was kept.
+    """Make faces young and old: years, identity, what is kept.
 
     Measured by the bundle's estimator and, where the extras 'faces' and 'evaluate' are installed,
     by an independent one and dlib's descriptor. Several processes share the work where torchrun or
@@ -157,7 +157,9 @@ def everything(
     precision: PrecisionOption = defaults.PRECISION,
     model: ModelOption = None,
 ) -> None:
-    """Write the whole evaluation as one HTML page, with JSON beside every figure.
+    """Write the whole evaluation as one HTML page.
+
+    Every figure lies beside it as JSON.
 
     Effects are those that 'boundaries measure' stored with the model; without them they are
     measured here. Run again to go on after a break. Several processes share what is measured where

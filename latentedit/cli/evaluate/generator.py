@@ -39,7 +39,10 @@ def generator(
     card: CardOption = False,
     model: ModelOption = None,
 ) -> None:
-    """Compare samples with held-out faces; every figure has its value for real faces beside it."""
+    """Compare samples with held-out faces.
+
+    Every figure has its value for real faces beside it.
+    """
     from latentedit.cli.progress import track
     from latentedit.data.face_file import open_face_data
     from latentedit.editing.editor import FaceEditor

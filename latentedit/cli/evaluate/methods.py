@@ -55,7 +55,10 @@ def methods(
     precision: PrecisionOption = defaults.PRECISION,
     model: ModelOption = None,
 ) -> None:
-    """Compare methods where they flip the same share of faces: what else changes, and who it is.
+    """Compare methods at equal effect.
+
+    Each goes as far as it takes to flip the same share of faces: what else changes there, and is
+    it still the same person?
 
     Written are report.json, table.csv, table.md, faces.png and, with the extra 'plots',
     frontiers.png and methods.png.

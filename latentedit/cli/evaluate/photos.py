@@ -25,7 +25,10 @@ def photos(
     precision: PrecisionOption = PRECISION,
     model: ModelOption = None,
 ) -> None:
-    """Invert and edit photos: is it the same person, does the edit show, how long does it take."""
+    """Invert and edit photos, and measure how well it works.
+
+    Is it the same person, does the edit show, how long does it take.
+    """
     from latentedit.cli.progress import print_skipped, track
     from latentedit.data.aligned import photos_of
     from latentedit.editing.photos import PhotoEditor

@@ -34,7 +34,10 @@ def portrait(
         str | None, typer.Option(help="Bundle with a portrait network [default: the shipped one].")
     ] = None,
 ) -> None:
-    """Compare the six portrait qualities with flags, and see that worse portraits score worse."""
+    """Compare the six portrait qualities with flags.
+
+    And see that worse portraits score worse.
+    """
     import numpy as np
 
     from latentedit.classifiers.portrait import QUALITIES

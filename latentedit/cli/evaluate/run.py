@@ -37,7 +37,9 @@ def run(
     plot: PlotOption = None,
     model: ModelOption = None,
 ) -> None:
-    """Measure training runs' snapshots: figures against images seen.
+    """Measure the snapshots of training runs.
+
+    Figures are drawn against the images seen.
 
     A run that started from another one's weights counts that one's images too. Faces of a run that
     ended at a smaller resolution than the others are enlarged.

@@ -50,7 +50,10 @@ def encoder(
     device: DeviceOption = DEFAULTS.device,
     resume: ResumeOption = False,
 ) -> None:
-    """Train the network that finds a photo's latents: from pairs, then from photos."""
+    """Train the network that finds a photo's latents.
+
+    From pairs first, then from photos.
+    """
     from latentedit.cli.progress import progress_bar
     from latentedit.data.face_file import open_face_data
     from latentedit.errors import LatentEditError

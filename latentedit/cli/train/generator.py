@@ -102,7 +102,7 @@ def generator(
     resume: ResumeOption = False,
     minutes: MinutesOption = None,
 ) -> None:
-    """Train the progressive generator, from photographs or from a larger generator.
+    """Train a generator, from photos or from a larger one.
 
     A run that is resumed without a recipe keeps the settings that it began with.
     """
@@ -228,7 +228,7 @@ def pack(
         typer.Option(help="Keep the generator too, or discriminators alone, beside its bundle."),
     ] = True,
 ) -> None:
-    """Keep a smaller copy of a run, from which training can go on."""
+    """Keep a smaller copy of a run to train on from."""
     from latentedit.training.gan.packing import pack_discriminators, pack_run
 
     if generator:

@@ -44,7 +44,10 @@ def portrait(
     device: DeviceOption = PORTRAIT.device,
     resume: ResumeOption = False,
 ) -> None:
-    """Train one network for the six qualities of portraits, and calibrate it."""
+    """Train the network of the portrait check.
+
+    One network for six qualities, which is calibrated at the end.
+    """
     from latentedit.data.face_file import open_face_data
     from latentedit.training.supervised.portrait_task import train_portrait
 
@@ -84,7 +87,10 @@ def portrait_baselines(
     seed: SeedOption = BASELINE.seed,
     resume: ResumeOption = False,
 ) -> None:
-    """Train the slides' six networks, one for each quality, with the slides' settings."""
+    """Train the slides' networks, one a quality.
+
+    There are six, trained with the slides' settings.
+    """
     # torch's threads, spinning between its small parts, would take the convolutions' cores
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 

@@ -40,7 +40,10 @@ def previews(
     device: DeviceOption = DEFAULTS.device,
     resume: ResumeOption = False,
 ) -> None:
-    """Train heads that draw a generator's small pictures fast, from the generator alone."""
+    """Train heads that draw small pictures fast.
+
+    They learn from the generator alone.
+    """
     from latentedit.cli.progress import progress_bar
     from latentedit.pretrained.model import Bundle
     from latentedit.training.previews import train_previews

@@ -140,7 +140,7 @@ def serve(
     serving = start(desk, host=host, port=port)
     shown = "127.0.0.1" if host in ("0.0.0.0", *LOCAL[:2]) else f"[{host}]" if ":" in host else host
     address = f"http://{shown}:{serving.port}"
-    print(f"The page is at {address}; Ctrl-C ends it.", flush=True)
+    print(f"The page is at {address}\nCtrl-C ends it.", flush=True)
     if open_browser:
         webbrowser.open(address)
     with suppress(KeyboardInterrupt):
