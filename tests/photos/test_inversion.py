@@ -103,6 +103,13 @@ def test_an_interrupt_keeps_the_best_so_far(
     assert np.isfinite(found.latents).all()
 
 
+def test_a_slow_machine_does_enough_steps_all_the_same(
+    photo: UInt8Array, encoder: Encoder, draw: Sketch, resemblance: Resemblance
+) -> None:
+    options = InversionOptions(seconds=1e-6, least=3)
+    assert invert(photo, encoder, draw, resemblance, options).steps == 3
+
+
 def test_seconds_end_it_too(
     photo: UInt8Array, encoder: Encoder, draw: Sketch, resemblance: Resemblance
 ) -> None:
