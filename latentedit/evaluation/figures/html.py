@@ -9,7 +9,7 @@ from pathlib import Path
 from PIL import Image
 
 from latentedit.io.html import data_uri, render
-from latentedit.io.images import JPEG_QUALITY, image_bytes, open_image, within
+from latentedit.io.images import image_bytes, open_image, within
 
 _EDGE, _LIGHT = 1600, 400_000
 """Most pixels along an edge of a page's pictures, and bytes up to which they stay as they are."""
@@ -98,5 +98,4 @@ def _embedded(path: Path) -> str:
     if len(content) <= _LIGHT:
         return data_uri(content, "image/png")
     smaller = Image.fromarray(within(open_image(content), _EDGE))
-    options = {"quality": JPEG_QUALITY, "subsampling": 0}
-    return data_uri(image_bytes(path.name, smaller, "JPEG", options), "image/jpeg")
+    return data_uri(image_bytes(path.name, smaller, "JPEG", {"quality": 85}), "image/jpeg")
