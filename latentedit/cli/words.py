@@ -53,7 +53,7 @@ def unmoved(steps: Mapping[str, Step], faces: Sequence[Mapping[str, Sequence[flo
         for whether, advice in (
             (_stuck, "hardly changes ({:.2f} -> {:.2f}): not every face takes every edit; try "
              "another face, --hold none or --force"),
-            (_there, "is there already ({:.2f} -> {:.2f})"),
+            (_there, "was so before the edit already ({:.2f} -> {:.2f})"),
         ):  # fmt: skip
             rows = [
                 row
