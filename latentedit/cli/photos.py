@@ -167,7 +167,8 @@ def _bar(what: str, refine: int | None) -> Iterator[Callable[[Progress], None]]:
         task = bar.add_task(what, total=100, note="")
 
         def show(progress: Progress) -> None:
-            note = f"per cent, {progress.step} steps, loss {progress.loss:.3f}, Ctrl-C keeps the best"
+            done = f"per cent, {progress.step} steps, loss {progress.loss:.3f}"
+            note = f"{done}, Ctrl-C keeps the best"
             bar.update(task, completed=round(100 * progress.share), note=note)
 
         yield show
