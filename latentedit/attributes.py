@@ -273,7 +273,9 @@ def find_side(
         )
     meant = _NO_DIRECTION.get(key)
     if meant not in names:
-        close = difflib.get_close_matches(key, (*by_key, *spoken), n=1, cutoff=0.6)
+        # short words are near many: those of the page must be nearer
+        close = difflib.get_close_matches(key, (*by_key, *spoken), n=1, cutoff=0.75)
+        close = close or difflib.get_close_matches(key, by_key, n=1, cutoff=0.5)
         meant = (by_key.get(close[0]) or spoken[close[0]][0]) if close else None
     hint = f"did you mean {meant!r}?" if meant else f"choose from: {', '.join(names)}"
     raise LatentEditError(f"unknown attribute {name!r}: {hint}")
