@@ -6,7 +6,6 @@ disk. A page knows its session by a token that nobody else has.
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -31,7 +30,7 @@ from latentedit.demo.sitters import MAX_BYTES, read_upload
 from latentedit.demo.studio import Studio
 from latentedit.demo.takeaways import take
 from latentedit.demo.turns import Turns
-from latentedit.demo.web import send_asset, send_page
+from latentedit.demo.web import asked_json, send_asset, send_page
 from latentedit.errors import LatentEditError
 from latentedit.portrait.assessor import PortraitAssessor
 
@@ -154,7 +153,7 @@ class Desk:
     async def model(self, request: Request) -> Response:
         """Go on with another model: where this visitor was with it, or anew."""
         visitor = self._visitor(request)
-        name = str(_json(await _body(request, MAX_REQUEST)).get("name"))
+        name = str(asked_json(await _body(request, MAX_REQUEST)).get("name"))
         studio = await self._opened(name)
         visitor.sessions.setdefault(name, studio.new_session())
         visitor.model = name
@@ -163,7 +162,7 @@ class Desk:
     async def act(self, request: Request) -> Response:
         """One of `Studio.act`'s acts."""
         visitor = self._visitor(request)
-        asked = _json(await _body(request, MAX_REQUEST))
+        asked = asked_json(await _body(request, MAX_REQUEST))
         return _packed(await self.turns.answer(self._act, visitor, asked))
 
     async def file(self, request: Request) -> Response:
@@ -181,7 +180,7 @@ class Desk:
     async def take(self, request: Request) -> Response:
         """A file to take home."""
         visitor = self._visitor(request)
-        asked = _json(await _body(request, MAX_REQUEST))
+        asked = asked_json(await _body(request, MAX_REQUEST))
         what = str(asked.get("what"))
         shown = self.studio_of(visitor).shown(visitor.session, self.turns.hold)
         with self._place():
@@ -195,7 +194,7 @@ class Desk:
     async def compare(self, request: Request) -> Response:
         """The tab Compare, as HTML."""
         visitor = self._visitor(request)
-        asked = _json(await _body(request, MAX_REQUEST))
+        asked = asked_json(await _body(request, MAX_REQUEST))
         session = visitor.session
         found = await self.turns.answer(
             self.studio_of(visitor).compare, session, asked.get("attribute"), asked.get("step")
@@ -407,15 +406,6 @@ async def _body(request: Request, most: int) -> bytes:
             raise TooLongError
         parts.append(part)
     return b"".join(parts)
-
-
-def _json(body: bytes) -> dict[str, Any]:
-    """A request's JSON; anything else is a request for nothing."""
-    try:
-        asked = json.loads(body)
-    except (ValueError, RecursionError):
-        return {}
-    return asked if isinstance(asked, dict) else {}
 
 
 def _name(request: Request) -> str:

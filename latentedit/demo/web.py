@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from functools import cache
+from typing import Any
 
 from starlette.responses import Response
 
@@ -34,3 +36,12 @@ def send_asset(package: str, name: str, types: Mapping[str, str]) -> Response:
 @cache
 def _asset(package: str, name: str) -> str:
     return asset(package, name)
+
+
+def asked_json(body: bytes) -> dict[str, Any]:
+    """A request's JSON; anything else is a request for nothing."""
+    try:
+        asked = json.loads(body)
+    except (ValueError, RecursionError):
+        return {}
+    return asked if isinstance(asked, dict) else {}

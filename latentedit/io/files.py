@@ -68,6 +68,16 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def copy_file(source: str | Path, target: str | Path) -> None:
+    """Copy a file, whole or not at all.
+
+    Raises:
+        LatentEditError: see `atomic_path`.
+    """
+    with atomic_path(target) as temporary:
+        shutil.copyfile(source, temporary)
+
+
 def temporary_beside(path: str | Path) -> Path:
     """Return a free hidden name beside `path`, for what becomes `path` when it is finished.
 

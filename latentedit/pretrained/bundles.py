@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -17,7 +16,7 @@ from latentedit.errors import LatentEditError
 from latentedit.generators.base import FaceGenerator
 from latentedit.generators.registry import SUFFIXES, read_generator
 from latentedit.io.cards import load_card, save_with_card
-from latentedit.io.files import atomic_path, make_folder
+from latentedit.io.files import copy_file, make_folder
 from latentedit.io.weights import build_network, save_weights
 from latentedit.pretrained.cache import SOURCES, pulled
 from latentedit.pretrained.hashing import weights_hash
@@ -171,8 +170,7 @@ def save_generator(folder: str | Path, generator: FaceGenerator, card: Mapping[s
     weights = make_folder(folder) / f"{KIND}{generator.suffix}"
     for name, source in generator.files_beside.items():
         make_folder((weights.parent / name).parent)
-        with atomic_path(weights.parent / name) as temporary:
-            shutil.copyfile(source, temporary)
+        copy_file(source, weights.parent / name)
     save_with_card(weights, generator.write, KIND, entries)
 
 

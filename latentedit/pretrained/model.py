@@ -5,7 +5,6 @@ Boundaries are read by who knows them; here is only where their file lies.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ from latentedit.classifiers.attributes import AttributeClassifier
 from latentedit.errors import LatentEditError
 from latentedit.generators.base import FaceGenerator
 from latentedit.io.cards import load_card
-from latentedit.io.files import atomic_path, read_json
+from latentedit.io.files import copy_file, read_json
 from latentedit.io.weights import build_network
 from latentedit.photos.encoder import Encoder, EncoderConfig
 from latentedit.pretrained.bundles import (
@@ -193,8 +192,7 @@ def save_companions(folder: Path, bundle: Bundle | None, generator_hash: str) ->
             source = bundle.homes[part] / target.name
             if target.exists() and target.samefile(source):
                 continue
-            with atomic_path(target) as temporary:
-                shutil.copyfile(source, temporary)
+            copy_file(source, target)
 
 
 def kept_entries(card: Mapping[str, Any]) -> dict[str, Any]:

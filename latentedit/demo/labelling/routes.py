@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Awaitable, Callable
 from threading import Lock
 from typing import Any
@@ -16,7 +15,7 @@ from latentedit.boundaries.choosing import Answer
 from latentedit.boundaries.labels import LabelFile
 from latentedit.demo.labelling.ahead import Ahead
 from latentedit.demo.routes import is_own
-from latentedit.demo.web import send_asset, send_page
+from latentedit.demo.web import asked_json, send_asset, send_page
 from latentedit.errors import LatentEditError
 
 PREFIX = "/labels"
@@ -142,19 +141,10 @@ class Desk:
             if not length.isdigit() or int(length) > MAX_REQUEST:
                 return Response("too large", status_code=413, media_type="text/plain")
             try:
-                found = await run_in_threadpool(act, _json(await request.body()))
+                found = await run_in_threadpool(act, asked_json(await request.body()))
             except LatentEditError as error:
                 # no status of an error, which browsers would report on their consoles
                 found = {**await run_in_threadpool(self.state, {}), "message": str(error)}
             return JSONResponse(found, headers={"cache-control": "no-store"})
 
         return told
-
-
-def _json(body: bytes) -> dict[str, Any]:
-    """A request's JSON; anything else is a request for nothing."""
-    try:
-        asked = json.loads(body)
-    except (ValueError, RecursionError):
-        return {}
-    return asked if isinstance(asked, dict) else {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from latentedit.errors import LatentEditError
 from latentedit.evaluation.figures.html import Cell, Section, Table, good
 from latentedit.evaluation.methods.registry import OURS
 from latentedit.evaluation.methods.report import standing_in_words, summary_table
-from latentedit.io.files import atomic_path, read_json, write_json
+from latentedit.io.files import copy_file, read_json, write_json
 
 _METHOD_PICTURES = {
     "methods.png": "Left: leakage by attribute. Right: means over the attributes that a method and "
@@ -132,8 +131,7 @@ def _checked(editor: FaceEditor, file: Path, command: str) -> dict[str, Any]:
 
 def _copy(source: Path, target: Path) -> None:
     if source.is_file():  # plots need an extra, sheets an option
-        with atomic_path(target) as temporary:
-            shutil.copyfile(source, temporary)
+        copy_file(source, target)
 
 
 def _pictures(
