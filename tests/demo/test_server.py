@@ -188,7 +188,7 @@ def test_without_gradio_the_command_says_what_to_install(
 
 @pytest.mark.slow
 def test_the_benchmark_prints_its_figures(tiny_bundle: Path) -> None:
-    script = [sys.executable, ROOT / "scripts" / "bench_demo.py", "--model", tiny_bundle]
+    script = [sys.executable, ROOT / "benchmarks" / "demo.py", "--model", tiny_bundle]
     options = ["--moves", "3", "--users", "2", "--seconds", "1", "--json"]
     result = subprocess.run([*script, *options], capture_output=True, text=True)
     assert result.returncode == 0, result.stderr

@@ -1,6 +1,6 @@
 """Time the demo as its users see it: one who moves sliders, one with a photo, then many at once.
 
-    python scripts/bench_demo.py [--photo me.jpg] [--users 20] [--seconds 60] [--model NAME]
+    python benchmarks/demo.py [--photo me.jpg] [--users 20] [--seconds 60] [--model NAME]
 
 Starts `latentedit demo` as a process of its own, and drives it over the loopback address in two
 ways. One is the page itself in Chromium, where Playwright and Debian's chromium are installed: from
