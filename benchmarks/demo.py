@@ -1,13 +1,16 @@
-"""Time the demo as its users see it: one who moves sliders, one with a photo, then many at once.
+"""Time the demo as its users see it: one with sliders, one with a photo, then many at once.
 
     python benchmarks/demo.py [--photo me.jpg] [--users 20] [--seconds 60] [--model NAME]
 
-Starts `latentedit demo` as a process of its own, and drives it over the loopback address in two
-ways. One is the page itself in Chromium, where Playwright and Debian's chromium are installed: from
-a slider's release to the full picture, decoded. The other are the requests that the page makes,
-from sending to the whole reply, and the part of that inside the server's answer. Users do not pause
-between moves. A photo is brought to 12 megapixels first; with one, every fourth user has it, and
-what it takes to look at and to save it is measured too. Exits with 1 where any request failed.
+Starts `latentedit demo` as its own process, and uses it over the loopback address in two ways:
+
+- The page itself in Chromium, if Playwright and Debian's chromium are installed. The time runs from
+  a slider's move or release to the decoded picture.
+- The requests that the page makes. The time runs from sending to the whole reply; the part inside
+  the server is given too.
+
+Users do not pause between moves. A photo is resized to 12 megapixels first. With a photo, every
+fourth user has it, and opening and saving it are timed too. Exits with 1 if any request failed.
 """
 
 from __future__ import annotations
@@ -38,7 +41,7 @@ ATTRIBUTES = ("Young", "Smiling", "No_Beard", "Eyeglasses", "Male", "Gray_Hair")
 MEGAPIXELS = 12
 
 WARM_UP = 10
-"""Moves before the clock counts."""
+"""Moves before the measurement starts."""
 
 SLIDE = """async ([name, share]) => {
   const slider = document.getElementById("le-" + name);
@@ -54,7 +57,7 @@ SLIDE = """async ([name, share]) => {
   await image.decode();
   return performance.now() - started;
 }"""
-"""On the page: move one slider to a share of its way; milliseconds until the picture is there."""
+"""Script for the page: move a slider to a share of its way; milliseconds until the picture."""
 
 RELEASE = """async ([name, share]) => {
   const slider = document.getElementById("le-" + name);
@@ -69,19 +72,19 @@ RELEASE = """async ([name, share]) => {
   await document.querySelector(".after").decode();
   return performance.now() - started;
 }"""
-"""The same from a slider's release by a mouse to the full picture."""
+"""The same, from the release of a slider by a mouse to the full picture."""
 
 
 @dataclass
 class Timings:
-    """Milliseconds of each move, the whole way and inside the server, and what went wrong."""
+    """Milliseconds of each move, in all and inside the server, and the errors."""
 
     whole: list[float] = field(default_factory=list)
     inside: list[float] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
 
     def row(self, title: str) -> str:
-        """One line of figures."""
+        """Return one line of figures."""
         parts = [f"{title:34} {len(self.whole):6}  {len(self.errors)} errors"]
         for name, values in (("whole way", self.whole), ("inside", self.inside)):
             if values:
@@ -109,7 +112,7 @@ def server(model: str | None) -> Iterator[tuple[str, int]]:
 
 
 def said(rows: dict[str, Timings | None], *, quiet: bool) -> dict[str, Timings | None]:
-    """The same rows, printed."""
+    """Print rows unless `quiet`; return them."""
     for title, timings in rows.items():
         if timings is not None and not quiet:
             print(timings.row(title), flush=True)
@@ -117,7 +120,7 @@ def said(rows: dict[str, Timings | None], *, quiet: bool) -> dict[str, Timings |
 
 
 class Visitor:
-    """Makes the page's requests, without a page."""
+    """Makes the requests of the page, without a browser."""
 
     def __init__(self, address: str) -> None:
         self.client = httpx.Client(base_url=f"{address}/latentedit", timeout=300)
@@ -134,18 +137,18 @@ class Visitor:
         return reply
 
     def act(self, **request: Any) -> dict[str, Any]:
-        """One of the page's acts."""
+        """Send one of the page's acts; return the reply."""
         return self.post("act", json.dumps(request).encode())
 
     def save(self) -> bytes:
-        """The picture to take home."""
+        """Return the picture that a user saves, a JPEG file."""
         return self.client.post("/take", json={"what": "jpeg"}).raise_for_status().content
 
 
 def use(
     visitor: Visitor, seed: int, timings: Timings, until: float, moves: int, *, preview: bool
 ) -> None:
-    """One user: slider moves that add up, until the time or the moves are over."""
+    """Act as one user: move sliders, one after the other, until the time or the moves are over."""
     chance = random.Random(seed)
     steps: dict[str, float] = {}
     while moves and time.monotonic() < until:
@@ -154,7 +157,7 @@ def use(
         start = time.perf_counter()
         try:
             reply = visitor.act(do="move", steps=steps, preview=preview)
-        except Exception as error:  # whatever it is, it counts
+        except Exception as error:  # every error counts
             timings.errors.append(f"{type(error).__name__}: {error}")
             continue
         timings.whole.append((time.perf_counter() - start) * 1000)
@@ -164,7 +167,7 @@ def use(
 
 
 def many(address: str, users: int, seconds: float, photo: bytes | None) -> Timings:
-    """That many users at once, every fourth with a photo where there is one."""
+    """Time many users at once; every fourth has the photo, if there is one."""
     timings = [Timings() for _ in range(users)]
     visitors = [Visitor(address) for _ in range(users)]
     for number, visitor in enumerate(visitors):
@@ -192,7 +195,7 @@ def many(address: str, users: int, seconds: float, photo: bytes | None) -> Timin
 
 
 def with_photo(address: str, photo: bytes) -> dict[str, Timings]:
-    """One user's photo: first look, refined, moved while it is refined, saved."""
+    """Time one user's photo: the first look, moves while it is refined, refined, saved."""
     visitor = Visitor(address)
     rows = {
         name: Timings()
@@ -221,7 +224,7 @@ def with_photo(address: str, photo: bytes) -> dict[str, Timings]:
 
 
 def in_chromium(address: str, moves: int, script: str) -> Timings | None:
-    """One user of the page itself, or None where there is no Chromium or no Playwright."""
+    """Time one user of the page in Chromium; None without Chromium or Playwright."""
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
     if chromium is None or find_spec("playwright") is None:
         return None
@@ -236,7 +239,7 @@ def in_chromium(address: str, moves: int, script: str) -> Timings | None:
         page.goto(address)
         page.locator("#le-Young").wait_for()
         for number in range(WARM_UP + moves):
-            share = chance.uniform(0.05, 0.3)  # the middle, where sliders catch, changes nothing
+            share = chance.uniform(0.05, 0.3)  # not the middle, where sliders catch
             move = [chance.choice(ATTRIBUTES), chance.choice((share, 1 - share))]
             milliseconds = page.evaluate(script, move)
             if number >= WARM_UP:
@@ -247,7 +250,7 @@ def in_chromium(address: str, moves: int, script: str) -> Timings | None:
 
 
 def enlarged(path: Path) -> bytes:
-    """A photo of `MEGAPIXELS`, as a JPEG."""
+    """Return a photo resized to `MEGAPIXELS`, as a JPEG."""
     with Image.open(path) as image:
         photo = image.convert("RGB")
     scale = (MEGAPIXELS * 1e6 / (photo.width * photo.height)) ** 0.5
@@ -258,7 +261,7 @@ def enlarged(path: Path) -> bytes:
 
 
 def memory(process: int) -> float | None:
-    """Most memory that a process has held, in GB, where the system says."""
+    """Return the most memory that a process has held, in GB; None if the system does not say."""
     try:
         lines = Path(f"/proc/{process}/status").read_text(encoding="ascii").splitlines()
     except OSError:
@@ -269,7 +272,7 @@ def memory(process: int) -> float | None:
 def main() -> None:
     """Parse, run, print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--moves", type=int, default=200, help="of the single user")
+    parser.add_argument("--moves", type=int, default=200, help="moves of the single user")
     parser.add_argument("--users", type=int, default=20)
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--model", help="a bundle's name or folder")

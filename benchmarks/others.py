@@ -1,13 +1,13 @@
-"""What people would use instead, beside this package: one table, measured in turns in one run.
+"""Compare this package with what people would use instead, in one table; both run in turn.
 
-    python benchmarks/others.py                    # some ten minutes; wants a quiet machine
+    python benchmarks/others.py                    # about ten minutes; needs a quiet machine
     python benchmarks/others.py photo --photo me.jpg
 
-Two of the others no longer run as they are published, so their steps are repeated here.
-random-face's engine imports a module that OpenVINO has dropped: its two published files run on
+Two of the others no longer run as they were published, so their steps are repeated here.
+random-face's engine imports a module that OpenVINO has dropped. So its two published files run on
 today's OpenVINO, in the engine's order. InterFaceGAN's progressive generator is written again in
-`reference.py`, with random weights. `face_recognition` is the calls to dlib that it makes, with
-FFHQ's crop behind them.
+`reference.py`, with random weights. `face_recognition` is replaced by the calls to dlib that it
+makes, followed by FFHQ's crop.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ CROP, SUPERSAMPLED = 1024, 4096
 
 
 class Row(NamedTuple):
-    """One task: what it is, who else does it, and the seconds of both."""
+    """One task: what it is, who else does it, and the seconds of the other and of ours."""
 
     task: str
     other: str
@@ -58,17 +58,17 @@ class Row(NamedTuple):
 
 
 def precisions() -> list[torch.dtype]:
-    """float32, and bfloat16 where the CPU computes in it."""
+    """Return float32, and bfloat16 if the CPU computes in it."""
     return [torch.float32, *([torch.bfloat16] if computes_bfloat16(CPU) else [])]
 
 
 def said(dtype: torch.dtype) -> str:
-    """float32 or bfloat16."""
+    """Return the name of a type: float32 or bfloat16."""
     return str(dtype).removeprefix("torch.")
 
 
 def in_turn(task: str, other: str, calls: tuple[Callable[[], object], ...], rounds: int) -> Row:
-    """Time the other's call and ours."""
+    """Time the other's call and ours in turn."""
     seconds = timing.time_in_turn(dict(zip(("other", "ours"), calls, strict=True)), rounds)
     return Row(task, other, seconds["other"], seconds["ours"])
 
@@ -77,7 +77,7 @@ def in_turn(task: str, other: str, calls: tuple[Callable[[], object], ...], roun
 
 
 def published(wheel: Path | None, folder: Path) -> Path:
-    """The folder of random-face's two published networks."""
+    """Return the folder of random-face's two published networks; fetch them if needed."""
     if wheel is None and (files := installed(SOURCE)):
         return files
     wheel = check_wheel(wheel, SOURCE) if wheel else fetch(SOURCE, folder, lambda *_: None)
@@ -100,12 +100,12 @@ class RandomFace:
         self.mean = torch.stack([self.style() for _ in range(64)]).mean(0)
 
     def style(self) -> torch.Tensor:
-        """A random w, float32 [1, 512]."""
+        """Return a random w, float32 [1, 512]."""
         z = self.random.standard_normal((1, 512), dtype=np.float32)
         return self.mapping(torch.from_numpy(z))
 
     def face(self, psi: float = 0.5) -> NDArray[np.uint8]:
-        """`EngineBase.get_random_face` and `tensor_to_img`, blue first as it has them."""
+        """Do as `EngineBase.get_random_face` and `tensor_to_img`; blue comes first, as there."""
         picture = self.synthesis(self.mean + psi * (self.style() - self.mean))[0].numpy()
         picture = (np.clip(picture, -1, 1) + 1) / (2 + 1e-5)
         colours = np.clip(picture * 255 + 0.5, 0, 255).transpose(1, 2, 0).astype(np.uint8)
@@ -113,12 +113,12 @@ class RandomFace:
 
 
 def face_of_seed(editor: FaceEditor) -> object:
-    """Ours, as the Python API has it."""
+    """Draw the same with our Python API."""
     return editor.render(editor.sample([0]))
 
 
 def photographs(options: argparse.Namespace) -> Iterator[Row]:
-    """From a seed to a face of ffhq1024."""
+    """Time a face of ffhq1024, from its seed."""
     if not pulled("ffhq1024"):
         raise LatentEditError("ffhq1024 is not here: latentedit models pull ffhq1024")
     with tempfile.TemporaryDirectory() as folder:
@@ -135,12 +135,12 @@ def photographs(options: argparse.Namespace) -> Iterator[Row]:
 
 
 def one_by_one(network: Callable[[torch.Tensor], torch.Tensor], z: torch.Tensor) -> object:
-    """Ours: a face at a time, as everywhere on a CPU."""
+    """Draw with ours: one face at a time, as everywhere on a CPU."""
     return [network(row) for row in z.split(1)]
 
 
 def progressive(options: argparse.Namespace) -> Iterator[Row]:
-    """One face and four of InterFaceGAN's progressive GAN."""
+    """Time one face and four of InterFaceGAN's progressive GAN."""
     for resolution in (256, 1024):
         reference, generator = make_pair(resolution)
         fast = {dtype: prepare(generator, dtype) for dtype in precisions()}
@@ -160,7 +160,7 @@ def progressive(options: argparse.Namespace) -> Iterator[Row]:
 
 
 def boundary(options: argparse.Namespace) -> Iterator[Row]:
-    """One attribute's boundary; SVC's time grows with the square of the number of latents."""
+    """Time one attribute's boundary; the time of SVC grows with the square of the latents."""
     z, scores = planted(2 * options.latents)
     found = compare(z, scores[:, -1], options.latents, options.rounds)
     ours = found["BoundaryFinder"]
@@ -178,7 +178,7 @@ def boundary(options: argparse.Namespace) -> Iterator[Row]:
 
 
 def large_photo() -> bytes:
-    """A JPEG of 12 megapixels: a generated face before a blurred field."""
+    """Return a JPEG of 12 megapixels: a generated face on a blurred background."""
     editor = FaceEditor.load("ffhq1024" if pulled("ffhq1024") else "faces128", device="cpu")
     face = Image.fromarray(editor.render(editor.sample([0]))[0])
     width, height = PHOTO_SIZE
@@ -193,7 +193,7 @@ def large_photo() -> bytes:
 
 
 class FaceRecognition:
-    """What `face_recognition` calls, then FFHQ's crop."""
+    """The calls to dlib that `face_recognition` makes, then FFHQ's crop."""
 
     def __init__(self) -> None:
         import dlib
@@ -204,7 +204,7 @@ class FaceRecognition:
         self.predictor = dlib.shape_predictor(str(models / "shape_predictor_68_face_landmarks.dat"))
 
     def aligned(self, data: bytes) -> NDArray[np.uint8]:
-        """`load_image_file`, `face_locations`, `face_landmarks`; uint8 [1024, 1024, 3]."""
+        """Do as `load_image_file`, `face_locations`, `face_landmarks`; uint8 [1024, 1024, 3]."""
         image = Image.open(io.BytesIO(data)).convert("RGB")
         pixels = np.array(image)
         box = max(self.detector(pixels, 1), key=lambda box: box.area())
@@ -218,7 +218,7 @@ class FaceRecognition:
 
 
 def photo(options: argparse.Namespace) -> Iterator[Row]:
-    """From a photo's file to its aligned face."""
+    """Time the way from a photo's file to its aligned face."""
     data = options.photo.read_bytes() if options.photo else large_photo()
     other = FaceRecognition()
 
@@ -250,9 +250,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("rows", nargs="*", default=list(ROWS), choices=list(ROWS), metavar="ROW")
     parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--latents", type=int, default=10_000, help="of the boundary")
-    parser.add_argument("--wheel", type=Path, help="random-face's, fetched elsewhere")
-    parser.add_argument("--photo", type=Path, help="in place of one of 12 megapixels")
+    parser.add_argument(
+        "--latents", type=int, default=10_000, help="latents to fit the boundary to"
+    )
+    parser.add_argument("--wheel", type=Path, help="random-face's wheel, if fetched before")
+    parser.add_argument("--photo", type=Path, help="photo to use; by default one is drawn")
     options = parser.parse_args()
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, medians\n")
     print(

@@ -1,4 +1,4 @@
-"""How fast the shipped bundle goes from seeds to scores, in shares of the processor's peak.
+"""Measure how fast faces128 goes from seeds to scores, as a share of the processor's peak.
 
 python benchmarks/pool.py
 """
@@ -17,7 +17,7 @@ from latentedit.io.images import to_tensor
 
 @torch.inference_mode()
 def measure_pool(count: int, *, rounds: int, peak: float) -> dict[str, dict[str, float]]:
-    """Faces a second and share of the peak, each network and both together."""
+    """Return faces per second and share of the peak, for each network and both together."""
     editor = for_many(FaceEditor.load("faces128", device="cpu"))
     z = editor.sample(range(count))
     images = editor.render(z)
@@ -42,7 +42,7 @@ def measure_pool(count: int, *, rounds: int, peak: float) -> dict[str, dict[str,
 
 
 def main() -> None:
-    """Measure, print."""
+    """Measure and print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()

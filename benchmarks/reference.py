@@ -1,7 +1,7 @@
-"""The arithmetic that InterFaceGAN's published weights came with, to measure speed against.
+"""The arithmetic that InterFaceGAN's published weights came with: a reference for speed.
 
-Its progressive generator, written again here from its description and filled with random weights,
-which `latentedit.checkpoints` converts.
+Its progressive generator is written again here from its description, with random weights.
+`latentedit.checkpoints` converts them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ WIDTHS = {4: 512, 8: 512, 16: 512, 32: 512, 64: 256, 128: 128, 256: 64, 512: 32,
 
 
 class ReferenceLayer(nn.Module):
-    """Pixel norm, doubling, convolution, scale, bias, leaky ReLU: each a pass of its own."""
+    """Pixel norm, doubling, convolution, scale, bias, leaky ReLU: each in its own pass."""
 
     def __init__(
         self, inputs: int, outputs: int, kernel: int, padding: int, *, double: bool, colours: bool
@@ -80,7 +80,7 @@ class Reference(nn.Module):
 
 
 def make_pair(resolution: int) -> tuple[Reference, nn.Module]:
-    """A random reference network, its colours as bright as a photo's, and its conversion."""
+    """Return a random reference network, its colours as bright as a photo's, and its conversion."""
     torch.manual_seed(0)
     reference = Reference(resolution).eval().requires_grad_(False)
     for name, parameter in reference.named_parameters():

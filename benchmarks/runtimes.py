@@ -1,12 +1,12 @@
-"""Networks in every form that can run them, side by side: speed, pixels, and how soon they begin.
+"""Compare all forms that can run a network: speed, pixels, and time to the first result.
 
-    python benchmarks/runtimes.py                                 # everything: some ten minutes
+    python benchmarks/runtimes.py                                 # everything: about ten minutes
     python benchmarks/runtimes.py progressive1024 --batch 1
     python benchmarks/runtimes.py ffhq1024 --ir SynthesisNetwork.xml    # beside the original files
 
-All forms of a network run in turn in one process, so that whatever else the machine does meets all
-of them; a figure is the median over the rounds, and the spread is the middle half of them. Written
-as a Markdown table, or as JSON with `--json`.
+All forms of a network run in turn in one process, so that other load on the machine slows all of
+them. A figure is the median over the rounds; the spread is the middle half of the rounds. The
+output is a Markdown table, or JSON with `--json`.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ Call = Callable[[Tensor], Tensor]
 
 @dataclass
 class Case:
-    """A network, what it is called with, and what else computes the same."""
+    """A network, its argument (and size), and other calls that compute the same."""
 
     name: str
     network: nn.Module
@@ -60,7 +60,7 @@ class Case:
 
 
 def cases(names: list[str], batch: int, options: argparse.Namespace) -> Iterator[Case]:
-    """The networks that were asked for."""
+    """Yield the networks that were asked for."""
     if {"faces128", "classifier"} & set(names):
         editor = FaceEditor.load("faces128", device="cpu")
         z = torch.from_numpy(editor.sample(range(batch)))
@@ -84,7 +84,7 @@ def cases(names: list[str], batch: int, options: argparse.Namespace) -> Iterator
 
 
 def photographer() -> FaceGenerator:
-    """The generator of ffhq1024, or a random one of its shape where that was not pulled."""
+    """Return the generator of ffhq1024, or a random one of its shape if that was not pulled."""
     if pulled("ffhq1024"):
         return FaceEditor.load("ffhq1024", device="cpu").generator
     torch.manual_seed(0)
@@ -93,7 +93,7 @@ def photographer() -> FaceGenerator:
 
 
 def original(path: Path) -> Call:
-    """The published synthesis network, one w at a time, in float32."""
+    """Return the published synthesis network, one w at a time, in float32."""
     import openvino
 
     run = compiled(openvino.Core().read_model(path), torch.float32)
@@ -104,7 +104,7 @@ def original(path: Path) -> Call:
 
 
 def plain(case: Case, dtype: torch.dtype) -> Call:
-    """PyTorch as it is."""
+    """Run the network in PyTorch, unchanged."""
     network = case.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def call(x: Tensor) -> Tensor:
@@ -115,7 +115,7 @@ def plain(case: Case, dtype: torch.dtype) -> Call:
 
 
 def prepared(case: Case, dtype: torch.dtype) -> Call:
-    """As this package runs it, a face at a time: by OpenVINO, with the extra `fast`."""
+    """Run it as this package does, one face at a time: by OpenVINO, with the extra `fast`."""
     network = prepare(case.network, dtype)
     arguments = (case.size,) if case.size else ()
     return lambda x: torch.cat([network(row, *arguments) for row in x.split(1)])
@@ -123,7 +123,7 @@ def prepared(case: Case, dtype: torch.dtype) -> Call:
 
 @contextmanager
 def exporting() -> Iterator[None]:
-    """Without gradients and warnings; activations in operators that exporters know."""
+    """Switch off gradients and warnings; use operators for activations that exporters know."""
 
     def activated(x: Tensor) -> Tensor:
         return pixel_norm(nn.functional.leaky_relu(x, 0.2))
@@ -138,7 +138,7 @@ def exporting() -> Iterator[None]:
 
 
 class Fixed(nn.Module):
-    """A network with its size fixed, and its convolutions' scales folded in, for exporters."""
+    """A network for exporters: its size is fixed, and its convolutions' scales are folded in."""
 
     def __init__(self, case: Case) -> None:
         super().__init__()
@@ -150,7 +150,7 @@ class Fixed(nn.Module):
 
 
 def folded(network: nn.Module) -> nn.Module:
-    """The network, with plain convolutions in place of equalised ones."""
+    """Replace a network's equalised convolutions by plain ones; return the network."""
     for name, child in network.named_children():
         if not isinstance(child, EqualizedConv2d):
             folded(child)
@@ -168,7 +168,7 @@ def folded(network: nn.Module) -> nn.Module:
 
 
 def traced_openvino(case: Case, dtype: torch.dtype) -> Call:
-    """OpenVINO's own conversion of the network."""
+    """Run the network as OpenVINO itself converts it."""
     import openvino
 
     with exporting():
@@ -178,7 +178,7 @@ def traced_openvino(case: Case, dtype: torch.dtype) -> Call:
 
 
 def compiled(model: Any, dtype: torch.dtype) -> Call:
-    """An OpenVINO model, for this precision and torch's number of threads."""
+    """Compile an OpenVINO model for this precision and torch's number of threads."""
     import openvino
     from openvino.properties import hint, inference_num_threads
 
@@ -194,7 +194,7 @@ def compiled(model: Any, dtype: torch.dtype) -> Call:
 
 
 def onnx_runtime(case: Case, dtype: torch.dtype) -> Call | None:
-    """ONNX Runtime, which has no bfloat16 on CPUs."""
+    """Run the network in ONNX Runtime, which has no bfloat16 on CPUs."""
     if dtype != torch.float32:
         return None
     import onnxruntime
@@ -226,17 +226,17 @@ class Row:
 
     Attributes:
         network: its name.
-        batch: faces a call.
+        batch: faces per call.
         form: reference, plain, prepared, ...
         precision: float32 or bfloat16.
-        seconds: median a call.
+        seconds: median per call.
         spread: lowest and highest of the middle half of the rounds.
-        ratio: seconds of the first form, a reference or plain in float32, over this one's.
+        ratio: seconds of the first form (a reference, or plain in float32) over this form's.
         ready: seconds from the network in PyTorch to the first result.
-        largest: difference from plain in float32 anywhere, of 255 (the classifier's are
+        largest: largest difference from plain in float32, of 255 (for the classifier, of
             probabilities times 255).
-        mean: the same in the mean.
-        psnr: in dB.
+        mean: mean of these differences.
+        psnr: peak signal-to-noise ratio in dB.
     """
 
     network: str
@@ -253,7 +253,7 @@ class Row:
 
 
 def _shown(values: Tensor) -> NDArray[np.int16]:
-    """Pictures, or probabilities, as whole numbers 0 to 255."""
+    """Return pictures, or a classifier's probabilities, as whole numbers 0 to 255."""
     if values.ndim == 2:
         values = 2 * torch.sigmoid(values)[:, None, None] - 1
     return to_uint8(values.expand(-1, 3, -1, -1)).astype(np.int16)
@@ -261,7 +261,7 @@ def _shown(values: Tensor) -> NDArray[np.int16]:
 
 @torch.inference_mode()
 def compare(case: Case, *, rounds: int, forms: dict[str, Any] | None = None) -> list[Row]:
-    """Time all forms of a network in turn, and compare what they give."""
+    """Time all forms of a network in turn, and compare their results."""
     x = case.argument
     calls: dict[tuple[str, str], Call] = {
         (name, "float32"): call for name, call in (case.others or {}).items()
@@ -306,7 +306,7 @@ HEAD = "| network | faces | form | precision | ms (middle half) | times | ready,
 
 
 def line(row: Row) -> str:
-    """A row of the Markdown table."""
+    """Return a row of the Markdown table."""
     low, high = row.spread
     return (
         f"| {row.network} | {row.batch} | {row.form} | {row.precision} |"
@@ -324,10 +324,10 @@ def main() -> None:
     parser.add_argument("networks", nargs="*", default=NAMES, metavar="NETWORK", choices=NAMES)
     parser.add_argument("--batch", type=int, nargs="+", default=[1, 4], metavar="FACES")
     parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--threads", type=int, help="of torch [default: all cores]")
+    parser.add_argument("--threads", type=int, help="threads of torch [default: all cores]")
     parser.add_argument("--ir", type=Path, help="the published SynthesisNetwork.xml of ffhq1024")
     parser.add_argument(
-        "--cpu-time", action="store_true", help="one thread by its own time: for a busy machine"
+        "--cpu-time", action="store_true", help="one thread, in processor time: for a busy machine"
     )
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()

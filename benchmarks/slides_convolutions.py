@@ -1,13 +1,12 @@
 """The convolutions of `SlidesNetwork`, forward and backward, compiled for training on a CPU.
 
-Their arithmetic is small, so that layer by layer memory and calls cost more than products do. Here
-one channel of one picture passes through all layers while it lies in the nearest cache; numba
-compiles the loops, and the pictures of a batch are shared out
-among torch's threads. Everything is float32.
+These layers compute little. Run layer by layer, memory and calls cost more than the products. So
+here one channel of one picture passes through all layers while it lies in the nearest cache. numba
+compiles the loops, and torch's threads share the pictures of a batch. Everything is float32.
 
 A plane is one channel of one picture, [(E + 2) * (E + 2)]: its rows one after the other, with a
-border of zeros, which is the convolutions' padding. Where pooling found a value is kept as its
-place in the larger plane; 0, a corner of the border, says that ReLU cut the value off.
+border of zeros, which is the convolutions' padding. For each value after pooling, its place in the
+larger plane is kept. Place 0, a corner of the border, means that ReLU cut the value off.
 """
 
 from __future__ import annotations
@@ -50,7 +49,7 @@ class Weights(NamedTuple):
 
 
 class Kept(NamedTuple):
-    """What the way back needs of N pictures: planes after pooling, and where values came from."""
+    """What the backward pass needs of N pictures: planes after pooling, and places of values."""
 
     pooled0: Floats  # [N, 3, 50 * 50]
     places0: Places
@@ -59,7 +58,7 @@ class Kept(NamedTuple):
     places2: Places  # [N, 32, 12 * 12], without a border
 
     def rows(self, part: slice) -> Kept:
-        """The same of some of the pictures, in the same memory."""
+        """Return the same for a part of the pictures, in the same memory."""
         a, b, c, d, e = self
         return Kept(a[part], b[part], c[part], d[part], e[part])
 
@@ -71,7 +70,7 @@ class Convolutions:
         network: on the CPU, in float32.
         most: largest number of pictures at a time.
 
-    What the gradient of a batch needs lies in one place: take it before the next batch.
+    What the gradient of a batch needs is overwritten by the next batch: take the gradient first.
     """
 
     def __init__(self, network: SlidesNetwork, most: int) -> None:
@@ -88,9 +87,10 @@ class Convolutions:
         )
 
     def __call__(self, images: Tensor, rows: Tensor, *, mirror: bool = True) -> Tensor:
-        """Features float32 [M, 4608] of rows [M] of uint8 [N, 3, 96, 96].
+        """Return features float32 [M, 4608] of rows [M] of uint8 [N, 3, 96, 96].
 
-        The second half is mirrored. Rows come in random order, so which are is chance too.
+        With `mirror` the second half is mirrored. Rows come in random order, so that half is random
+        too.
         """
         unturned = len(rows) // 2 if mirror else len(rows)
         batch = images.numpy(), rows.numpy(), np.arange(len(rows)) >= unturned
@@ -98,13 +98,13 @@ class Convolutions:
         return found
 
     def weights(self) -> Weights:
-        """The weights as they are now. 1/255 of the pixels goes into the first kernel."""
+        """Return the current weights. The first kernel includes the pixels' factor 1/255."""
         arrays = [p.detach().numpy() for p in self.parameters]
         weights = Weights(*(a.reshape(len(a), -1) if a.ndim > 1 else a for a in arrays))
         return weights._replace(kernel0=weights.kernel0 / np.float32(255))
 
     def share(self, count: int, work: Callable[[slice], Any]) -> list[Any]:
-        """Do the work on `count` pictures, a part of them in each thread, the first in this one."""
+        """Work on `count` pictures, a part in each thread; the first part in the calling thread."""
         edges = [count * part // self.threads for part in range(self.threads + 1)]
         parts = [slice(a, b) for a, b in pairwise(edges)]
         others = [self._pool.submit(work, part) for part in parts[1:]]
@@ -151,7 +151,7 @@ class _Features(torch.autograd.Function):
 
 
 def _compiled(function: Function) -> Function:
-    """Compile without the interpreter's lock; sums may be reordered, which makes them vectors."""
+    """Compile without the interpreter's lock. Sums may be reordered, so they can be vectorised."""
     compile_ = njit(nogil=True, fastmath=True, error_model="numpy", cache=True)
     return cast(Function, compile_(function))
 
@@ -195,14 +195,14 @@ def backward(
     gradient: Floats,
     sums: Weights,
 ) -> None:
-    """Add to `sums` what follows from the features' gradient [M, 32, 144]."""
+    """Add the weights' gradients to `sums`, from the features' gradient [M, 32, 144]."""
     plane = np.zeros(ROW * ROW, np.float32)
     wide = np.zeros(HALF_ROW * HALF_ROW, np.float32)
-    # gradients of what the convolutions make, before pooling
+    # gradients of the convolutions' outputs, before pooling
     of0 = np.zeros(ROW * ROW, np.float32)
     of1 = np.zeros(HALF_ROW * HALF_ROW, np.float32)
     of2 = np.zeros(QUARTER_ROW * QUARTER_ROW, np.float32)
-    # gradients of what they take
+    # gradients of the convolutions' inputs
     of_wide = np.zeros(HALF_ROW * HALF_ROW, np.float32)
     of_pooled1 = np.zeros(QUARTER_ROW * QUARTER_ROW, np.float32)
     of_pooled0 = np.empty((3, HALF_ROW * HALF_ROW), np.float32)
@@ -213,7 +213,7 @@ def backward(
             add_products(of2, kept.pooled1[n, c], QUARTER_ROW, sums.kernel2[c])
             convolve_back(of2, QUARTER_ROW, weights.kernel2[c], of_pooled1)
             sums.bias1[c] += put_back(of_pooled1, kept.places1[n, c], of1)
-            # cheaper made again than kept
+            # to compute it again is cheaper than to keep it
             mix(kept.pooled0[n], weights.pointwise[c], weights.pointwise_bias[c], wide)
             add_products(of1, wide, HALF_ROW, sums.kernel1[c])
             convolve_back(of1, HALF_ROW, weights.kernel1[c], of_wide)
@@ -241,7 +241,7 @@ def read(image: NDArray[np.uint8], mirrored: bool, plane: Floats) -> None:
 
 @_compiled
 def mix(pooled: Floats, weight: Floats, bias: np.float32, wide: Floats) -> None:
-    """One channel of the 1x1 convolution and ReLU, of three planes of 48x48."""
+    """Compute one channel of the 1x1 convolution and ReLU from three planes of 48x48."""
     w0, w1, w2 = weight
     for y in range(1, HALF + 1):
         start, end = y * HALF_ROW + 1, y * HALF_ROW + 1 + HALF
@@ -255,9 +255,9 @@ def mix(pooled: Floats, weight: Floats, bias: np.float32, wide: Floats) -> None:
 def mix_back(
     gradient: Floats, wide: Floats, pooled: Floats, weight: Floats, of_pooled: Floats, sums: Floats
 ) -> np.float32:
-    """The way back through `mix`: adds to the three planes' gradient and to the weights'.
+    """Go back through `mix`: add to the gradients of the three planes and of the weights.
 
-    Returns the bias's. The gradient of what ReLU cut off is set to zero.
+    Return the bias's gradient. The gradient of values that ReLU cut off is set to zero.
     """
     red, green, blue = pooled[0], pooled[1], pooled[2]
     s0 = s1 = s2 = total = ZERO
@@ -296,10 +296,10 @@ def convolve_and_pool(
     """3x3 convolution, 2x2 max pooling and ReLU of a plane, in pairs of rows.
 
     Args:
-        plane: of rows of length `row`.
-        pair: room for two rows.
-        pooled: filled, `edge` rows and columns with a border (1) or without (0).
-        places: filled likewise.
+        plane: a plane with rows of length `row`.
+        pair: memory for two rows.
+        pooled: is filled: `edge` rows and columns, with a border (1) or without (0).
+        places: is filled in the same way.
     """
     w0, w1, w2, w3, w4, w5, w6, w7, w8 = kernel
     upper, lower = pair[0], pair[1]
@@ -334,7 +334,7 @@ def convolve_and_pool(
 
 @_compiled
 def put_back(gradient: Floats, places: Places, plane: Floats) -> np.float32:
-    """The way back through pooling and ReLU; returns the sum of what passed."""
+    """Go back through pooling and ReLU; return the sum of the gradient that passed."""
     plane[:] = 0
     for i in range(len(places)):
         plane[places[i]] = gradient[i]
@@ -347,7 +347,7 @@ def put_back(gradient: Floats, places: Places, plane: Floats) -> np.float32:
 
 @_compiled
 def add_products(gradient: Floats, plane: Floats, row: int, sums: Floats) -> None:
-    """Add a kernel's gradient [9], from the planes that it made and that it was given."""
+    """Add a kernel's gradient [9], from the gradient of its output and from its input plane."""
     s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = s8 = ZERO
     middle = gradient[row + 1 :]
     b, c = plane[row:], plane[2 * row :]
@@ -368,9 +368,9 @@ def add_products(gradient: Floats, plane: Floats, row: int, sums: Floats) -> Non
 
 @_compiled
 def convolve_back(gradient: Floats, row: int, kernel: Floats, plane: Floats) -> None:
-    """The gradient of what a convolution was given: convolved with the kernel turned round."""
-    # the products of `convolve_and_pool` again: shared, training took twice as long; inlined, 6 %
-    # longer
+    """Compute the gradient of a convolution's input: convolve with the kernel turned round."""
+    # repeats the products of `convolve_and_pool`: with a shared function training took twice as
+    # long, with an inlined one 6 % longer
     w8, w7, w6, w5, w4, w3, w2, w1, w0 = kernel
     for y in range((row - 2) // 2):
         a, b = gradient[2 * y * row :], gradient[(2 * y + 1) * row :]

@@ -1,8 +1,8 @@
-"""How fast one of the slides' portrait networks trains: the slides took 142.5 s on a GPU.
+"""Measure how fast one of the slides' portrait networks trains: the slides took 142.5 s on a GPU.
 
-Trains on random pictures, whose speed is that of real ones, and prints seconds, images a second and
-the share of the machine's convolution peak, which is measured first. With fewer epochs than 100 the
-time of 100 is extrapolated, and called so.
+Trains on random pictures, which are as fast as real ones. Prints seconds, images per second and the
+share of the machine's convolution peak, which is measured first. With fewer epochs than 100, the
+time of 100 is extrapolated, and the output says so.
 
     python benchmarks/slides_training.py                 # 100 epochs of 7,500 images, all cores
     python benchmarks/slides_training.py --epochs 3 --compiled
@@ -32,7 +32,7 @@ SLIDES_GPU, SLIDES_CPU = 142.5, 25_404.0
 
 
 def convolution_peak(seconds: float = 2.0) -> float:
-    """Most multiplications and additions a second of a large dense bfloat16 convolution."""
+    """Return the most multiplications and additions per second of a dense bfloat16 convolution."""
     images = torch.rand(16, 128, 32, 32).bfloat16().to(memory_format=torch.channels_last)
     weight = torch.rand(128, 128, 3, 3).bfloat16().to(memory_format=torch.channels_last)
     operations = 2 * 16 * 32 * 32 * 128 * 128 * 9
@@ -46,10 +46,10 @@ def convolution_peak(seconds: float = 2.0) -> float:
 
 
 def training_operations() -> int:
-    """Multiplications and additions of one training step, an image.
+    """Return the multiplications and additions of one training step per image.
 
-    Forward once, backward twice (for the inputs and for the weights), but for the first layer,
-    whose inputs need no gradient.
+    The forward pass counts once, the backward pass twice (for inputs and for weights). The first
+    layer's backward pass counts once, because its inputs need no gradient.
     """
     first = EDGE * EDGE * 3 * 9
     return 2 * (3 * slides_macs() - first)
@@ -57,7 +57,7 @@ def training_operations() -> int:
 
 def main(
     epochs: Annotated[int, typer.Option(min=1, help="Epochs to train.")] = SLIDES_EPOCHS,
-    images: Annotated[int, typer.Option(min=100, help="Images an epoch.")] = SLIDES_IMAGES,
+    images: Annotated[int, typer.Option(min=100, help="Images per epoch.")] = SLIDES_IMAGES,
     quality: Annotated[str, typer.Option(help="Whose settings to train with.")] = "pose",
     threads: Annotated[int, typer.Option(min=0, help="Threads; 0 for all cores.")] = 0,
     bf16: Annotated[bool, typer.Option(help="bfloat16 autocast of the dense layers.")] = True,
@@ -81,7 +81,7 @@ def main(
         from slides_convolutions import Convolutions
 
         training.convolutions = Convolutions(training.network, settings.batch_size)  # type: ignore[method-assign]
-    training.run()  # compiles, where none did yet
+    training.run()  # warm up; numba compiles, if it has not before
     training.images, training.flags = pictures, flags
     started = time.perf_counter()
     for _ in range(epochs):

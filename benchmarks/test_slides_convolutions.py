@@ -1,4 +1,4 @@
-"""The compiled convolutions of the slides' network, against its layers."""
+"""Check the compiled convolutions of the slides' network against its layers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def network() -> SlidesNetwork:
 
 
 def plain(network: SlidesNetwork, images: Tensor, rows: Tensor) -> Tensor:
-    """Features by torch's layers, in the network's precision."""
+    """Return features by torch's layers, in the network's precision."""
     chosen = images[rows].to(network.head.weight.dtype)
     half = len(rows) // 2
     return network.features(torch.cat((chosen[:half], chosen[half:].flip(3))))
@@ -47,7 +47,7 @@ def test_values_and_gradients_are_those_of_the_layers(
 
 
 def test_the_first_of_equals_gets_the_gradient(network: SlidesNetwork) -> None:
-    images = torch.full((2, 3, 96, 96), 200, dtype=torch.uint8)  # every maximum is a draw
+    images = torch.full((2, 3, 96, 96), 200, dtype=torch.uint8)  # every maximum has equals
     rows = torch.arange(2)
     convolutions = Convolutions(network, 2)
     ours, theirs = convolutions(images, rows), plain(network, images, rows)

@@ -1,7 +1,7 @@
-"""How fast inference is, against the reference arithmetic and the processor's peak.
+"""Check how fast inference is, against the reference arithmetic and the processor's peak.
 
-Not part of the tests: a busy machine fails here. Run `make bench`; the table is pytest-benchmark's,
-and `--benchmark-save` and `--benchmark-compare` keep and compare it.
+Not part of the tests, because these fail on a busy machine. Run `make bench`. pytest-benchmark
+prints the table; `--benchmark-save` keeps it and `--benchmark-compare` compares it.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from latentedit.pretrained.cache import SOURCES
 from latentedit.pretrained.wheels import installed
 
 LEAST = {"float32": 2.5, "bfloat16": 4.0}
-"""Times faster than the reference."""
+"""How many times faster than the reference the prepared form must be."""
 
 OF_PEAK = 0.6
-"""Share of the convolution peak that the pool reaches with the shipped bundle."""
+"""Least share of the convolution peak that pools with faces128 must reach."""
 
 
 @pytest.mark.parametrize("batch", [1, 4])
@@ -78,7 +78,7 @@ def test_one_score(benchmark: BenchmarkFixture) -> None:
 
 
 def seconds(*arguments: str) -> float:
-    """Shortest of three runs of python."""
+    """Return the shortest time of three runs of python, in seconds."""
     runs = []
     for _ in range(3):
         start = time.perf_counter()

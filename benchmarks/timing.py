@@ -1,4 +1,4 @@
-"""Clocks, turns, and the processor's peak."""
+"""Time calls in turn, and measure the processor's peak."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from torch.utils.flop_counter import FlopCounterMode
 from latentedit.inference.devices import computes_bfloat16
 
 CLOCK: Callable[[], float] = time.perf_counter
-"""What is taken for time; `use_cpu_time` takes the processor's."""
+"""The clock; `use_cpu_time` replaces it by the processor's time."""
 
 
 def use_cpu_time() -> None:
-    """One thread by its own time: for a busy machine."""
+    """Use one thread and measure processor time, for a busy machine."""
     global CLOCK
     torch.set_num_threads(1)
     CLOCK = time.process_time
 
 
 def times_in_turn(calls: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
-    """Seconds of each call in `rounds` rounds in which each has its turn, after one to warm up."""
+    """Return the seconds of each call in `rounds` rounds of all calls, after one to warm up."""
     times: dict[str, list[float]] = {name: [] for name in calls}
     for call in calls.values():
         call()
@@ -38,14 +38,14 @@ def times_in_turn(calls: Mapping[str, Callable[[], object]], rounds: int) -> dic
 
 
 def time_in_turn(calls: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """The medians of `times_in_turn`."""
+    """Return the medians of `times_in_turn`."""
     return {name: median(values) for name, values in times_in_turn(calls, rounds).items()}
 
 
 def measure_peak(dtype: torch.dtype, rounds: int = 7) -> float:
-    """Best products and sums a second of a plain convolution here, in flop/s.
+    """Return the most products and sums per second of a plain convolution here, in flop/s.
 
-    3x3, as many channels out as in, of sizes that the networks have.
+    The convolutions are 3x3, with as many channels out as in, of sizes that the networks have.
     """
     best = 0.0
     for channels, size in ((128, 16), (128, 32), (256, 32), (64, 64), (64, 128)):
@@ -69,7 +69,7 @@ def measure_peak(dtype: torch.dtype, rounds: int = 7) -> float:
 
 
 def measure_peaks() -> dict[torch.dtype, float]:
-    """`measure_peak` of float32, and of bfloat16 where the CPU computes in it."""
+    """Return `measure_peak` of float32, and of bfloat16 if the CPU computes in it."""
     peaks = {torch.float32: measure_peak(torch.float32)}
     if computes_bfloat16(torch.device("cpu")):
         peaks[torch.bfloat16] = measure_peak(torch.bfloat16)
@@ -77,7 +77,7 @@ def measure_peaks() -> dict[torch.dtype, float]:
 
 
 def count_flops(network: nn.Module, argument: Tensor) -> float:
-    """Two for each product of the convolutions and matrices that a call computes."""
+    """Count the flops of a call: two for each product of its convolutions and matrices."""
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         network(argument)
     return float(counter.get_total_flops())

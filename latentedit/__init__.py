@@ -46,7 +46,7 @@ install()
 
 
 def __getattr__(name: str) -> Any:
-    """Import what is asked for when it is asked for: ``import latentedit`` costs nothing."""
+    """Import a name when it is first used, so that ``import latentedit`` takes no time."""
     if name not in _HOMES:
         raise AttributeError(f"module 'latentedit' has no attribute {name!r}")
     return getattr(import_module(f"latentedit.{_HOMES[name]}"), name)

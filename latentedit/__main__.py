@@ -1,4 +1,4 @@
-"""``python -m latentedit``, which ``accelerate launch -m`` needs too."""
+"""Run ``python -m latentedit``; ``accelerate launch -m`` needs this module too."""
 
 from latentedit.cli import main
 

@@ -1,6 +1,6 @@
 """The 40 CelebA attributes (Liu et al. 2015): canonical order, plain words, look-up.
 
-The words are those of the page; the command line and the Python API understand them too.
+The words are those of the slider page. The command line and the Python API understand them too.
 """
 
 from __future__ import annotations
@@ -132,13 +132,13 @@ WORDINGS = {
     for group, rows in _TABLE
     for signed, label, left, right, trait in rows
 }
-"""By attribute, in the order of the page."""
+"""The wording of each attribute, in the order of the page."""
 
 _ENDS_WITH_LABEL = (
     *("less", "more", "with", "without", "none", "heavy", "thin", "full", "wide", "narrow"),
     *("small", "big", "open", "closed"),
 )
-"""Words at sliders' ends that say nothing without the slider's name."""
+"""Words at the ends of sliders that mean nothing without the slider's name."""
 
 _OTHERWISE = {
     **dict.fromkeys(("old", "aged", "aging", "ageing"), "-Young"),
@@ -151,10 +151,10 @@ _OTHERWISE = {
     "eye bags": "Bags_Under_Eyes",
     "open mouth": "Mouth_Slightly_Open",
 }
-"""What else people call attributes; a minus where it is the boundary's negative side."""
+"""Other words for attributes; a minus means the boundary's negative side."""
 
 _NO_DIRECTION = {"gender": "Male", "sex": "Male"}
-"""Words that no direction goes with: they suggest the name."""
+"""Words that name an attribute but no side of it; the message suggests the attribute."""
 
 _ABSENT = {
     "the head's pose": ("pose", "yaw", "pitch", "roll", "headpose", "rotation", "rotate", "angle"),
@@ -174,18 +174,18 @@ _ABSENT = {
     "a mask": ("mask", "facemask"),
     "a tattoo, freckles or scars": ("tattoo", "freckles", "scar", "scars"),
 }
-"""What people ask for that is none of the 40, by what it is."""
+"""Words that people try but that are none of the 40 attributes, by what they are about."""
 
 _DISPLAY = {"5_o_Clock_Shadow": "5 o'clock shadow", "No_Beard": "No beard"}
 
 
 AGE_ATTRIBUTE = "Young"
-"""What faces are moved along to age them."""
+"""The attribute that ages faces: its negative side is older."""
 
 AGEING_ATTRIBUTES = ("Gray_Hair", "Bags_Under_Eyes", "Double_Chin", "Receding_Hairline", "Bald")
-"""What comes with age, in the order in which `search.search_age` takes it to its help.
+"""Signs of age, in the order in which `search.search_age` adds them to an edit.
 
-What merely goes along with age in CelebA (Wearing_Necktie, Chubby) is none of them.
+Attributes that are only correlated with age in CelebA (Wearing_Necktie, Chubby) are left out.
 """
 
 
@@ -195,12 +195,12 @@ def display_name(name: str) -> str:
 
 
 def spelling_key(name: str) -> str:
-    """What all spellings of a name have in common: its letters and digits, in one case."""
+    """Return a name's letters and digits in one case: the same for all its spellings."""
     return "".join(letter for letter in name.casefold() if letter.isalnum())
 
 
 def _spoken() -> dict[str, tuple[str, int]]:
-    """Every word by its spelling key: the attribute, and the side of its boundary, 1 or -1."""
+    """Return the attribute and the side of its boundary, 1 or -1, by each word's spelling key."""
     said: dict[str, tuple[str, int]] = {}
 
     def add(words: str, name: str, side: int) -> None:
@@ -232,7 +232,7 @@ def find_attribute(name: str, names: Iterable[str] = ATTRIBUTES, *, words: bool 
     Args:
         name: what the user typed: ``young``, ``Black Hair``, ``5 o'clock shadow``, or a word of the
             page: ``Age``, ``glasses``, ``older``.
-        names: the names to choose from; one of them is never taken for a word.
+        names: the names to choose from; they go before the page's words.
         words: whether the page's words are understood.
 
     Raises:
@@ -246,7 +246,8 @@ def find_side(
 ) -> tuple[str, int]:
     """Return the attribute that `name` means, and which side of its boundary, 1 or -1.
 
-    ``older``, say, is Young's negative side: a step of 2 towards it is one of -2 along Young.
+    For example, ``older`` is the negative side of Young: a step of 2 towards it is a step of -2
+    along Young.
 
     Args:
         name, names, words: see `find_attribute`.
@@ -273,7 +274,7 @@ def find_side(
         )
     meant = _NO_DIRECTION.get(key)
     if meant not in names:
-        # short words are near many: those of the page must be nearer
+        # short words resemble many others: words of the page must be more similar
         close = difflib.get_close_matches(key, (*by_key, *spoken), n=1, cutoff=0.75)
         close = close or difflib.get_close_matches(key, by_key, n=1, cutoff=0.5)
         meant = (by_key.get(close[0]) or spoken[close[0]][0]) if close else None

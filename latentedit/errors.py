@@ -1,4 +1,4 @@
-"""The one error type whose text is meant for the person at the keyboard.
+"""The one error type whose text is written for users.
 
 Everything a user can get wrong raises `LatentEditError` (a `ValueError`): one sentence that
 says what is wrong and what to do next. The command line prints it and exits with 2.

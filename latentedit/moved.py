@@ -1,4 +1,4 @@
-"""Old names of modules that moved into packages: imports by them go on working."""
+"""Keep the old names of modules that moved into packages importable."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ HOMES = {
     "latentedit.finder": ("latentedit.boundaries.finder",),
     "latentedit.pool": ("latentedit.boundaries.pool",),
 }
-"""Where what was in a module is now; what the first home has not got is looked for in the next."""
+"""New homes of each old module; a name that the first home lacks is looked for in the next."""
 
 
 class _Moved(MetaPathFinder, Loader):
-    """Finds what no file is there for; what is asked of it is looked up in its new home."""
+    """Finds the old modules, which have no file; their names are looked up in the new homes."""
 
     def find_spec(
         self, name: str, path: Sequence[str] | None, target: ModuleType | None = None

@@ -1,11 +1,12 @@
-"""Objectives of the generator's training in equal time: same seed, same data, growth in place.
+"""Compare objectives of the generator's training in equal time, with the same seed and data.
 
     python scripts/compare_objectives.py runs/faces64.faces pretrained/faces128 -o runs/compare
 
-trains each setting for the same number of minutes of processor time, which other programs on the
-machine do not change, measures 1,000 samples of its average and writes a table (`table.md`), the
-figures (`table.json`), a picture each, and the first samples of all in one (`table.png`). Settings
-that are finished are not trained again; one that was interrupted starts anew.
+All settings grow in the same way and train for the same processor time, which other programs do
+not change. The script measures 1,000 samples of each averaged generator. It writes a table
+(`table.md`), the figures (`table.json`), one picture per setting, and one picture with the first
+samples of all settings (`table.png`). Finished settings are not trained again; an interrupted one
+starts anew.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ class TimeIsUpError(Exception):
 
 def main(
     data: Annotated[Path, typer.Argument(help="Training file.")],
-    bundle: Annotated[Path, typer.Argument(help="Bundle whose classifier looks.")],
+    bundle: Annotated[Path, typer.Argument(help="Bundle of the classifier.")],
     output: Annotated[Path, typer.Option("-o", help="Folder of the runs and the table.")],
     minutes: Annotated[float, typer.Option(help="Processor time of each setting.")] = 20,
     n: Annotated[int, typer.Option(help="Samples to measure.")] = 1000,
@@ -84,7 +85,7 @@ def main(
 
 
 def folder_of(output: Path, name: str) -> Path:
-    """The run's folder; its picture has the same name."""
+    """Return the run's folder; its picture has the same name."""
     return output / name.replace(", ", "_").replace(" ", "-")
 
 
@@ -95,7 +96,7 @@ def train_for(
     options: GeneratorOptions,
     classifier: AttributeClassifier,
 ) -> float:
-    """Train until the first state saved after so many seconds of processor time; return them."""
+    """Train until a state is saved after this processor time; return the time it took."""
     started = time.process_time()
 
     def watch(report: Report) -> None:
@@ -111,7 +112,7 @@ def train_for(
 def measure(
     folder: Path, classifier: AttributeClassifier, real: RealFaces, seconds: float
 ) -> dict[str, float]:
-    """Figures of a run's average, and a picture of its samples beside the run's folder."""
+    """Measure a run's averaged generator; save a picture of its samples beside the folder."""
     generator, progress = load_generator_run(folder)
     editor = FaceEditor(generator, classifier, name=folder.name)
     report, samples = evaluate_generator(editor, classifier, real)
@@ -130,7 +131,7 @@ def measure(
 
 
 def draw(rows: list[dict[str, Any]], output: Path) -> None:
-    """The first row of each setting's picture under its name."""
+    """Draw the first row of each setting's picture under its name."""
     figure, axes = plt.subplots(len(rows), figsize=(8, len(rows)), squeeze=False)
     for row, axis in zip(rows, axes.flat, strict=True):
         picture = open_image(folder_of(output, row["name"]).with_suffix(".png"))
@@ -143,7 +144,7 @@ def draw(rows: list[dict[str, Any]], output: Path) -> None:
 
 
 def as_table(rows: list[dict[str, Any]]) -> str:
-    """The figures in Markdown."""
+    """Return the figures as a Markdown table."""
     keys = [key for key in rows[0] if key != "name"]
     lines = [f"| objective | {' | '.join(keys)} |", "|---" * (len(keys) + 1) + "|"]
     lines += [

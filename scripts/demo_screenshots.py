@@ -2,8 +2,8 @@
 
     python scripts/demo_screenshots.py [--photo PHOTO] [--model NAME] [--seed N] [-o docs/images]
 
-With a photo it is the photo that is edited; its terms must allow to show it. Needs Debian's
-chromium and `pip install 'latentedit[demo,test]'`.
+With `--photo` the pictures show edits of this photo; its terms must allow that. The script needs
+Debian's chromium and `pip install 'latentedit[demo,test]'`.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ EDIT = {"Young": 0.5, "Smiling": 0.3}
 """Sliders to move, and how far to the right, as a share of the way."""
 
 PHOTO_EDIT = {"Young": 0.45, "Smiling": -0.6}
-"""The same of a photo; below 0 to the left."""
+"""The same for a photo; below 0 means to the left."""
 
 DRAGGED = "Young"
 FRAMES, FAR = 24, 0.9
-"""Moves of the slider in the recording, and how far they lead."""
+"""Moves of the slider in the recording, and the farthest share of its way."""
 
 WAIT = 1_800_000
-"""Milliseconds that a busy machine may take."""
+"""Longest wait in milliseconds, for a busy machine."""
 
 SLIDE = """(slider, [share, kinds]) => {
   slider.value = share > 0 ? slider.max * share : -slider.min * share;
@@ -68,12 +68,12 @@ def show(page: Page, address: str, options: argparse.Namespace) -> None:
     for name, share in (PHOTO_EDIT if options.photo else EDIT).items():
         slide(page, name, share)
     page.evaluate("document.activeElement.blur()")
-    page.wait_for_timeout(1500)  # the labels speak of this face by then
+    page.wait_for_timeout(1500)  # by then the labels are updated for this face
     settled(page)
 
 
 def record(page: Page, path: Path) -> None:
-    """A GIF of the page while one slider is dragged, let go, and dragged back."""
+    """Record a GIF of the page while one slider is dragged, let go, and dragged back."""
     frames, beats = [], []
     slide(page, DRAGGED, 0.0)
     for number in range(FRAMES + 1):
@@ -89,12 +89,12 @@ def record(page: Page, path: Path) -> None:
 
 
 def main() -> None:
-    """Serve, visit twice, save."""
+    """Serve the page, visit it on a desktop and on a phone, and save the pictures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", help="a bundle's name or folder")
     parser.add_argument("--seed", type=int, help="by default the page's first face")
     parser.add_argument("--photo", type=Path)
-    parser.add_argument("--record", action="store_true", help="the drag too, which takes a while")
+    parser.add_argument("--record", action="store_true", help="record the drag too; takes a while")
     parser.add_argument("-o", "--output", type=Path, default=Path("docs/images"))
     options = parser.parse_args()
     chromium = shutil.which("chromium")

@@ -27,7 +27,7 @@ where some pictures got no answer and 2 where none did.
 
 
 def commands(command: Any, name: str = "latentedit") -> Iterator[tuple[str, Any]]:
-    """A command and all below it that are shown, with their whole names."""
+    """Yield a command and all commands below it that are shown, with their full names."""
     yield name, command
     for word, each in getattr(command, "commands", {}).items():
         if not each.hidden:
@@ -35,14 +35,14 @@ def commands(command: Any, name: str = "latentedit") -> Iterator[tuple[str, Any]
 
 
 def options(command: Any, name: str) -> list[tuple[str, str]]:
-    """Arguments and options: how they are written, and what they mean."""
+    """Return arguments and options: how they are written, and what they mean."""
     context = command.context_class(command, info_name=name, terminal_width=10_000)
     records = [each.get_help_record(context) for each in command.params]
     return [record for record in records if record is not None]
 
 
 def section(name: str, command: Any) -> str:
-    """One command's part of the page."""
+    """Return one command's part of the page."""
     context = command.context_class(command, info_name=name, terminal_width=10_000)
     level = "#" * min(1 + len(name.split()), 4)
     usage = command.get_usage(context).removeprefix("Usage: ").strip()
@@ -57,7 +57,7 @@ def section(name: str, command: Any) -> str:
 
 
 def page() -> str:
-    """The whole page."""
+    """Return the whole page."""
     sections = [section(*each) for each in commands(typer.main.get_command(app))]
     return "\n\n".join((HEAD.strip(), *sections)) + "\n"
 

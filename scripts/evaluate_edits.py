@@ -1,4 +1,4 @@
-"""What edits of a model do, as the slides measured it: boundaries, ageing, holds.
+"""Measure what edits of a model do, as the slides did: boundaries, ageing, holds.
 
     python scripts/evaluate_edits.py [MODEL]
 

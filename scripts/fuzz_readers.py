@@ -2,10 +2,11 @@
 
     python scripts/fuzz_readers.py --mutations 10000 --seed 0
 
-Each reader gets so many mutations of files that it reads well: cuts, flipped bits, swapped and
-repeated stretches, numbers that became huge, opcodes and types that became others. It may return or
-raise `LatentEditError` in one line; anything else is a crash. Printed for each reader: mutations,
-accepted, refused, crashes, the slowest one and the process's peak memory. Runs in one thread.
+Each reader gets this many mutations of files that it reads well: cuts, flipped bits, swapped and
+repeated stretches, huge numbers, other opcodes and types. It may return, or raise `LatentEditError`
+in one line; anything else is a crash. For each reader the script prints the mutations, how many
+were accepted and refused, the crashes, the slowest read, and the peak memory of the process. It
+runs in one thread, and exits with 1 after a crash, a read of more than 5 s, or more than 1 GiB.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ Reader = Callable[[Path], object]
 
 
 def mutate(data: bytes, random: np.random.RandomState) -> bytes:
-    """One damaged copy: one to four changes, most of them where headers and pickles are."""
+    """Return a damaged copy: one to four changes, most of them near headers and pickles."""
     out = bytearray(data)
     for _ in range(random.randint(1, 5)):
         if len(out) < 8:
@@ -65,7 +66,7 @@ def mutate(data: bytes, random: np.random.RandomState) -> bytes:
 
 
 def samples(folder: Path) -> dict[str, tuple[Reader, list[Path]]]:
-    """Readers by name, and small good files of each."""
+    """Return readers by name, each with small good files of its kind."""
     sys.path.insert(0, str(TESTS))
     import checkpoint_writers as writers
     import ir_writers
@@ -130,7 +131,7 @@ def samples(folder: Path) -> dict[str, tuple[Reader, list[Path]]]:
 def fuzz(
     name: str, reader: Reader, files: list[Path], mutations: int, seed: int
 ) -> dict[str, object]:
-    """Read mutations of some files; what came of it."""
+    """Read mutations of some files; return counts, crashes, slowest read and peak memory."""
     from latentedit.errors import LatentEditError
 
     random = np.random.RandomState(seed)

@@ -1,9 +1,9 @@
-"""Write the pictures and scores that `tests/test_golden.py` holds the shipped bundle to.
+"""Write the pictures and scores that `tests/test_golden.py` checks the shipped bundles against.
 
     python scripts/golden.py --model faces128
     python scripts/golden.py --model ffhq1024
 
-Run it after a bundle was made anew, look at `tests/golden/*.png`, and commit both files.
+Run it after a bundle was made anew. Look at `tests/golden/*.png`, then commit both files.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from latentedit.io.resampling import downsample
 FOLDER = Path(__file__).parent.parent / "tests" / "golden"
 SEEDS = range(8)
 EDGE = 128
-"""Larger pictures are kept at this edge, each pixel the mean of those it stands for."""
+"""Larger pictures are reduced to this edge by averaging pixels."""
 
 
 def describe(editor: FaceEditor) -> tuple[NDArray[np.uint8], dict[str, Any]]:
-    """The faces of `SEEDS` side by side, and what a network says of each."""
+    """Return the faces of `SEEDS` side by side, and their scores with the networks' hashes."""
     images = editor.render(editor.sample(SEEDS))
     entries: dict[str, Any] = {
         "generator_hash": editor.generator_hash,
@@ -39,7 +39,7 @@ def describe(editor: FaceEditor) -> tuple[NDArray[np.uint8], dict[str, Any]]:
 
 
 def shrink(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Pictures [N, R, R, 3] at `EDGE` pixels, where they are larger."""
+    """Reduce pictures [N, R, R, 3] to `EDGE` pixels if they are larger."""
     times = max(1, images.shape[1] // EDGE)
     return to_uint8(downsample(to_tensor(images), times))
 

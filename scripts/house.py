@@ -3,8 +3,9 @@
     python scripts/house.py            writes the diagram anew
     python scripts/house.py --check    says whether it is up to date, and changes nothing
 
-Imports are read from syntax trees, lazy ones too; nothing is imported. An arrow from a package to
-another is left out where other arrows lead there.
+The house is the whole package. Its rooms are the packages and modules directly inside. Imports are
+read from syntax trees, lazy ones too; nothing is imported. An arrow between two rooms is left out
+if other arrows lead the same way.
 """
 
 from __future__ import annotations
@@ -27,14 +28,14 @@ Graph = dict[str, set[str]]
 
 
 def rooms(package: Path) -> list[str]:
-    """Packages and modules right below a package, but for `__init__` and `__main__`."""
+    """Return packages and modules directly inside a package, without `__init__` and `__main__`."""
     packages = [path.parent.name for path in package.glob("*/__init__.py")]
     modules = [path.stem for path in package.glob("*.py") if not path.stem.startswith("__")]
     return sorted(packages + modules)
 
 
 def imported(path: Path, package: str) -> Iterator[str]:
-    """Rooms that a file imports from its package."""
+    """Yield the rooms that a file imports from its package."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         names: list[str] = []
         if isinstance(node, ast.Import):
@@ -50,7 +51,7 @@ def imported(path: Path, package: str) -> Iterator[str]:
 
 
 def graph(package: Path) -> Graph:
-    """By room, the rooms that it imports."""
+    """Return the rooms that each room imports."""
     names = rooms(package)
     found: Graph = {}
     for room in names:
@@ -62,7 +63,7 @@ def graph(package: Path) -> Graph:
 
 
 def levels(house: Mapping[str, set[str]]) -> list[list[str]]:
-    """Rooms from the bottom up; each stands one above the highest that it imports."""
+    """Return rooms by level, lowest first; a room is one level above the highest it imports."""
     height: dict[str, int] = {}
     for room in TopologicalSorter(house).static_order():
         height[room] = 1 + max((height[below] for below in house[room]), default=-1)
@@ -71,7 +72,7 @@ def levels(house: Mapping[str, set[str]]) -> list[list[str]]:
 
 
 def reduced(house: Mapping[str, set[str]]) -> Graph:
-    """The same house without arrows that others make needless (transitive reduction)."""
+    """Return the house without arrows that others make needless (transitive reduction)."""
     below: Graph = {}
     for room in TopologicalSorter(house).static_order():
         below[room] = set(house[room]).union(*(below[each] for each in house[room]))
@@ -82,7 +83,7 @@ def reduced(house: Mapping[str, set[str]]) -> Graph:
 
 
 def mermaid(house: Mapping[str, set[str]]) -> str:
-    """The diagram: a row for each level, the highest first, and arrows to what is imported."""
+    """Return the diagram: a row per level, the highest first, and arrows to imported rooms."""
     arrows = reduced(house)
     lines = ["flowchart TD"]
     for level, row in reversed(list(enumerate(levels(house)))):
@@ -94,10 +95,10 @@ def mermaid(house: Mapping[str, set[str]]) -> str:
 
 
 def written(page: str, diagram: str) -> str:
-    """A page with the diagram between its markers.
+    """Return a page with the diagram between its markers.
 
     Raises:
-        ValueError: the markers are not there once each, in order.
+        ValueError: the page does not have each marker once, in order.
     """
     before, start, rest = page.partition(START)
     _, end, after = rest.partition(END)

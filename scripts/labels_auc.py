@@ -1,9 +1,9 @@
-"""How many labels of seeds give which held-out AUC, at random and as `label-seeds` chooses them.
+"""Measure held-out AUC by number of labels: seeds at random, or as `label-seeds` chooses them.
 
     python scripts/labels_auc.py POOL [--model ffhq1024] [--json FILE]
 
-A pool's scores stand for a person who never errs: its probability above 0.5 is a yes. Labels are
-fitted as `boundaries fit --scores` fits them, and judged on the pool's last latents.
+A pool's scores stand for a person who never makes a mistake: a probability above 0.5 is a yes.
+Labels are fitted as `boundaries fit --scores` fits them, and judged on the pool's last latents.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ finder.MIN_POOL = 50  # the command asks for 500
 
 
 def answer(chooser: Chooser, has: NDArray[np.bool_], count: int) -> list[Answer]:
-    """Label faces as they come."""
+    """Label `count` faces in the order in which the chooser gives them."""
     answers: list[Answer] = []
     while len(answers) < count:
-        for face in chooser.upcoming(answers)[:BLOCK]:  # what is left of a block: all of it
+        for face in chooser.upcoming(answers)[:BLOCK]:  # a whole block
             answers.append(Answer(face.seed, bool(has[face.seed]), face.chosen))
     return answers
 
@@ -51,7 +51,7 @@ def auc(
     whitening: Whitening | None,
     space: str,
 ) -> float:
-    """Fit as the command does; ROC AUC on the latents behind the labelled ones."""
+    """Fit as the command does; return the ROC AUC on the pool's last `HELD_OUT` latents."""
     ordered = for_fitting(answers)
     values = np.array([[item.value] for item in ordered], np.float32)
     if values.min() == values.max():
@@ -70,7 +70,7 @@ def auc(
 def measure(
     pool: Pool, whitening: Whitening | None, names: Sequence[str], seeds: int
 ) -> list[dict[str, Any]]:
-    """A row for each attribute and way of choosing."""
+    """Return and print a row for each attribute and way of choosing."""
     latents, scores = pool.load()
     rows = []
     for name in names:
@@ -113,7 +113,7 @@ def measure(
 
 
 def main() -> None:
-    """Print the table."""
+    """Measure and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("pool", type=Path)
     parser.add_argument("--model", default="ffhq1024")

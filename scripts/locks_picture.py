@@ -15,7 +15,7 @@ from latentedit import FaceEditor
 
 
 def main() -> None:
-    """Render, put side by side, save."""
+    """Render the faces, put them side by side, and save the picture."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("-o", "--output", type=Path, default=Path("docs/images/locks.jpg"))

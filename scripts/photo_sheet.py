@@ -1,8 +1,8 @@
-"""The picture of docs/photos.md: photos, their inversions and five edits of each.
+"""Draw the picture of docs/photos.md: photos, their inversions and five edits of each.
 
     python scripts/photo_sheet.py astronaut.png grace_hopper.jpg -o docs/images/photos.jpg
 
-Photos of nobody follow those that are given: generated faces in unusual conditions.
+After the given photos come generated faces that are unusual; they show no real person.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ UNUSUAL = {
 """Seeds of generated faces, psi 1, by what is unusual about them."""
 
 EDITS = {"Smiling": 2.0, "Young": -2.0, "Eyeglasses": 3.0, "Gray_Hair": 2.0, "Bangs": 2.5}
-"""Where the classifier sees one already, the other way."""
+"""Steps of the edits; the other way if the classifier already sees the result in the photo."""
 
 SIZE = 256
 
@@ -51,7 +51,7 @@ def opened(given: list[Path], editor: FaceEditor) -> Iterator[tuple[str, Photogr
 
 
 def row(editor: PhotoEditor, portrait: Portrait) -> tuple[list[UInt8Array], list[str]]:
-    """Pictures of one photo, and what was done to the last ones."""
+    """Return the pictures of one photo, and captions for its edits."""
 
     def shown(pixels: UInt8Array) -> UInt8Array:
         return portrait.face.alignment.cut(pixels, SIZE)
@@ -71,7 +71,7 @@ def row(editor: PhotoEditor, portrait: Portrait) -> tuple[list[UInt8Array], list
 def main(
     photos: Annotated[list[Path], typer.Argument(help="Photos of people who agree.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="The picture to write.")],
-    steps: Annotated[int | None, typer.Option(help="Of refining [default: as edit has].")] = None,
+    steps: Annotated[int | None, typer.Option(help="Refining steps [default: as in edit].")] = None,
 ) -> None:
     """Draw each photo, its inversion and its edits in a row."""
     check_writable(output)

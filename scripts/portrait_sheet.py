@@ -34,19 +34,19 @@ STRENGTHS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 def main(
     output: Annotated[Path, typer.Option("-o", "--output", help="The picture to write.")],
     first_seed: Annotated[int, typer.Option(help="Faces are chosen from this seed on.")] = 0,
-    seeds: Annotated[int, typer.Option(help="Choose among so many faces.")] = 200,
+    seeds: Annotated[int, typer.Option(help="Number of faces to choose from.")] = 200,
     model: Annotated[str | None, typer.Option(help="Bundle of the generator.")] = None,
 ) -> None:
-    """Take the clearest faces without a fault, spoil each in one way, and write verdicts below."""
+    """Take the clearest faces without a fault, spoil each in one way, write the verdicts below."""
     check_writable(output)
     editor, assessor = FaceEditor.load(model), PortraitAssessor.load()
     faces = editor.render(editor.sample(range(first_seed, first_seed + seeds)))
     edge = faces.shape[1]
     centre, size = np.full(2, edge / 2), assessor.network.config.resolution
-    # what the portrait frame shows beyond the generator's is mirrored
+    # the portrait frame reaches beyond the picture: there it is mirrored
     portraits = np.stack([cut(face, centre, PORTRAIT_EDGE * edge, size) for face in faces])
     clear = np.array([_clarity(face) for face in faces])
-    clear[assessor.scores(portraits).min(1) < UNSURE[1]] = -1  # something is wrong already
+    clear[assessor.scores(portraits).min(1) < UNSURE[1]] = -1  # it has a fault already
     best = np.argsort(-clear)[: len(SHOWN)]
     rows, captions = [], []
     for place, (quality, kind) in zip(best, SHOWN, strict=True):
@@ -67,7 +67,7 @@ def main(
 
 
 def _clarity(face: UInt8Array) -> float:
-    """How sure dlib's detector is of a face in the shared frame; -1 where it finds none."""
+    """Return how sure dlib's detector is of a face in the shared frame; -1 if it finds none."""
     pad = (len(face) // 4,) * 2
     found = find_faces(np.pad(face, (pad, pad, (0, 0)), mode="edge"), edge=384)
     return found[0].score if found else -1.0

@@ -3,8 +3,8 @@
     python scripts/portrait_tables.py
 
 Run it after `latentedit evaluate portrait --card`. Each table lies between two comments in the
-page, ``<!-- NAME -->`` and ``<!-- end -->``; `tests/test_portrait_tables.py` holds them to the
-card.
+page, ``<!-- NAME -->`` and ``<!-- end -->``. `tests/test_portrait_tables.py` checks them against
+the card.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Report = Mapping[str, Any]
 
 
 def flags_table(report: Report) -> str:
-    """Figures by quality: this network's / the slides' network's, and the slides' accuracy."""
+    """Return figures by quality: ours / the slides' network's, and the slides' own accuracy."""
     figures = ("accuracy", "balanced_accuracy", "f1", "roc_auc", "ece")
     rows = []
     for name, row in report["qualities"].items():
@@ -42,7 +42,7 @@ def flags_table(report: Report) -> str:
 
 
 def order_table(report: Report) -> str:
-    """Rank correlations under growing degradation, by quality and kind."""
+    """Return rank correlations under growing degradation, by quality and kind."""
     rows = [
         (
             f"{quality}, {kind}",
@@ -58,7 +58,7 @@ def order_table(report: Report) -> str:
 
 
 def doubt_table(report: Report) -> str:
-    """How often a guess would be right where the verdict is `cannot tell`, and elsewhere."""
+    """Return how often a guess is right where the verdict is `cannot tell`, and elsewhere."""
     figures = ("share", "right", "elsewhere")
     said = {"unsure": "score between 0.4 and 0.6", "blurred": "too blurred to say"}
     rows = [
@@ -80,7 +80,7 @@ TABLES: Mapping[str, Callable[[Report], str]] = {
 
 
 def filled(page: str, report: Report) -> str:
-    """The page with every table made anew."""
+    """Return the page with every table made anew."""
     for name, table in TABLES.items():
         pattern = rf"(<!-- {name} -->\n).*?(<!-- end -->)"
         page, count = re.subn(

@@ -15,12 +15,12 @@ from latentedit.errors import LatentEditError
 class Calibration:
     """What a step along one attribute does to an average face, with the attribute's auto holds.
 
-    Straight lines between knots, as isotonic regression has them; flat beyond the last knots.
+    Values lie on straight lines between knots, as in isotonic regression, and are flat beyond them.
 
     Attributes:
-        steps: M >= 2 knots in latent units, increasing; 0 is an unedited face.
+        steps: M >= 2 knots, increasing, in steps of an edit; 0 is an unedited face.
         probabilities: expected probability of the attribute at each knot, never decreasing.
-        years: expected change of the estimated age at each knot, or None where nobody estimated.
+        years: expected change of the estimated age at each knot; None without an age estimator.
 
     Raises:
         LatentEditError: knots that do not fit together.
@@ -48,16 +48,16 @@ class Calibration:
         return float(np.interp(step, self.steps, self.probabilities))
 
     def step(self, probability: float) -> float:
-        """The step, nearest to none, after which `probability` is expected.
+        """Return the step nearest to 0 after which `probability` is expected.
 
-        A probability that is out of reach gives the last knot on its side.
+        For a probability that is out of reach, it is the outermost knot on that side.
         """
         knots, heights = np.array(self.steps), np.array(self.probabilities)
         goal = float(np.clip(probability, heights[0], heights[-1]))
         first, last = np.flatnonzero(heights >= goal)[0], np.flatnonzero(heights <= goal)[-1]
         if last < first:  # between two knots
             return float(np.interp(goal, heights[[last, first]], knots[[last, first]]))
-        return float(np.clip(0.0, knots[first], knots[last]))  # on one knot, or a level of several
+        return float(np.clip(0.0, knots[first], knots[last]))  # on one knot, or on a flat part
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for JSON; `from_dict` reads it."""

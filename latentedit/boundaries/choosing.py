@@ -1,8 +1,8 @@
-"""Which faces to label next: at random, or half of them where a quick fit is least sure. No torch.
+"""Choosing faces to label: at random, or half of them where a quick fit is least sure. No torch.
 
-Uncertainty sampling (Lewis and Gale 1994, "A sequential algorithm for training text classifiers")
-on a pool of candidates, mixed with random faces: these keep the labels' share of each kind known,
-and find what the fit does not know of.
+This is uncertainty sampling (Lewis and Gale 1994, "A sequential algorithm for training text
+classifiers") on a pool of candidates, mixed with random faces. The random faces tell how common
+each kind is, and find faces that the fit does not know about.
 """
 
 from __future__ import annotations
@@ -18,28 +18,28 @@ from latentedit.boundaries.finder import BoundaryFinder
 from latentedit.boundaries.whitening import Float64Array, Whitening
 
 BLOCK = 10
-"""Faces that are chosen together, a block ahead of the answers, so that they can be drawn."""
+"""Faces that are chosen together. They are chosen a block early, so there is time to draw them."""
 
 START = 50
-"""Answers at random before the first fit chooses."""
+"""Random faces to answer before a quick fit first takes part in choosing."""
 
 LEAST = 2
-"""Answers of either kind that a quick fit needs."""
+"""Fewest answers of each kind, yes and no, that a quick fit needs."""
 
 _AT_ONCE = 250
 """Candidates that are sampled together."""
 
 RANDOM, NEAR = "random", "near"
-"""How a face was chosen."""
+"""How a face was chosen: at random, or near the boundary of a quick fit."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What was said of a face.
+    """A user's answer about a face.
 
     Attributes:
-        seed: whose face it is.
-        value: has it the attribute; None where nobody can tell.
+        seed: of the face.
+        value: whether the face has the attribute; None where nobody can tell.
         chosen: `RANDOM` or `NEAR`.
     """
 
@@ -62,9 +62,9 @@ class Chooser:
     Args:
         sample: seeds -> latents [N, D].
         at_random: seeds that are shown in this order.
-        candidates: other seeds, of which faces near the boundary are taken.
-        whitening: coordinates to fit in; none for z.
-        active: False leaves all to chance.
+        candidates: other seeds; faces near the boundary are taken from them.
+        whitening: coordinates to fit in; None for z.
+        active: False chooses all faces at random.
     """
 
     def __init__(
@@ -86,9 +86,9 @@ class Chooser:
         self._blocks: dict[tuple[tuple[Answer, ...], frozenset[int]], list[Face]] = {}
 
     def upcoming(self, answers: Sequence[Answer]) -> list[Face]:
-        """The faces to show next, in order: what is left of this block, and the next one.
+        """Return the faces to show next, in order: the rest of this block, then the next block.
 
-        A block is chosen by the answers to all blocks but the one before it.
+        The choice of a block uses the answers to all earlier blocks but the one just before it.
         """
         start = len(answers) // BLOCK * BLOCK
         used = {answer.seed for answer in answers[:start]}
@@ -101,9 +101,9 @@ class Chooser:
         return faces
 
     def prepare(self) -> bool:
-        """Sample some more of the candidates; False where all are there, or none are needed.
+        """Sample some more candidates; return False where all are sampled, or none are needed.
 
-        The first choice near the boundary waits for those that are not.
+        The first choice near the boundary samples those that are left, and so takes longer.
         """
         rest = self._candidates[len(self._field) * _AT_ONCE :]
         if not rest or not self._active:
@@ -130,7 +130,7 @@ class Chooser:
         return mixed
 
     def _near(self, answers: Sequence[Answer], used: set[int], count: int) -> list[int]:
-        """The unused candidates nearest to the middle between both kinds."""
+        """Return unused candidates, those nearest to the middle between both kinds of answers."""
         sure = [answer for answer in answers if answer.value is not None]
         has = np.array([answer.value for answer in sure], dtype=bool)
         if min(has.sum(), (~has).sum()) < LEAST or not self._candidates:

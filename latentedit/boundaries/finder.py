@@ -33,9 +33,10 @@ SELECTIONS = (
     *((0.02, 0.02), (0.05, 0.05), (0.1, 0.1), (0.25, 0.25), (0.5, 0.5)),
     *((0.05, 0.25), (0.25, 0.05)),
 )
-"""Shares of the training latents taken from the highest and from the lowest scores: few sure ones
-or many, balanced or not. All latents, as the classifier labels them, are one more choice, the best
-one for most attributes that few have; validation chooses, attribute by attribute."""
+"""Shares of the training latents that are taken from the highest and from the lowest scores: few
+sure ones or many, balanced or not. One more choice is all latents, as the classifier labels them;
+it is the best one for most attributes that few faces have. For each attribute, the validation set
+chooses."""
 
 MIN_CLASS = 50
 """Fewest samples of a class, whatever the share."""
@@ -47,21 +48,22 @@ MIN_POOL = 500
 """Fewest latents that boundaries are fitted on."""
 
 RARE_SHARE, RARE_COUNT = 0.005, 30
-"""An attribute of fewer of the latents, or in fewer of the test latents, is too rare to learn."""
+"""An attribute is too rare to learn where fewer have it, or lack it, than this share of the latents
+or this many test latents."""
 
 FEW = 10_000
-"""Labels up to which a boundary is fitted once more on all of them, those that measured it too."""
+"""With up to this many labels, a boundary is fitted once more on all of them, held-out ones too."""
 
 _IN_MEMORY = 150_000
-"""Training latents read at once; of a larger pool only the selected ones are."""
+"""Most training latents that are read at once; from a larger pool, only selected ones are read."""
 
 _WHITENED = 50_000
-"""Latents that a covariance is taken of: some hundred for each of its directions."""
+"""Most latents that a covariance is computed from: about a hundred for each direction."""
 
 _CHUNK = 8192
 
 _AT_ONCE = 4
-"""Attributes fitted side by side; each may hold `MAX_CLASS` latents of two classes twice."""
+"""Most attributes fitted at once; each may keep `MAX_CLASS` latents of both classes twice."""
 
 Take = Callable[[NDArray[np.int64]], NDArray[np.float32]]
 """Reads training latents by their row numbers."""
@@ -83,15 +85,15 @@ class Latents(Protocol):
 class BoundaryFinder(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """A linear SVM that reports its boundary as unit normal and bias (Shen et al. 2020, sec. 3).
 
-    Minimises 0.5 |w|^2 + C sum max(0, 1 - y (w . z + b))^2, as liblinear does, but leaves the
-    bias alone, so moving all latents moves the boundary with them. Solved in the primal by L-BFGS
-    on dense products: on thousands of latents hundreds of times faster than the kernel SVM of
-    InterFaceGAN. float32 latents stay float32.
+    It minimises 0.5 |w|^2 + C sum max(0, 1 - y (w . z + b))^2. liblinear does so too, but also
+    keeps the bias small. Here the bias is free, so moving all latents moves the boundary with them.
+    L-BFGS solves the primal problem with dense products. On thousands of latents, that is hundreds
+    of times faster than the kernel SVM of InterFaceGAN. float32 latents stay float32.
 
     Args:
         C: inverse strength of regularisation. Latents are isotropic, or whitened, so a strong one
             (small C) loses nothing and averages noise out.
-        tol: the solver stops where the gradient has shrunk to this share of the first one.
+        tol: the solver stops where the gradient has shrunk to this share of its first value.
         max_iter: most iterations of the solver.
 
     Attributes:
@@ -158,7 +160,8 @@ def _squared_hinge(
     z: NDArray[Any], signs: NDArray[Any], c: float, tol: float, max_iter: int
 ) -> tuple[Float64Array, float, int]:
     """Minimise the squared-hinge SVM's objective; weights [D], bias, iterations."""
-    centre = z.mean(0, dtype=np.float64)  # far from the origin weights and bias would be one
+    # far from the origin, weights and bias could hardly be told apart
+    centre = z.mean(0, dtype=np.float64)
     scale = 1 / (c * len(z))  # of the objective, so that tolerances mean the same at any size
 
     def objective(x: Float64Array) -> tuple[float, Float64Array]:
@@ -199,13 +202,15 @@ def fit_boundaries(
 ) -> Boundaries:
     """Fit one boundary per attribute on the most confident samples of both classes.
 
-    The pool's last fifth is the test set and the tenth before it the validation set, both at
-    natural prevalence. For each of `SELECTIONS` an SVM separates a share of highest from a share
-    of lowest scores, and one more all that are likelier to have the attribute than not from all
-    others; the one with the best validation ROC AUC is kept, and the bias is moved to the threshold
-    with the best sum of accuracy and F1 on the validation set. Labels, of which none is surer than
-    another, are all taken; up to `FEW` of them are fitted once more with the test and validation
-    sets, after those have chosen and measured, so that no label is lost.
+    The pool's last fifth is the test set, and the tenth before it is the validation set. Both keep
+    the natural prevalence. For each of `SELECTIONS`, an SVM separates a share of the highest scores
+    from a share of the lowest. One more SVM separates all latents that are likelier to have the
+    attribute than not from all others. The SVM with the best validation ROC AUC is kept. Its bias
+    is moved to the threshold with the best sum of accuracy and F1 on the validation set.
+
+    Labels are all taken, because none is surer than another. Where there are up to `FEW`, the
+    boundary is fitted once more, with the test and validation sets, so that no label is lost. The
+    two sets have chosen and measured before.
 
     Args:
         z: [N, D] latents, an array or `pool.Pool.latents`, of which only what is needed is read.
@@ -214,7 +219,7 @@ def fit_boundaries(
         generator_hash: of the generator that rendered the pool.
         space: of the latents.
         whitening: coordinates to fit in, see `choose_whitening`; none by default.
-        on_attribute: called with each attribute's figures.
+        on_attribute: called with each attribute's name and figures.
 
     Raises:
         LatentEditError: fewer than 500 latents, or shapes that do not fit together.
@@ -268,9 +273,9 @@ def fit_boundaries(
 
 
 def choose_whitening(z: Latents, space: str) -> Whitening | None:
-    """The coordinates that boundaries of a space are fitted in.
+    """Return the coordinates in which boundaries of a space are fitted.
 
-    z lies evenly on its sphere and stays as it is; any other space is whitened by its first
+    z lies evenly on its sphere and stays as it is. Any other space is whitened by the first
     `_WHITENED` latents.
     """
     return None if space == "z" else Whitening.of(z[: min(len(z), _WHITENED)])
@@ -286,7 +291,7 @@ class _Trial:
 
 
 def _fit_all(z: Latents, scores: NDArray[np.float32]) -> list[list[_Trial]]:
-    """Every attribute's SVMs, as many attributes at once as there are cores, up to `_AT_ONCE`."""
+    """Fit all attributes' SVMs: as many attributes at once as there are cores, up to `_AT_ONCE`."""
     workers = min(_AT_ONCE, _cores())
     readers = _readers(z, scores)
     trials: list[list[_Trial]] = []
@@ -297,21 +302,21 @@ def _fit_all(z: Latents, scores: NDArray[np.float32]) -> list[list[_Trial]]:
 
     # threads inside a product would wait for each other most of the time
     with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(workers) as pool:
-        while some := list(islice(readers, workers)):  # no more in memory
+        while some := list(islice(readers, workers)):  # only these are in memory
             trials += pool.map(fit, some)
             some.clear()
     return trials
 
 
 def _cores() -> int:
-    """Those that this process may use, where the system says."""
+    """Cores that this process may use; all cores where the system does not say."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def _fit_selections(take: Take, scores: NDArray[np.float32]) -> list[_Trial]:
-    """One attribute's SVMs. `take` reads training latents, `scores` [N] are theirs."""
+    """Fit one attribute's SVMs. `take` reads training latents; `scores` [N] are their scores."""
     trials = []
     for rows, count in _selections(scores):
         order = np.argsort(rows)
@@ -324,7 +329,7 @@ def _fit_selections(take: Take, scores: NDArray[np.float32]) -> list[_Trial]:
 
 
 def are_labels(scores: NDArray[np.float32]) -> bool:
-    """Whether there are two values, so that none is surer than another."""
+    """Whether there are only two values, so that no score is surer than another."""
     low, high = scores.min(), scores.max()
     return bool(low < high and ((scores == low) | (scores == high)).all())
 
@@ -332,12 +337,12 @@ def are_labels(scores: NDArray[np.float32]) -> bool:
 def _fit_again(
     z: Latents, labels: NDArray[np.float32], normal: Float64Array, unseen: NDArray[np.float32]
 ) -> tuple[Float64Array, float]:
-    """Normal and threshold of a fit on all labels.
+    """Return the normal and threshold of a fit on all labels.
 
     Args:
-        normal: of the fit without the last ones.
-        unseen: the last ones' distances along it. They choose its threshold, and the new one lets
-            as many faces pass.
+        normal: of the fit without the held-out labels, which are the last ones.
+        unseen: distances of the held-out latents along `normal`. They choose its threshold. The new
+            threshold lets the same share of faces pass.
     """
     latents, has = z[: len(labels)], labels > labels.min()
     threshold = _best_threshold(_target(has[-len(unseen) :].astype(np.float32)), unseen)
@@ -347,13 +352,13 @@ def _fit_again(
 
 
 def _selections(scores: NDArray[np.float32]) -> list[tuple[NDArray[np.int64], int]]:
-    """Row numbers of each selection, the lowest scores first, and how many those are."""
+    """Return row numbers of each selection, lowest scores first, and how many lowest ones."""
     order, count = np.argsort(scores, kind="stable"), len(scores)
-    above = int((scores > scores[order[0]]).sum()) or count // 2  # labels 0, 1 are not to be mixed
+    above = int((scores > scores[order[0]]).sum()) or count // 2  # no label in both classes
     below = int((scores < scores[order[-1]]).sum()) or count // 2
     likely = int(np.clip((scores > 0.5).sum(), MIN_CLASS, count - MIN_CLASS))
     sizes = [(int(high * count), int(low * count)) for high, low in SELECTIONS]
-    if are_labels(scores):  # all of them
+    if are_labels(scores):  # take all
         sizes.clear()
     found: dict[tuple[int, int], NDArray[np.int64]] = {}
     for high, low in (*sizes, (likely, count - likely)):
@@ -364,9 +369,10 @@ def _selections(scores: NDArray[np.float32]) -> list[tuple[NDArray[np.int64], in
 
 
 def _readers(z: Latents, scores: NDArray[np.float32]) -> Iterator[tuple[Take, int]]:
-    """For each attribute a reader of training latents, and its column.
+    """Yield for each attribute a reader of training latents, and its column.
 
-    A pool that fits is read once; of a larger one, for each attribute, the rows it selects.
+    A pool that fits into memory is read once. From a larger one, the rows that each attribute
+    selects are read.
     """
     count = len(scores)
     if count <= _IN_MEMORY:
@@ -457,7 +463,7 @@ def rare_attributes(scores: NDArray[np.float32], names: Sequence[str]) -> list[s
 
 
 def held_out(count: int) -> int:
-    """How many of the last latents a fit does not learn from: they choose and measure."""
+    """How many of the last latents a fit holds out, to choose and to measure."""
     return count - _split(count)[0].stop
 
 
@@ -472,18 +478,18 @@ def _split(count: int) -> tuple[slice, slice, slice]:
 
 
 def _target(scores: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Who has the attribute; where all or none has, who has more of it than most."""
+    """Which latents have the attribute; where all or none do, which score above the median."""
     truth = scores > 0.5
     return truth if 0 < truth.sum() < len(truth) else scores > np.median(scores)
 
 
 def _roc_auc(truth: NDArray[np.bool_], distances: NDArray[np.floating[Any]]) -> float:
-    """ROC AUC, or 0.5 where there is but one class to tell apart."""
+    """ROC AUC, or 0.5 where there is only one class."""
     return float(roc_auc_score(truth, distances)) if 0 < truth.sum() < len(truth) else 0.5
 
 
 def _best_threshold(truth: NDArray[np.bool_], distances: NDArray[np.floating[Any]]) -> float:
-    """The threshold of the best sum of accuracy and F1, or 0 where nothing is to be found."""
+    """The threshold with the best sum of accuracy and F1; 0 where no latent has the attribute."""
     if not truth.any():
         return 0.0
     precision, recall, thresholds = precision_recall_curve(truth, distances)

@@ -1,6 +1,6 @@
-"""Linear boundaries in latent space: what they are, keeping them, saving them.
+"""Linear boundaries in latent space: what belongs to them, how they are saved and loaded.
 
-Neither torch nor scikit-learn is imported here; `latentedit.boundaries.finder` finds them.
+This module imports neither torch nor scikit-learn. `latentedit.boundaries.finder` fits boundaries.
 """
 
 from __future__ import annotations
@@ -40,19 +40,20 @@ class Boundaries:
 
     Attributes:
         names: K attribute names.
-        normals: float64 [K, D], unit rows; towards "has the attribute".
-        biases: float64 [K]; ``normals @ coordinates(z) + biases`` are signed distances.
-        generator_hash: the generator's `weights_hash`; another one is refused.
+        normals: float64 [K, D], unit rows; each leads towards faces that have the attribute.
+        biases: float64 [K]; ``normals @ coordinates(z) + biases`` are signed distances in those
+            coordinates.
+        generator_hash: the generator's `weights_hash`; other generators are refused.
         space: the latent space, ``z`` for this project's generators.
-        figures: per attribute what was measured on held-out latents.
-        auto: per attribute the holds ``{name: discount}`` that ``hold="auto"`` stands for.
-        safe_ranges: per measured attribute the lowest and highest step before faces break.
-        calibrations: per measured attribute what its steps do.
+        figures: for each attribute, what was measured on held-out latents.
+        auto: for each attribute, the holds ``{name: discount}`` that ``hold="auto"`` stands for.
+        safe_ranges: for each measured attribute, the lowest and highest step before faces break.
+        calibrations: for each measured attribute, what its steps do.
         rare: attributes that the generator shows too rarely for a boundary to be trusted.
-        whitening: the coordinates that normals live in; None where latents are their own.
+        whitening: the coordinates of the normals; None where these are plain latents.
 
     Raises:
-        LatentEditError: parts that do not fit together, or normals of another length than 1.
+        LatentEditError: parts that do not fit together, or normals whose length is not 1.
     """
 
     names: tuple[str, ...]
@@ -93,11 +94,13 @@ class Boundaries:
             if not (np.isfinite((low, high)).all() and low <= 0 <= high and low < high):
                 raise LatentEditError(f"safe range of {name} is damaged: measure it again")
         if not {*self.safe_ranges, *self.calibrations, *self.rare} <= set(self.names):
-            raise LatentEditError("measurements name attributes that have no boundary")
+            raise LatentEditError(
+                "measurements name attributes that have no boundary: fit the boundaries again"
+            )
 
     @property
     def normals_hash(self) -> str:
-        """16 hex digits that name these normals: what was measured with others is not of these."""
+        """16 hex digits that name these normals; a measurement counts only for the same normals."""
         digest = hashlib.sha256(np.ascontiguousarray(self.normals).tobytes())
         if self.whitening is not None:
             digest.update(np.ascontiguousarray(self.whitening.mean).tobytes())
@@ -107,7 +110,7 @@ class Boundaries:
 
     @property
     def hash(self) -> str:
-        """16 hex digits that name these boundaries and all that was measured of them."""
+        """16 hex digits that name these boundaries and all their measurements."""
         measured = (
             self.names,
             self.biases.tolist(),
@@ -121,7 +124,7 @@ class Boundaries:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def index(self, name: str) -> int:
-        """Row of an attribute, forgiving its spelling; see `attributes.find_attribute`.
+        """Return the row of an attribute; `attributes.find_attribute` forgives its spelling.
 
         Raises:
             LatentEditError: no boundary of that name.
@@ -131,7 +134,7 @@ class Boundaries:
     def distances(self, z: ArrayLike) -> Float64Array:
         """Signed distances of [N, D] latents to all boundaries, float64 [N, K].
 
-        In latent units, or, where latents are whitened, in their standard deviations.
+        They are in latent units; where latents are whitened, in standard deviations of the latents.
         """
         return (self.coordinates(z) @ self.normals.T + self.biases) / self.spread(self.normals)
 
@@ -142,28 +145,29 @@ class Boundaries:
         return self.whitening.coordinates(z)
 
     def spread(self, vectors: ArrayLike) -> Float64Array:
-        """Length in coordinates of one step along unit vectors [..., D] -> [...].
+        """Length of a step along unit vectors [..., D], in the coordinates of the normals -> [...].
 
-        A standard deviation of the model's latents, or 1 where nothing is whitened.
+        It is the standard deviation of the model's latents along each vector, or 1 where nothing
+        is whitened.
         """
         if self.whitening is None:
             return np.ones(np.shape(vectors)[:-1])
         return self.whitening.spread(vectors)
 
     def moves(self, steps: ArrayLike) -> Float64Array:
-        """Displacements [..., D] in the coordinates of the normals -> of latents, float64."""
+        """Displacements [..., D] in the coordinates of the normals -> those of latents, float64."""
         if self.whitening is None:
             return np.asarray(steps, dtype=np.float64)
         return self.whitening.moves(steps)
 
     def rebased(self, whitening: Whitening | None) -> Boundaries:
-        """These boundaries in other coordinates.
+        """Return these boundaries in other coordinates.
 
-        Whitened ones stay where they are. Plain ones, which lead straight along their normals
-        (SeFa's directions, boundaries of other projects), go on leading there.
+        Whitened boundaries stay the same planes. Plain boundaries (SeFa's directions, boundaries of
+        other projects) move latents straight along their normals, and go on doing so.
 
         Raises:
-            LatentEditError: whitened boundaries cannot go without.
+            LatentEditError: these boundaries are whitened, and `whitening` is None.
         """
         if whitening is None and self.whitening is None:
             return self
@@ -185,7 +189,7 @@ class Boundaries:
     def plane(self, name: str) -> tuple[Float64Array, float]:
         """An attribute's boundary in plain latents: unit normal [D] and bias.
 
-        The normal leads towards what the name says: ``older`` is Young, turned round.
+        The normal leads towards what the name says: for ``older``, away from Young.
 
         Raises:
             LatentEditError: no boundary of that name.
@@ -213,8 +217,8 @@ class Boundaries:
     def safe_range(self, name: str) -> tuple[float, float]:
         """Lowest and highest step along an attribute before faces break, low <= 0 <= high.
 
-        `defaults.SAFE_RANGE` where nobody measured. Steps are towards what the name says: those of
-        ``older`` are Young's, turned round.
+        `defaults.SAFE_RANGE` where nothing was measured. Steps lead towards what the name says: the
+        range of ``older`` is that of Young with opposite signs.
 
         Raises:
             LatentEditError: no boundary of that name.
@@ -224,9 +228,9 @@ class Boundaries:
         return (low, high) if side > 0 else (-high, -low)
 
     def calibration(self, name: str) -> Calibration | None:
-        """What steps along an attribute do, or None where nobody measured.
+        """Return what steps along an attribute do, or None where nothing was measured.
 
-        They are towards the attribute itself, whatever word names it.
+        Steps lead towards the attribute itself: towards Young also where the name is ``older``.
 
         Raises:
             LatentEditError: no boundary of that name.
@@ -234,11 +238,12 @@ class Boundaries:
         return self.calibrations.get(self.names[self.index(name)])
 
     def merged(self, other: Boundaries) -> Boundaries:
-        """These boundaries and others of the same generator; of a name in both, the other's.
+        """Return these boundaries joined with `other`, boundaries of the same generator.
 
-        What was measured of attributes that hold a replaced one goes: their directions are others
-        now. A new attribute that was fitted by itself, and not measured since, gets the holds of
-        `entangled_holds` among all: only here is known what it leans towards.
+        Where both have a name, the boundary of `other` is used. An attribute that holds a replaced
+        one loses its safe range and calibration, because its direction has changed. A new attribute
+        that was fitted alone, and not measured since, gets holds from `entangled_holds` among all
+        boundaries: only here is it known which ones it leans towards.
 
         Raises:
             LatentEditError: they belong to another generator or latent space.
@@ -282,14 +287,14 @@ class Boundaries:
         )
 
     def with_measured(self, other: Boundaries, names: Collection[str]) -> Boundaries:
-        """These boundaries with what was measured of some attributes of others.
+        """Return these boundaries with the measurements that `other` has of some attributes.
 
         Args:
-            other: the same normals.
-            names: whose holds, ranges, calibrations and figures are taken from `other`.
+            other: boundaries with the same names and normals.
+            names: attributes whose holds, ranges, calibrations and figures are taken from `other`.
 
         Raises:
-            LatentEditError: other normals.
+            LatentEditError: `other` has other names or normals.
         """
         if other.normals_hash != self.normals_hash or other.names != self.names:
             raise LatentEditError("the boundaries were fitted anew meanwhile: measure them again")
@@ -343,9 +348,9 @@ class Boundaries:
         save_with_card(check_path(path), lambda file: save_file(tensors, file), KIND, entries)
 
     def save_over(self, path: str | Path, command: str) -> None:
-        """Replace saved boundaries by these, the same ones with more measured.
+        """Replace saved boundaries by these, which are the same ones with more measurements.
 
-        What else the card says stays, and `command` is added to its commands.
+        The card's further entries stay, and `command` is added to its commands.
 
         Raises:
             LatentEditError: the file holds no boundaries, or the path cannot be written.
@@ -405,7 +410,7 @@ def check_path(path: str | Path) -> Path:
 
 
 WEAK_AUC = 0.55
-"""A boundary whose ROC AUC, less twice its standard error, is below may be chance."""
+"""A boundary may be chance where its ROC AUC minus two standard errors is below this."""
 
 
 def is_weak(figures: Mapping[str, float]) -> bool:
@@ -415,7 +420,7 @@ def is_weak(figures: Mapping[str, float]) -> bool:
     receiver operating characteristic (ROC) curve".
     """
     if not {"roc_auc", "prevalence", "test_size"} <= figures.keys():
-        return False  # imported, or from before
+        return False  # imported, or older than these figures
     auc, count = figures["roc_auc"], figures["test_size"]
     having = max(1.0, figures["prevalence"] * count)
     lacking = max(1.0, count - having)
@@ -433,12 +438,12 @@ def entangled_holds(
     most: int = 6,
     figures: Mapping[str, Mapping[str, float]] | None = None,
 ) -> dict[str, dict[str, float]]:
-    """For each attribute the others whose boundaries lean most towards or against it.
+    """Return for each attribute the others whose boundaries lean most towards or against it.
 
-    A first choice of ``auto`` holds from geometry alone: up to `most` attributes with an absolute
-    cosine of at least `least`, each at one minus that cosine: what leans most towards an attribute
-    is held least, for little would be left of a direction held against it in full. Boundaries that
-    are no better than chance by their `figures` are not held (see `is_weak`).
+    This is a first choice of ``auto`` holds, from geometry alone. At most `most` attributes are
+    held, each with an absolute cosine of at least `least`. The discount is one minus that cosine:
+    what leans most towards an attribute is held least, because a full hold would leave little of
+    the direction. Boundaries that may be chance by their `figures` are not held (see `is_weak`).
     """
     weak = {name for name in names if is_weak((figures or {}).get(name, {}))}
     cosines = np.abs(normals @ normals.T)

@@ -28,23 +28,23 @@ Networks = TypeVar("Networks", bound="FaceNetworks")
 
 CARD = "pool.json"
 SHARD_SIZE = 512
-"""Latents in a file, the piece of work that one process takes at a time: some 30 seconds' worth."""
+"""Latents in a file. A process takes one file at a time, about 30 seconds of work."""
 BEFORE = {"space": "z", "precision": defaults.PRECISION, "truncation": 1.0}
-"""Of pools whose cards are older than these entries."""
+"""Values for pools whose cards are older than these entries."""
 KEPT_EVERY = 60.0
-"""Seconds after which the faces of an unfinished shard are kept."""
+"""Seconds between two saves of an unfinished shard."""
 BATCH = 64
-"""Faces between two reports of progress, the most pictures in memory."""
+"""Faces between two reports of progress. No more pictures are in memory at once."""
 
 FEATURES_AT_ONCE = 2**20
-"""Values in the largest layer, of the faces that go through the networks together on a CPU: one
-reading of the weights serves all of them, while their features still fit into the cache."""
+"""Most values in the largest layer, over all faces that go through the networks together on a CPU.
+One reading of the weights serves all these faces, and their features still fit into the cache."""
 
 
 class Pool:
     """A folder with ``pool.json`` and ``shard-NNNNN.safetensors`` (z, scores, seeds).
 
-    A shard that is not finished lies in ``part-NNNNN.safetensors``.
+    An unfinished shard is kept in ``part-NNNNN.safetensors``.
 
     Attributes:
         folder: the pool's folder.
@@ -54,9 +54,9 @@ class Pool:
         attributes: names of the scores' columns.
         latent_dim: length of a latent.
         space: the latents' space, ``z`` or ``w``.
-        truncation: psi that they were sampled with.
+        truncation: psi that the latents were sampled with.
         size: latents in all.
-        first_seed: seeds run from here upwards.
+        first_seed: the lowest seed; the others follow upwards.
         shard_size: latents in a shard; the last one may have fewer.
     """
 
@@ -86,7 +86,7 @@ class Pool:
         self.shard_size: int = card["shard_size"]
 
     def describe(self) -> str:
-        """One line for cards: how many latents, of what, judged by what."""
+        """Return one line for cards: how many latents, their generator and their classifier."""
         return (
             f"{self.size} latents in {self.space} of generator {self.generator_hash} "
             f"({self.model}), {self._psi()}seeds from {self.first_seed}, scored by classifier "
@@ -115,14 +115,14 @@ class Pool:
         return self.folder / f"part-{shard:05d}.safetensors"
 
     def is_finished(self, shard: int) -> bool:
-        """Whether a shard is there, and not that of a pool before it grew."""
+        """Whether a shard is there, and not a shorter one from before the pool grew."""
         try:
             with safe_open(str(self.shard(shard)), framework="numpy") as file:
                 count = file.get_slice("seeds").get_shape()
         except OSError:
             return False
         except SafetensorError:
-            return True  # damaged, which reading it says
+            return True  # damaged: `_read` reports it
         return not (len(count) == 1 and 0 < count[0] < len(self.seeds_of(shard)))
 
     def seeds_of(self, shard: int) -> range:
@@ -131,7 +131,7 @@ class Pool:
         return range(start, min(start + self.shard_size, self.first_seed + self.size))
 
     def load(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return all latents [N, D] and scores [N, K], one shard in memory beside them.
+        """Return all latents [N, D] and scores [N, K]; one more shard is in memory meanwhile.
 
         Raises:
             LatentEditError: the pool is unfinished or a shard is damaged.
@@ -146,7 +146,7 @@ class Pool:
         return z, scores
 
     def scores(self) -> NDArray[np.float32]:
-        """Return all scores [N, K]; latents are not kept.
+        """Return all scores [N, K]; latents are not kept in memory.
 
         Raises:
             LatentEditError: the pool is unfinished or a shard is damaged.
@@ -190,10 +190,10 @@ class Pool:
 
 
 class PoolLatents:
-    """The latents of a pool as an array [N, D] of which only what is asked for is read.
+    """The latents of a pool as an array [N, D]; only the shards that are needed are read.
 
-    Slices and increasing row numbers are understood; one shard at a time is in memory beside the
-    answer.
+    The index is a slice or an array of increasing row numbers. One shard at a time is in memory
+    beside the rows that are returned.
     """
 
     def __init__(self, pool: Pool) -> None:
@@ -201,7 +201,7 @@ class PoolLatents:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Latents, and their length."""
+        """Number of latents, and their length."""
         return self._pool.size, self._pool.latent_dim
 
     def __len__(self) -> int:
@@ -247,23 +247,23 @@ def build_pool(
 ) -> Pool:
     """Sample, render and score `size` seeds; no picture is kept. Run again to go on.
 
-    Several processes, on several machines with one disk, may build one pool together, launched or
-    not: each takes shards that no other works at, its own ones first (`sharing.turns`). What comes
-    out is what one process would make. A pool grows where it is asked for more latents, and keeps
-    what it has where it is asked for fewer. Of an unfinished shard the faces are kept every
-    `KEPT_EVERY` seconds.
+    Several processes may build one pool together, also on several computers that share a disk,
+    and with or without a launcher. Each process takes shards that no other process works at, its
+    own ones first (`sharing.turns`). The result is the same as from one process. A pool grows when
+    more latents are asked for, and keeps what it has when fewer are asked for. An unfinished shard
+    is saved every `KEPT_EVERY` seconds.
 
-    Latents are sampled in the editor's space (`FaceNetworks.space`). Faces go through the networks
-    several at a time, see `for_many`.
+    Latents are sampled in the editor's space (`FaceNetworks.space`). Several faces go through the
+    networks together, see `for_many`.
 
     Args:
         editor: generator and classifier.
         folder: made if it is missing.
-        size: latents in all, at least.
+        size: least number of latents in all.
         first_seed: seeds run upwards from here.
-        shard_size: latents in a file; by default those of the pool that is there, or `SHARD_SIZE`.
-        on_progress: called with (latents done, all) after every batch; what other processes did is
-            counted when a shard begins.
+        shard_size: latents in a file; by default as in the pool that is there, or `SHARD_SIZE`.
+        on_progress: called with (latents done, all) after every batch; the work of other processes
+            is counted when a shard begins.
 
     Raises:
         LatentEditError: the model has no classifier, seeds out of range, or the folder holds
@@ -306,7 +306,7 @@ def build_pool(
 
 
 class _Finished:
-    """The shards of a pool that are finished by now, whoever made them; each is opened once."""
+    """The finished shards of a pool, made by any process; a finished shard is opened once."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
@@ -318,7 +318,7 @@ class _Finished:
         return shard in self._known
 
     def count(self) -> int:
-        """Latents in them."""
+        """Return the number of latents in the finished shards."""
         there = set(os.listdir(self._pool.folder))
         shards = range(self._pool.shard_count)
         return sum(
@@ -329,9 +329,9 @@ class _Finished:
 
 
 def _open(folder: str | Path, card: dict[str, Any], *, keeps_shards: bool) -> Pool:
-    """Start a pool, or go on with one that differs in nothing but its size, the larger of both.
+    """Start a pool, or open one whose card differs only in its size; the larger size is kept.
 
-    With `keeps_shards` its shards may have another size than the card asks for.
+    With `keeps_shards`, its shards may also have another size than `card` says.
     """
     path = make_folder(folder) / CARD
     with claimed(path, waits=True):
@@ -357,7 +357,10 @@ def _fill(
     done: int,
     on_progress: Callable[[int, int], None],
 ) -> None:
-    """Sample, render and score one shard, from where it stopped; so many others are done."""
+    """Sample, render and score one shard, from where it stopped.
+
+    `done` is the number of latents in finished shards, for `on_progress`.
+    """
     seeds, part = pool.seeds_of(index), pool.part(index)
     z, scores = editor.sample(seeds), [_known_scores(pool, index, seeds)]
     start, kept = len(scores[0]), time.monotonic()
@@ -376,13 +379,13 @@ def _fill(
 def _arrays(
     z: NDArray[np.float32], scores: list[NDArray[np.float32]], seeds: range
 ) -> dict[str, NDArray[Any]]:
-    """What a shard keeps, of as many latents as have scores."""
+    """Return the arrays that a shard keeps, for the latents that have scores."""
     known = np.concatenate(scores)
     return {"z": z[: len(known)], "scores": known, "seeds": np.array(seeds)[: len(known)]}
 
 
 def _known_scores(pool: Pool, index: int, seeds: range) -> NDArray[np.float32]:
-    """Scores of the first latents of a shard that are kept, by its part or from before it grew."""
+    """Return the saved scores of a shard's first latents: of its part, or of a shorter shard."""
     best = np.empty((0, len(pool.attributes)), np.float32)
     for path in (pool.part(index), pool.shard(index)):
         try:
@@ -397,9 +400,9 @@ def _known_scores(pool: Pool, index: int, seeds: range) -> NDArray[np.float32]:
 
 
 def for_many(editor: Networks) -> Networks:
-    """The same model with the batch size that is fastest for many faces.
+    """Return the same model with the batch size that is fastest for many faces.
 
-    A colour value may come out one step different from the one that the face has alone.
+    A colour value may differ by 1 from that of the same face drawn alone.
     """
     size = min(FEATURES_AT_ONCE // editor.generator.largest_layer, BATCH // 4)
     return editor if editor.batch_size >= size else editor.with_batch_size(size)

@@ -42,7 +42,7 @@ def sefa(generator: FaceGenerator, k: int) -> tuple[Float64Array, Float64Array]:
         Unit rows float64 [k, D], and each one's share of the sum of eigenvalues [k].
 
     Raises:
-        LatentEditError: more directions than the latent is long or the layer wide, or see
+        LatentEditError: more directions than a latent has numbers or the layer has outputs, or see
             `FaceGenerator.first_weights`.
     """
     matrix = generator.first_weights().detach().double().cpu().numpy()
@@ -61,20 +61,20 @@ def pca(
 ) -> tuple[Float64Array, Float64Array]:
     """Directions of most variance among early features (Haerkoenen et al. 2020, section 2.2).
 
-    Principal components of the features; each is carried back to the latent space by least
-    squares, from the latents that the features were computed of.
+    They are principal components of the features. Least squares carries each one back to the
+    latent space, by the latents that the features were computed from.
 
     Args:
-        editor: samples and holds the generator.
+        editor: samples latents and has the generator.
         k: how many.
-        count: latents.
-        first_seed: of the latents.
+        count: how many latents to sample.
+        first_seed: the lowest of their seeds.
 
     Returns:
         Unit rows float64 [k, D], and each component's share of the variance [k].
 
     Raises:
-        LatentEditError: more directions than the latent is long or there are features, or see
+        LatentEditError: more directions than a latent has numbers or there are features, or see
             `FaceGenerator.early_features`.
     """
     _check_count(k, editor.latent_dim)
@@ -111,8 +111,8 @@ def find_directions(
         count: latents that ``pca`` looks at.
 
     Returns:
-        Boundaries through the origin, without locks; their figure ``share`` says how much of the
-        whole each accounts for.
+        Boundaries through the origin, without holds; their figure ``share`` says how much of the
+        whole each direction accounts for.
 
     Raises:
         LatentEditError: unknown method, or see `sefa` and `pca`.
@@ -138,7 +138,7 @@ class Moves:
     """What a direction does.
 
     Attributes:
-        name: the direction's.
+        name: of the direction.
         changes: (attribute, mean change of its probability from step -2 to 2), largest first.
     """
 
@@ -174,7 +174,7 @@ def name_by_attributes(
 
 
 def card_entries(moves: Sequence[Moves]) -> Mapping[str, Any]:
-    """The card's entry of what directions move."""
+    """Return the card's entry that says what each direction moves."""
     return {"moves": {each.name: dict(each.changes) for each in moves}}
 
 

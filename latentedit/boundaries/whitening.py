@@ -1,15 +1,15 @@
-"""Whitening: coordinates in which a generator's latents vary more alike in every direction.
+"""Whitening: coordinates in which a generator's latents vary more evenly in all directions.
 
-z lies evenly on a sphere, so a step of one unit is one standard deviation whichever way it goes.
-w does not: some directions vary a hundred times more than others. Boundaries of W are therefore
-found, and projected, in coordinates u, with w = mean + basis u, and a step is measured in standard
+z lies evenly on a sphere, so a step of one unit is one standard deviation in every direction. w
+does not: it varies a hundred times more in some directions than in others. Therefore boundaries of
+W are found and projected in coordinates u, with w = mean + basis u. A step is measured in standard
 deviations of the latents along its direction.
 
-With the basis the square root of the latents' covariance, a step along a boundary's normal would
-be the pattern that goes with the attribute in real latents, correlates and all; with no whitening
-it is the filter that detects the attribute (Haufe et al. 2014, "On the interpretation of weight
-vectors of linear models in multivariate neuroimaging"). `POWER` chooses in between, by what edits
-change besides (docs/decisions.md).
+If the basis were the square root of the latents' covariance, a step along a boundary's normal would
+be a pattern: the attribute with everything that goes together with it in real latents. Without
+whitening, it is a filter: what detects the attribute (Haufe et al. 2014, "On the interpretation of
+weight vectors of linear models in multivariate neuroimaging"). `POWER` lies in between. It was
+chosen by how much edits change other attributes (docs/decisions.md).
 """
 
 from __future__ import annotations
@@ -28,10 +28,11 @@ from latentedit.errors import LatentEditError
 Float64Array = NDArray[np.float64]
 
 POWER = 0.5
-"""Of the covariance whose square root is the basis: 0 leaves latents as they are, 1 whitens."""
+"""The basis is the square root of the covariance to this power: 0 leaves latents as they are, 1
+whitens fully."""
 
 LEAST_SPREAD = 1e-4
-"""Smallest standard deviation, in those of the widest direction, that is taken for real."""
+"""Smallest standard deviation that counts as real, as a share of the widest direction's."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,12 +40,12 @@ class Whitening:
     """An affine change of coordinates, u = (w - mean) basis^-1.
 
     Attributes:
-        mean: float64 [D], where u is 0.
+        mean: float64 [D], the latent where u is 0.
         basis: float64 [D, D], symmetric and of full rank.
-        covariance: float64 [D, D], of the coordinates of the model's latents.
+        covariance: float64 [D, D], of the model's latents in the coordinates u.
 
     Raises:
-        LatentEditError: parts that do not fit together, or no full rank.
+        LatentEditError: parts that do not fit together, or a basis without full rank.
     """
 
     mean: Float64Array
@@ -63,7 +64,7 @@ class Whitening:
             raise LatentEditError("a whitening is damaged: fit the boundaries again")
 
     def _has_full_rank(self) -> bool:
-        # a tenth of the time that eigenvalues take; every basis is the root of a covariance
+        # this suffices for the root of a covariance; eigenvalues take ten times as long
         try:
             np.linalg.cholesky(self.basis)
         except np.linalg.LinAlgError:
@@ -72,10 +73,10 @@ class Whitening:
 
     @classmethod
     def of(cls, latents: ArrayLike, power: float = POWER) -> Whitening:
-        """That of the covariance of latents [N, D].
+        """Make the whitening of latents [N, D] from their covariance.
 
-        Coordinates have a variance of 1 in the mean over directions, whatever the power.
-        Directions that hardly vary are taken to vary by `LEAST_SPREAD` of the widest one.
+        For every power, the coordinates have a mean variance of 1 over all directions. Directions
+        that hardly vary are treated as if they vary by `LEAST_SPREAD` of the widest one.
 
         Raises:
             LatentEditError: fewer than two latents, or all are the same.
@@ -94,7 +95,7 @@ class Whitening:
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, NDArray[Any]]) -> Self | None:
-        """That of `tensors`, or of whole matrices, or None where there is none among them.
+        """Read what `tensors` gave, or whole matrices; return None where there is no whitening.
 
         Raises:
             LatentEditError: parts that do not fit together.
@@ -124,7 +125,7 @@ class Whitening:
     def spread(self, vectors: ArrayLike) -> Float64Array:
         """Standard deviation of the latents' coordinates along vectors [..., D] -> [...].
 
-        For unit vectors; for others, of their product with the coordinates.
+        For vectors of another length than 1, it is that of their product with the coordinates.
         """
         rows = np.asarray(vectors, dtype=np.float64)
         return np.asarray(np.sqrt(((rows @ self.covariance) * rows).sum(-1)))
@@ -134,7 +135,7 @@ class Whitening:
         return np.asarray(np.asarray(steps, dtype=np.float64) @ self.basis)
 
     def undone(self, rows: ArrayLike) -> Float64Array:
-        """Rows [..., D] times the inverse of the basis.
+        """Return rows [..., D] times the inverse of the basis.
 
         Displacements of latents become those of coordinates; normals in whitened coordinates become
         normals of the same planes in latents. The basis is symmetric, so both are one product.
@@ -151,7 +152,7 @@ class Whitening:
 
 
 class WhitenedLatents:
-    """Latents that are whitened as they are read, by rows; see `boundaries.finder.Latents`."""
+    """Latents whose rows are whitened when they are read; see `boundaries.finder.Latents`."""
 
     def __init__(self, latents: Any, whitening: Whitening) -> None:
         self._latents = latents
@@ -166,7 +167,7 @@ class WhitenedLatents:
 
 
 def _triangle(matrix: Float64Array) -> Float64Array:
-    """A symmetric matrix [D, D] as its lower triangle, row by row; another one as it is."""
+    """A symmetric matrix [D, D] as its lower triangle, row by row; any other matrix as it is."""
     if not np.array_equal(matrix, matrix.T):
         return np.ascontiguousarray(matrix)
     return matrix[np.tril_indices(len(matrix))]

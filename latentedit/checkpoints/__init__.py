@@ -1,4 +1,4 @@
-"""Reading other projects' weights, safely.
+"""Read other projects' weights safely.
 
 `convert(path)` recognises a checkpoint by its keys, accounts for every one of them, and maps it
 onto a network of this package; `ConvertedGenerator.save` writes that as a bundle. Importing this

@@ -12,7 +12,7 @@ from latentedit.errors import LatentEditError
 from latentedit.generators.base import FaceGenerator
 
 Shape = tuple[int | None, ...]
-"""A shape; None where any size will do (because it follows from a key that is missing)."""
+"""A shape; None stands for any size, because the key that would tell it is missing."""
 
 _MOST_NAMED = 6
 _LONGEST = 120
@@ -101,6 +101,6 @@ def size_of(state: Mapping[str, Any], key: str, axis: int) -> int | None:
 
 
 def _few(keys: Iterable[str]) -> str:
-    keys = [" ".join(key.split())[:_LONGEST] for key in keys]  # as the file has them
+    keys = [" ".join(key.split())[:_LONGEST] for key in keys]  # the file chose the names
     more = f" and {len(keys) - _MOST_NAMED} more" if len(keys) > _MOST_NAMED else ""
     return ", ".join(keys[:_MOST_NAMED]) + more

@@ -1,6 +1,7 @@
-"""Arrays as tools of the field save them: ``.npy``, ``.npz``, safetensors, PyTorch; by content.
+"""Read arrays that other tools saved: ``.npy``, ``.npz``, safetensors, PyTorch; told by content.
 
-Read as data: no pickle runs, and no more memory is set aside than the file has bytes.
+Files are read as data: no pickle runs. Memory is bounded by the file's size; a ``.npz`` may unpack
+to 100 times its size plus 1 MiB, and to 4 GiB at most.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ _NAMED = 6
 
 
 class ArrayFile(NamedTuple):
-    """Arrays of numbers by name (the only one of a file without names is called ``""``).
+    """Arrays of numbers by name (a file without names has one array, called ``""``).
 
     Attributes:
         arrays: float or integer arrays.
@@ -39,7 +40,8 @@ def read_arrays(path: str | Path) -> ArrayFile:
     """Read all arrays of numbers in a file, whatever its name.
 
     Raises:
-        LatentEditError: missing, damaged, or no file of arrays: the message names what it is.
+        LatentEditError: the file is missing, damaged, or no file of arrays: the message names what
+            it is.
     """
     path = Path(path)
     try:
@@ -68,7 +70,9 @@ def _unpickled(path: Path) -> Any:
 
     found = open_pickle(path)
     if not isinstance(found, TorchFile):
-        raise LatentEditError(f"{path} holds networks, no latents or directions")
+        raise LatentEditError(
+            f"{path} holds networks, no latents or directions: give a .npy or .pt"
+        )
     return resolve(found)
 
 
@@ -107,7 +111,7 @@ def _npz(path: Path) -> dict[str, NDArray[Any]]:
             if sum(entry.file_size for entry in entries) > min(
                 _MOST_BYTES, 100 * path.stat().st_size + 2**20
             ):
-                raise LatentEditError(f"{path} is refused: it unfolds into far more than it holds")
+                raise LatentEditError(f"{path} is refused: it unpacks to far more than its size")
             for entry in entries:
                 with archive.open(entry) as file:
                     try:
@@ -144,7 +148,7 @@ def _safetensors(path: Path) -> ArrayFile:
         own = (file.metadata() or {}).get("latents")  # what `latents.save_latents` wrote
         text = own or "{}"
     if own is not None and "z" in tensors:
-        tensors = {"latents": tensors["z"]}  # so it calls them, whatever their space
+        tensors = {"latents": tensors["z"]}  # it calls them z, whatever their space
     try:
         metadata = json.loads(text)
     except (ValueError, RecursionError):
@@ -153,7 +157,7 @@ def _safetensors(path: Path) -> ArrayFile:
 
 
 def _numbers(value: Any, name: str = "", depth: int = 0) -> dict[str, NDArray[Any]]:
-    """Tensors and arrays in what a file holds, by the names on the way to them."""
+    """Collect tensors and arrays from nested values; a name is the keys on the way, with dots."""
     if hasattr(value, "detach"):
         if not value.is_floating_point() and value.dtype.is_complex:
             return {}

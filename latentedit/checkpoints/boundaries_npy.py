@@ -1,8 +1,9 @@
-"""InterFaceGAN's boundaries: ``.npy`` files with one unit normal, [1, 512] or [512]; and others'.
+"""Import and export InterFaceGAN's boundaries, and import directions of other tools.
 
-Such a file says neither which attribute it is, nor which side has it, nor which generator and
-latent space it was found in, nor where the plane lies; the first three are asked for when it is
-imported, and the plane is put through the origin (bias 0), as InterFaceGAN does.
+InterFaceGAN's file is a ``.npy`` with one unit normal, [1, 512] or [512]. It does not say which
+attribute it is for, which side has the attribute, which generator and latent space it was found in,
+or where the plane lies. The importer asks for the first three, and puts the plane through the
+origin (bias 0), as InterFaceGAN does.
 """
 
 from __future__ import annotations
@@ -26,11 +27,11 @@ SPACES = ("z", "w")
 _MOST_VALUES = 100_000_000
 
 _USUAL = ("lat_comp", "eigvec", "boundary", "boundaries", "direction", "directions", "normal")
-"""What GANSpace, SeFa's code and others call directions in a file with other arrays."""
+"""Names that GANSpace, SeFa's code and others give directions in a file with other arrays."""
 
 
 class Normal(NamedTuple):
-    """A direction of a file: float64 [D], unit length, and what the user should know of it."""
+    """A direction from a file: float64 [D], unit length, and what the user should know of it."""
 
     values: NDArray[np.float64]
     notes: list[str]
@@ -42,19 +43,19 @@ def read_normal(path: str | Path, component: str | None = None) -> NDArray[np.fl
 
 
 def read_direction(path: str | Path, component: str | None = None) -> Normal:
-    """Read a direction of latent space as tools of the field save them.
+    """Read a direction of latent space that any of the common tools saved.
 
-    InterFaceGAN's ``.npy`` [1, D] or [D]; directions of ``.pt`` files, alone or by name; SeFa's
-    ``eigvec`` [D, D], a column each; GANSpace's ``lat_comp`` [K, 1, D]; W+ directions [1, L, D]
-    that are the same in every layer, or in some layers and zero in the others.
+    These are read: InterFaceGAN's ``.npy`` [1, D] or [D]; directions in ``.pt`` files, alone or by
+    name; SeFa's ``eigvec`` [D, D], one in each column; GANSpace's ``lat_comp`` [K, 1, D]; W+
+    directions [1, L, D] that are the same in every layer, or in some layers and zero in the others.
 
     Args:
         path: the file, see `array_files.read_arrays`.
         component: which of several directions: its number from 0, or its name.
 
     Raises:
-        LatentEditError: missing, no directions, several and none chosen, another direction in every
-            layer, zero, or not finite.
+        LatentEditError: the file is missing or holds no direction, or several and none is chosen;
+            or the direction is not the same in all its layers, zero, or not finite.
     """
     arrays = read_arrays(path).arrays
     name, index = _chosen(arrays, component, path)
@@ -72,7 +73,7 @@ def read_direction(path: str | Path, component: str | None = None) -> Normal:
 def _chosen(
     arrays: Mapping[str, NDArray[Any]], component: str | None, path: str | Path
 ) -> tuple[str, int | None]:
-    """The array that a direction is in, and its number there."""
+    """Return the name of the array that holds the direction, and its number in the array."""
     index = int(component) if component is not None and component.isdecimal() else None
     if component is not None and index is None:
         matching = [name for name in arrays if name.rpartition(".")[2] == component]
@@ -95,7 +96,7 @@ def _chosen(
 def _row(
     array: NDArray[Any], index: int | None, path: str | Path
 ) -> tuple[NDArray[np.float64], list[str]]:
-    """One direction of an array [D], [K, D], [K, 1, D] or [1, L, D]."""
+    """Return one direction of an array [D], [K, D], [K, 1, D] or [1, L, D], and notes."""
     shape = list(array.shape)
     values = np.asarray(array, dtype=np.float64)
     if values.ndim == 1:
@@ -144,12 +145,12 @@ def import_boundary(
 
     Args:
         path: the file, see `read_direction`.
-        name: the attribute; the spelling of one of the 40 is forgiven, other names are kept.
+        name: one of the 40 attributes (case and spaces do not matter), or a name of your own.
         sign: 1 if the file's normal points towards "has the attribute", -1 if away from it (its
             age boundary points to old, so for Young it is -1).
         space: the latent space it was found in, ``z`` or ``w``.
-        generator_hash: of the generator it was found for.
-        latent_dim: of that generator.
+        generator_hash: the hash of the generator that it was found for.
+        latent_dim: the length of that generator's latents.
         into: boundaries to add to.
         component: which of several directions, see `read_direction`.
 
@@ -157,8 +158,9 @@ def import_boundary(
         Boundaries with this one last, its bias 0.
 
     Raises:
-        LatentEditError: no boundary in the file, another length than the generator's latents, a
-            sign other than 1 and -1, another generator or space than `into`, or a name it has.
+        LatentEditError: the file holds no boundary, or one of another length than the generator's
+            latents; the sign is not 1 or -1, or the space not z or w; `into` has another generator
+            or space, or has the name already.
     """
     if sign not in (1, -1):
         raise LatentEditError(
@@ -215,7 +217,8 @@ def export_boundary(boundaries: Boundaries, name: str, path: str | Path, *, sign
         The bias, which such a file cannot hold: the plane lies this far from the origin.
 
     Raises:
-        LatentEditError: no such boundary, another ending, or the path cannot be written.
+        LatentEditError: there is no such boundary, the path has another ending or cannot be
+            written, or the sign is not 1 or -1.
     """
     if Path(path).suffix != ".npy":
         raise LatentEditError(f"cannot export to {path}: end its name in .npy")
@@ -230,13 +233,14 @@ def export_boundary(boundaries: Boundaries, name: str, path: str | Path, *, sign
 
 
 def card_entries(sources: Sequence[str | Path], **entries: Any) -> dict[str, Any]:
-    """Entries of the card of imported boundaries: where they came from."""
+    """Return entries for the card of imported boundaries: where they came from."""
     return {"imported_from": [Path(source).name for source in sources], **entries}
 
 
 def _spelling(name: str) -> str:
     try:
-        return find_attribute(name, words=False)  # a file's sign is its own
+        # no words such as "older": they would turn the sign
+        return find_attribute(name, words=False)
     except LatentEditError as error:
         if difflib.get_close_matches(name.lower(), [known.lower() for known in ATTRIBUTES], 1, 0.8):
             raise error from None

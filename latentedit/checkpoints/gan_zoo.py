@@ -52,8 +52,8 @@ def convert_gan_zoo(state: Mapping[str, Any], what: str) -> Reading:
         what: the file, for messages.
 
     Raises:
-        LatentEditError: keys that are missing, extra or mis-shaped, or options that the published
-            generators do not have.
+        LatentEditError: keys are missing, extra or mis-shaped, or an option is not that of the
+            published generators.
     """
     notes, unused, equalised = [], {}, True
     part = next((name for name in ("avgG", "netG") if isinstance(state.get(name), Mapping)), None)

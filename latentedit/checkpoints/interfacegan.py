@@ -36,7 +36,11 @@ NAMES = {
 }
 
 _SMALL_KERNELS = 0.3
-"""Equalised kernels begin at 1, others at sqrt(2 / fan_in), which is 0.12 for 16 channels."""
+"""Root mean square below which a note is given.
+
+Kernels with equalised learning rates begin training at 1, others at sqrt(2 / fan_in), which is 0.12
+for 16 channels.
+"""
 
 
 def recognise(state: Mapping[str, Any]) -> str | None:
@@ -58,7 +62,7 @@ def convert_interfacegan(state: Mapping[str, Any], what: str) -> Reading:
         what: the file, for messages.
 
     Raises:
-        LatentEditError: keys that are missing, extra or mis-shaped, or a level of detail above 0.
+        LatentEditError: keys are missing, extra or mis-shaped, or the level of detail is not 0.
     """
     layout = recognise(state)
     if layout is None:
@@ -107,7 +111,7 @@ def convert_interfacegan(state: Mapping[str, Any], what: str) -> Reading:
         convs=[layer(n) for n in range(1, 2 * blocks)],
         rgbs={b: output(name) for b, name in outputs_of.items()},
     )
-    notes = [f"fused enlargement in {len(fused)} blocks, unfused exactly"] if fused else []
+    notes = [f"fused enlargement in {len(fused)} blocks, split exactly in two"] if fused else []
     largest = max(float(w.square().mean().sqrt()) for w in tensors.values() if w.ndim == 4)
     if largest < _SMALL_KERNELS:
         notes.append(
@@ -151,8 +155,8 @@ def _fused_blocks(state: Mapping[str, Any], layout: str, sizes: list[int | None]
         return set()
     if layout == "higan":
         return {b for b in blocks if f"layer{2 * b}.weight" in state}
-    # GenForce keeps both forms under one key, and one switch holds for all blocks: the order of
-    # the axes shows where a block changes the width.
+    # GenForce keeps fused and other kernels under the same key, and one switch holds for all
+    # blocks. Only a block that changes the width shows the switch, by the order of its axes.
     changes = [b for b in blocks if sizes[b] != sizes[b - 1]]
     fused = [size_of(state, f"layer{2 * b}.weight", 0) == sizes[b - 1] for b in changes]
     return set(blocks) if any(fused) else set()

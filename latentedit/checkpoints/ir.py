@@ -1,8 +1,7 @@
 """OpenVINO's IR files as inert data: an .xml that says what the layers are, a .bin of constants.
 
-The standard library's expat reads the XML, with every limit of this module in its handlers: no
-document type (so no entities), bounded size, depth and counts. Nothing here needs torch, or
-OpenVINO.
+The standard library's expat reads the XML. Its handlers here set the limits: no document type (so
+no entities), bounded size, depth and counts. Nothing here needs torch or OpenVINO.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from latentedit.errors import LatentEditError
 
 LARGEST_XML = 8 * 2**20
 LARGEST_BIN = 512 * 2**20
-"""Bytes. MobileStyleGAN's are 0.4 and 31 MiB."""
+"""Largest files in bytes; MobileStyleGAN's have 0.4 and 31 MiB."""
 
 _DEEPEST = 32
 _MOST_ELEMENTS = 100_000
@@ -60,11 +59,12 @@ class Layer:
 
     Attributes:
         name, type: as the IR writes them.
-        attributes: of its ``data`` element.
+        attributes: those of its ``data`` element.
         sources: what feeds its inputs, in order of their ports.
-        shapes: of its outputs, in order of their ports; -1 where any size will do.
-        constant: where the values lie, of a ``Const``.
-        value: read-only values, once `attach` has found them; None where it cannot hold them.
+        shapes: those of its outputs, in order of their ports; -1 stands for any size.
+        constant: for a ``Const``, where its values lie.
+        value: a constant's values, read-only, once `attach` has set them; None if their type is
+            unknown or there are none.
     """
 
     name: str
@@ -80,7 +80,7 @@ class Layer:
 
 
 class Output(NamedTuple):
-    """One output of a layer, by its place among them."""
+    """One output of a layer; `place` counts its outputs from 0."""
 
     layer: Layer
     place: int
@@ -91,8 +91,8 @@ class Graph:
     """A network as an IR describes it.
 
     Attributes:
-        name: the IR's own.
-        layers: every layer after those that feed it.
+        name: as the IR writes it.
+        layers: in an order in which each layer comes after those that feed it.
     """
 
     name: str
@@ -129,7 +129,8 @@ def read_graph(xml: bytes, what: str) -> Graph:
         what: the file, for messages.
 
     Raises:
-        LatentEditError: hostile or damaged XML, no IR, or a graph that does not hang together.
+        LatentEditError: the XML is hostile or damaged, or no IR, or its layers and edges do not fit
+            together.
     """
     if len(xml) > LARGEST_XML:
         raise LatentEditError(f"{what} is refused: it is larger than {LARGEST_XML:,} bytes")
@@ -243,8 +244,8 @@ class _Reader:
         version = attributes.get("version", "")
         if version not in _VERSIONS:
             raise LatentEditError(
-                f"{self.what} is an IR of version {version[:20]!r}: give one of "
-                f"{' or '.join(_VERSIONS)}, which OpenVINO writes since 2020"
+                f"{self.what} is an IR of version {version[:20]!r}: give version "
+                f"{' or '.join(_VERSIONS)}, which OpenVINO has written since 2020"
             )
         self.name = attributes.get("name", "")
 
@@ -276,7 +277,7 @@ def whole_number(text: str | None, what: str) -> int:
     """Read a whole number of at most 12 digits.
 
     Raises:
-        LatentEditError: anything else.
+        LatentEditError: the text is anything else.
     """
     if text is None or _NUMBER.fullmatch(text) is None:
         shown = "nothing" if text is None else repr(text[:40])
@@ -285,7 +286,7 @@ def whole_number(text: str | None, what: str) -> int:
 
 
 def _linked(reader: _Reader) -> Graph:
-    """Replace ids by the layers themselves, in an order in which each comes after its sources."""
+    """Replace ids by layers, in an order in which each layer comes after its sources."""
     what = reader.what
     raws = reader.layers
     if not raws:

@@ -1,6 +1,6 @@
-"""Where IR files are found: a folder, an .xml with others beside it, or a wheel (or another zip).
+"""Find IR files: in a folder, beside an .xml, or in a wheel (or another zip).
 
-A wheel is read in place: nothing is unpacked to disk, so names in it lead nowhere.
+A wheel is read in place: nothing is unpacked to disk, so no name in it can lead to another folder.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from latentedit.errors import LatentEditError
 
 _MOST_PAIRS = 16
 _MOST_MEMBERS = 10_000
-_PLAIN = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # others may take memory without limit
-_MOST_PACKED = 50  # an .xml packs 20 times; weights hardly
+_PLAIN = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # other methods could take any amount of memory
+_MOST_PACKED = 50  # packing makes an .xml 20 times smaller, weights hardly
 _SMALL = 2**20
 
 
@@ -52,20 +52,22 @@ def is_ir(path: str | Path) -> bool:
 
 
 def pairs(source: str | Path) -> list[Pair]:
-    """Find IR files; of an .xml, those beside it too, after it.
+    """Find IR files; a given .xml comes first, then the others beside it.
 
     Args:
         source: a wheel or another zip, a folder, or an .xml.
 
     Raises:
-        LatentEditError: missing, refused, or no .xml with a .bin beside it.
+        LatentEditError: the source is missing or refused, or has no .xml with a .bin beside it.
     """
     source = Path(source)
     if source.is_dir():
         found = _in_folder(source)
     elif source.suffix.lower() == ".xml":
         if not source.with_suffix(".bin").is_file():
-            raise LatentEditError(f"{source.with_suffix('.bin')} is missing: an IR is two files")
+            raise LatentEditError(
+                f"{source.with_suffix('.bin')} is missing: put it beside the .xml"
+            )
         others = [path for path in _in_folder(source.parent) if path != source]
         found = [source, *others]
     else:
@@ -86,7 +88,10 @@ def _in_folder(folder: Path) -> list[Path]:
 
 def _check_count(count: int, source: Path) -> None:
     if count > _MOST_PAIRS:
-        raise LatentEditError(f"{source} holds {count} IR files: put the two into a folder alone")
+        raise LatentEditError(
+            f"{source} holds {count} IR files: put those of the mapping and the synthesis network "
+            "into a folder of their own"
+        )
 
 
 def _of_file(path: Path) -> Pair:
@@ -159,7 +164,7 @@ def _read_member(path: Path, member: zipfile.ZipInfo, most: int, what: str) -> b
 
 @contextmanager
 def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
-    """An archive; whatever zipfile makes of damage becomes one line."""
+    """Open an archive; every error of zipfile becomes a message of one line."""
     try:
         with zipfile.ZipFile(path) as archive:
             yield archive

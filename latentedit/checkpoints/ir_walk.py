@@ -1,4 +1,4 @@
-"""From the graphs of MobileStyleGAN's IR files to its weights, every layer on the way checked."""
+"""Take MobileStyleGAN's weights from the graphs of its IR files; check every layer on the way."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _EPSILON = 1e-8  # of the pixel norm
 
 
 class MismatchError(Exception):
-    """Where a graph departs from MobileStyleGAN, in words."""
+    """A graph departs from MobileStyleGAN; the text says where."""
 
 
 def walk_mapping(graph: Graph) -> State:
-    """Names and weights of a mapping network: pixel norm, then dense, leaky ReLU, gain.
+    """Return the weights of a mapping network: pixel norm, then dense, leaky ReLU, gain.
 
     Raises:
-        MismatchError: another network.
+        MismatchError: it is another network.
     """
     layers = []
     at = _result(graph)
@@ -41,10 +41,10 @@ def walk_mapping(graph: Graph) -> State:
 
 
 def walk_synthesis(graph: Graph) -> State:
-    """Names and weights of a synthesis network, as `MobileStyleGAN` has them.
+    """Return the weights of a synthesis network, by the names that `MobileStyleGAN` gives them.
 
     Raises:
-        MismatchError: another network.
+        MismatchError: it is another network.
     """
     at, bias = _with_constant(_inverse_haar(_result(graph)), "Add")
     at, weight = _convolved(at, "Convolution", padding=0)
@@ -64,11 +64,11 @@ def walk_synthesis(graph: Graph) -> State:
 
 
 def _first(at: Output) -> State:
-    """The learnt constant, modulated and convolved."""
+    """Return the first layer's weights: the learnt constant, modulated and convolved."""
     at, noise, bias = _activated(at)
     at, weight = _convolved(at, "Convolution", padding=1)
     at, modulation = _modulated(at)
-    for kind in ("Tile", "Broadcast"):  # one of it for each picture
+    for kind in ("Tile", "Broadcast"):  # repeat the constant for each picture
         at = _sources(at, kind, 2)[0]
     return modulation | {
         "constant": _constant(at),
@@ -79,7 +79,7 @@ def _first(at: Output) -> State:
 
 
 def _separable(at: Output) -> tuple[Output, State] | None:
-    """Modulated, convolved depthwise, then pointwise; None where the convolution is a full one."""
+    """Go back over modulation, depthwise and pointwise convolution; None at a full convolution."""
     at, noise, bias = _activated(at)
     inner, _ = _with_constant(at, "Convolution")
     if not _is(inner, "GroupConvolution"):
@@ -96,7 +96,7 @@ def _separable(at: Output) -> tuple[Output, State] | None:
 
 
 def _inverse_haar(at: Output) -> Output:
-    """What four bands are transformed: two doublings down, and one of both across."""
+    """Go back over an inverse Haar transform of four bands: two doublings down, then one across."""
     low, high = _doubled(at, "1,2")
     mean, down = _doubled(low, "2,1")
     bands = [down, *_doubled(high, "2,1")]
@@ -118,7 +118,7 @@ def _inverse_haar(at: Output) -> Output:
 
 
 def _split(at: Output, *, axis: int, place: int) -> Output:
-    """What is split along an axis; `at` is the part in this place."""
+    """Return what is split along an axis; `at` must be the part at `place`."""
     if not _is(at, "VariadicSplit", place) or len(at.layer.sources) != 3:
         raise _departs(at, f"part {place} of a split")
     source, found, _ = at.layer.sources
@@ -127,7 +127,7 @@ def _split(at: Output, *, axis: int, place: int) -> Output:
 
 
 def _doubled(at: Output, strides: str) -> tuple[Output, Output]:
-    """Two bands, doubled along an axis: their sum, then their difference."""
+    """Return the two bands that are doubled along an axis: the sums, then the differences."""
     found = []
     for source, sign in zip(_sources(at, "Add", 2), (1, -1), strict=True):
         inner, kernel = _with_constant(source, "GroupConvolutionBackpropData")
@@ -144,7 +144,7 @@ def _doubled(at: Output, strides: str) -> tuple[Output, Output]:
 
 
 def _modulated(at: Output, prefix: str = "modulation.") -> tuple[Output, State]:
-    """Features, and the affine map from w to their scales, a constant scale folded in."""
+    """Return features, and the affine map from w to their scales, times any constant scale."""
     sources = _sources(at, "Multiply", 2)
     style, features = sources if _is_style(sources[0]) else sources[::-1]
     scale = np.float32(1)
@@ -165,7 +165,7 @@ def _is_style(at: Output) -> bool:
 
 
 def _activated(at: Output) -> tuple[Output, Array, Array]:
-    """What noise [1, 1, s, s] and bias [1, C, 1, 1] are added to before a leaky ReLU."""
+    """Go back over leaky ReLU, bias [1, C, 1, 1] and noise [1, 1, s, s]; return noise and bias."""
     at, bias = _with_constant(_leaky(at), "Add")
     at, noise = _with_constant(at, "Add")
     return at, noise, bias
@@ -182,7 +182,7 @@ def _convolved(at: Output, kind: str, *, padding: int) -> tuple[Output, Array]:
 
 
 def _dense(at: Output) -> tuple[Output, Array, Array]:
-    """x [1, I], weight [O, I] and bias [O] of a dense layer."""
+    """Return x [1, I], weight [O, I] and bias [O] of a dense layer."""
     sources = _sources(at, "Add", 2)
     product, bias = sources if _is(sources[0], "MatMul") else sources[::-1]
     if _is(bias, "Reshape"):
@@ -199,7 +199,7 @@ def _leaky(at: Output) -> Output:
 
 
 def _pixel_norm(at: Output) -> None:
-    """x / sqrt(mean(x^2) + 1e-8) of the network's input."""
+    """Check that `at` is x / sqrt(mean(x^2) + 1e-8) of the network's input x."""
     sources = _sources(at, "Multiply", 2)
     x, inverse = sources if _is(sources[0], "Parameter") else sources[::-1]
     steps = (
@@ -235,7 +235,7 @@ def _sources(at: Output, kind: str, count: int) -> tuple[Output, ...]:
 
 
 def _with_constant(at: Output, kind: str) -> tuple[Output, Array]:
-    """The other input, and the constant: either may come first where the order does not matter."""
+    """Return the other input and the constant; in a sum or product either may come first."""
     first, second = _sources(at, kind, 2)
     if kind in ("Add", "Multiply") and _is(first, "Const"):
         first, second = second, first
@@ -268,6 +268,6 @@ def _within(prefix: str, state: State) -> State:
 
 
 def _numbered(prefix: str, states: list[State]) -> State:
-    """The states of a list of modules; they were met from the last to the first."""
+    """Join the states of a list of modules, which are given from the last to the first."""
     numbered = enumerate(reversed(states))
     return {f"{prefix}.{n}.{name}": value for n, state in numbered for name, value in state.items()}

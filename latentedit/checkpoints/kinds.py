@@ -1,4 +1,4 @@
-"""What a file is, by its first bytes: one of the kinds that can be read, or named in a sentence."""
+"""Tell what a file is by its first bytes: a kind that can be read, or a sentence that names it."""
 
 from __future__ import annotations
 
@@ -65,10 +65,12 @@ _TEXTS: tuple[tuple[tuple[bytes, ...], str], ...] = (
 
 
 def kind_of(path: str | Path) -> Kind:
-    """Tell what a weight file is by its first bytes, whatever its name; of IR files see `is_ir`.
+    """Return the kind of a weight file, from its first bytes; for IR files see `is_ir`.
+
+    The name does not matter, except that a ``.onnx`` file with unknown bytes counts as ONNX.
 
     Raises:
-        LatentEditError: missing, or none of the kinds: the message says what it is instead.
+        LatentEditError: the file is missing, or of no such kind: the message says what it is.
     """
     path = Path(path)
     if path.is_dir():
@@ -105,7 +107,7 @@ def _refuse(path: Path, why: str) -> NoReturn:
 
 
 def _in_words(path: Path, head: bytes, size: int) -> str | None:
-    """What a file is that is no weight file, and what to do; None where nobody knows."""
+    """Say what a file is instead of a weight file, and what to do; None if that is unknown."""
     if not size:
         return "is no weight file: it is empty, download it again"
     if not head.strip(b"\0"):
@@ -119,7 +121,7 @@ def _in_words(path: Path, head: bytes, size: int) -> str | None:
         return "is a TensorFlow Lite file: export the generator to ONNX, and convert that"
     if path.name == "saved_model.pb" or _is_tensorflow(path):
         return (
-            "is TensorFlow's: convert it to PyTorch with its authors' tools, or to ONNX with "
+            "is a TensorFlow file: convert it to PyTorch with its authors' tools, or to ONNX with "
             "tf2onnx, and give that"
         )
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
@@ -152,13 +154,13 @@ def _is_tensorflow(path: Path) -> bool:
 
 
 def _is_onnx(head: bytes) -> bool:
-    """Whether protocol-buffer bytes begin as ONNX's ``ModelProto``: a version, then its fields."""
+    """Whether bytes begin like ONNX's protocol buffer ``ModelProto``: a version, then fields."""
     versions = range(3, 32)
     return len(head) > 16 and head[0] == 0x08 and head[1] in versions and head[2] in _ONNX_FIELDS
 
 
 _ONNX_FIELDS = (0x12, 0x1A, 0x22, 0x28, 0x32, 0x3A, 0x42)
-"""Tags of producer, its version, domain, version, words, graph and operator sets."""
+"""Tags of producer, its version, domain, model version, description, graph and operator sets."""
 
 
 def _names(path: Path) -> list[str]:
@@ -212,7 +214,7 @@ _ARCHIVES: Sequence[tuple[Callable[[PurePosixPath], bool], str]] = (
 
 
 def _kind_of_folder(path: Path) -> Kind:
-    """A folder may hold IR files; of others, what to give instead."""
+    """Return ``ir`` for a folder that may hold IR files; for others, say what to give instead."""
     try:
         names = sorted(each.name for each in path.iterdir())
     except OSError as error:

@@ -1,9 +1,9 @@
-"""Latents that other tools saved: whose they are, in which space, how long, before they are edited.
+"""Read latents that other tools saved, and check their model, space and length before an edit.
 
-Read: InterFaceGAN's and our own ``.npy`` [N, D] and [N, L, D], StyleGAN2-ADA's ``projected_w.npz``
-(``w`` [1, L, D]), e4e's and StyleCLIP's ``latents.pt`` [N, L, D], and whatever else `array_files`
-reads. A W+ latent that is the same in every layer is the W latent that it was made of. What a file
-calls z goes through the mapping network of a model that is used in w.
+These are read: InterFaceGAN's and our own ``.npy`` [N, D] and [N, L, D], StyleGAN2-ADA's
+``projected_w.npz`` (``w`` [1, L, D]), e4e's and StyleCLIP's ``latents.pt`` [N, L, D], and whatever
+else `array_files` reads. A W+ latent that is the same in every layer becomes a W latent. Latents
+that a file calls z go through the mapping network if the model is used in w.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ SPACES = {
     "dlatent": "w", "projected_w": "w", "latents": None, "latent": None, "latent_code": None,
     "codes": None, "": None,
 }  # fmt: skip
-"""Names that tools give latents, and the space that each tells; None where it tells none."""
+"""Names that tools give latents, and the space that each means; None if it means no space."""
 
 _NEAR = 0.25
-"""Lengths this much off the model's are latents that were edited, or plain normal numbers."""
+"""Share by which edited latents, or plain normal numbers, may differ in length from the model's."""
 _FAR = 2.5
-"""How many times longer or shorter than the model's own a latent may be where scale matters."""
+"""How many times longer or shorter than the model's own a latent may be, if scale matters."""
 
 
 _ERRORS = 5
-"""How many standard errors the moments of normal numbers may be off."""
+"""How many standard errors the moments of normal numbers may be off the expected ones."""
 
 _SAY_Z = "save them under the name z, np.savez('z.npz', z=z), and they are mapped to w"
 
@@ -49,7 +49,7 @@ class Latents(NamedTuple):
         values: float [N, D] or [N, L, D].
         space: ``z`` or ``w``, if the file says so.
         metadata: what `latents.save_latents` wrote beside them.
-        notes: what was made of them.
+        notes: what the user should know of how they were read.
     """
 
     values: NDArray[Any]
@@ -59,10 +59,11 @@ class Latents(NamedTuple):
 
 
 def read_latents(path: str | Path) -> Latents:
-    """Read latents of any tool.
+    """Read latents that any tool saved.
 
     Raises:
-        LatentEditError: missing, damaged, or no latents: the message names what is there.
+        LatentEditError: the file is missing, damaged, or holds no latents: the message names what
+            it holds.
     """
     try:
         arrays, metadata = read_arrays(path)
@@ -96,7 +97,7 @@ def read_latents(path: str | Path) -> Latents:
 
 
 def _in_order(values: NDArray[Any], path: Path) -> tuple[NDArray[Any], list[str]]:
-    """Latents [N, D] or [N, L, D] from the shapes that tools save them in."""
+    """Return latents as [N, D] or [N, L, D] from the shapes that tools save them in, and notes."""
     notes: list[str] = []
     shape = list(values.shape)
     if values.ndim == 4 and shape[2:] == [1, 1]:
@@ -118,20 +119,20 @@ def _in_order(values: NDArray[Any], path: Path) -> tuple[NDArray[Any], list[str]
 def fit_latents(
     path: str | Path, generator: FaceGenerator, generator_hash: str, name: str
 ) -> tuple[FloatArray, list[str]]:
-    """Read latents for a generator, checked, and scaled or mapped as the generator does it.
+    """Read latents for a generator; check them, and scale or map them as the generator does.
 
     Args:
         path: see `read_latents`.
-        generator: in the space that it is used in.
-        generator_hash: of its weights.
-        name: of the model, for messages.
+        generator: set to the space that it is used in.
+        generator_hash: the hash of its weights.
+        name: the model's name, for messages.
 
     Returns:
         float32 [N, D] or [N, L, D], and what the user should know.
 
     Raises:
-        LatentEditError: latents of another generator, space or shape, or far longer or shorter than
-            its own.
+        LatentEditError: the latents are of another generator, space or shape, or far longer or
+            shorter than the generator's own.
     """
     found = read_latents(path)
     space = generator.space
@@ -155,7 +156,7 @@ def fit_latents(
         where = advice if shape[-1] != space.dim else ""
         raise LatentEditError(f"{path}: {error}{where}; {_ADVICE}") from None
     if found.metadata.get("generator_hash") == generator_hash and not generator.scales_latents:
-        return values, found.notes  # its own, however far an inversion or an edit took them
+        return values, found.notes  # its own: an inversion or an edit may go far
     values, notes = _scaled(values, generator, path, names_w=found.space == "w")
     return values, [*found.notes, *notes]
 
@@ -163,21 +164,22 @@ def fit_latents(
 def _mapped(
     found: Latents, generator: MappedGenerator, generator_hash: str, path: str | Path, name: str
 ) -> tuple[FloatArray, list[str]]:
-    """w of what a file calls z."""
+    """Return w for latents that a file calls z, and notes."""
     _check_origin(found, generator_hash, "z", path, name)
     in_z = generator.in_space("z").space
     try:
         z = check_latents(in_z, found.values)
     except LatentEditError as error:
         raise LatentEditError(
-            f"{path} calls its latents z: {error}, as {name}'s z; latents of w are to be called w"
+            f"{path} calls its latents z: {error}, for z of {name}; if they are w, "
+            "save them under the name w"
         ) from None
     note = f"{Path(path).name}: z was mapped to w, as seeds are (psi {generator.truncation:g})"
     return generator.to_w(z), [*found.notes, note]
 
 
 def _maker(layers: int) -> str:
-    """What has so many layers."""
+    """Say which kind of generator has this many layers."""
     return f"a StyleGAN2 of {2 ** (layers // 2 + 1)} pixels" if layers % 2 == 0 else "another GAN"
 
 
@@ -189,7 +191,7 @@ def _check_origin(
         maker = found.metadata.get("model")
         raise LatentEditError(
             f"{path} holds latents of another model ({str(maker)[:60]}, generator {stored[:16]}; "
-            f"{name} is {generator_hash}): give that with --model"
+            f"{name} is {generator_hash}): give that model with --model"
         )
     if found.space is not None and space in ("z", "w") and found.space != space:
         raise LatentEditError(
@@ -199,7 +201,7 @@ def _check_origin(
 
 
 def _normal(values: FloatArray) -> NDArray[np.bool_]:
-    """Which latents [..., D] look like draws from a normal distribution, by three moments.
+    """Tell which latents [..., D] look like normal random numbers, by three moments.
 
     Leaky ReLUs make w skewed: in ffhq1024 by 0.9 or more, at each psi.
     """
@@ -214,9 +216,9 @@ def _normal(values: FloatArray) -> NDArray[np.bool_]:
 def _scaled(
     values: FloatArray, generator: FaceGenerator, path: str | Path, *, names_w: bool
 ) -> tuple[FloatArray, list[str]]:
-    """Scale latents of a generator that only looks at their direction; refuse wrong lengths.
+    """Scale latents if only their direction matters to the generator; refuse wrong lengths.
 
-    With `names_w` the file calls them w, which settles it.
+    With `names_w` the file calls them w, so they are not suspected to be z.
     """
     lengths = np.linalg.norm(values.astype(np.float64), axis=-1)
     low, high = float(lengths.min()), float(lengths.max())

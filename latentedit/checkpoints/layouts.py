@@ -1,4 +1,4 @@
-"""Where the generator is in a checkpoint, and whose layout its keys have: one table of each."""
+"""Find the generator in a checkpoint, and whose layout its keys have; with a table for each."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from latentedit.errors import LatentEditError
 
 
 class Options(NamedTuple):
-    """What a reader is told beside the state dictionary.
+    """What a reader gets besides the state dictionary.
 
     Attributes:
         space: the space that latents will be given in.
         truncation: psi.
-        mean: of W, where it is kept beside the state dictionary.
+        mean: the mean of W, if it is kept beside the state dictionary.
     """
 
     space: Literal["z", "w"] = "z"
@@ -30,12 +30,12 @@ class Options(NamedTuple):
 
 
 class Layout(NamedTuple):
-    """How somebody's code names a generator's tensors.
+    """How one project's code names a generator's tensors.
 
     Attributes:
-        signature: the end of a key that every such state dictionary has.
-        name: what cards and messages call the layout of a state dictionary, or None where it has
-            another one.
+        signature: a pattern for the end of a key that every such state dictionary has.
+        name: returns what cards and messages call a state dictionary's layout, or None if it has
+            another layout.
         read: maps a state dictionary onto a network.
     """
 
@@ -78,13 +78,13 @@ AVERAGES = (
     *("params_ema", "generator_smooth", "avgG", "g_running", "model_ema", "ema_model", "ema"),
     *("ema_state_dict", "ema_params", "averaged"),
 )
-"""What training code calls the moving average of a generator, which is the one to use."""
+"""Names that training code gives the moving average of a generator, which is the one to use."""
 
 PLAIN = (
     *("g", "G", "generator", "netG", "net_g", "gen", "decoder", "params", "state_dict"),
     *("model_state_dict", "model", "models", "net", "network", "module", "weights"),
 )
-"""What it calls the generator itself, or what holds it."""
+"""Names that training code gives the generator itself, or a part that holds it."""
 
 _DEEPEST = 4
 
@@ -94,11 +94,11 @@ class Found(NamedTuple):
 
     Attributes:
         state: tensors by key, without any prefix.
-        layout: whose keys they are.
-        name: the layout's, in words.
-        unused: reason by name for all that lies beside it.
-        mean: of W, if it lies beside it.
-        module: the whole network, where the file holds that.
+        layout: the layout of these keys.
+        name: the layout's name, in words.
+        unused: reason by name for everything beside the state dictionary.
+        mean: the mean of W, if it is beside the state dictionary.
+        module: the whole network, if the file holds it.
     """
 
     state: Mapping[str, Any]
@@ -112,12 +112,12 @@ class Found(NamedTuple):
 def find_network(value: Any, what: str) -> Found:
     """Find the generator in what a file holds (see `objects.resolve`).
 
-    Looked for under the names of `AVERAGES`, then of `PLAIN`, then any, and behind whatever prefix
-    its keys have in common (``module.`` of data parallelism, ``generator.`` of Lightning,
-    ``decoder.`` of encoders' checkpoints); of several the moving average is taken.
+    The names in `AVERAGES` are searched first, then those in `PLAIN`, then all others, so a moving
+    average is preferred. The generator's keys may share a prefix: ``module.`` of data parallelism,
+    ``generator.`` of Lightning, ``decoder.`` of encoders' checkpoints, or any other.
 
     Raises:
-        LatentEditError: there is none: the message names what is there instead.
+        LatentEditError: there is no generator: the message names what is there instead.
     """
     found = _find(value, (), 0)
     if found is None:
@@ -136,7 +136,7 @@ def _find(value: Any, above: tuple[Mapping[Any, Any], ...], depth: int) -> Found
     if entries is None or depth > _DEEPEST:
         return None
     if gan_zoo.recognise({str(key): each for key, each in entries.items()}):
-        return Found(entries, LAYOUTS[0], gan_zoo.NAME, {})  # it tells its parts by itself
+        return Found(entries, LAYOUTS[0], gan_zoo.NAME, {})  # its reader finds the part
     state = {str(key): each for key, each in entries.items()}
     tensors = {key: each for key, each in state.items() if not isinstance(each, Mapping)}
     if (found := _behind_prefix(tensors, (entries, *above))) is not None:
@@ -157,7 +157,7 @@ def _find(value: Any, above: tuple[Mapping[Any, Any], ...], depth: int) -> Found
 
 
 def _rank(name: str) -> tuple[int, str]:
-    """The order in which parts of a checkpoint are looked at: averages first."""
+    """Return a sort key for the parts of a checkpoint: moving averages come first."""
     for place, known in enumerate((*AVERAGES, *PLAIN)):
         if name == known:
             return place, name
@@ -176,7 +176,7 @@ def _why_unused(value: Any, taken: str) -> str:
 def _behind_prefix(
     tensors: Mapping[str, Any], above: tuple[Mapping[Any, Any], ...]
 ) -> Found | None:
-    """The generator among tensors by dotted keys, and what else is there."""
+    """Find the generator among tensors with dotted keys; all its keys begin with one prefix."""
     candidates: dict[str, Layout] = {}
     for layout in LAYOUTS:
         pattern = re.compile(rf"(?P<prefix>(?:.*\.)?){layout.signature}")
@@ -206,7 +206,7 @@ def _rank_prefix(prefix: str) -> tuple[int, int, str]:
 
 
 def _grouped(keys: list[str]) -> dict[str, str]:
-    """Of what lies beside the generator, a line for each first part of the keys."""
+    """Return a reason for the keys beside the generator, one for each first part of the keys."""
     groups: dict[str, int] = {}
     for key in keys:
         first, dot, _ = key.partition(".")
@@ -218,7 +218,7 @@ def _grouped(keys: list[str]) -> dict[str, str]:
 
 
 def _flat(value: Any, prefix: str = "", depth: int = 0) -> Iterator[tuple[str, Any]]:
-    """All tensors of a checkpoint by dotted keys, whatever holds them."""
+    """Yield all tensors of a checkpoint, at any depth, with dotted keys."""
     entries = _entries(value)
     if entries is None:
         if isinstance(value, Tensor):

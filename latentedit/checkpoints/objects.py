@@ -1,9 +1,9 @@
-"""Inert descriptions -> values: tensors, arrays, containers, and of any object its entries only.
+"""Turn inert descriptions into values: tensors, arrays, containers, and entries of objects.
 
-What `pickles.read_pickle` gives names functions and classes; here the few that stand for numbers
-become numbers, and everything else becomes a dictionary of entries or its mere name. Nothing is
-looked up, imported or called, so neither a whole network that somebody pickled nor NVIDIA's
-snapshots with the source inside them (``torch_utils.persistence``) can run anything.
+`pickles.read_pickle` gives calls of functions and classes by name. Here the few that stand for
+numbers become numbers. Everything else becomes a dictionary of entries, or only a name. Nothing is
+looked up, imported or called. So nothing can run code: neither a whole network that somebody
+pickled, nor NVIDIA's snapshots, which hold source code (``torch_utils.persistence``).
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ _MOST_SUBSCRIPTS = 16
 
 
 class Skipped(NamedTuple):
-    """A value that is left as it is: what the file calls it."""
+    """A value that is not read; `name` is what the file calls it."""
 
     name: str
 
 
 class Settings:
-    """An object found in a checkpoint: entries only, whatever class the file names."""
+    """An object found in a checkpoint: only its entries, whatever class the file names."""
 
     def __init__(self, name: str, entries: Mapping[str, Any]) -> None:
         self.name = name
         self.entries = dict(entries)
 
     def get(self, name: str, default: Any) -> Any:
-        """An entry's value, or `default` where the file does not say."""
+        """Return an entry's value, or `default` if the file has no such entry."""
         return self.entries.get(name, default)
 
 
@@ -44,10 +44,10 @@ class SavedModule(Settings):
     """A whole ``torch.nn.Module`` found in a file: parameters, buffers and plain entries."""
 
     def state_dict(self) -> dict[str, Any]:
-        """What the module's own ``state_dict`` would have given, as far as it is tensors.
+        """Return the tensors that the module's own ``state_dict`` would have given.
 
         Raises:
-            LatentEditError: more tensors than any network has.
+            LatentEditError: the file holds more tensors than any network has.
         """
         state: dict[str, Any] = {}
         self._collect("", state, 0)
@@ -62,7 +62,7 @@ class SavedModule(Settings):
                     state[f"{prefix}{name}"] = value
         for name, child in self._part("_modules"):
             if len(state) > _MOST_KEYS or depth > 40:
-                raise LatentEditError("the network in this file holds more tensors than a network")
+                raise LatentEditError("this file holds more tensors than any network has")
             if isinstance(child, SavedModule):
                 child._collect(f"{prefix}{name}.", state, depth + 1)
 
@@ -71,7 +71,7 @@ class SavedModule(Settings):
         return [(str(k), v) for k, v in found.items()] if isinstance(found, Mapping) else []
 
     def module(self, *path: str) -> SavedModule | None:
-        """A module inside this one."""
+        """Return the module at a path inside this one, or None."""
         here: Any = self
         for name in path:
             here = dict(here._part("_modules")).get(name)
@@ -88,7 +88,7 @@ def resolve(file: TorchFile) -> Any:
         CPU, numpy arrays, `Settings`, `SavedModule` and `Skipped`, nested.
 
     Raises:
-        LatentEditError: a tensor that its storage does not hold.
+        LatentEditError: the file is damaged, or a tensor is larger than its storage.
     """
     try:
         return _Resolver(file).value(file.value)
@@ -100,7 +100,7 @@ def resolve(file: TorchFile) -> Any:
 class _Resolver:
     def __init__(self, file: TorchFile) -> None:
         self.file = file
-        self.done: dict[int, tuple[Any, Any]] = {}  # by id; the description is kept alive
+        self.done: dict[int, tuple[Any, Any]] = {}  # by id; keeps the description alive
         self.open: set[int] = set()
         self.storages: dict[Any, Tensor] = {}
 
@@ -156,9 +156,10 @@ class _Resolver:
         return self.thing(str(call.target), call.state)
 
     def thing(self, name: str, state: Any) -> Any:
-        """An object of some class: a module, or its entries."""
+        """Return an object as a `SavedModule` or `Settings`; as `Skipped` if it has no entries."""
         if isinstance(state, tuple) and len(state) == 2 and isinstance(state[1], dict):
-            state = {**(state[0] if isinstance(state[0], dict) else {}), **state[1]}  # slots
+            # a dictionary or None, and then __slots__
+            state = {**(state[0] if isinstance(state[0], dict) else {}), **state[1]}
         if isinstance(state, Call):
             state = state.items
         if not isinstance(state, dict):
@@ -167,7 +168,7 @@ class _Resolver:
         return kind(name, {str(key): each for key, each in self.entries(state).items()})
 
     def persistent(self, call: Call) -> Any:
-        """An object of NVIDIA's ``persistent_class``: its source is never looked at."""
+        """Return an object of NVIDIA's ``persistent_class``; its source code is never read."""
         meta = call.arguments[0] if call.arguments else None
         meta = meta.items if isinstance(meta, Call) else meta
         if not isinstance(meta, dict):
@@ -175,7 +176,7 @@ class _Resolver:
         return self.thing(str(meta.get("class_name"))[:80], meta.get("state"))
 
     def dictionary(self, call: Call) -> dict[Any, Any]:
-        """A dictionary given by its pairs, as Python 2 wrote ordered ones, or by another one."""
+        """Return a dictionary from pairs, as Python 2 wrote ordered ones, or from a dictionary."""
         first = call.arguments[0] if call.arguments else None
         if isinstance(first, dict):
             return self.entries(first)
@@ -205,7 +206,7 @@ class _Resolver:
         return torch.as_strided(flat, size, stride, offset if all(size) else 0)
 
     def flat(self, reference: Any) -> Tensor:
-        """A storage as a tensor of one axis; storages that tensors share are read once."""
+        """Return a storage as a tensor of one axis; a storage that tensors share is read once."""
         key = reference.key[2] if isinstance(reference, Persistent) else id(reference)
         if key not in self.storages:
             self.storages[key] = _to_tensor(self.file.storage(reference))

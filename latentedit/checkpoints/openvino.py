@@ -1,10 +1,10 @@
-"""MobileStyleGAN's generator as OpenVINO IR files hold it: a mapping and a synthesis network.
+"""Read MobileStyleGAN's generator from OpenVINO IR files: a mapping and a synthesis network.
 
-Belousov 2021 publishes it so, in the wheel of the package ``random-face``. Each network is walked
-from its result back to its input, and every layer on the way must do what `MobileStyleGAN` does;
-so an IR that is read is that network, and widths, blocks and mapping layers come from its shapes.
-Scales that the IR multiplies onto a style are folded into the modulation before them. `ir` and
-`ir_files` say how the files are read; nothing in them is executed.
+Belousov 2021 publishes these files in the wheel of the package ``random-face``. Each network is
+walked from its result back to its input, and every layer on the way must do what `MobileStyleGAN`
+does. So an IR that passes is that network; its shapes give the widths and the numbers of blocks and
+mapping layers. Scales that the IR multiplies onto a style are folded into the modulation before
+them. `ir` and `ir_files` say how the files are read; nothing in them is executed.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ from latentedit.generators.wavelets import SLOPE
 NAME = "MobileStyleGAN, OpenVINO IR"
 
 MEAN_OVER = 16_384
-"""Random z whose w are averaged: the files hold no mean of w."""
+"""How many random z the mean of w is measured over; the files hold no mean."""
 
 MEAN_STEP = 2.0**-10
-"""The mean is rounded to this, so that machines whose sums differ a little agree on it."""
+"""The mean is rounded to this, so that small differences of sums do not change it."""
 
 WANTED = "MobileStyleGAN's mapping [1, S] -> [1, S] or synthesis [1, S] -> [1, 3, R, R]"
 
 
 def convert_ir(source: str | Path, *, space: Literal["z", "w"], truncation: float) -> Reading:
-    """Read MobileStyleGAN's IR files, to be used in a space and with a psi; see `read_ir`."""
+    """Read MobileStyleGAN's IR files for use in a space with a psi; see `read_ir`."""
     network = read_ir(source).in_space(space).truncated(truncation)
     notes = [f"the files have no mean of w; measured over {MEAN_OVER:,} random z"]
     return Reading(network, len(network.state_dict()) - 1, notes)
@@ -57,7 +57,7 @@ def read_ir(source: str | Path) -> MobileStyleGAN:
         The network in eval mode, used in W, psi 0.7. Its mean of w is measured, see `mean_of_w`.
 
     Raises:
-        LatentEditError: missing, hostile or damaged files, or another network.
+        LatentEditError: files are missing, hostile or damaged, or hold another network.
     """
     networks = _networks(source)
     for graph, pair in networks.values():
@@ -67,7 +67,7 @@ def read_ir(source: str | Path) -> MobileStyleGAN:
     state = {**mapping, **synthesis}
     config = _config(state, str(source))
     tensors = account(_tensors(state), _expected(config), f"{source} ({NAME})")
-    with torch.random.fork_rng(devices=[]):  # first weights are random; nobody should notice
+    with torch.random.fork_rng(devices=[]):  # keep the caller's random numbers
         network = MobileStyleGAN(config)
     dense = [
         (state[f"mapping.{n}.weight"], state[f"mapping.{n}.bias"]) for n in range(config.mapping)
@@ -83,8 +83,8 @@ def read_ir(source: str | Path) -> MobileStyleGAN:
 def mean_of_w(dense: list[tuple[Array, Array]]) -> NDArray[np.float64]:
     """The mean of w over `MEAN_OVER` random z, from the mapping's weights [S, S] and biases [S].
 
-    The same on every machine: z come from one stream that numpy guarantees never to change, sums
-    are float64, and the mean is rounded to `MEAN_STEP`, far coarser than what sums may differ by.
+    It is the same on every computer: z come from one stream that numpy guarantees never to change,
+    sums are float64, and the mean is rounded to `MEAN_STEP`, far more than sums may differ by.
     """
     stream = np.random.RandomState(0)
     total = np.zeros(len(dense[0][1]))
@@ -99,9 +99,9 @@ def mean_of_w(dense: list[tuple[Array, Array]]) -> NDArray[np.float64]:
 
 
 def _networks(source: str | Path) -> dict[str, tuple[Graph, Pair]]:
-    """The mapping and the synthesis network, told apart by what they take and give."""
+    """Return the mapping and the synthesis network, told apart by shapes of inputs and outputs."""
     found = [(read_graph(pair.read(), pair.where), pair) for pair in pairs(source)]
-    if Path(source).suffix.lower() == ".xml":  # the one that was asked for, and what it needs
+    if Path(source).suffix.lower() == ".xml":  # the given one, and those of the other role
         role = _role(found[0][0])
         if role is None:
             raise LatentEditError(f"{source}: this IR is {found[0][0]}, not {WANTED}")
@@ -168,17 +168,18 @@ def _expected(config: MobileStyleGANConfig) -> dict[str, Wanted]:
 
 
 def _tensors(state: Mapping[str, Array]) -> dict[str, torch.Tensor]:
-    """The values in memory of their own, not the file's, in the machine's own byte order."""
+    """Copy the values out of the file's memory, into the native byte order."""
     return {name: torch.from_numpy(value.astype(np.float32)) for name, value in state.items()}
 
 
 def _matched(walk: Callable[[Graph], State], graph: Graph, pair: Pair) -> State:
-    """Walk a graph; where it departs from MobileStyleGAN is told in one line."""
+    """Walk a graph; say in one line where it departs from MobileStyleGAN."""
     try:
         state = walk(graph)
         if any(value.dtype != np.float32 for value in state.values()):
             raise MismatchError("weights are not all of type f32")
-        # equal zeros may be stored once; a network of shared weights would take memory without end
+        # Equal zeros may be stored once. But if all layers could share weights, a small file could
+        # ask for any amount of memory.
         if sum(value.nbytes for value in state.values()) > 2**20 + 2 * _bytes_of_constants(graph):
             raise MismatchError("layers share their weights")
     except MismatchError as error:
@@ -187,6 +188,6 @@ def _matched(walk: Callable[[Graph], State], graph: Graph, pair: Pair) -> State:
 
 
 def _bytes_of_constants(graph: Graph) -> int:
-    """What the constants take in the .bin, where several may share a place."""
+    """Return the bytes of the constants in the .bin; a place that several share counts once."""
     constants = [layer.constant for layer in graph.layers if layer.constant is not None]
     return sum(size for _, size in {(constant.offset, constant.size) for constant in constants})

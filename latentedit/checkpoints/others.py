@@ -1,4 +1,4 @@
-"""Checkpoints of everything that is no generator that can be read, in a sentence each."""
+"""Say what a checkpoint holds if no generator in it can be read: one sentence for each kind."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ OTHERS: tuple[tuple[str, str], ...] = (
     ),
     (
         r"(^|\.)(stylegan_decoder\.|condition_scale\.|condition_shift\.)",
-        "holds GFPGAN, which restores a photo and draws no face of a latent: give a StyleGAN2",
+        "holds GFPGAN, which restores a photo and draws no face from a latent: give a StyleGAN2",
     ),
     (
         r"(^|\.)(model\.diffusion_model|time_embed|time_embedding|down_blocks\.\d+\.attentions"
@@ -29,8 +29,8 @@ OTHERS: tuple[tuple[str, str], ...] = (
     ),
     (
         r"(^|\.)(superresolution\.block|backbone\.synthesis\.|renderer\.)",
-        "holds EG3D or another 3D GAN, which wants a camera beside the latent: fix the camera, and "
-        f"{_EXPORT}",
+        "holds EG3D or another 3D GAN, which needs a camera besides the latent: fix the camera, "
+        f"and {_EXPORT}",
     ),
     (
         r"(^|\.)mapper\.(course|coarse|medium|fine)_mapping\.",
@@ -68,7 +68,7 @@ OTHERS: tuple[tuple[str, str], ...] = (
     ),
     (
         r"lora_|(^|\.)(transformer\.h\.|bert\.|lm_head\.|text_model\.|visual\.transformer)",
-        "holds a network of texts: give the generator",
+        "holds a network for text: give the generator",
     ),
     (
         r"(^|\.)eigvec$",
@@ -79,7 +79,7 @@ OTHERS: tuple[tuple[str, str], ...] = (
         f"holds a DCGAN or the like, whose layers only its own code knows: {_EXPORT}",
     ),
 )
-"""What is in the keys of the one or the other, and what to say; the first that fits is said."""
+"""A pattern for the keys of each kind, and what to say; the first pattern that fits is used."""
 
 _FEW = 8
 _NAMED = 4
@@ -87,10 +87,10 @@ _LONGEST = 20_000
 
 
 def name_others(tensors: Mapping[str, Any], value: Any) -> str:
-    """Say what a file holds in which no generator was found.
+    """Say what a file holds if no generator was found in it.
 
     Args:
-        tensors: all tensors in it by dotted keys.
+        tensors: all tensors in the file by dotted keys.
         value: what was saved, see `objects.resolve`.
     """
     keys = list(tensors)[:_LONGEST]
@@ -124,7 +124,7 @@ def _type_of(value: Any) -> str:
 
 
 def _latents(tensors: Mapping[str, Any]) -> str:
-    """What to do with latents or directions, where all that is there looks like them."""
+    """Say what to do with latents or directions; empty unless all tensors look like them."""
     shapes = [tuple(each.shape) for each in tensors.values()]
     if shapes and all(1 <= len(shape) <= 3 and shape[-1:] == (512,) for shape in shapes):
         return ": latents are for 'edit --latents', directions for 'boundaries import'"

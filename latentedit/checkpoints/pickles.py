@@ -1,10 +1,10 @@
-"""Reading pickles as data: nothing is imported, called or executed.
+"""Read pickles as data: nothing is imported, called or executed.
 
-Python's own unpickler is a machine that calls what the file names. This one is not: it walks the
-opcodes (`pickletools.genops` only takes them apart) and builds inert values. A name becomes a
-`Name`, and only if it is on the caller's short list; a call becomes a `Call` that remembers what
-would have been called; a state is kept beside it. `to_array` then turns the few calls that
-describe numpy arrays into arrays, checking sizes against the bytes that are really there.
+Python's own unpickler calls what the file names. This one does not: it walks the opcodes
+(`pickletools.genops` only takes them apart) and builds inert values. A name becomes a `Name`, and
+only if the caller's list allows it. A call becomes a `Call` that remembers what would have been
+called; it keeps the state too. `to_array` then turns the few calls that describe numpy arrays into
+arrays, and checks sizes against the bytes that are really there.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ MAX_OPCODES = 60_000
 """Most opcodes that are read; the largest published checkpoint has about 8,000."""
 
 MAX_DEPTH = 80
-"""Most containers inside one another; state dictionaries have fewer than 10, whole networks 40."""
+"""Deepest nesting of containers; state dictionaries have fewer than 10, whole networks 40."""
 
 MAX_ENTRIES = 200_000
 """Most stack and memo entries at any time."""
@@ -50,7 +50,7 @@ class Name(NamedTuple):
 
 @dataclass(eq=False)
 class Call:
-    """What the file wanted called, with what, and what it wanted put into it afterwards."""
+    """A call that the file asks for: of what, with what, and what to put into the result."""
 
     target: Name
     arguments: tuple[Any, ...]
@@ -79,19 +79,19 @@ NUMPY_NAMES = frozenset(
         )
     }
 )
-"""Everything that numpy writes for arrays and scalars, whatever its version and the protocol."""
+"""All names that numpy writes for arrays and scalars, in any of its versions and any protocol."""
 
 
 @dataclass(frozen=True)
 class OpenNames:
-    """Names of checkpoints, in which objects of any class may lie beside the weights.
+    """Names that a checkpoint may use; objects of any class may lie beside its weights.
 
-    Nothing is looked up in any case; what is refused is refused so that nobody takes a hostile file
-    for a good one.
+    No name is ever looked up. Dangerous names are refused all the same, so that nobody takes a
+    hostile file for a good one.
 
     Attributes:
-        functions: that may be called. An object's class need not be among them: its entries are
-            kept as data.
+        functions: the functions that may be called. The class of an object need not be among them:
+            its entries are kept as data.
     """
 
     functions: Collection[Name]
@@ -108,8 +108,8 @@ class OpenNames:
         return root not in _PROGRAMS and (root not in _BUILTINS or name.name in _PLAIN_TYPES)
 
     def may_call(self, name: Name, arguments: tuple[Any, ...]) -> bool:
-        """Whether it is one of the functions, or looks like a class."""
-        if name in _ENTRY:  # a member of a class, which enumerations and functions are written as
+        """Whether a file may call `name`: it is one of the functions, or looks like a class."""
+        if name in _ENTRY:  # members of enumerations, and methods, are written so
             return [type(each) for each in arguments] == [Name, str]
         last = name.name.rpartition(".")[2].lstrip("_")
         known = name in self.functions or name.name in _PLAIN_TYPES or _is_random(name)
@@ -117,7 +117,7 @@ class OpenNames:
 
 
 def _is_random(name: Name) -> bool:
-    """Whether numpy's generators of random numbers ask for it."""
+    """Whether the name belongs to numpy's random number generators."""
     return name.module.startswith("numpy.random") and "." not in name.name
 
 
@@ -153,18 +153,19 @@ def read_pickle(
     """Read one pickle from where `file` stands.
 
     Args:
-        file: a binary file that can seek, an ``mmap`` too; it is left behind the pickle's end.
+        file: a binary file that can seek, or an ``mmap``; it is left behind the pickle's end.
         names: the names that may occur; any other is refused.
         what: how messages call the file.
         max_opcodes: refuse longer pickles.
 
     Returns:
-        None, bool, int, float, str, bytes, list (a set too), tuple, dict (keys: str or int; of
-        `OpenNames` any plain value or tuple of them), `Name`, `Call` and `Persistent`, nested.
+        None, bool, int, float, str, bytes, list (for a set too), tuple, dict, `Name`, `Call` and
+        `Persistent`, nested. Keys of a dict are str or int; with `OpenNames` any plain value, or a
+        tuple of plain values.
 
     Raises:
-        LatentEditError: another name, opcode or key than a checkpoint needs, more or deeper
-            values than one has, or a damaged file.
+        LatentEditError: the file is damaged, has a name, opcode or key that no checkpoint needs, or
+            has more or deeper values than a checkpoint.
     """
     reader = _Reader(names, what, max_opcodes)
     try:
@@ -205,7 +206,7 @@ class _Reader:
         self.stack: list[Any] = []
         self.marks: list[int] = []
         self.memo: dict[int, Any] = {}
-        self.depths: dict[int, tuple[int, Any]] = {}  # by id; the value is kept alive
+        self.depths: dict[int, tuple[int, Any]] = {}  # by id; keeps the value alive
 
     def refuse(self, why: str, advice: str = "") -> NoReturn:
         raise LatentEditError(f"{self.what} is refused: {why}; nothing in it was run{advice}")
@@ -318,7 +319,7 @@ class _Reader:
 
     def extend(self, items: list[Any]) -> None:
         target = self.stack[-1]
-        if isinstance(target, Call):  # a list or a queue of a class of its own
+        if isinstance(target, Call):  # an object of a subclass of list or deque
             target.entries.extend(items)
         elif isinstance(target, list):
             target.extend(items)
@@ -363,7 +364,7 @@ class _Reader:
 
 
 def _class_of(reference: Persistent) -> Any:
-    """The class of a module, which old files of PyTorch's name together with its source."""
+    """Return the class of a module; old PyTorch files name it together with its source code."""
     parts = reference.key
     if isinstance(parts, tuple) and len(parts) > 1 and parts[0] == "module":
         return parts[1]
@@ -427,7 +428,7 @@ def to_array(value: Any, what: str = "this file") -> NDArray[Any]:
         float or integer array; it shares the file's bytes and cannot be written to.
 
     Raises:
-        LatentEditError: not an array, an array of objects, or a shape that does not fit the bytes
+        LatentEditError: it is no array, or an array of objects, or its shape does not fit the bytes
             in the file.
     """
     try:
@@ -457,10 +458,10 @@ def _to_array(value: Any) -> NDArray[Any]:
 
 
 def to_bytes(value: Any) -> bytes:
-    """Bytes as pickles of any protocol describe them.
+    """Return bytes from any of the ways that pickles describe them.
 
     Raises:
-        TypeError, ValueError: something else.
+        TypeError, ValueError: it describes something else.
     """
     if is_call(value, "encode"):  # how protocol 2 writes bytes
         text, encoding = value.arguments

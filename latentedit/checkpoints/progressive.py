@@ -1,15 +1,16 @@
-"""From effective kernels to `latentedit.generators.progressive.Generator`.
+"""Build a `latentedit.generators.progressive.Generator` from effective kernels.
 
 All published progressive GANs compute the same function; they differ in how they store it. Each
-reader turns its layout into `Layers`: kernels and biases as they act, every scale multiplied in,
-every kernel in the order of a correlation ("output, input, y, x"). `build` divides by the scales
-that `Generator` applies when it runs, so that the products are the same again.
+reader turns its layout into `Layers`: kernels and biases as they act, with every scale multiplied
+in, and every kernel in the order of a correlation ("output, input, y, x"). `build` divides by the
+scales that `Generator` applies when it runs, so that the products are the same again.
 
-Two things need no switch. Pixel norm before a layer (InterFaceGAN) or after the activation (Karras
-et al.) is the same function, because the layer before ends with its activation, the first one is
-given a normalised latent by both, and nearest-neighbour enlargement commutes with anything done
-pixel by pixel. A transposed convolution of stride 2 whose kernel is summed over a 2x2 box is
-enlargement followed by a correlation with the mirrored kernel.
+Two differences between layouts need no switch. First, pixel norm comes before a layer
+(InterFaceGAN) or after the activation (Karras et al.). Both are the same function: each layer ends
+with its activation, the first layer gets a normalised latent in both, and nearest-neighbour
+enlargement commutes with anything done pixel by pixel. Second, a transposed convolution of stride 2
+whose kernel is summed over a 2x2 box is enlargement followed by a correlation with the mirrored
+kernel.
 """
 
 from __future__ import annotations
@@ -71,7 +72,7 @@ def build(layers: Layers) -> Generator:
 
 
 def config_for(widths: Sequence[int], latent_dim: int) -> GeneratorConfig:
-    """The configuration with these channels at 4, 8, ...; by the formula where it gives them.
+    """Return the configuration with these channels at 4, 8, ...; by its formula if that fits.
 
     Raises:
         LatentEditError: the resolution is over 1024.

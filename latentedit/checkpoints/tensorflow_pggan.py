@@ -41,19 +41,19 @@ _AS_PUBLISHED = {
     "pixelnorm_epsilon": 1e-8,
     "use_leakyrelu": True,
 }
-"""Options of the network that `Generator` computes; others are refused by name."""
+"""Options of the network that `Generator` computes; a file with others is refused."""
 
 
 def convert_tensorflow(networks: Sequence[PickledNetwork], what: str) -> Reading:
     """Map a network pickle, read by `tensors.load_network_pickle`, onto a `Generator`.
 
     Args:
-        networks: of several the one called Gs is taken, else the last.
+        networks: the one called Gs is taken, or the last if none is called so.
         what: the file, for messages.
 
     Raises:
-        LatentEditError: variables that are missing, extra or mis-shaped, options that the published
-            generator does not have, or a level of detail above 0.
+        LatentEditError: variables are missing, extra or mis-shaped, an option is not that of the
+            published generator, or the level of detail is not 0.
     """
     names = [network.name for network in networks]
     chosen = names.index("Gs") if "Gs" in names else len(names) - 1
@@ -123,7 +123,7 @@ def _convert_network(network: PickledNetwork, what: str) -> Reading:
         convs=[conv(name) for name in names],
         rgbs={b: conv(f"ToRGB_lod{blocks - 1 - b}", 1) for b in range(blocks)},
     )
-    notes = [f"fused enlargement in {len(fused)} blocks, unfused exactly"] if fused else []
+    notes = [f"fused enlargement in {len(fused)} blocks, split exactly in two"] if fused else []
     return Reading(build(layers), len(tensors), notes)
 
 

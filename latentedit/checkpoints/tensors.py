@@ -36,7 +36,7 @@ def screen(path: str | Path) -> None:
     Needs no torch, little time and little memory; `convert` screens again by itself.
 
     Raises:
-        LatentEditError: refused, damaged, or no weight file.
+        LatentEditError: the file is hostile or damaged, or no weight file.
     """
     kind = kind_of(path)
     if kind == "pickle":
@@ -50,7 +50,7 @@ def screen(path: str | Path) -> None:
 
 @dataclass(frozen=True)
 class PickledNetwork:
-    """What a `tfutil.Network` pickle holds that matters.
+    """The parts of a pickled `tfutil.Network` that are needed.
 
     Attributes:
         name: such as G, D or Gs.
@@ -66,12 +66,15 @@ class PickledNetwork:
 
 
 def open_pickle(path: str | Path) -> list[PickledNetwork] | TorchFile:
-    """Read a pickle as inert data: `tfutil.Network` objects, one or a tuple, or PyTorch's modules.
+    """Read a pickle as inert data: one `tfutil.Network`, a tuple of them, or PyTorch modules.
 
     Needs neither TensorFlow nor torch; see `pickles.read_pickle`.
 
+    Returns:
+        The `tfutil.Network` objects, or a `TorchFile` for anything of PyTorch.
+
     Raises:
-        LatentEditError: refused, damaged, or no networks.
+        LatentEditError: the file is refused or damaged, or holds no networks.
     """
     what = str(path)
     with mapped(Path(path)) as file:
@@ -88,10 +91,10 @@ def open_pickle(path: str | Path) -> list[PickledNetwork] | TorchFile:
 
 
 def load_network_pickle(path: str | Path) -> list[PickledNetwork]:
-    """Read a TensorFlow `tfutil.Network` pickle, one network or a tuple; see `open_pickle`.
+    """Read a TensorFlow pickle of one `tfutil.Network` or a tuple of them; see `open_pickle`.
 
     Raises:
-        LatentEditError: refused, damaged, or no such networks.
+        LatentEditError: the file is refused or damaged, or holds no such networks.
     """
     networks = open_pickle(path)
     if isinstance(networks, TorchFile):
@@ -127,21 +130,21 @@ def _network(state: Any, what: str) -> PickledNetwork:
 def load_torch(path: str | Path) -> Any:
     """Load what a PyTorch file holds, on the CPU, without running anything in it.
 
-    The file is read as inert data (see `pickles.read_pickle` and `torch_files`), and tensors are
-    made of the bytes that are there (see `objects.resolve`); torch's own loader never sees it.
+    The file is read as inert data (see `pickles.read_pickle` and `torch_files`). Tensors are made
+    from the bytes in the file (see `objects.resolve`); torch's own loader never sees it.
 
     Returns:
-        See `objects.resolve`; of a dictionary, its entries.
+        See `objects.resolve`.
 
     Raises:
-        LatentEditError: refused or damaged.
+        LatentEditError: the file is refused or damaged.
     """
     with open_torch(path) as file:
         return resolve(file)
 
 
 def screen_torch(path: str | Path) -> None:
-    """Refuse a PyTorch file that calls what no checkpoint needs, or is damaged; needs no torch.
+    """Refuse a PyTorch file that is damaged, or names what no checkpoint needs; needs no torch.
 
     Raises:
         LatentEditError: see `torch_files.open_torch`.
@@ -154,7 +157,7 @@ def load_safetensors(path: str | Path) -> dict[str, Tensor]:
     """Load all tensors of a safetensors file, on the CPU.
 
     Raises:
-        LatentEditError: damaged.
+        LatentEditError: the file is damaged.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file

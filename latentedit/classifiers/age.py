@@ -11,8 +11,8 @@ from latentedit.classifiers.backbone import Backbone, BackboneConfig
 from latentedit.io.resampling import resize
 
 CHIP_TO_FRAME = 1.4
-"""Edge of the shared frame in edges of one of UTKFace's chips, which hold the face tightly.
-Measured, with the eyes' height, by dlib's landmarks on 243 chips: the eyes are 0.386 of a chip
+"""Edge of the shared frame, in edges of UTKFace's chips, which are cut close to the face. It was
+measured, with the eyes' height, by dlib's landmarks on 243 chips: the eyes are 0.386 of a chip
 apart and lie at 0.303 of its height."""
 
 EYES_IN_CHIP, EYES_IN_FRAME = 0.303, 0.520
@@ -33,7 +33,7 @@ class AgeConfig(BackboneConfig):
 class AgeEstimator(Backbone):
     """Images [N, 3, H, W] in [-1, 1] -> years [N], in any framing from UTKFace's to the shared one.
 
-    The head is a distribution over whole years and the estimate its mean, as in label
+    The head gives a distribution over whole years. The estimate is its mean, as in label
     distribution learning (Gao et al. 2018, "Age Estimation Using Expectation of Label
     Distribution Learning").
     """
@@ -49,9 +49,9 @@ class AgeEstimator(Backbone):
 
 
 def tight_view(frames: Tensor) -> Tensor:
-    """Cut pictures in the shared frame as tightly as UTKFace's chips, at the same size.
+    """Cut pictures in the shared frame as close as UTKFace's chips, and keep their size.
 
-    The age estimator sees more of a face so, and tells ages better. [N, 3, H, W].
+    The face is then larger, and the age estimator tells ages better. [N, 3, H, W].
     """
     edge = frames.shape[-1]
     size = round(edge / CHIP_TO_FRAME)
@@ -61,6 +61,6 @@ def tight_view(frames: Tensor) -> Tensor:
 
 
 def expected_age(logits: Tensor) -> Tensor:
-    """Mean of the distribution over years 0, 1, ...: logits [N, Y] -> years [N]."""
+    """Return the mean of the distribution over years 0, 1, ...: logits [N, Y] -> years [N]."""
     years = torch.arange(logits.shape[1], dtype=logits.dtype, device=logits.device)
     return logits.softmax(1) @ years

@@ -1,4 +1,4 @@
-"""The compact residual CNN under every network that looks at a face."""
+"""The compact residual CNN that this project's classifiers are built on."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from latentedit.io.resampling import resize
 
 MAP_EDGE = 16
-"""Most places along an edge of `Backbone.pooled_and_map`: parts of a face still tell apart."""
+"""Most places along an edge of the map of `Backbone.pooled_and_map`: enough to tell the parts of a
+face apart."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,7 @@ class Backbone(nn.Module):
         return self.pooled_and_map(images)[0]
 
     def pooled_and_map(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Return `pooled`, and the first stage of at most 16x16 places, [N, C, h, w]."""
+        """Return `pooled`, and the first stage's map of at most 16x16 places, [N, C, h, w]."""
         maps = self.features(images)
         early = next((each for each in maps if each.shape[-1] <= MAP_EDGE), maps[-1])
         return maps[-1].mean((2, 3)), early

@@ -1,10 +1,10 @@
 """dlib's face recognition network in PyTorch, read from dlib's own weight file.
 
-The same numbers as dlib's (a test holds that), many times faster than dlib's wheels, which are
+It gives the same numbers as dlib (a test checks this), but many times faster: dlib's wheels are
 built without a fast convolution.
 
-Source: D. E. King, `dnn_face_recognition_ex.cpp` and `dlib/dnn/` of dlib 19 and 20; the network is
-ResNet-34 (He et al. 2016) with fewer layers and half the filters, its weights are in the public
+Source: D. E. King, `dnn_face_recognition_ex.cpp` and `dlib/dnn/` of dlib 19 and 20. The network is
+ResNet-34 (He et al. 2016) with fewer layers and half the filters. Its weights are in the public
 domain.
 """
 
@@ -28,7 +28,8 @@ WIDTH = 128
 
 CHIP_BOX = (0.1066, 0.2732, 0.8933, 1.0599)
 """Left, top, right, bottom of dlib's face chip (150 px, padding 0.25) in the shared frame, in
-shares of its edge: where dlib puts it for `photos.align.FRAME_LANDMARKS`, whose eyes are level."""
+shares of its edge. dlib puts the chip there for `photos.align.FRAME_LANDMARKS`, whose eyes are
+level."""
 
 _MEAN = (122.782, 117.001, 104.298)  # RGB
 # (filters, whether the block halves the resolution), from the picture to the descriptor
@@ -42,7 +43,7 @@ _BLOCKS = (
 
 
 class _Block(nn.Module):
-    """Two 3x3 convolutions and a shortcut, which has no weights: pooled, padded with zeros."""
+    """Two 3x3 convolutions, and a shortcut without weights: pooled and padded with zeros."""
 
     def __init__(self, inputs: int, outputs: int, down: bool) -> None:
         super().__init__()
@@ -55,7 +56,7 @@ class _Block(nn.Module):
         if not self.down:
             return F.relu(y + x)
         x = F.avg_pool2d(x, 2)
-        # dlib adds tensors of unequal size as if the smaller went on with zeros
+        # dlib adds tensors of unequal size as if the smaller one were padded with zeros
         channels, height, width = (max(a, b) for a, b in zip(x.shape[1:], y.shape[1:], strict=True))
         return F.relu(_extend(y, channels, height, width) + _extend(x, channels, height, width))
 
@@ -93,7 +94,8 @@ def chips(faces: Tensor) -> Tensor:
     """Cut dlib's chips out of faces in the shared frame; differentiable.
 
     Args:
-        faces: [N, 3, H, W] in [-1, 1]. Below the frame its last row goes on.
+        faces: [N, 3, H, W] in [-1, 1]. The chip reaches below the frame: the last row is repeated
+            there.
 
     Returns:
         [N, 3, 150, 150] in [0, 255].
@@ -112,11 +114,11 @@ def chips(faces: Tensor) -> Tensor:
 def read_dlib_network(path: str | Path) -> DlibFaceNetwork:
     """Read ``dlib_face_recognition_resnet_model_v1.dat``.
 
-    Every tag, setting and shape in the file must be this network's, and nothing may follow;
-    nothing in the file is run or decides how much is read.
+    Every tag, setting and shape in the file must be this network's, and nothing may follow. Nothing
+    in the file is run, and nothing in it decides how much is read.
 
     Raises:
-        LatentEditError: missing, cut short, or another network.
+        LatentEditError: the file is missing, cut short, or holds another network.
     """
     try:
         reader = _Reader(Path(path).read_bytes())
@@ -143,19 +145,19 @@ class _Reader:
         self.position = 0
 
     def take(self, count: int) -> bytes:
-        """The next `count` bytes, all of them."""
+        """Return the next `count` bytes; raise if there are fewer."""
         start, self.position = self.position, self.position + count
         if self.position > len(self._data):
             raise _FormatError("cut short")
         return self._data[start : self.position]
 
     def end(self) -> None:
-        """Nothing may be left."""
+        """Raise if anything is left."""
         if self.position != len(self._data):
             raise _FormatError(f"something follows after byte {self.position}")
 
     def integer(self) -> int:
-        """A byte with the sign in bit 7 and the length in bits 0 to 3, then so many bytes."""
+        """Read a byte with the sign in bit 7 and a length in bits 0 to 3, then that many bytes."""
         (control,) = self.take(1)
         if control & 0x70 or not 1 <= control & 0x0F <= 8:
             raise _FormatError(f"no integer at byte {self.position - 1}")
@@ -163,27 +165,27 @@ class _Reader:
         return -magnitude if control & 0x80 else magnitude
 
     def integers(self, *expected: int) -> None:
-        """Integers that must have these values."""
+        """Read integers that must have these values."""
         found = tuple(self.integer() for _ in expected)
         if found != expected:
             raise _FormatError(f"{found} instead of {expected} before byte {self.position}")
 
     def number(self) -> float:
-        """A float as mantissa and power of two."""
+        """Read a float: its mantissa and its power of two."""
         mantissa, exponent = self.integer(), self.integer()
         if abs(exponent) > 1000 or abs(mantissa) > 2**62:
             raise _FormatError(f"no number before byte {self.position}")
         return math.ldexp(mantissa, exponent)
 
     def tag(self, expected: str) -> None:
-        """A string that must be this one."""
+        """Read a string that must be this one."""
         self.integers(len(expected))
         found = self.take(len(expected))
         if found != expected.encode():
             raise _FormatError(f"{found!r} instead of {expected!r} before byte {self.position}")
 
     def tensor(self, *shape: int) -> Tensor:
-        """A tensor that must have this shape in four dimensions -> float64, flat."""
+        """Read a tensor that must have this shape in four dimensions -> float64, flat."""
         self.integers(2, *shape)
         raw = self.take(4 * math.prod(shape))
         values = torch.from_numpy(np.frombuffer(raw, dtype="<f4").astype(np.float64))
@@ -192,11 +194,11 @@ class _Reader:
         return values
 
     def alias(self, *shape: int) -> None:
-        """The shape of a view into a parameter tensor, which must be this one."""
+        """Read the shape of a view into a parameter tensor; it must be this one."""
         self.integers(1, *shape)
 
     def end_of_layer(self) -> None:
-        """Three flags, and three tensors that are empty outside training."""
+        """Read three flags, and three tensors that are empty outside training."""
         if not set(self.take(3)) <= set(b"01"):
             raise _FormatError(f"no flags before byte {self.position}")
         for _ in range(3):
@@ -233,7 +235,7 @@ def _read(reader: _Reader) -> DlibFaceNetwork:
 
 
 def _skip_nesting(reader: _Reader) -> None:
-    """Versions of the layers from the last to the first: 2 or 1, and 3 for the input layer's."""
+    """Skip the layers' versions, from the last layer to the first: 1 or 2, and 3 for the input."""
     for _ in range(200):
         version = reader.integer()
         if version == 3:
@@ -250,7 +252,7 @@ def _read_plain(reader: _Reader, tag: str, *settings: int) -> None:
 
 
 def _read_convolution(reader: _Reader, conv: nn.Conv2d, first: bool = False) -> None:
-    """A convolution and the affine layer after it: scale * (w x + b) + shift."""
+    """Read a convolution and the affine layer after it: scale * (w x + b) + shift."""
     outputs, inputs, size = conv.out_channels, conv.in_channels, conv.kernel_size[0]
     reader.tag("con_4")
     values = reader.tensor(outputs * inputs * size * size + outputs, 1, 1, 1)
@@ -267,7 +269,7 @@ def _read_convolution(reader: _Reader, conv: nn.Conv2d, first: bool = False) -> 
     scale, shift = reader.tensor(2 * outputs, 1, 1, 1).split(outputs)
     reader.alias(1, outputs, 1, 1)
     reader.alias(1, outputs, 1, 1)
-    reader.integers(0)  # a value a channel
+    reader.integers(0)  # one value for each channel
     reader.end_of_layer()
 
     weight, bias = values[:-outputs].reshape(conv.weight.shape), values[-outputs:]

@@ -31,9 +31,9 @@ class PortraitConfig(BackboneConfig):
 class PortraitNetwork(Backbone):
     """Portraits [N, 3, H, W] in [-1, 1] (the portrait frame, any size) -> logits [N, 6].
 
-    A backbone whose first convolution halves the resolution, which halves the time.
-    Each logit is of the probability that the quality is poor. Platt's (1999) scale and shift of
-    every head are buffers, set by `calibrate` from portraits that training did not see.
+    The first convolution halves the resolution, which halves the time. Each logit gives the
+    probability that a quality is poor. Platt's (1999) scale and shift of every head are buffers;
+    `calibrate` sets them from portraits that training did not see.
     """
 
     config: PortraitConfig
@@ -53,8 +53,8 @@ class PortraitNetwork(Backbone):
     def look(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Return logits [N, 6] and where they come from, [N, 6, h, w].
 
-        The maps are class activation maps (Zhou et al. 2016): their mean over the pixels, and the
-        head's bias, make the logit.
+        The maps are class activation maps (Zhou et al. 2016): a logit is the mean of its map over
+        the pixels, plus a constant from the head's bias and the calibration.
         """
         features = self.features(images)[-1]
         maps = torch.einsum("nchw,qc->nqhw", features, self.head.weight)
@@ -62,7 +62,7 @@ class PortraitNetwork(Backbone):
         return logits * self.scale + self.shift, maps * self.scale[:, None, None]
 
     def calibrate(self, scale: Tensor, shift: Tensor) -> None:
-        """Apply a scale and a shift [6] on top of those in force."""
+        """Apply a scale and a shift [6] on top of the present ones."""
         self.shift.copy_(self.shift * scale + shift)
         self.scale.copy_(self.scale * scale)
 

@@ -10,7 +10,7 @@ BINS = 15
 
 
 def expected_calibration_error(p: NDArray[np.float64], y: NDArray[np.int8]) -> float:
-    """Mean distance between a probability and how often it comes true, over `BINS` bins.
+    """Return the mean distance between a probability and how often it comes true, in `BINS` bins.
 
     Args:
         p: probabilities [N].
@@ -22,16 +22,16 @@ def expected_calibration_error(p: NDArray[np.float64], y: NDArray[np.int8]) -> f
 
 
 def error_if_calibrated(p: NDArray[np.float64], *, draws: int = 40, seed: int = 0) -> float:
-    """What `expected_calibration_error` shows on average where `p` is exactly right.
+    """Return the average `expected_calibration_error` if `p` were exactly right.
 
     By chance alone the answers in a bin differ from its mean probability, and distances do not
-    cancel out: with few faces the error is above zero however good the probabilities are (Kumar
-    et al. 2019, "Verified uncertainty calibration"). Simulated, with answers drawn from `p`.
+    cancel out. So with few faces the error is above zero even for perfect probabilities (Kumar et
+    al. 2019, "Verified uncertainty calibration"). This is simulated with answers drawn from `p`.
 
     Args:
         p: probabilities [N].
         draws: how often all N answers are drawn.
-        seed: of the answers.
+        seed: seed of the answers.
     """
     random = np.random.RandomState(seed)
     answers = (random.uniform(size=len(p)) < p for _ in range(draws))

@@ -1,4 +1,7 @@
-"""The command line: parse, call, save. Heavy imports happen inside the commands."""
+"""The command line. Commands parse options, call the package, and save the results.
+
+Heavy imports happen inside the commands, so that `--help` stays fast.
+"""
 
 from latentedit.cli.main import app, main
 

@@ -24,7 +24,7 @@ def assess(
         typer.Option(
             "--for",
             metavar="portrait|passport",
-            help="By what to judge: a portrait may smile and wear make-up, glasses or a hat; a "
+            help="Rules to judge by: a portrait may smile and wear make-up, glasses or a hat; a "
             "passport's photo is neutral.",
         ),
     ] = defaults.CONVENTION,
@@ -38,10 +38,10 @@ def assess(
 ) -> None:
     """Say whether photos are good portraits.
 
-    By blur, occlusion, make-up, illumination, expression and pose.
+    They are judged by blur, occlusion, make-up, illumination, expression and pose.
 
-    A photo that cannot be read is named, and the others are still done. Of several, the best shot
-    is named too.
+    A photo that cannot be read is named, and the others are still done. If there are several
+    photos, the best shot is named too.
     """
     from latentedit.photos.align import check_detector
     from latentedit.portrait.assessor import PortraitAssessor, best_shot
@@ -92,18 +92,18 @@ def _print_verdicts(
     if len(judged) > 1:
         print(in_numbers(judged, asked))
     if judged and asked.not_looked_at:
-        print(f"a {asked.name}'s photo needs more, not looked at: {', '.join(asked.not_looked_at)}")
+        print(f"not checked, but a {asked.name}'s photo needs it: {', '.join(asked.not_looked_at)}")
     if best is not None:
         print(f"best shot: {best}")
 
 
 def in_numbers(judged: Sequence[Assessment], asked: Convention) -> str:
-    """How many of several photos are good, and how many are not known to be."""
+    """Say how many of several photos are good, how many are poor, and how many are in doubt."""
     from latentedit.portrait.assessor import POOR
 
     clean = sum(assessment.is_clean for assessment in judged)
     poor = sum(bool(assessment.having(POOR)) for assessment in judged)
     return (
         f"of {len(judged)} faces, judged for a {asked.name}: {clean} good, {poor} with something "
-        f"poor, {len(judged) - clean - poor} of which something cannot be told"
+        f"poor, {len(judged) - clean - poor} with something that cannot be told"
     )

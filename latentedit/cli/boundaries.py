@@ -1,4 +1,4 @@
-"""`latentedit boundaries`: linear boundaries from a pool."""
+"""`latentedit boundaries`: fit linear boundaries from a pool, and measure them."""
 
 from __future__ import annotations
 
@@ -47,14 +47,15 @@ def fit(
         list[str] | None, typer.Option("--name", help="Names of a .npy's columns, in order.")
     ] = None,
     as_json: Annotated[
-        Path | None, typer.Option("--json", help="Write the table, the slides' beside it.")
+        Path | None, typer.Option("--json", help="Write the table, with the slides' figures in it.")
     ] = None,
     model: ModelOption = None,
 ) -> None:
     """Fit a linear SVM for each attribute and print its figures.
 
-    Samples it was fitted on, accuracy on them; then, on held-out latents at natural prevalence,
-    accuracy, F1, ROC AUC, average precision and the share of faces that have the attribute.
+    First come the number of samples that it was fitted on, and the accuracy on them. The other
+    figures are measured on held-out latents at natural prevalence: accuracy, F1, ROC AUC, average
+    precision and the share of faces that have the attribute.
     """
     from latentedit.boundaries.finder import (
         FEW,
@@ -103,12 +104,12 @@ def fit(
     _print_fit(rows, advice)
     if len(samples.latents) <= FEW and all(map(are_labels, samples.scores.T)):
         print(
-            f"figures are of a fit that held out {held_out(len(samples.latents))} of the "
-            f"{len(samples.latents)} faces; what is written learned from all of them"
+            f"figures come from a fit that held out {held_out(len(samples.latents))} of the "
+            f"{len(samples.latents)} faces; the boundaries in the file are fitted on all of them"
         )
     if weak := [name for name in found.names if is_weak(found.figures.get(name, {}))]:
         print(
-            f"no better than chance, as far as these latents tell, so never held by auto: "
+            f"no better than chance, as far as these latents tell, so auto never holds them: "
             f"{', '.join(weak)}: {advice}"
         )
     print(f"{len(found.names)} boundaries in {output}")
@@ -144,12 +145,16 @@ def _own_samples(
     if scores.suffix.lower() != ".npy":
         raise LatentEditError(f"cannot read scores from {scores}: give a .csv or a .npy")
     if pool is None:
-        raise LatentEditError(f"whose scores are in {scores}? Give the --pool they belong to")
+        raise LatentEditError(f"the scores in {scores} belong to a pool: give it with --pool")
     return samples_of_npy(scores, Pool(pool), names or [scores.stem])
 
 
 def model_whitening(editor: FaceEditor) -> Whitening | None:
-    """The coordinates of the model's own boundaries, or those of as many latents as a pool has."""
+    """Return the coordinates to fit in, or None for the latents as they are.
+
+    They are those of the model's own boundaries. A model without boundaries gets coordinates from
+    as many sampled latents as a pool has.
+    """
     from latentedit.boundaries.finder import choose_whitening
 
     if editor.has_boundaries:
@@ -194,25 +199,26 @@ MeasuredOption = Annotated[
 HoldFacesOption = Annotated[
     int,
     typer.Option(
-        "--hold-faces", "--lock-faces", min=8, help="Other faces, that holds are chosen on."
+        "--hold-faces", "--lock-faces", min=8, help="Other faces, on which holds are chosen."
     ),
 ]
 SearchPoolOption = Annotated[
     Path | None,
     typer.Option(
-        "--pool", help="A pool of this model, to search holds with: the larger the better."
+        "--pool", help="A pool of this model, to search holds with; the larger the better."
     ),
 ]
 SearchLatentsOption = Annotated[
     int,
     typer.Option(
-        min=defaults.SEARCH_LEAST, help="Without a pool: latents scored to search holds with."
+        min=defaults.SEARCH_LEAST,
+        help="Without --pool: how many latents are scored to search holds.",
     ),
 ]
 KeepHoldsOption = Annotated[
     bool,
     typer.Option(
-        "--keep-holds", "--keep-locks", help="Measure the stored holds, choose no new ones."
+        "--keep-holds", "--keep-locks", help="Measure the stored holds; choose no new ones."
     ),
 ]
 
@@ -220,7 +226,8 @@ KeepHoldsOption = Annotated[
 @app.command()
 def measure(
     work: Annotated[
-        Path, typer.Option("--work", help="Folder of what was measured, from which it goes on.")
+        Path,
+        typer.Option("--work", help="Folder that keeps measurements, so that a run can go on."),
     ] = Path("runs/measure"),
     attr: MeasuredOption = None,
     faces: Annotated[
@@ -230,11 +237,11 @@ def measure(
     pool: SearchPoolOption = None,
     search_latents: SearchLatentsOption = defaults.SEARCH_LATENTS,
     typical: Annotated[
-        int, typer.Option(min=50, help="Unedited faces that say what is typical.")
+        int, typer.Option(min=50, help="Unedited faces that show what is typical.")
     ] = defaults.TYPICAL_FACES,
     keep_holds: KeepHoldsOption = False,
     dlib: Annotated[
-        bool, typer.Option("--dlib", help="Identity by dlib's descriptor too (slow).")
+        bool, typer.Option("--dlib", help="Measure identity by dlib's descriptor too (slow).")
     ] = False,
     plot: Annotated[
         Path | None, typer.Option(help="Draw the effects as a heat map (.png, .svg, .pdf).")
@@ -249,11 +256,11 @@ def measure(
 
     Side effects, safe ranges and calibrations are stored with the boundaries.
 
-    For each attribute, faces are followed along it under several kinds of holds. The auto holds
-    of least leakage, the safe range of steps and the calibration are stored with the bundle's
-    boundaries, the re-scoring matrix beside them in effects.safetensors; what is stored there of
-    other attributes stays, if it was measured with the same boundaries. Run again to go on after a
-    break. Several processes share the work where torchrun or 'accelerate launch' starts them.
+    For each attribute, faces are edited along it with several kinds of holds. The bundle's
+    boundaries then keep the auto holds with the least leakage, the safe range of steps and the
+    calibration. The re-scoring matrix is stored beside them, in effects.safetensors. Effects of
+    other attributes stay there if they were measured with the same boundaries. Run again to go on
+    after a break. Several processes share the work if torchrun or 'accelerate launch' starts them.
     """
     from latentedit.boundaries.pool import Pool
     from latentedit.cli.progress import track
@@ -292,9 +299,12 @@ def measure(
 
 
 def _check_stored(folder: Path, facts: Mapping[str, Any], chosen: list[str]) -> None:
-    """Refuse what would take the place of other attributes' stored effects, or say so.
+    """Check what a measurement would do to the stored effects of other attributes.
 
-    Those of boundaries that are no more cannot stay: others are held.
+    Effects that were measured with older boundaries cannot stay; a note says that they are dropped.
+
+    Raises:
+        LatentEditError: stored effects of other attributes were measured with other settings.
     """
     from latentedit.evaluation.edits.effects import FILE, Effects
 
@@ -309,21 +319,22 @@ def _check_stored(folder: Path, facts: Mapping[str, Any], chosen: list[str]) -> 
         say(
             [
                 f"the boundaries were fitted anew since the effects of {len(lost)} other "
-                "attributes were measured, so these are dropped: measure all to have them again"
+                "attributes were measured, so these effects are dropped: measure all attributes to "
+                "have them again"
             ]
         )
         return
     for name, value in facts.items():
         if stored.facts.get(name) != value:
             raise LatentEditError(
-                f"{path} also holds what was measured of {', '.join(sorted(lost)[:3])} with "
+                f"{path} also holds effects of {', '.join(sorted(lost)[:3])}, measured with "
                 f"another {name} ({stored.facts.get(name)}, now {value}): measure all attributes, "
-                "or these like the others, or give --dry-run"
+                "or use the earlier settings, or give --dry-run"
             )
 
 
 def _store(folder: Path, boundaries: Boundaries, effects: Effects) -> None:
-    """Keep what was measured with the bundle."""
+    """Store measurements in the bundle."""
     from latentedit.boundaries.model import Boundaries
     from latentedit.cli.invocation import command_line
     from latentedit.evaluation.edits.effects import FILE
@@ -332,14 +343,14 @@ def _store(folder: Path, boundaries: Boundaries, effects: Effects) -> None:
     from latentedit.pretrained.model import BOUNDARIES_FILE
 
     with alone_with(folder / BOUNDARIES_FILE):
-        stored = Boundaries.load(folder / BOUNDARIES_FILE)  # perhaps measured further meanwhile
+        stored = Boundaries.load(folder / BOUNDARIES_FILE)  # another process may have written it
         measured = stored.with_measured(boundaries, effects.attributes)
         measured.save_over(folder / BOUNDARIES_FILE, command_line())
         effects.save_beside(folder / FILE, command_line(), {"terms": TERMS})
 
 
 def _print_measured(boundaries: Boundaries, effects: Effects) -> None:
-    """Each attribute's safe range, one sentence of its holds, then the average."""
+    """Print safe ranges, a sentence on each attribute's holds, and how much leakage they avoid."""
     from latentedit.evaluation.edits.measure import holds_in_words, reduction
 
     for name in effects.attributes:

@@ -1,4 +1,4 @@
-"""`latentedit boundaries import` and `export`: InterFaceGAN's `.npy` files."""
+"""`latentedit boundaries import` and `export`: read and write InterFaceGAN's `.npy` files."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def import_npy(
     output: Annotated[
         Path,
         typer.Option(
-            "-o", "--output", help="File to write (.safetensors); one that exists is added to."
+            "-o", "--output", help="File to write (.safetensors); if it exists, it is added to."
         ),
     ],
     component: Annotated[
@@ -33,7 +33,7 @@ def import_npy(
 ) -> None:
     """Import a boundary or direction of another tool.
 
-    Of InterFaceGAN, SeFa, GANSpace and others.
+    It reads files of InterFaceGAN, SeFa, GANSpace and others.
     """
     from latentedit.boundaries.model import Boundaries
     from latentedit.checkpoints.boundaries_npy import (
@@ -78,7 +78,7 @@ def import_npy(
     for note in read_direction(source, component).notes:
         print(f"note: {note}")
     if own_space != space.value and output.name == BOUNDARIES_FILE:
-        print(f"note: the model is used in space {space.value} now, that of its boundaries")
+        print(f"note: the model is now used in space {space.value}, the space of its boundaries")
 
 
 def export_npy(

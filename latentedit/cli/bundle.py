@@ -1,4 +1,4 @@
-"""`latentedit bundle`: finished runs -> a folder that every command loads."""
+"""`latentedit bundle`: turn finished runs into a folder that every command loads."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def bundle(
         str | None,
         typer.Option(
             metavar="FIRST,LAST",
-            help="The mean of the generator's snapshots between these thousands of images instead.",
+            help="Use the mean of the generator's snapshots between these thousands of images.",
         ),
     ] = None,
     psi: Annotated[
@@ -37,7 +37,7 @@ def bundle(
 ) -> None:
     """Write the networks of finished runs into one folder.
 
-    Each gets a card.
+    Each network gets a card.
     """
     from latentedit.training.bundles import (
         bundle_age_estimator,

@@ -1,4 +1,4 @@
-"""`latentedit convert`: another project's weights -> a bundle."""
+"""`latentedit convert`: turn another project's weights into a bundle."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import typer
 
 
 class Space(StrEnum):
-    """Latent spaces that can be asked for."""
+    """The latent spaces that options can name."""
 
     z = "z"
     w = "w"
@@ -29,20 +29,22 @@ def convert(
     output: Annotated[Path, typer.Option("-o", "--output", help="The bundle's folder.")],
     space: Annotated[
         Space,
-        typer.Option(help="Of a (Mobile)StyleGAN or ONNX: the space to edit in."),
+        typer.Option(help="For a (Mobile)StyleGAN or ONNX: the space to edit in."),
     ] = Space.z,
     truncation: Annotated[
-        float, typer.Option(min=0, max=1, help="Of a (Mobile)StyleGAN: psi, 1 for none.")
+        float, typer.Option(min=0, max=1, help="For a (Mobile)StyleGAN: psi, 1 for none.")
     ] = 1.0,
     value_range: Annotated[
         tuple[float, float],
-        typer.Option(metavar="BLACK WHITE", help="Of an ONNX file: its values of black and white."),
+        typer.Option(
+            metavar="BLACK WHITE", help="For an ONNX file: its values for black and white."
+        ),
     ] = (-1.0, 1.0),
     as_json: Annotated[bool, typer.Option("--json", help="Print what was done as JSON.")] = False,
 ) -> None:
     """Read a published generator and write it as a bundle.
 
-    Nothing in the file is run, and every command loads the bundle.
+    No code in the file is run. Every command can load the bundle.
     """
     from latentedit.checkpoints.tensors import screen
 

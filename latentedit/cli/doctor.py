@@ -1,4 +1,4 @@
-"""`latentedit doctor`: what is installed, what is here, what an edit still needs."""
+"""`latentedit doctor`: report what is installed, which models are here, and what is missing."""
 
 from __future__ import annotations
 
@@ -21,28 +21,28 @@ from latentedit.io.installed import (
 )
 
 SHOWN = ("torch", "numpy", "pillow", "openvino", "gradio", "dlib-bin", "huggingface_hub")
-"""Packages whose versions tell most, in this order; all others are named where they are missing."""
+"""Packages whose versions are printed; other packages are named only if they are missing."""
 
 NEEDED = ("generator", "classifier", "boundaries")
-"""Parts of a model without which no edit is made."""
+"""Parts that a model needs for edits."""
 
 CANNOT_EDIT = 1
-"""Exit code."""
+"""Exit code if an edit would not work."""
 
 
 @dataclass
 class Findings:
-    """What was found.
+    """The findings of `examine`.
 
     Attributes:
-        versions: by package; None is missing.
+        versions: version by package; None if the package is missing.
         machine: cores, threads, device, precision.
-        cache: its folder, and whether it can be written to.
-        models: name, folder and parts of each.
+        cache: the folder of pulled models, and whether it can be written to.
+        models: name, folder and parts of each model.
         default: the model that an edit uses, if there is one.
-        extras: by name, what it brings, whether it is here, what it lacks, how to get it.
-        problems: why an edit would not work; none where it would.
-        advice: what else is missing.
+        extras: by name: what the extra brings, whether it is here, what it lacks, how to get it.
+        problems: reasons why an edit would not work; empty if it would.
+        advice: sentences on what else is missing.
     """
 
     versions: dict[str, str | None] = field(default_factory=dict)
@@ -60,9 +60,9 @@ def doctor(
 ) -> None:
     """Say what is here and what is missing.
 
-    Packages, models, cores, precision.
+    It lists packages, models, cores and precision.
 
-    The exit code is 0 where an edit would work, 1 where not. Nothing is fetched.
+    The exit code is 0 if an edit would work, and 1 if not. Nothing is fetched.
     """
     found = examine()
     if as_json:
@@ -74,7 +74,7 @@ def doctor(
 
 
 def examine() -> Findings:
-    """Look at this installation and this machine; read weights, and compute nothing."""
+    """Look at this installation and this machine; weights are read, but nothing is computed."""
     found = Findings()
     found.versions = {
         "Python": platform.python_version(),
@@ -87,7 +87,7 @@ def examine() -> Findings:
         found.advice.append("this folder cannot be written to: name pictures elsewhere with -o")
     try:
         import torch  # noqa: F401
-    except (ImportError, OSError) as error:  # not there, or a library of its own is not
+    except (ImportError, OSError) as error:  # PyTorch, or a library that it needs, is missing
         found.problems.append(
             f"PyTorch cannot be imported ({_one_line(error)}): pip install 'torch==2.13.*'"
         )
@@ -100,7 +100,7 @@ def examine() -> Findings:
 def _look_at_packages(found: Findings) -> None:
     if found.versions[PACKAGE] is None:
         found.advice.append(
-            f"{PACKAGE} was not installed by pip, so nobody knows its extras: pip install -e ."
+            f"{PACKAGE} was not installed by pip, so its extras are not known: pip install -e ."
         )
         return
     if missing := lacking():
@@ -156,7 +156,7 @@ def _look_at_machine(found: Findings) -> None:
 
 
 def _cores() -> int:
-    """Cores that this process may use."""
+    """Return the number of cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -194,7 +194,7 @@ def _look_at_models(found: Findings) -> None:
 
 
 def _unfit(name: str) -> list[str]:
-    """Why a model edits no faces: parts that are missing or damaged."""
+    """Return the reasons why a model cannot edit faces: its missing or damaged parts."""
     from latentedit.io.cards import load_card
     from latentedit.pretrained.bundles import weights_file
     from latentedit.pretrained.cache import pulled

@@ -1,4 +1,4 @@
-"""`latentedit edit`: faces moved along attributes, of seeds, of latents and in photos."""
+"""`latentedit edit`: move faces along attributes; the faces come from seeds, latents or a photo."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 PhotoArgument = Annotated[
     Path | None,
-    typer.Argument(help="A photo of yours, which comes back edited; without one, a seed's face."),
+    typer.Argument(help="A photo of yours to edit; without one, a seed's face is edited."),
 ]
 AttrOption = Annotated[
     list[str] | None,
@@ -95,8 +95,8 @@ LatentsOption = Annotated[
 HoldOption = Annotated[
     str | None,
     typer.Option(
-        help="What must not change: auto, all, none, or NAME[=DISCOUNT],..., auto among the names "
-        f"too, like auto,Male=0.8 [default: {defaults.HOLD}]."
+        help="What must not change: auto, all, none, or NAME[=DISCOUNT],...; auto may be among the "
+        f"names, like auto,Male=0.8 [default: {defaults.HOLD}]."
     ),
 ]
 LayersOption = Annotated[
@@ -114,8 +114,8 @@ ForceOption = Annotated[
 FramesOption = Annotated[
     int | None,
     typer.Option(
-        help=f"Frames of a strip or a film [default: {defaults.FRAMES}]; of a photo in a still "
-        "picture they make it a strip."
+        help=f"Frames of a strip or a film [default: {defaults.FRAMES}]; with a photo and a still "
+        "picture, they ask for a strip."
     ),
 ]
 FaceOnlyOption = Annotated[
@@ -128,15 +128,15 @@ OutputOption = Annotated[
         "-o",
         "--output",
         help="A picture, a film from before to after and back (.gif, .mp4), or the edited latents "
-        "(.safetensors, .npy) [default: edit.png, or NAME-edited of a photo, with a number where "
-        "that is there already].",
+        "(.safetensors, .npy) [default: edit.png, or NAME-edited for a photo; a number is added if "
+        "that file exists].",
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print what was done as JSON.")]
 
 
 class EditCommand(TyperCommand):
-    """Remembers in which order --attr, --step and --to stood; the parser alone forgets it."""
+    """A command that remembers the order of --attr, --step and --to; typer does not keep it."""
 
     def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
         _, _, order = self.make_parser(ctx).parse_args(args=list(args))
@@ -170,8 +170,8 @@ def edit(
 ) -> None:
     """Move faces along attributes while others are held.
 
-    A photo is written again at its own size; of other faces the way is drawn as a film strip. The
-    output's ending can ask for a film or for latents.
+    A photo is written again at its own size. Other faces are drawn as a film strip, from before to
+    after. The output's ending can ask for a film or for latents.
     """
     from latentedit.editing.outputs import Asked, find_output
     from latentedit.editing.saved import read_recipe
@@ -193,14 +193,14 @@ def edit(
             "--age-to": age_to,
         }
         what |= {"--hold": hold, "--layers": layers}
-        _only_for(what, "edits that are in no recipe: leave it out, or --recipe")
+        _only_for(what, "edits that are in no recipe: leave it out, or leave out --recipe")
         wanted = read_recipe(recipe)
     kind = find_output(asked)
     check_writable(asked.path)
     inputs = {"photo": photo, "file of latents": latents, "recipe": recipe}
     check_replaces_none(asked.path, inputs, force=force)
     if photo is None:
-        _only_for({"--face": face, "--refine": refine}, "photos: name one")
+        _only_for({"--face": face, "--refine": refine}, "photos: name a photo, or leave it out")
         typed = None if seeds is None else ",".join(seeds)
         source = FaceSource(typed, latents, psi, boundaries, model)
         _edit_faces(wanted, source, asked, kind, as_json=as_json)
@@ -268,16 +268,16 @@ def _edit_photo(
 
 
 def _borrowed(saved: SavedRecipe, photo: Path) -> list[str]:
-    """Say that a recipe was of something else than this photo."""
+    """Return a note if a recipe was made for something else than this photo."""
     if saved.of_photo and saved.photo in (None, photo.name):
         return []
     of = saved.photo if saved.of_photo else "another face"
-    return [f"the recipe was of {of}; its edit is made of {photo.name}"]
+    return [f"the recipe was made for {of}; here it edits {photo.name}"]
 
 
 def _frames(asked: Asked, kind: Output, saved: EditRecipe | None) -> int:
-    """Of strips and films: as asked for, else as the recipe says, else the usual number."""
-    still = asked.photo and not kind.moves  # unless --frames makes it a strip
+    """Return how many frames to draw: as asked for, else as in the recipe, else the default."""
+    still = asked.photo and not kind.moves  # --frames makes it a strip
     if asked.frames is not None:
         return asked.frames
     if saved is not None and (saved.frames > 2 or still):
@@ -295,13 +295,21 @@ def _default_output(photo: Path | None) -> Path:
 
 
 def _free(stem: str, ending: str) -> Path:
-    """A name that no file has, here: ``edit.png``, ``edit-2.png``, ``edit-3.png`` ..."""
+    """Return a name that no file here has yet: ``edit.png``, ``edit-2.png``, ``edit-3.png`` ..."""
     names = (Path(f"{stem}{'' if n == 1 else f'-{n}'}{ending}") for n in count(1))
     return next(name for name in names if not name.exists())
 
 
 def _only_for(options: Mapping[str, object], what: str) -> None:
-    """Refuse options that mean nothing here."""
+    """Refuse options that have no meaning here.
+
+    Args:
+        options: values by option; None if the option was not given.
+        what: what these options are for, and what to do.
+
+    Raises:
+        LatentEditError: an option was given.
+    """
     for name, value in options.items():
         if value is not None:
             raise LatentEditError(f"{name} is for {what}")

@@ -1,4 +1,4 @@
-"""What `latentedit edit` does with faces that a model draws."""
+"""How `latentedit edit` edits faces that a model draws."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FaceSource:
-    """Which faces, and of which model.
+    """The faces to edit, and the model that draws them.
 
     Attributes:
-        seeds: as they were typed, or None.
-        latents: a file of them, or None.
+        seeds: the seeds as they were typed, or None.
+        latents: a file of latents, or None.
         psi: truncation, or None for the model's.
-        boundaries: a file of further ones, or None.
-        model: its name or folder, or None for the default.
+        boundaries: a file of further boundaries, or None.
+        model: the model's name or folder, or None for the default.
     """
 
     seeds: str | None
@@ -40,10 +40,13 @@ class FaceSource:
     model: str | None
 
     def of_recipe(self, saved: SavedRecipe) -> FaceSource:
-        """The same, with a recipe's own faces, psi and model where nothing else is asked for.
+        """Return the same source, completed from a recipe.
+
+        The recipe's faces, psi and model are used where the user asked for nothing else.
 
         Raises:
-            LatentEditError: the recipe has no faces of its own, or is for several in a photo.
+            LatentEditError: the recipe edits a photo or a file of latents, so the user must give
+                that too.
         """
         recipe = saved.edits[0].recipe
         source = replace(self, model=self.model or known_model(saved))
@@ -67,13 +70,15 @@ class FaceSource:
 
 
 def edit_faces(moves: Moves, source: FaceSource, frames: int) -> tuple[EditedFaces, list[str]]:
-    """Work an edit out.
+    """Work out an edit.
 
     Args:
-        frames: of strips and films.
+        moves: what to change.
+        source: the faces.
+        frames: frames of strips and films.
 
     Returns:
-        The edit, and what the user should know.
+        The edit, and notes for the user.
     """
     from latentedit.editing.outputs.faces import EditedFaces
 
@@ -85,7 +90,7 @@ def edit_faces(moves: Moves, source: FaceSource, frames: int) -> tuple[EditedFac
 
 
 def _faces(source: FaceSource) -> tuple[FaceEditor, NDArray[np.float32], list[int] | None]:
-    """The model, latents, and seeds where the latents are of seeds."""
+    """Return the model, the latents, and their seeds if they were drawn from seeds."""
     from latentedit.checkpoints.latent_files import fit_latents
     from latentedit.editing.editor import FaceEditor
     from latentedit.generators.latents import parse_seeds

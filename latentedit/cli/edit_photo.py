@@ -1,4 +1,4 @@
-"""What `latentedit edit` does with a photo."""
+"""How `latentedit edit` edits faces in a photo."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FaceMoves:
-    """What happens to faces of a photo.
+    """The moves for one or more faces of a photo.
 
     Attributes:
         which: the faces.
-        moves: of each of them.
-        refine: steps to find their latents, or None for the usual time.
+        moves: what is done to each of these faces.
+        refine: refining steps to find their latents, or None for the usual time.
     """
 
     which: Which
@@ -36,14 +36,14 @@ class FaceMoves:
 
 @dataclass(frozen=True)
 class PhotoSource:
-    """Which photo, which faces in it, and the model.
+    """The photo, the faces in it, and the model.
 
     Attributes:
-        photo: its file.
-        face: of --face.
-        refine: of --refine.
-        boundaries: a file of further ones, or None.
-        model: its name or folder, or None for the default.
+        photo: the photo's file.
+        face: the value of --face.
+        refine: the value of --refine.
+        boundaries: a file of further boundaries, or None.
+        model: the model's name or folder, or None for the default.
     """
 
     photo: Path
@@ -53,20 +53,20 @@ class PhotoSource:
     model: str | None
 
     def of_recipe(self, saved: SavedRecipe) -> PhotoSource:
-        """The same, with the recipe's model where no other is asked for."""
+        """Return the same source, with the recipe's model if the user asked for no other."""
         return replace(self, model=self.model or known_model(saved))
 
 
 def asked_moves(request: EditRequest, source: PhotoSource) -> list[FaceMoves]:
-    """What the options say."""
+    """Return the moves that the options ask for."""
     return [FaceMoves(parse_face(source.face), request, source.refine)]
 
 
 def replayed_moves(saved: SavedRecipe, source: PhotoSource) -> list[FaceMoves]:
-    """What a recipe says; of one face, --face says of which.
+    """Return the moves of a recipe; if it edits one face, --face may choose another face.
 
     Raises:
-        LatentEditError: --face of a recipe for several faces.
+        LatentEditError: --face is given, and the recipe edits several faces.
     """
     if source.face is not None and len(saved.edits) > 1:
         raise LatentEditError(
@@ -85,16 +85,16 @@ def replayed_moves(saved: SavedRecipe, source: PhotoSource) -> list[FaceMoves]:
 def edit_photo(
     opened: Photograph, wanted: Sequence[FaceMoves], source: PhotoSource, frames: int
 ) -> tuple[EditedPhoto, list[str]]:
-    """Invert the faces and work their edits out.
+    """Invert the faces and work out their edits.
 
     Args:
         opened: the photo.
-        wanted: each face once.
-        source: says which model.
-        frames: of strips and films.
+        wanted: the moves; each face is named once.
+        source: names the model.
+        frames: frames of strips and films.
 
     Returns:
-        The edit, and what the user should know.
+        The edit, and notes for the user.
     """
     from latentedit.editing.outputs.photo import EditedPhoto
     from latentedit.editing.photos import PhotoEditor
@@ -118,7 +118,7 @@ def edit_photo(
 
 
 def in_words(faces: Sequence[dict[str, Any]]) -> str:
-    """Which face changed how, of a summary's faces."""
+    """Say how each face of a summary changed."""
     said = []
     for face in faces:
         moves = ", ".join(

@@ -1,4 +1,4 @@
-"""`latentedit sample`: faces of seeds."""
+"""`latentedit sample`: show the faces of seeds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How this process was called, and the text of options that typer does not read."""
+"""The command that is running as text, and options that typer cannot parse itself."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from latentedit.errors import LatentEditError
 
 
 def command_line() -> str:
-    """The command being run, as one would type it again."""
+    """Return the running command as a user would type it again."""
     import shlex
     import sys
 
@@ -14,10 +14,10 @@ def command_line() -> str:
 
 
 def parse_numbers(text: str, advice: str) -> tuple[float, ...]:
-    """Read numbers with commas between them.
+    """Read numbers that are separated by commas.
 
     Raises:
-        LatentEditError: `advice`, if they are none.
+        LatentEditError: a part is not a number; the message is `advice`.
     """
     try:
         return tuple(float(part) for part in text.split(","))

@@ -1,4 +1,4 @@
-"""`latentedit label`: which attributes faces have, and how old they look."""
+"""`latentedit label`: say which attributes faces have, and how old they look."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ THRESHOLD = 0.5
 
 @dataclass(frozen=True)
 class LabelledFace:
-    """What was seen in one photo.
+    """What was found in one photo.
 
     Attributes:
         file: the photo.
-        faces: how many there are; None where none was looked for.
+        faces: how many faces are in it; None if faces were not searched for.
         age: years, or None without an age estimator.
         attributes: probabilities by name.
     """
@@ -44,7 +44,7 @@ class LabelledFace:
     attributes: dict[str, float]
 
     def as_json(self) -> dict[str, object]:
-        """Plain data: ``file``, ``faces``, ``age`` and ``attributes``, without what is None."""
+        """Return plain data: ``file``, ``faces``, ``age`` and ``attributes``; None is left out."""
         return {
             "file": str(self.file),
             **({} if self.faces is None else {"faces": self.faces}),
@@ -57,12 +57,12 @@ def label(
     photos: PhotosArgument,
     aligned: Annotated[
         bool,
-        typer.Option("--aligned", help="They are cut to the face already: look for none."),
+        typer.Option("--aligned", help="Pictures are cut to the face already: look for none."),
     ] = False,
     attributes: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME,...", help="Give the probabilities of these alone, a column for each."
+            metavar="NAME,...", help="Print the probabilities of these alone, a column for each."
         ),
     ] = None,
     threshold: Annotated[
@@ -70,20 +70,20 @@ def label(
         typer.Option(
             min=0,
             max=1,
-            help="Of several photos, name the attributes that are more probable than this.",
+            help="With several photos, name the attributes that are more probable than this.",
         ),
     ] = THRESHOLD,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list.")] = False,
     as_csv: Annotated[
-        bool, typer.Option("--csv", help="Print CSV, a column an attribute.")
+        bool, typer.Option("--csv", help="Print CSV, a column for each attribute.")
     ] = False,
     model: ModelOption = None,
 ) -> None:
     """Say which attributes faces have, and how old they look.
 
-    Of several faces in a photo the largest is looked at. Of one photo all attributes are printed,
-    of several a row each. A photo that cannot be read, or without a face, is named, and the others
-    are still done.
+    If a photo has several faces, only the largest is looked at. One photo gets a list of all
+    attributes; several photos get a row each. A photo that cannot be read or has no face is named,
+    and the others are still done.
     """
     from latentedit.attributes import find_attribute
     from latentedit.inference.judges import Judges
@@ -108,7 +108,7 @@ def label(
 
 
 Found = tuple["NDArray[np.uint8]", int | None]
-"""A face in the shared frame, and how many are in the photo, if that was looked at."""
+"""A face in the shared frame, and how many faces are in the photo, or None if not searched for."""
 
 
 def _look(photos: Sequence[Path], aligned: bool) -> Seen[Found]:
@@ -122,10 +122,10 @@ def _look(photos: Sequence[Path], aligned: bool) -> Seen[Found]:
 
 
 def _largest_face(path: Path) -> Found:
-    """The largest face of a photo, and how many there are.
+    """Return the largest face of a photo, and how many faces there are.
 
     Raises:
-        LatentEditError: there is none, or the photo cannot be read.
+        LatentEditError: there is no face, or the photo cannot be read.
     """
     from latentedit.inference.judges import JUDGED_EDGE
     from latentedit.io.images import open_image
@@ -158,7 +158,7 @@ def _label(judges: Judges, seen: Seen[Found], names: Sequence[str]) -> list[Labe
 def _print_csv(
     rows: Sequence[LabelledFace], refused: Sequence[tuple[Path, str]], names: Sequence[str]
 ) -> None:
-    """A row for each photo; one that could not be looked at has a message and nothing else."""
+    """Print a row for each photo; for a refused photo it has only a message."""
     table = csv.writer(sys.stdout, lineterminator="\n")
     table.writerow(["file", "faces", "age", *names, "message"])
     for row in rows:
@@ -178,14 +178,14 @@ def _print_table(
     console = Console(soft_wrap=False)
     needs = console.measure(table, options=console.options.update(max_width=10_000))
     if needs.minimum > console.width:
-        console.width = needs.maximum  # many columns: the terminal wraps them, and none is lost
+        console.width = needs.maximum  # let the terminal wrap long lines, so that no column is lost
     console.print(table)
     if any((row.faces or 1) > 1 for row in rows):
         print("Of several faces in a photo the largest was looked at.")
 
 
 def _table_of_one(row: LabelledFace) -> Table:
-    """A line for each attribute."""
+    """Return a table with a line for each attribute."""
     from rich.markup import escape
 
     from latentedit.attributes import display_name
@@ -205,7 +205,7 @@ def _table_of_one(row: LabelledFace) -> Table:
 def _table_of_many(
     rows: Sequence[LabelledFace], chosen: Sequence[str] | None, threshold: float
 ) -> Table:
-    """A row for each photo: the chosen attributes in columns, or the names of the probable ones."""
+    """Return a row for each photo: chosen attributes in columns, or the names of probable ones."""
     from rich.markup import escape
 
     from latentedit.attributes import display_name
@@ -240,7 +240,7 @@ def _table_of_many(
 
 
 def _short_names(paths: Sequence[Path]) -> list[str]:
-    """Names without the folders that all have in common."""
+    """Return file names alone if all lie in one folder, else whole paths."""
     parents = {path.parent for path in paths}
     if len(parents) == 1:
         return [path.name for path in paths]

@@ -1,4 +1,4 @@
-"""`latentedit label-seeds`: labels of a user's own attribute, face by face."""
+"""`latentedit label-seeds`: label faces for a user's own attribute, one after the other."""
 
 from __future__ import annotations
 
@@ -15,25 +15,26 @@ from latentedit.errors import LatentEditError
 
 def label_seeds(
     output: Annotated[
-        Path, typer.Option("-o", "--output", help="The .csv to write; the same one goes on.")
+        Path,
+        typer.Option("-o", "--output", help="The .csv to write; if it exists, it is continued."),
     ],
     name: Annotated[
         str, typer.Option("--name", help="What the attribute is called, such as wink.")
     ],
     n: Annotated[
-        int, typer.Option("--n", min=1, help="Labels after which the page says that it is enough.")
+        int, typer.Option("--n", min=1, help="How many labels are enough; then the page says so.")
     ] = defaults.LABELS,
     at_random: Annotated[
         bool,
         typer.Option(
-            "--random", help="Show faces at random alone, not those that a quick fit is unsure of."
+            "--random", help="Show only random faces, not those that a quick fit is unsure of."
         ),
     ] = False,
     size: Annotated[
         int | None,
         typer.Option(
             min=16,
-            help="Pixels of a face: more show small things better, and take longer to draw "
+            help="Edge of a face in pixels: more show small things better, and take longer to draw "
             f"[default: {defaults.LABELS_SIZE}, or what the model draws].",
         ),
     ] = None,
@@ -49,11 +50,11 @@ def label_seeds(
 ) -> None:
     """Label generated faces for an attribute of your own.
 
-    In the browser, with two keys: yes and no.
+    You answer in the browser with two keys: yes and no.
 
-    One face is shown at a time. Every answer is written to the .csv at once, which 'boundaries fit
-    --scores' reads. After 50 answers half of the faces are those that a quick fit of the answers is
-    least sure of, so that a rare attribute needs fewer.
+    One face is shown at a time. Every answer is written at once to the .csv, which 'boundaries fit
+    --scores' reads. After 50 answers, half of the faces are those that a quick fit of the answers
+    is least sure of, so that a rare attribute needs fewer labels.
     """
     from latentedit.boundaries.finder import MIN_POOL
     from latentedit.boundaries.labels import LabelFile

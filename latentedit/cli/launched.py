@@ -1,4 +1,4 @@
-"""Commands under a launcher, which starts the same one in several processes."""
+"""Commands under a launcher, such as torchrun, which starts one command in several processes."""
 
 from __future__ import annotations
 
@@ -11,24 +11,26 @@ from latentedit.errors import LatentEditError
 from latentedit.io.launch import launch
 
 SHARED = ("train", "pool build", "boundaries measure", "evaluate age", "evaluate all")
-"""Commands, or groups of them, whose processes share the work."""
+"""Commands, and groups of commands, whose processes share the work."""
 
 
 def has_work(words: Sequence[str]) -> bool:
-    """Whether this process takes part in a command: the first one always, others in `SHARED`.
+    """Return whether this process takes part in a command.
+
+    The first process always does; the others do in commands of `SHARED`.
 
     Args:
-        words: of the command line, after ``latentedit``.
+        words: the words of the command line after ``latentedit``.
 
     Raises:
-        LatentEditError: environment variables that no launcher sets.
+        LatentEditError: environment variables of a launcher have values that no launcher sets.
     """
     launched = launch()
     name = f"{' '.join(words[:2])} "
     shared = any(name.startswith(f"{each} ") for each in SHARED)
     if launched.world_size == 1:
-        # Accelerate sets this, and where it sees no GPU it starts one process, however many were
-        # asked for.
+        # Accelerate sets this variable. If it sees no GPU, it starts one process, however many
+        # were asked for.
         if shared and "ACCELERATE_MIXED_PRECISION" in os.environ and "RANK" not in os.environ:
             print(
                 "note: Accelerate started one process; for several give it --multi_gpu, without "
@@ -39,7 +41,7 @@ def has_work(words: Sequence[str]) -> bool:
     if launched.leads and not shared:
         print(
             f"note: this command runs in one process, the other {launched.world_size - 1} have "
-            f"nothing to do; several share: {', '.join(SHARED)}",
+            f"nothing to do; commands that share their work: {', '.join(SHARED)}",
             file=sys.stderr,
         )
     return shared or launched.leads
@@ -47,7 +49,7 @@ def has_work(words: Sequence[str]) -> bool:
 
 @contextmanager
 def one_voice() -> Iterator[None]:
-    """Let the first process alone print results: the others would print the same."""
+    """Let only the first process print results: the others would print the same."""
     if launch().leads:
         yield
         return
@@ -56,7 +58,7 @@ def one_voice() -> Iterator[None]:
 
 
 def speaker() -> str:
-    """What an error begins with: of several processes, which one met it."""
+    """Return what an error line begins with; under a launcher, it names the process."""
     with suppress(LatentEditError):
         if launch().world_size > 1:
             return f"latentedit, process {launch().rank}"

@@ -87,19 +87,21 @@ def _options(
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:
-    """Run the command line and exit: bad input is one line on standard error and exit code 2.
+    """Run the command line and exit.
+
+    Bad input gives one line on standard error and exit code 2.
 
     Args:
         arguments: the words after ``latentedit``; by default those of this process.
     """
-    if isinstance(sys.stdout, io.TextIOWrapper):  # a name that the terminal cannot show
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal may lack some letters
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         sys.exit(_run(arguments))
-    except BrokenPipeError:  # the reader of a pipe had enough
+    except BrokenPipeError:  # the program that reads our pipe has ended, such as head
         _drop_output()
         sys.exit(1)
-    except OSError as error:  # a file that may not be read, an output that is full
+    except OSError as error:  # such as a file without read permission, or a full disk
         from latentedit.io.files import reason
 
         if not error.filename:
@@ -109,7 +111,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
 
 
 def _drop_output() -> None:
-    """Let nothing more be written to a standard output that takes nothing."""
+    """Discard further standard output: it is broken, and Python would fail again at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
@@ -140,7 +142,10 @@ def _is_usage_error(error: Exception) -> bool:
 
 
 def _usage_error(error: Any) -> int:
-    """Report what the parser refuses; a group named without a command gets its help."""
+    """Report an error of the parser, and return the exit code.
+
+    A group that is named without a command prints its help.
+    """
     message = error.format_message()
     if message.startswith("Usage:"):
         print(message, file=sys.stderr)

@@ -1,4 +1,4 @@
-"""What `assess` and `label` share: many photos, of which some may be anything else."""
+"""What `assess` and `label` share: they look at many files, and some may be no usable photos."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ T = TypeVar("T")
 PhotosArgument = Annotated[list[Path], typer.Argument(help="Photos, or folders of photos.")]
 
 SOME = 1
-"""Exit code where some photos got no answer; 0 where all did, and 2 where none did."""
+"""Exit code if some photos got no answer; it is 0 if all did, and 2 if none did."""
 
 EXIT_CODES = (
     "Exit code: 0, every photo got an answer; 1, some did not; 2, none did, or the command was "
     "wrong."
 )
-"""Ends the help of these commands."""
+"""The last lines in the help of these commands."""
 
 
 @dataclass(frozen=True)
 class Seen(Generic[T]):
-    """What became of the photos that were named.
+    """The results for all photos that the user named.
 
     Attributes:
-        answers: photos and what was found in them.
-        refused: photos and folders that could not be looked at, and why in one line.
+        answers: photos, each with what was found in it.
+        refused: photos and folders that could not be looked at, each with the reason in one line.
     """
 
     answers: list[tuple[Path, T]]
@@ -40,12 +40,11 @@ class Seen(Generic[T]):
 
     @property
     def said_by_error(self) -> bool:
-        """Whether one thing was named and refused, so that the error says all."""
+        """Whether the user named only one file and it was refused: then the error says it all."""
         return not self.answers and len(self.refused) == 1
 
     def report(self) -> None:
-        """Say on standard error what was refused; the error of `finish` says it where it alone was
-        named."""
+        """Print what was refused to standard error, unless the error of `finish` will say it."""
         for _, message in () if self.said_by_error else self.refused:
             print(f"latentedit: {' '.join(message.split())}", file=sys.stderr)
 
@@ -53,12 +52,12 @@ class Seen(Generic[T]):
         """End the command with its exit code.
 
         Args:
-            done: what was to be done with photos, such as "labelled".
-            answered: whether what was found in a photo is an answer.
+            done: the word for a finished photo, such as "labelled".
+            answered: tells whether what was found in a photo counts as an answer.
 
         Raises:
             LatentEditError: no photo got an answer.
-            typer.Exit: some did not.
+            typer.Exit: some photos got no answer; the exit code is `SOME`.
         """
         count = sum(answered(answer) for _, answer in self.answers)
         if self.said_by_error:
@@ -70,11 +69,12 @@ class Seen(Generic[T]):
 
 
 def look_at_photos(given: Sequence[Path], look: Callable[[Path], T]) -> Seen[T]:
-    """Look at each photo that was named, or lies in a folder that was, under a progress bar.
+    """Look at the named photos, and at those in the named folders, with a progress bar.
 
     Args:
         given: files and folders.
-        look: raises `LatentEditError` for a photo that cannot be looked at; the others are done.
+        look: looks at one photo. If it raises `LatentEditError`, that photo is refused and the
+            others are still done.
     """
     from latentedit.cli.progress import track
     from latentedit.io.photo_files import named_photos

@@ -1,4 +1,4 @@
-"""Options that several commands share, and the check of a picture's name."""
+"""Options that several commands share, and the check of an output picture's name."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ ModelOption = Annotated[
 PrecisionOption = Annotated[
     str,
     typer.Option(
-        help="That faces are rendered in: float32, or bfloat16, which is faster on machines that "
-        "compute in it."
+        help="Number format to render faces in: float32, or bfloat16, which is faster on machines "
+        "that support it."
     ),
 ]
 
@@ -45,7 +45,14 @@ PsiOption = Annotated[
 
 
 def check_picture(output: Path) -> bool:
-    """Refuse early a picture that could not be written; return whether it can keep a recipe."""
+    """Refuse, before work starts, a picture that cannot be written.
+
+    Returns:
+        Whether the picture can keep a recipe: a PNG can.
+
+    Raises:
+        LatentEditError: the name ends in none of `PICTURES`, or the file cannot be written.
+    """
     from latentedit.io.files import check_writable
 
     if output.suffix.lower() not in PICTURES:

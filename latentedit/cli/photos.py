@@ -28,7 +28,7 @@ FaceOption = Annotated[
     typer.Option(
         "--face",
         metavar="NUMBER|all",
-        help="Of several faces in a photo: counted from the left, from 1 [default: the largest].",
+        help="Which face of a photo: counted from the left, from 1 [default: the largest].",
     ),
 ]
 
@@ -60,7 +60,7 @@ def invert(
 ) -> None:
     """Find the latents that draw a photo's face.
 
-    For 'edit --latents' and other commands.
+    They are for 'edit --latents' and other commands.
     """
     import numpy as np
 
@@ -107,8 +107,8 @@ def info(
     marks = read_marks(picture)
     if marks.recipe is None and marks.source_type is None:
         raise LatentEditError(
-            f"{picture} says nothing of how it was made: it is no picture of latentedit, or "
-            "another program has removed what it said"
+            f"{picture} says nothing of how it was made: it is not a picture of latentedit, or "
+            "another program has removed the recipe"
         )
     try:
         recipe = None if marks.recipe is None else json.loads(marks.recipe)
@@ -134,7 +134,7 @@ def parse_face(text: str | None) -> Which:
     """Read --face.
 
     Raises:
-        LatentEditError: neither a number from 1 nor "all".
+        LatentEditError: the text is neither a number from 1 nor "all".
     """
     from latentedit.photos.faces import ALL
 
@@ -150,7 +150,7 @@ def parse_face(text: str | None) -> Which:
 def inverted(
     photos: PhotoEditor, opened: Photograph, face: PhotoFace, refine: int | None
 ) -> Portrait:
-    """Invert a face under a bar that shows the time left."""
+    """Invert a face, with a progress bar that shows the time left."""
     say(note.text for note in face.notes)
     with _bar(f"Looking at face {face.number}", refine) as on_step:
         return photos.invert(opened, face, refine, on_step=on_step)

@@ -1,4 +1,4 @@
-"""What `latentedit edit` is to do to faces, asked for or read from a recipe: for all faces."""
+"""The moves of `latentedit edit`, read from its options or from a recipe, and checked."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ if TYPE_CHECKING:
     from latentedit.editing.saved import SavedRecipe
 
 FORCED_REACH = 2.0
-"""How many times as far as the safe ranges --age goes with --force."""
+"""With --force, --age may go so many times as far as the safe ranges."""
 
 
 @dataclass(frozen=True)
 class EditRequest:
-    """What the options of an edit say.
+    """An edit as the options ask for it.
 
     Attributes:
-        steps, goals: by attribute, of --step and --to.
-        ages: arguments of `search.search_age`; where there are some, nothing else moves.
+        steps, goals: the values of --step and --to, by attribute.
+        ages: arguments of `search.search_age`; if there are any, no attributes are moved.
         hold: what must not change.
-        layers: that move, or None for all.
-        force: go past safe ranges.
+        layers: the layers that move, or None for all.
+        force: whether to go past safe ranges.
     """
 
     steps: Mapping[str, float]
@@ -58,10 +58,13 @@ class EditRequest:
         """Read the options.
 
         Args:
-            order: see `_moves`.
+            attributes, steps, goals: the values of --attr, --step and --to.
+            age, age_to: the values of --age and --age-to.
+            hold, layers, force: the values of these options.
+            order: the order of --attr, --step and --to, see `_moves`.
 
         Raises:
-            LatentEditError: options that contradict each other, or values out of range.
+            LatentEditError: options contradict each other, or values are out of range.
         """
         from latentedit.editing.recipes import parse_hold
         from latentedit.generators.latents import parse_seeds
@@ -74,7 +77,7 @@ class EditRequest:
         return cls(*moves, ages, parse_hold(hold), moving, force)
 
     def check(self, editor: FaceEditor) -> None:
-        """Refuse names and holds that a model does not know, before anything takes long."""
+        """Refuse names and holds that a model does not know, before long work starts."""
         from latentedit.attributes import AGE_ATTRIBUTE
 
         steps, goals = ({AGE_ATTRIBUTE: 1.0}, {}) if self.ages else (self.steps, self.goals)
@@ -84,27 +87,27 @@ class EditRequest:
     def plan(
         self, editor: FaceEditor, z: NDArray[np.float32], **described: Any
     ) -> tuple[EditRecipe, list[str]]:
-        """See `plan`."""
+        """Return the recipe for some latents, and notes; see the function `plan`."""
         return plan(editor, z, self, **described)
 
 
 @dataclass(frozen=True)
 class Replay:
-    """An edit that was made before, to be made again.
+    """An edit that was made before, and is made again.
 
     Attributes:
-        recipe: of that edit.
+        recipe: the recipe of that edit.
     """
 
     recipe: EditRecipe
 
     @property
     def layers(self) -> tuple[int, ...] | None:
-        """That move, or None for all."""
+        """The layers that move, or None for all."""
         return self.recipe.layers
 
     def check(self, editor: FaceEditor) -> None:
-        """Refuse another model's recipe, and names that it does not know."""
+        """Refuse a recipe of another model, and names that the model does not know."""
         from latentedit.editing.recipes import check_generator
 
         recipe = self.recipe
@@ -117,14 +120,14 @@ class Replay:
     def plan(
         self, editor: FaceEditor, z: NDArray[np.float32], **described: Any
     ) -> tuple[EditRecipe, list[str]]:
-        """The recipe for these faces; nothing is to be said of it."""
+        """Return the recipe for these faces, and no notes."""
         seeds = described.pop("seeds", None)
         changed = {**described, "seeds": None if seeds is None else tuple(seeds)}
         return replace(self.recipe, **changed, model=editor.name), []
 
 
 def known_model(saved: SavedRecipe) -> str | None:
-    """The model that a recipe names, if it is here; a name of a folder is never followed."""
+    """Return the model that a recipe names, if it is here; a folder that it names is never used."""
     from latentedit.pretrained.bundles import bundle_names
 
     name = saved.edits[0].recipe.model
@@ -132,17 +135,19 @@ def known_model(saved: SavedRecipe) -> str | None:
 
 
 Moves = EditRequest | Replay
-"""What an edit does to faces, whichever they are."""
+"""What an edit does to faces, independent of which faces they are."""
 
 
 def plan(
     editor: FaceEditor, z: NDArray[np.float32], request: EditRequest, **described: Any
 ) -> tuple[EditRecipe, list[str]]:
-    """The recipe that a request means for some latents, and what to say of it.
+    """Return the recipe of a request for some latents, and notes for the user.
 
     Args:
-        z: laid out for the request's layers.
-        described: of the recipe: seeds, frames and psi.
+        editor: the model.
+        z: latents, laid out for the request's layers.
+        request: what the options ask for.
+        described: further fields of the recipe: seeds, frames and psi.
     """
     described["layers"] = request.layers
     if request.ages:
@@ -163,7 +168,7 @@ def _ages(
     by: float | None,
     to: float | None,
 ) -> dict[str, float]:
-    """Arguments of `search.search_age`, or nothing where attributes are moved instead."""
+    """Return arguments of `search.search_age`; they are empty if attributes are moved instead."""
     from latentedit.editing.recipes import MAX_STEP
 
     if by is None and to is None:
@@ -176,7 +181,7 @@ def _ages(
         raise LatentEditError("give --age, years to add, or --age-to, the age to reach, not both")
     name, years = ("by", by) if to is None else ("to", to)
     if years is None or not -MAX_STEP <= years <= MAX_STEP:
-        raise LatentEditError(f"{years} is no number of years")
+        raise LatentEditError(f"cannot reach {years} years: give a number like 20 or -15")
     return {name: years}
 
 
@@ -188,10 +193,10 @@ def _aged(
     force: bool,
     described: Mapping[str, Any],
 ) -> tuple[EditRecipe, list[str]]:
-    """Search each face's step to an age; say what was reached.
+    """Search each face's steps to an age; return the recipe, and notes on the ages reached.
 
     Args:
-        described: of the recipe: seeds, frames and layers.
+        described: further fields of the recipe: seeds, frames, psi and layers.
     """
     from latentedit.editing.search import search_age
 
@@ -213,7 +218,7 @@ def _aged(
 
 
 def _turned_round(request: EditRequest, known: Sequence[str]) -> list[str]:
-    """Say what moves where a word means the other side of an attribute."""
+    """Return notes on words that mean the other side of an attribute, and so move it backwards."""
     from latentedit.attributes import find_side
 
     notes = []
@@ -226,7 +231,7 @@ def _turned_round(request: EditRequest, known: Sequence[str]) -> list[str]:
 
 
 def _released(recipe: EditRecipe, hold: Hold, boundaries: Boundaries) -> list[str]:
-    """Say which attributes were to be held by name and are not, as they move."""
+    """Return notes on attributes that the user holds by name and moves: these are not held."""
     from latentedit.editing.recipes import held_by_name
 
     asked = set() if hold == "all" else held_by_name(boundaries, hold)
@@ -234,7 +239,7 @@ def _released(recipe: EditRecipe, hold: Hold, boundaries: Boundaries) -> list[st
 
 
 def _hindered(recipe: EditRecipe, hold: Hold, boundaries: Boundaries) -> list[str]:
-    """Say of which moves what the user holds leaves little."""
+    """Return notes on moves of which the user's holds leave little."""
     from latentedit.editing.projection import find_hindrance
     from latentedit.editing.recipes import held_by_name
 
@@ -254,7 +259,7 @@ def _hindered(recipe: EditRecipe, hold: Hold, boundaries: Boundaries) -> list[st
 def _within_safe_ranges(
     editor: FaceEditor, z: NDArray[np.float32], recipe: EditRecipe
 ) -> tuple[EditRecipe, list[str]]:
-    """Cut an edit that would break faces short, and say so."""
+    """Shorten an edit that would break faces; return it with notes on what was shortened."""
     from latentedit.editing.recipes import clamp, steps_to_reach
 
     boundaries = editor.boundaries
@@ -271,12 +276,15 @@ def _within_safe_ranges(
 def _moves(
     attributes: list[str], steps: list[float], goals: list[float], order: list[str]
 ) -> tuple[dict[str, float], dict[str, float]]:
-    """Steps and distances to reach, by attribute.
+    """Return the steps and the distances to reach, by attribute.
 
     Args:
-        attributes: of --attr.
-        steps, goals: of --step and --to.
-        order: which of the three options stood where, as "attr", "step" and "to".
+        attributes: the values of --attr.
+        steps, goals: the values of --step and --to.
+        order: the order in which the three options were given, as "attr", "step" and "to".
+
+    Raises:
+        LatentEditError: an attribute has no number, has two, or its number cannot be told.
     """
     if not attributes:
         raise LatentEditError(

@@ -1,4 +1,4 @@
-"""`latentedit pool`: labelled latents."""
+"""`latentedit pool`: make a pool, many latents with the classifier's answers."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def build(
     ] = defaults.POOL_FIRST_SEED,
     space: Annotated[
         Space | None,
-        typer.Option(help="Of a StyleGAN2: the space to sample in [default: the model's]."),
+        typer.Option(help="For a StyleGAN2: the space to sample in [default: the model's]."),
     ] = None,
     psi: PsiOption = None,
     precision: PrecisionOption = defaults.PRECISION,
@@ -41,8 +41,8 @@ def build(
 
     Run it again to go on after a break.
 
-    With a larger -n a pool grows. Several processes, on several machines with one disk, fill one
-    pool together: started one by one, or by torchrun or 'accelerate launch'.
+    With a larger -n the pool grows. Several processes can fill one pool together, also on several
+    machines that share a disk. Start them one by one, or with torchrun or 'accelerate launch'.
     """
     from latentedit.boundaries.finder import MIN_POOL, rare_attributes
     from latentedit.boundaries.pool import build_pool
@@ -61,7 +61,7 @@ def build(
         task = bar.add_task("Sampling", total=n, note="")
 
         def show(done: int, total: int) -> None:
-            if few:  # with the first faces: what is refused has said so
+            if few:  # said with the first faces: a command that is refused shows only its error
                 say([few.pop()])
             bar.update(task, completed=done, total=total)
 
@@ -72,6 +72,6 @@ def build(
         return
     if rare := rare_attributes(pool.scores(), pool.attributes):
         print(
-            f"boundaries will not be trusted of {', '.join(rare)}: too few of these faces have, or "
-            "lack, them; a larger -n adds more to the pool"
+            f"the boundaries of {', '.join(rare)} will not be trusted: too few of these faces "
+            "have, or lack, these attributes; a larger -n adds more faces to the pool"
         )

@@ -1,4 +1,4 @@
-"""`latentedit prepare`: data sets as they ship -> one training file."""
+"""`latentedit prepare`: turn data sets, as they ship, into one training file."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def celeba(
 ) -> None:
     """Crop CelebA's faces and keep their labels.
 
-    By the eyes' known position; file names are kept too.
+    Faces are cropped by the known positions of the eyes. File names are kept too.
     """
     from latentedit.cli.progress import track
     from latentedit.data.celeba import prepare_celeba
@@ -119,7 +119,8 @@ def faces(
     folders: Annotated[list[Path], typer.Argument(help="Folders of photos, or CelebA's.")],
     output: OutputOption,
     resolution: Annotated[
-        int | None, typer.Option(min=4, help="Edge in pixels [default: the sharpest].")
+        int | None,
+        typer.Option(min=4, help="Edge in pixels [default: the largest at which most are sharp]."),
     ] = None,
     per_person: Annotated[int, typer.Option(min=1, help="Most faces from one sub-folder.")] = 20,
     contact_sheet: Annotated[
@@ -155,7 +156,7 @@ def aligned(
 ) -> None:
     """Align the largest face of each photo, for encoders.
 
-    As FFHQ's faces are aligned.
+    They are aligned as FFHQ's faces are.
     """
     from latentedit.cli.progress import track
     from latentedit.data.aligned import prepare_aligned
@@ -173,7 +174,7 @@ def aligned(
 
 
 def _account(notes: Sequence[str], left_out: Sequence[str]) -> None:
-    """How a data set was read, and what became of the other files in its folder."""
+    """Print notes on how a data set was read, and which files of its folder were left out."""
     for note in notes:
         print(f"note: {note}")
     for line in left_out:

@@ -1,4 +1,4 @@
-"""Progress on standard error, as a bar or in plain lines; standard output is for results."""
+"""Show progress on standard error, as a bar or in plain lines; standard output is for results."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ T = TypeVar("T")
 console = Console(stderr=True)
 
 PLAIN_EVERY = 30.0
-"""Seconds between two plain lines, where standard error is no terminal."""
+"""Seconds between two plain lines, when standard error is not a terminal."""
 
 
 @contextmanager
 def progress_bar() -> Iterator[Progress]:
     """Show a bar with count, free text, time spent and time left.
 
-    A log is not a place for bars: where standard error is no terminal, a plain line says the same
-    every `PLAIN_EVERY` seconds. Of several launched processes only the first says anything. Bad
-    input clears the bar, so the error stands alone.
+    Bars would fill a log with control characters. So when standard error is not a terminal, a
+    plain line says the same every `PLAIN_EVERY` seconds. If several processes were launched, only
+    the first one prints. Bad input clears the bar, so that the error stands alone.
     """
     columns = (
         TextColumn("{task.description}"),
@@ -57,7 +57,7 @@ def progress_bar() -> Iterator[Progress]:
 
 @contextmanager
 def _plain_lines(bar: Progress) -> Iterator[None]:
-    """Say now and then how far the tasks of a bar are that nobody sees."""
+    """Print the progress of a bar's tasks now and then, if the bar itself is not shown."""
     if not (bar.disable and launch().leads):
         yield
         return
@@ -79,7 +79,7 @@ def _plain_lines(bar: Progress) -> Iterator[None]:
 
 
 def in_words(task: Task) -> str:
-    """How far a task is, in one line: count, share, time spent, time left, note."""
+    """Return a task's progress in one line: count, share, time spent, time left, note."""
     count = f"{task.completed:,.0f}"
     if task.total is not None:
         count += f" of {task.total:,.0f} ({task.percentage:.0f} %)"
@@ -100,6 +100,6 @@ def track(items: Iterable[T], total: int, description: str) -> Iterator[T]:
 
 
 def print_skipped(messages: Iterable[str]) -> None:
-    """Say what was left out, and why."""
+    """Print what was left out, and why."""
     for message in messages:
         console.print(f"skipped: {message}", highlight=False, markup=False)

@@ -1,4 +1,4 @@
-"""What several commands say in the same way."""
+"""Notes that several commands print in the same words."""
 
 from __future__ import annotations
 
@@ -13,12 +13,15 @@ if TYPE_CHECKING:
     from latentedit.editing.recipes import Step
 
 LONG, LITTLE, SURE = 1.5, 0.1, 0.95
-"""A step from which a change is expected, the change of probability below which it is none, and
-the probability from which an attribute is there."""
+"""Limits for `unmoved`.
+
+`LONG`: a step this long should change an attribute. `LITTLE`: a smaller change of the probability
+counts as no change. `SURE`: with a larger probability, a face has the attribute for certain.
+"""
 
 
 def whose(editor: FaceEditor, model: str | None) -> str:
-    """Which model drew, where none was named, and how to get the other one."""
+    """Return which model drew and how to use the other one, or "" if the user named the model."""
     from latentedit.pretrained.bundles import EMBEDDED_BUNDLE, PULLED_BUNDLE
 
     if model is not None:
@@ -33,7 +36,7 @@ def faces_in_words(count: int) -> str:
 
 
 def say(notes: Iterable[str]) -> None:
-    """Notes on standard error, a line each; of several launched processes the first says them."""
+    """Print notes to standard error, one a line; only the first of several processes prints."""
     if not launch().leads:
         return
     for note in notes:
@@ -41,11 +44,11 @@ def say(notes: Iterable[str]) -> None:
 
 
 def unmoved(steps: Mapping[str, Step], faces: Sequence[Mapping[str, Sequence[float]]]) -> list[str]:
-    """Say which attributes an edit moved in vain, and which were there already.
+    """Return notes on attributes that an edit hardly changed, and on those that were there before.
 
     Args:
-        steps: by attribute, one number or one a face.
-        faces: of each, probabilities before and after by attribute.
+        steps: by attribute: one number for all faces, or one for each face.
+        faces: for each face, the probabilities before and after, by attribute.
     """
     notes = []
     for name, step in steps.items():

@@ -12,12 +12,12 @@ from latentedit.io.photo_files import few_names
 def account_for(
     folder: Path, used: Collection[Path], what_is: Callable[[Path], str]
 ) -> tuple[str, ...]:
-    """Say of all files in a folder that were not used what they are.
+    """Describe all files in a folder that were not used.
 
     Args:
         folder: searched with all its sub-folders.
         used: files that were read, or are named in the report already.
-        what_is: names a kind of other files.
+        what_is: returns the kind of a file that was not used, in words.
 
     Returns:
         A line for each kind: how many, a few of their names, and what they are.

@@ -33,8 +33,8 @@ def prepare_aligned(
         progress: wraps the iterator over files (a progress bar).
 
     Raises:
-        LatentEditError: no photo in a folder, an unwritable output, or the extra ``photos`` is
-            missing.
+        LatentEditError: a folder has no photo, the output cannot be written, or the extra
+            ``photos`` is missing.
     """
     check_writable(output)
     files = [(Path(folder), path) for folder in folders for path in photos_of(Path(folder))]
@@ -65,10 +65,10 @@ def prepare_aligned(
 
 
 def photos_of(folder: Path) -> list[Path]:
-    """The photos in a folder and its sub-folders, by name.
+    """Return the photos in a folder and its sub-folders, by name.
 
     Raises:
-        LatentEditError: no folder, or none in it.
+        LatentEditError: it is not a folder, or has no photo.
     """
     if not folder.is_dir():
         raise LatentEditError(f"{folder} is not a folder: give a folder of photos")

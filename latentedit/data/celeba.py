@@ -1,9 +1,17 @@
-"""Reading CelebA in every layout that people have it in.
+"""Read CelebA in every layout that people have it in.
 
-The list is CelebA's own (``list_attr_celeba.txt``, a byte-order mark and CRLF included), Kaggle's
-``.csv`` with its columns in any order, or CelebAMask-HQ's. Pictures are aligned crops of 178x218 or
-89x109, JPEG or PNG, in whatever sub-folder; squares cut to the face; or CelebA-HQ's, numbered from
-0, with the list of CelebAMask-HQ, or CelebA's and ``CelebA-HQ-to-CelebA-mapping.txt``.
+The list is one of these:
+
+- CelebA's own ``list_attr_celeba.txt``, also with a byte-order mark or CRLF
+- Kaggle's ``.csv``, with its columns in any order
+- CelebAMask-HQ's
+
+The pictures are one of these, in any sub-folder:
+
+- aligned crops of 178x218 or 89x109, JPEG or PNG
+- squares that are already cut to the face
+- CelebA-HQ's, numbered from 0; these need the list of CelebAMask-HQ, or CelebA's list and
+  ``CelebA-HQ-to-CelebA-mapping.txt``
 """
 
 from __future__ import annotations
@@ -34,11 +42,12 @@ _NOT_NEEDED = re.compile(
     re.IGNORECASE,
 )
 _NO_CROPS = ("CelebAMask-HQ-mask-anno", "img_celeba")
-"""Folders beside the pictures: masks, and photos that are not aligned."""
+"""Folders whose pictures are not used: masks, and photos that are not aligned."""
 
 _DEEPEST = 4
 _HQ_EDGE = 256
-"""Squares from this edge are CelebA-HQ's; smaller ones were cut to the face by somebody."""
+"""Squares with at least this edge in pixels are taken for CelebA-HQ's; smaller ones are taken as
+already cut to the face."""
 
 
 @dataclass(frozen=True)
@@ -50,11 +59,11 @@ class CelebA:
         names: file names in the list's order.
         labels: int8 [N, 40], 1 yes, 0 no and -1 not known, in CelebA's order.
         bad: one line for each line of the list that cannot be read.
-        notes: what the user should know of how it was read.
-        folder: where all of it lies.
-        lists: files that were read.
-        shape: of the pictures, told by the first one that can be read: ``crops``, ``squares`` or
-            ``hq``.
+        notes: what the user should know about how CelebA was read.
+        folder: the folder that holds all of it.
+        lists: list files that were read.
+        shape: what the pictures are, ``crops``, ``squares`` or ``hq``; the first one that can be
+            read decides.
     """
 
     images: Path
@@ -70,8 +79,8 @@ class CelebA:
         """Return face `index` in the shared frame, uint8 [R, R, 3].
 
         Args:
-            resolution: edge in pixels; by default the largest power of two that enlarges nothing:
-                64 for half-size and 128 for full-size crops.
+            resolution: edge in pixels. By default it is the largest power of two that enlarges
+                nothing: 64 for half-size and 128 for full-size crops.
 
         Raises:
             LatentEditError: the picture is missing, damaged or not like the others.
@@ -91,7 +100,7 @@ class CelebA:
 
 
 def _from_hq(image: NDArray[np.uint8], size: int | None) -> NDArray[np.uint8]:
-    """The shared frame of a picture that is aligned as FFHQ and CelebA-HQ are."""
+    """Return the shared frame of a picture that is aligned as FFHQ and CelebA-HQ are."""
     edge, frame = len(image), FFHQ_FRAME
     box = (frame.left * edge, max(0.0, frame.top) * edge, frame.right * edge, frame.bottom * edge)
     size = size or 2 ** int(np.log2(max(box[2] - box[0], 4)))
@@ -99,7 +108,7 @@ def _from_hq(image: NDArray[np.uint8], size: int | None) -> NDArray[np.uint8]:
 
 
 def is_celeba(folder: str | Path) -> bool:
-    """Whether a folder has a list of CelebA's and pictures of that list."""
+    """Whether a folder has one of CelebA's lists and pictures that the list names."""
     listing, pictures = _find(Path(folder))
     return listing is not None and pictures is not None
 
@@ -108,7 +117,7 @@ def open_celeba(folder: str | Path) -> CelebA:
     """Open CelebA: a list (see `LISTS`) and a folder of pictures somewhere in `folder`.
 
     Raises:
-        LatentEditError: the list or the pictures are missing, or the list is not whole.
+        LatentEditError: the list or the pictures are missing, or the list is not complete.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -130,7 +139,7 @@ def open_celeba(folder: str | Path) -> CelebA:
 
 
 def _folders(folder: Path) -> Iterator[tuple[Path, list[str]]]:
-    """A folder and its sub-folders, to some depth, with the names of their files."""
+    """Yield a folder and its sub-folders, to `_DEEPEST` levels, with the names of their files."""
     for root, inside, files in os.walk(folder):
         depth = len(Path(root).relative_to(folder).parts)
         inside[:] = sorted(each for each in inside if not each.startswith(".")) * (depth < _DEEPEST)
@@ -138,7 +147,7 @@ def _folders(folder: Path) -> Iterator[tuple[Path, list[str]]]:
 
 
 def _find(folder: Path) -> tuple[Path | None, Path | None]:
-    """The list, and the folder that holds most of the first pictures that it names."""
+    """Return the list, and the folder with most of the first pictures that the list names."""
     lists: list[Path] = []
     pictures: dict[Path, set[str]] = {}
     for root, files in _folders(folder):
@@ -171,12 +180,12 @@ def _is_picture(name: str) -> bool:
 
 
 def _numbered(stems: set[str]) -> bool:
-    """Whether pictures are numbered as CelebA-HQ's, which begin at 0."""
+    """Whether pictures are numbered as CelebA-HQ's, from 0; CelebA's numbers have six digits."""
     return bool(stems) and all(stem.isdigit() and len(stem) != 6 for stem in stems)
 
 
 def _first_stems(listing: Path) -> set[str]:
-    """Names without endings of the first pictures of a list."""
+    """Return the names, without endings, of a list's first pictures."""
     try:
         with open(listing, encoding="utf-8-sig", errors="replace") as file:
             lines = [file.readline(10_000) for _ in range(60)]
@@ -189,7 +198,7 @@ def _first_stems(listing: Path) -> set[str]:
 def _read_list(
     path: Path,
 ) -> tuple[tuple[str, ...], NDArray[np.int8], tuple[str, ...], tuple[str, ...]]:
-    """File names, labels, the lines that are neither, and notes."""
+    """Return file names, labels, a message for each line that cannot be read, and notes."""
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
@@ -216,7 +225,7 @@ def _read_list(
         labels = table  # 0 and 1 as torchvision and others write them
         notes.append(f"{path.name} has labels 0 and 1 and no -1: 0 is taken for no")
     else:
-        labels = np.where(table == 0, -1, (table > 0)).astype(np.int8)  # 0 is not known
+        labels = np.where(table == 0, -1, (table > 0)).astype(np.int8)  # here 0 means not known
     return tuple(names), labels, tuple(bad), tuple(notes)
 
 
@@ -252,7 +261,10 @@ def _as_there(
     pictures: Path,
     folder: Path,
 ) -> tuple[tuple[str, ...], NDArray[np.int8], tuple[str, ...]]:
-    """The list's names as the files are called, other endings and numberings included."""
+    """Return the list's names as the files are called, their labels, and notes.
+
+    The files may have other endings than in the list, or CelebA-HQ's numbers.
+    """
     files = {path.name for path in pictures.iterdir() if _is_picture(path.name)}
     stems = {name.partition(".")[0]: name for name in sorted(files, reverse=True)}
     notes: list[str] = []
@@ -281,7 +293,7 @@ def _as_there(
 
 
 def _read_mapping(path: Path) -> Iterator[tuple[str, str]]:
-    """Numbers of CelebA-HQ's pictures, and names (without ending) of CelebA's."""
+    """Yield the number of each CelebA-HQ picture, and its name in CelebA, without the ending."""
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -293,7 +305,7 @@ def _read_mapping(path: Path) -> Iterator[tuple[str, str]]:
 
 
 def _shape_of(pictures: Path, names: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
-    """What the first picture that can be read shows of all, and what to say of it."""
+    """Return the `shape` of the pictures, told by the first one that can be read, and notes."""
     for name in names[:200]:
         try:
             height, width = open_image(pictures / name).shape[:2]
@@ -302,7 +314,7 @@ def _shape_of(pictures: Path, names: tuple[str, ...]) -> tuple[str, tuple[str, .
         if width != height:
             return "crops", ()
         if width >= _HQ_EDGE:
-            return "hq", (f"pictures of {width}x{height} are taken for CelebA-HQ's, aligned so",)
+            return "hq", (f"pictures of {width}x{height} are taken as aligned like CelebA-HQ's",)
         note = (
             f"pictures of {width}x{height} are taken as already cut to the face: its eyes should "
             "be 0.27 of the width apart"
@@ -324,12 +336,14 @@ def prepare_celeba(
     Args:
         folder: CelebA's folder, see `open_celeba`.
         output: the file to write; it appears only when complete.
-        resolution: edge in pixels; by default the sharpest power of two (64 or 128).
+        resolution: edge in pixels; by default the largest power of two that enlarges nothing (64 or
+            128 for crops).
         skip_bad: leave out missing and damaged pictures instead of stopping.
         progress: wraps the row iterator (a progress bar).
 
     Raises:
-        LatentEditError: bad input, or (without `skip_bad`) the names of all bad pictures.
+        LatentEditError: the folder or the list cannot be used, or (without `skip_bad`) pictures
+            cannot be used; the message names the first ones.
     """
     celeba = open_celeba(folder)
     if not celeba.names:

@@ -2,12 +2,12 @@
 
 A file is in safetensors layout (so any safetensors reader opens it) with the tensors
 
-    images  uint8 [N, R, R, 3]   RGB, the shared frame (eyes 0.27 of the width apart)
+    images  uint8 [N, R, R, 3]   RGB, usually in the shared frame (eyes 0.27 of the width apart)
     labels  int8  [N, K]         1 yes, 0 no, -1 not known; columns named in the metadata
-    ids     uint8 [N, L]         the source's file names, ASCII, zero-padded
+    ids     uint8 [N, L]         the source's file names in UTF-8, zero-padded
 
-`images` comes first and is streamed while the header's place is kept free, so writing needs
-memory for one picture, and reading maps the file and touches only the rows asked for.
+The writer leaves room for the header and then writes `images` one by one, so it needs memory for
+one picture only. Reading maps the file and touches only the rows that are asked for.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class FaceData:
 
     @property
     def bad(self) -> tuple[str, ...]:
-        """Nothing: what could not be used was left out when the file was written."""
+        """Always empty: what could not be used was left out when the file was written."""
         return ()
 
     def read(self, index: int, resolution: int) -> NDArray[np.uint8]:
@@ -70,10 +70,10 @@ class FaceData:
         return np.asarray(self.images[index])
 
     def split(self, validation: int) -> tuple[FaceData, FaceData]:
-        """Split into all but the last `validation` rows, and those.
+        """Split into all but the last `validation` rows, and the last `validation` rows.
 
         Raises:
-            LatentEditError: fewer rows than that plus one.
+            LatentEditError: one of the two parts would be empty.
         """
         if not 0 < validation < len(self):
             raise LatentEditError(
@@ -83,7 +83,7 @@ class FaceData:
         return self.rows(slice(0, cut)), self.rows(slice(cut, None))
 
     def rows(self, rows: slice | NDArray[np.int64]) -> FaceData:
-        """The part of the file in `rows`: a slice is mapped, numbers are copied."""
+        """Return the part of the file in `rows`: a slice stays mapped, row numbers make a copy."""
         return FaceData(
             self.images[rows],
             self.labels[rows],
@@ -100,7 +100,7 @@ class Joined:
         parts: uint8 [N_i, R, R, 3] each.
 
     Raises:
-        LatentEditError: faces of different sizes.
+        LatentEditError: the faces have different sizes.
     """
 
     def __init__(self, parts: Sequence[NDArray[np.uint8] | Joined]) -> None:
@@ -118,7 +118,7 @@ class Joined:
         return int(self._starts[-1])
 
     def __getitem__(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """Rows by their numbers, uint8 [len(rows), R, R, 3]."""
+        """Return rows by their numbers, uint8 [len(rows), R, R, 3]."""
         found = np.empty((len(rows), *self.parts[0].shape[1:]), np.uint8)
         for start, part in zip(self._starts, self.parts, strict=False):
             here = (rows >= start) & (rows < start + len(part))
@@ -182,7 +182,7 @@ class FaceDataWriter:
 def create_face_data(
     path: str | Path, *, resolution: int, label_names: Sequence[str], source: str
 ) -> Iterator[FaceDataWriter]:
-    """Write a training file row by row; it appears under `path` only when the block ends well.
+    """Write a training file row by row; it appears at `path` only if the block ends without error.
 
     Raises:
         LatentEditError: `path` cannot be written, or no face was appended.
@@ -197,10 +197,10 @@ def create_face_data(
 
 
 def open_face_data(path: str | Path) -> FaceData:
-    """Map a training file.
+    """Open a training file; its pictures are memory-mapped.
 
     Raises:
-        LatentEditError: missing, or not written by ``latentedit prepare``.
+        LatentEditError: the file is missing, or was not written by ``latentedit prepare``.
     """
     path = Path(path)
     advice = "make it with 'latentedit prepare'"

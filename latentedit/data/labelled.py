@@ -1,4 +1,4 @@
-"""Writing a labelled data set to a training file, naming whatever cannot be used."""
+"""Write a labelled data set to a training file, and name every entry that cannot be used."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Progress = Callable[[Iterator[int], int], Iterator[int]]
 
 
 class LabelledFolder(Protocol):
-    """A data set as it ships: its readable entries, and a line for each that is not."""
+    """A data set as it ships: its readable entries, and a line for each entry that is not."""
 
     @property
     def names(self) -> tuple[str, ...]: ...
@@ -35,13 +35,13 @@ class LabelledFolder(Protocol):
 
 @dataclass(frozen=True)
 class PrepareReport:
-    """What became of a data set.
+    """What was written of a data set, and what was not.
 
     Attributes:
-        written: faces.
+        written: number of faces in the training file.
         resolution: their edge in pixels.
-        skipped: by name what cannot be used and why.
-        notes: how it was read.
+        skipped: a line for each entry that cannot be used: its name and why.
+        notes: what the user should know about how the data set was read.
         left_out: a line for each kind of other files in its folder.
     """
 
@@ -52,7 +52,7 @@ class PrepareReport:
     left_out: tuple[str, ...] = ()
 
     def with_account(self, notes: Sequence[str], left_out: Sequence[str]) -> PrepareReport:
-        """The same with notes, and with an account of the folder's other files."""
+        """Return the same report with notes and an account of the folder's other files."""
         return replace(self, notes=tuple(notes), left_out=tuple(left_out))
 
 
@@ -74,11 +74,12 @@ def write_labelled(
         resolution: edge in pixels.
         label_names: names of the labels' columns.
         source: what cards say of the data.
-        skip_bad: leave out what cannot be used instead of stopping.
+        skip_bad: leave out entries that cannot be used, instead of stopping.
         progress: wraps the row iterator (a progress bar).
 
     Raises:
-        LatentEditError: an unwritable output, or (without `skip_bad`) what cannot be used.
+        LatentEditError: the output cannot be written, or (without `skip_bad`) entries cannot be
+            used; the message names the first ones.
     """
     bad = list(folder.bad)
     with create_face_data(

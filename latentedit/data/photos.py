@@ -21,12 +21,12 @@ from latentedit.io.photo_files import find_photos, in_words
 from latentedit.photos.align import Face, align, find_faces
 
 SHARPNESS = 0.85
-"""Least ratio of a face's frame in its photo to the resolution it is written at."""
+"""Least ratio of a face's frame in its photo to the resolution at which the face is written."""
 MIN_SCORE = 0.3
 MAX_MISFIT = 0.06
 _CELL, _SHOWN = 96, 48
 _NAMED = 8
-"""Folders that a card names: a file's header, and a reader, have room for so many."""
+"""Most folders that a card names; a file's header has no room for more, nor has a reader."""
 
 
 @dataclass
@@ -38,7 +38,8 @@ class PhotoReport:
         resolution: their edge in pixels.
         dropped: how many photos were left out, by reason.
         bad: one line for each file that is no picture or is damaged.
-        left_out: a line for each kind of files in the folders that were not looked at.
+        left_out: a line for each kind of files in the folders that were not looked at, and notes
+            on how CelebA was read.
     """
 
     written: int = 0
@@ -59,9 +60,9 @@ def prepare_faces(
 ) -> PhotoReport:
     """Find, align and write the faces of any folders of photos.
 
-    A folder in CelebA's layout is aligned already: its crops are cut by the eyes' known position
-    and keep their 40 labels. All other pictures are searched for exactly one clear frontal face;
-    their labels are -1, not known.
+    A folder in CelebA's layout is already aligned: its crops are cut by the known position of the
+    eyes, and keep their 40 labels. All other pictures are searched for exactly one clear frontal
+    face; their labels are -1, not known.
 
     Args:
         folders: searched with all their sub-folders.
@@ -69,12 +70,13 @@ def prepare_faces(
         resolution: edge in pixels; by default the largest power of two, from 32 to 1024, at which
             nine tenths of a sample of the faces are sharp.
         per_person: most faces from one sub-folder (data sets keep a person in each).
-        contact_sheet: a picture of some of what was kept, and of what was dropped and why.
+        contact_sheet: a picture to write, with some of the kept faces, and some of the dropped
+            photos with the reasons.
         progress: wraps the iterator over files (a progress bar).
 
     Raises:
-        LatentEditError: a folder without pictures, an unwritable output, or the extra ``faces``
-            is missing.
+        LatentEditError: a folder has no pictures, the output cannot be written, or the extra
+            ``faces`` is missing.
     """
     for path in (output, *([contact_sheet] if contact_sheet else [])):
         check_writable(path)
@@ -102,7 +104,7 @@ def prepare_faces(
 
 
 def _name(sources: Sequence[_Source]) -> str:
-    """What a card says of all folders: the first ones by name, and how many more."""
+    """Return what a card says of all folders: the first ones by name, and how many more."""
     named = [source.description for source in sources[:_NAMED]]
     if further := sources[_NAMED:]:
         count = sum(len(source.files) for source in further)
@@ -111,7 +113,8 @@ def _name(sources: Sequence[_Source]) -> str:
 
 
 def _in_proportion(sources: Sequence[_Source]) -> list[tuple[_Source, Path]]:
-    """Merge the folders so that any stretch, a held-out tail too, has the same share of each."""
+    """Merge the folders so that every part of the result, also a held-out end, has the same share
+    of each folder."""
     placed = [
         ((row + 0.5) / len(source.files), source, path)
         for source in sources
@@ -159,17 +162,17 @@ class _Source:
         return f"{kind} of {self.folder.name} ({len(self.files)} files)"
 
     def identifier(self, path: Path) -> str:
-        """The name a face keeps in the training file."""
+        """Return the name of a face in the training file."""
         return f"{self.folder.name}/{path.relative_to(self._root)}"
 
     def labels(self, path: Path) -> list[int]:
-        """CelebA's labels, or forty times not known."""
+        """Return CelebA's 40 labels, or 40 times -1 (not known)."""
         if self.celeba:
             return [int(value) for value in self.celeba.labels[self._rows[path]]]
         return [-1] * len(ATTRIBUTES)
 
     def read(self, path: Path, size: int, report: PhotoReport) -> UInt8Array | _Dropped:
-        """The aligned face of one file, or why there is none."""
+        """Return the aligned face of one file, or why there is none."""
         person = path.parent
         capped = not self.celeba and person != self.folder
         if capped and self._kept[person] >= self.per_person:
@@ -189,7 +192,7 @@ class _Source:
         return align(image, faces[0], size)
 
     def frame_edges(self, count: int) -> list[float]:
-        """Sizes in pixels of the shared frame around a sample of this folder's faces."""
+        """Return the edges in pixels of the shared frames around some of this folder's faces."""
         edges: list[float] = []
         for path in self.files[:: max(1, len(self.files) // count)]:
             try:
@@ -225,14 +228,15 @@ def _fault(faces: list[Face], size: int) -> str | None:
 def _sharp_resolution(sources: Sequence[_Source]) -> int:
     edges = [edge for source in sources for edge in source.frame_edges(40)]
     if not edges:
-        raise LatentEditError("no face was found in a sample of the photos: look at the folders")
+        raise LatentEditError("no face was found in a sample of the photos: check the folders")
     low = float(np.quantile(edges, 0.1))
     sizes = [size for size in (32, 64, 128, 256, 512, 1024) if SHARPNESS * size <= low]
     return sizes[-1] if sizes else 32
 
 
 class _Sheet:
-    """A contact sheet: every n-th kept face, and dropped pictures with the reason under each."""
+    """A contact sheet: a random sample of the kept faces, and one of the dropped pictures with the
+    reason under each."""
 
     def __init__(self) -> None:
         self._kept: list[UInt8Array] = []
@@ -255,7 +259,7 @@ class _Sheet:
             shelf[place] = item
 
     def draw(self, report: PhotoReport) -> UInt8Array:
-        """Draw both shelves with the counts."""
+        """Draw the kept faces and the dropped pictures, with their counts."""
         columns, line = 12, 16
         font = ImageFont.load_default(size=11)
         rows = (-(-len(self._kept) // columns), -(-len(self._dropped) // columns))

@@ -1,11 +1,11 @@
-"""Faces -> portraits with six flags, some of them spoilt by a known amount, in one training file.
+"""Faces -> portraits with six flags in one training file; some are spoilt by a known amount.
 
 Labels of a portrait, in the columns of the training file:
 
     six flags       1 poor, 0 good, -1 not known, in the order of `QUALITIES`
     four strengths  0 to 100, -1 not known, in the order of `STRENGTHS`
 
-The rows of one face lie together; its first is the face as it was taken.
+The rows of one face lie together; the first shows the face as it was taken.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ from latentedit.photos.align import cut, find_faces
 from latentedit.portrait.degradations import KINDS, POOR_FROM, compress, degrade
 
 STRENGTHS = ("blur", "occlusion", "illumination", "pose")
-"""Qualities whose strength is known: of the degradation, or of the head's turn."""
+"""Qualities whose strength is known: the degradation's strength, or how far the head is turned."""
 
 COLUMNS = (*QUALITIES, *(f"{name} strength" for name in STRENGTHS))
 
 POSE_POOR_FROM, POSE_FULL = 20.0, 60.0
-"""Degrees of yaw or roll from which a pose counts as poor, and that are strength 1."""
+"""Degrees of yaw or roll from which a pose is poor, and from which its strength is 1."""
 
 _EYES = (0.5, 0.505)  # middle of the portrait frame in a CelebA crop, in shares of its size
 _SHARE_SPOILT, _SHARE_LEANING = 0.45, 0.3
@@ -45,8 +45,15 @@ _SHARE_SPOILT, _SHARE_LEANING = 0.45, 0.3
 
 @dataclass
 class PortraitReport:
-    """What `prepare_portraits` did: faces, rows, one line for each picture that cannot be used,
-    how the data set was read, and a line for each kind of other files in its folder."""
+    """What `prepare_portraits` did.
+
+    Attributes:
+        faces: number of faces that were used.
+        rows: number of portraits in the file.
+        skipped: one line for each picture that cannot be used.
+        notes: what the user should know about how the data set was read.
+        left_out: a line for each kind of other files in its folder.
+    """
 
     faces: int = 0
     rows: int = 0
@@ -67,24 +74,24 @@ def prepare_portraits(
 ) -> PortraitReport:
     """Write the portraits of CelebA or of WFLW.
 
-    CelebA's flags serve where they fit: Blurry for blur, Heavy_Makeup for make-up, Eyeglasses or
-    Wearing_Hat for occlusion; an expression counts as poor where Smiling and Mouth_Slightly_Open
-    are both set, as good where neither is, and as not known where one is. Poses come from
-    dlib's five landmarks (`Face.pose`), and from turning the picture. WFLW's flags are taken as
-    they are, and nothing is spoilt.
+    CelebA's attributes serve as flags where they fit: Blurry for blur, Heavy_Makeup for make-up,
+    Eyeglasses or Wearing_Hat for occlusion. An expression counts as poor if Smiling and
+    Mouth_Slightly_Open are both set, as good if neither is, and as not known if only one is. Poses
+    come from dlib's five landmarks (`Face.pose`), and from turning the picture. WFLW's flags are
+    taken as they are, and its faces are not spoilt.
 
     Args:
         folder: CelebA's or WFLW's.
         output: the training file.
-        variants: rows for each face of CelebA: the face as taken, and the others spoilt.
+        variants: rows for each face of CelebA: one shows the face as taken, the others are spoilt.
         resolution: edge in pixels.
-        limit: stop after so many faces.
-        seed: of the degradations.
+        limit: stop after this many faces.
+        seed: seed of the degradations.
         progress: wraps the iterator over faces (a progress bar).
 
     Raises:
-        LatentEditError: neither CelebA nor WFLW, a malformed list, an unwritable output, or the
-            extra ``faces`` is missing.
+        LatentEditError: the folder is neither CelebA's nor WFLW's, a list is malformed, the output
+            cannot be written, or the extra ``faces`` is missing.
     """
     check_writable(output)
     source: _CelebASource | _WFLWSource
@@ -112,10 +119,12 @@ def prepare_portraits(
 
 
 def split_faces(data: FaceData, *parts: int) -> list[FaceData]:
-    """Split a file of portraits by faces: all but the last ones, then `parts` faces each.
+    """Split a file of portraits by faces into a first part and `parts` from its end.
+
+    Each of `parts` is a number of faces; the first part has all other faces.
 
     Raises:
-        LatentEditError: too few faces, or not a file of portraits.
+        LatentEditError: there are too few faces, or it is not a file of portraits.
     """
     if data.label_names != COLUMNS:
         raise LatentEditError("these are no portraits: make them with 'prepare portraits'")
@@ -133,7 +142,7 @@ def split_faces(data: FaceData, *parts: int) -> list[FaceData]:
 
 
 def as_taken(data: FaceData) -> NDArray[np.int64]:
-    """Rows of a file of portraits that show a face as it was taken, not spoilt."""
+    """Return the rows of a file of portraits that show a face as it was taken, not spoilt."""
     return np.flatnonzero([name.endswith("#0") for name in data.ids])
 
 
@@ -193,7 +202,8 @@ class _CelebASource:
     def _portrait(
         self, image: UInt8Array, spoilt: bool, random: RandomState
     ) -> tuple[UInt8Array, dict[str, float], float]:
-        """A portrait, the strength of what was done to it, and the degrees it was turned by."""
+        """Return a portrait, the strengths of its degradations, and by how many degrees it was
+        turned."""
         height, width = image.shape[:2]
         centre = (np.array(_EYES) + random.uniform(-0.02, 0.02, 2)) * (width, height)
         degrees = random.uniform(-6, 6)
@@ -215,8 +225,8 @@ class _CelebASource:
 
 
 def _labels(known: dict[str, int], strengths: dict[str, float], turn: float) -> list[int]:
-    """Flags and strengths of one portrait from CelebA's attributes, what was done to it, and the
-    degrees by which its head is turned (negative where not known)."""
+    """Return the flags and strengths of one portrait from CelebA's attributes, the strengths of its
+    degradations, and the degrees by which its head is turned (negative if not known)."""
     smile, mouth = known["Smiling"], known["Mouth_Slightly_Open"]
     worn = known["Eyeglasses"] or known["Wearing_Hat"]
     given = {"blur": known["Blurry"], "occlusion": worn, "illumination": 0}

@@ -1,7 +1,8 @@
-"""Reading UTKFace in its three forms: ages, genders and races in the file names.
+"""Read UTKFace in its three forms; ages, genders and races are in the file names.
 
-Aligned chips (``.jpg.chip.jpg``, or ``.jpg`` on Kaggle), in one folder or in parts, and the photos
-"in the wild", from which chips are cut around the face that dlib finds.
+The forms are aligned chips (``.jpg.chip.jpg``, or ``.jpg`` on Kaggle) in one folder, the same in
+several folders, and photos "in the wild". From such photos, chips are cut around the face that dlib
+finds.
 """
 
 from __future__ import annotations
@@ -24,14 +25,15 @@ from latentedit.io.images import PHOTO_ENDINGS, open_image
 from latentedit.photos.align import align, find_faces
 
 LABELS = ("Age", "Gender", "Race")
-"""Columns of the training file: years 0 to 116, 0 male and 1 female, 0 to 4 as UTKFace has them."""
+"""Columns of the training file: years from 0 to 116; 0 for male and 1 for female; UTKFace's numbers
+of races, 0 to 4."""
 
 QUESTIONS = ("Female", "White", "Black", "Asian", "Indian")
-"""What `as_questions` makes of genders and races."""
+"""The labels that `as_questions` makes from genders and races."""
 
 OLDEST = 116
 RESOLUTION = 64
-"""Edge at which chips are kept and looked at."""
+"""Edge in pixels at which chips are stored and looked at."""
 
 
 @dataclass(frozen=True)
@@ -44,9 +46,9 @@ class UTKFace:
             does not follow age.
         labels: int8 [N, 3], see `LABELS`; -1 not known.
         bad: one line for each file whose name gives no age.
-        notes: what the user should know of how it was read.
-        doubles: files whose names stand in another sub-folder too; the first is taken.
-        wild: whether these are photos in the wild and no chips.
+        notes: what the user should know about how UTKFace was read.
+        doubles: files left out, because a file with the same name in another sub-folder was used.
+        wild: whether these are photos in the wild, not chips.
     """
 
     folder: Path
@@ -61,7 +63,8 @@ class UTKFace:
         """Return chip `index`, uint8 [R, R, 3].
 
         Raises:
-            LatentEditError: the picture is damaged, not square, or, in the wild, without a face.
+            LatentEditError: the picture is damaged, a chip is not square, or no face is found in a
+                photo in the wild.
         """
         path = self.folder / self.names[index]
         image = open_image(path)
@@ -77,7 +80,7 @@ class UTKFace:
 
 
 def _chip(image: NDArray[np.uint8], edge: int, path: Path) -> NDArray[np.uint8]:
-    """Cut the face that is largest in a photo as UTKFace's chips are cut, uint8 [R, R, 3]."""
+    """Cut the largest face of a photo as UTKFace's chips are cut, uint8 [edge, edge, 3]."""
     faces = find_faces(image)
     if not faces:
         raise LatentEditError(f"{path}: no face is found in it")
@@ -86,7 +89,7 @@ def _chip(image: NDArray[np.uint8], edge: int, path: Path) -> NDArray[np.uint8]:
 
 
 def _margins(edge: int) -> tuple[int, int, int]:
-    """Edge of the shared frame around a chip, and the chip's place in it."""
+    """Return the edge of the shared frame around a chip, and the chip's top and left in it."""
     frame = round(edge * CHIP_TO_FRAME)
     return frame, round(EYES_IN_FRAME * frame - EYES_IN_CHIP * edge), (frame - edge) // 2
 
@@ -109,13 +112,14 @@ def to_shared_frame(chips: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def open_utkface(folder: str | Path) -> UTKFace:
     """Open a folder of ``[age]_[gender]_[race]_[date].jpg.chip.jpg``, or of sub-folders of them.
 
-    Any ending of a picture will do. Where most pictures are not square they are photos in the wild.
+    A file may have any ending of a picture. If most pictures are not square, they are taken for
+    photos in the wild.
 
-    The order is that of a hash of the names: fixed, and the same faces come last whatever else is
-    in the folder's neighbourhood, so the last faces are a fair sample of all ages.
+    The files are in the order of a hash of their names. This order is fixed, and independent of
+    other files and of ages, so the last faces are a fair sample of all ages.
 
     Raises:
-        LatentEditError: no such folder, or no face in it.
+        LatentEditError: it is not a folder, or no file name in it gives an age.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -142,7 +146,7 @@ def open_utkface(folder: str | Path) -> UTKFace:
 
 
 def _pictures(folder: Path) -> tuple[list[Path], list[Path]]:
-    """Pictures in a folder and its sub-folders, and those whose names came before."""
+    """Return the pictures in a folder and its sub-folders, and those whose names came before."""
     first: dict[str, Path] = {}
     doubles = []
     paths = (path for path in folder.rglob("*") if path.suffix.lower() in PHOTO_ENDINGS)
@@ -153,7 +157,7 @@ def _pictures(folder: Path) -> tuple[list[Path], list[Path]]:
 
 
 def _is_wild(paths: list[Path]) -> bool:
-    """Whether most of some pictures are not square, and none is named as a chip."""
+    """Whether most of `paths` are not square, and none is named as a chip."""
     if any(".chip." in path.name for path in paths):
         return False
     oblong = 0
@@ -164,10 +168,11 @@ def _is_wild(paths: list[Path]) -> bool:
 
 
 def as_questions(data: FaceData) -> FaceData:
-    """Genders and races as yes-or-no labels, for a classifier whose features know them.
+    """Return the faces with genders and races as yes-or-no labels, to train a classifier.
 
-    A generator that looks through CelebA's attributes alone draws few faces of the origins that
-    those do not tell apart. Such a classifier is for that, not for judging people.
+    A generator that learns from a classifier of CelebA's attributes alone draws few faces of the
+    origins that these attributes do not tell apart. The features of the new classifier tell them
+    apart. It is for this use, not for judging people.
 
     Args:
         data: with `LABELS`.
@@ -181,7 +186,7 @@ def as_questions(data: FaceData) -> FaceData:
 
 
 def _labels(name: str) -> list[int] | str:
-    """Age, gender and race of a file name, or why it gives no age."""
+    """Return the age, gender and race in a file name, or why it gives no age."""
     age, *others = name.split("_")[:-1] or [name]  # three names lack the race
     if not age.isascii() or not age.isdigit() or int(age) > OLDEST:
         return f"{age[:20]!r} is no age from 0 to {OLDEST}"
@@ -211,7 +216,8 @@ def prepare_utkface(
         progress: wraps the row iterator (a progress bar).
 
     Raises:
-        LatentEditError: bad input, or (without `skip_bad`) the names of the bad pictures.
+        LatentEditError: the folder cannot be used, or (without `skip_bad`) pictures cannot be used;
+            the message names the first ones.
     """
     utkface = open_utkface(folder)
     report = write_labelled(

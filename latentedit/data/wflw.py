@@ -1,4 +1,4 @@
-"""Reading WFLW (Wu et al. 2018, "Look at Boundary") exactly as it ships."""
+"""Read WFLW (Wu et al. 2018, "Look at Boundary") exactly as it ships."""
 
 from __future__ import annotations
 
@@ -16,17 +16,18 @@ from latentedit.photos.align import cut
 
 POINTS = 98
 FLAGS = ("pose", "expression", "illumination", "make-up", "occlusion", "blur")
-"""WFLW's flags in the order of its lists: 0 usual, 1 large, exaggerated, extreme, worn, there."""
+"""WFLW's flags in the order of its lists. 0 is usual; 1 means, in the same order: a large pose, an
+exaggerated expression, extreme illumination, make-up worn, occlusion there, blur there."""
 
 LISTS = "list_98pt_rect_attr_*.txt"
 _EDGE, _RAISED = 1.9, 0.3
-"""The portrait frame's edge, and how far it lies above the box, in longer edges of the box (which
-is drawn around brows and chin)."""
+"""The portrait frame's edge, and how far its centre lies above the box's centre, both in longer
+edges of the box. The box is drawn around brows and chin."""
 
 
 @dataclass(frozen=True)
 class WFLW:
-    """WFLW's faces, the training list's before the test list's.
+    """WFLW's faces; those of the training list come before those of the test list.
 
     Attributes:
         images: the folder ``WFLW_images``.
@@ -35,8 +36,8 @@ class WFLW:
         boxes: float64 [N, 4], left, top, right, bottom in pixels.
         flags: int8 [N, 6] in the order of `FLAGS`.
         splits: number of faces from each list, by the end of its name (``train``, ``test``).
-        notes: what the user should know of how it was read.
-        lists: files that were read.
+        notes: what the user should know about how WFLW was read.
+        lists: list files that were read.
     """
 
     images: Path
@@ -69,8 +70,8 @@ def open_wflw(folder: str | Path) -> WFLW:
     """Open WFLW: its lists (here or in a sub-folder) beside ``WFLW_images/``.
 
     Raises:
-        LatentEditError: a list or the picture folder is missing, or a line is malformed; it is
-            named by file and number.
+        LatentEditError: a list or the picture folder is missing, or a line is malformed; the
+            message names the line's file and number.
     """
     folder = Path(folder)
     lists = _lists(folder)
@@ -96,7 +97,7 @@ def open_wflw(folder: str | Path) -> WFLW:
                 rows.append(values)
                 names.append(name)
         if doubles:
-            notes.append(f"{path.relative_to(folder)}: {doubles} faces stand in lists before it")
+            notes.append(f"{path.relative_to(folder)}: {doubles} faces are in earlier lists too")
         if len(rows) > before:
             splits[_split_of(path)] = splits.get(_split_of(path), 0) + len(rows) - before
     if not rows:
@@ -116,7 +117,7 @@ def open_wflw(folder: str | Path) -> WFLW:
 
 
 def _split_of(path: Path) -> str:
-    """``train`` or ``test``, from the name of a list or of its copy."""
+    """Return ``train`` or ``test``, from the name of a list or of its copy."""
     found = re.search(r"_(train|test)\b", path.stem)
     return found[1] if found else path.stem.rpartition("_")[2]
 
@@ -127,11 +128,11 @@ def parse_line(line: str, where: str = "line") -> tuple[list[float], str]:
     Args:
         line: 196 landmark numbers, 4 of the box, 6 flags, and the picture's name, which may hold
             spaces.
-        where: what an error calls it.
+        where: name of the line in error messages.
 
     Raises:
-        LatentEditError: another number of fields, what is no number, a flag that is neither 0 nor
-            1, or an empty box.
+        LatentEditError: the number of fields is wrong, a field is not a finite number, a flag is
+            neither 0 nor 1, or the box is empty.
     """
     count = 2 * POINTS + 4 + len(FLAGS)
     fields = line.strip().split(maxsplit=count)
@@ -154,7 +155,7 @@ def parse_line(line: str, where: str = "line") -> tuple[list[float], str]:
 
 
 def flags_as(flags: Sequence[int] | NDArray[np.int8], order: Sequence[str]) -> list[int]:
-    """Bring one face's flags from WFLW's order into another."""
+    """Return one face's flags in another order than WFLW's."""
     return [int(flags[FLAGS.index(name)]) for name in order]
 
 

@@ -1,1 +1,1 @@
-"""The slider demo: `latentedit demo`. Only `page` and `server` know Gradio."""
+"""The slider page of `latentedit demo`. Only `server` imports Gradio."""

@@ -1,4 +1,4 @@
-"""The tab Compare: the same move with and without auto holds, as HTML. No Gradio."""
+"""The tab Compare: it shows the same move with and without auto holds, as HTML. No Gradio."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from latentedit.io.html import render
 
 
 def draw(title: str, original: Picture, edits: list[ComparedEdit]) -> str:
-    """Return the original and the edits side by side.
+    """Return HTML with the original and the edits side by side.
 
     Args:
-        title: of the face, or of the photo.
-        original: its picture.
-        edits: see `Studio.compare`.
+        title: the name of the face or of the photo.
+        original: the picture of the original.
+        edits: the edits, see `Studio.compare`.
     """
     return render(__package__, "compare.html.jinja", title=title, original=original, edits=edits)

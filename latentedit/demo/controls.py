@@ -1,4 +1,4 @@
-"""The page's sliders: one for each boundary, and how far it goes. No Gradio."""
+"""The page's sliders: one for each boundary, with its words and its range. No Gradio."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ OTHERS = "Others"
 RARE = "Rarely seen by this model"
 
 REACH = 2.0
-"""How far beyond the safe range a recipe may go before it is refused."""
+"""A recipe may go so many times as far as the safe range before it is refused."""
 
 WORDS = (
     (0.1, "very unlikely"),
@@ -20,7 +20,7 @@ WORDS = (
     (0.9, "likely"),
     (float("inf"), "very likely"),
 )
-"""Probabilities below a limit, in words."""
+"""Words for probabilities: the upper limit and the word, from unlikely to likely."""
 
 
 @dataclass(frozen=True)
@@ -28,14 +28,14 @@ class Control:
     """One slider.
 
     Attributes:
-        attribute: name of its boundary.
-        label: what it is called.
-        left, right: words at its ends.
-        trait: what a face at its right end has, for sentences.
-        flipped: whether its right end is the negative side of the boundary.
-        group: heading that it stands under.
-        low, high: the boundary's safe range of steps; at the slider's left end stands `low`, or
-            `-high` where flipped.
+        attribute: the name of the boundary.
+        label: the slider's name on the page.
+        left, right: the words at its ends.
+        trait: what a face at the right end has, for use in sentences.
+        flipped: whether the right end is the negative side of the boundary.
+        group: the heading above the slider.
+        low, high: the boundary's safe range of steps. The slider's left end is `low`, or `-high`
+            if it is flipped.
     """
 
     attribute: str
@@ -50,19 +50,19 @@ class Control:
 
     @property
     def limit(self) -> float:
-        """Largest step, either way, that a recipe may ask for."""
+        """Largest step, in either direction, that a recipe may ask for."""
         return REACH * max(-self.low, self.high)
 
     def probability(self, attribute_probability: float) -> float:
-        """Probability of `trait`, given that of the attribute."""
+        """Return the probability of `trait`, from that of the attribute."""
         return 1 - attribute_probability if self.flipped else attribute_probability
 
 
 def make_controls(boundaries: Boundaries) -> dict[str, Control]:
     """Return the sliders of a model's boundaries by attribute, in the order of the page.
 
-    Boundaries that the table does not know (a user's own) come after those that it does;
-    attributes too rare in the generator to be trusted come last.
+    Boundaries without an entry in `WORDINGS` (a user's own) come after those with one. Attributes
+    that are too rare among the generator's faces to be trusted come last.
     """
     known: dict[str, Control] = {}
     for name, said in WORDINGS.items():
@@ -84,5 +84,5 @@ def make_controls(boundaries: Boundaries) -> dict[str, Control]:
 
 
 def in_words(probability: float) -> str:
-    """A probability as people say it."""
+    """Return a probability in words, see `WORDS`."""
     return next(words for limit, words in WORDS if probability < limit)

@@ -1,4 +1,4 @@
-"""How far sliders may go together: what the model knows ends somewhere. No Gradio, no torch."""
+"""How far sliders may go together, so that the model still draws faces. No Gradio, no torch."""
 
 from __future__ import annotations
 
@@ -11,16 +11,19 @@ from latentedit.editing.projection import discounted_direction
 from latentedit.editing.recipes import EditRecipe, Step
 
 TOGETHER = 2**0.5
-"""Length, in safe ranges, that sliders reach together: that of two at their ends, if they have
-nothing in common. Three or more would leave what the model has learned to draw."""
+"""Longest move of all sliders together, in safe ranges.
+
+It is the length of two sliders at their ends, if their directions are at right angles. Three or
+more would leave what the model has learned to draw.
+"""
 
 
 def share_left(boundaries: Boundaries, recipe: EditRecipe) -> float:
-    """What share of its steps a recipe may go, 0 to 1.
+    """Return the share of its steps that a recipe may go, 0 to 1.
 
-    Each step counts in safe ranges of its attribute, and in the direction that it takes: sliders
-    that do the same add up, those that do different things as the sides of a right angle do. One
-    slider alone is never cut short.
+    Each step is a vector: its direction is the edit's, its length is counted in safe ranges of its
+    attribute. So sliders that do the same add up fully, and sliders that do different things add up
+    like the sides of a right angle. One slider alone is never cut short.
     """
     if len(recipe.steps) < 2:
         return 1.0
@@ -38,7 +41,7 @@ def share_left(boundaries: Boundaries, recipe: EditRecipe) -> float:
 
 
 def shortened(boundaries: Boundaries, recipe: EditRecipe) -> EditRecipe:
-    """The recipe with its steps cut short, in proportion, to what they may be together."""
+    """Return the recipe with all its steps cut short by the same share, see `share_left`."""
     share = share_left(boundaries, recipe)
     if share == 1:
         return recipe

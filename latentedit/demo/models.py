@@ -1,4 +1,4 @@
-"""Models that visitors choose from: a studio for each, once somebody asked for it. No Gradio."""
+"""The models that visitors choose from; each gets a studio when it is first chosen. No Gradio."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ class Choice:
     """A model, as the page lists it.
 
     Attributes:
-        name: what recipes call it.
-        edge: of its pictures in pixels, or None where that is not known.
-        takes_photos: whether it draws people in photos.
-        generator_hash: tells whose recipes it reads.
-        command: that gets it, or "" where it is here.
-        megabytes: that the command fetches.
+        name: the name that recipes use.
+        edge: edge of its pictures in pixels, or None if not known.
+        takes_photos: whether it can edit photos.
+        generator_hash: the hash in recipes that it can read, or None if not known.
+        command: the command that pulls it, or "" if it is here.
+        megabytes: how much the command downloads, or None if it is here.
     """
 
     name: str
@@ -41,14 +41,14 @@ class Choice:
 
     @property
     def is_here(self) -> bool:
-        """Whether it can be used at once."""
+        """Whether the model can be used at once."""
         return not self.command
 
 
 def known_choices() -> list[Choice]:
-    """What `latentedit models list` lists, if sliders can move it; what can be pulled comes last.
+    """Return the models of `latentedit models list` that have sliders, then those to pull.
 
-    Nothing is loaded: the cards are read, each time, so that a model that is pulled is there.
+    No weights are loaded. The cards are read each time, so that a model just pulled is found.
     """
     choices = []
     for name in bundle_names():
@@ -67,17 +67,17 @@ def known_choices() -> list[Choice]:
 
 def _to_pull(name: str) -> Choice:
     source = SOURCES[name]
-    takes_photos = name in bundle_names(ENCODER)  # all but its generator ships
+    takes_photos = name in bundle_names(ENCODER)  # all its parts but the generator ship
     command = f"latentedit models pull {name}"
     megabytes = round(source.size / 1e6)
     return Choice(name, None, takes_photos, source.weights_hash, command, megabytes)
 
 
 def open_studio(editor: FaceEditor, assessor: PortraitAssessor | None = None) -> Studio:
-    """Return what answers the page, for photos too where the model takes them.
+    """Return the studio of a model; it takes photos if the model does.
 
     Raises:
-        LatentEditError: a model without classifier or boundaries.
+        LatentEditError: the model has no classifier or no boundaries.
     """
     try:
         encoder = editor.bundle.encoder() if editor.bundle is not None else None
@@ -88,16 +88,17 @@ def open_studio(editor: FaceEditor, assessor: PortraitAssessor | None = None) ->
 
 
 class Studios:
-    """A studio for each model that was asked for; they stay. Safe from threads.
+    """A studio for each model that was chosen; studios stay loaded. Threads may use it.
 
     Args:
-        first: of the model that the page starts with.
-        known: further models; of those called as the first, none is offered.
-        load: opens one of them, by its name.
+        first: the studio of the model that the page starts with.
+        known: lists further models; one with the name of the first is not offered.
+        load: opens one of them by its name, or None if there are none.
 
     Attributes:
         first: see above.
-        rehearsals: of studios that were opened, see `Studio.rehearse`; whoever does one takes it.
+        rehearsals: rehearsals of the opened studios, see `Studio.rehearse`. Whoever does one
+            removes it.
     """
 
     def __init__(
@@ -115,7 +116,7 @@ class Studios:
 
     @classmethod
     def beside(cls, first: Studio) -> Studios:
-        """That of one model, and of all that ship or were pulled, loaded for the same device."""
+        """Return studios of one model and of all that ship or were pulled, for the same device."""
 
         def load(name: str) -> Studio:
             device = str(first.editor.device)
@@ -124,11 +125,11 @@ class Studios:
         return cls(first, known_choices, load)
 
     def __getitem__(self, name: str) -> Studio:
-        """The studio of a model that is loaded."""
+        """Return the studio of a model that is loaded."""
         return self._open[name]
 
     def choices(self) -> list[Choice]:
-        """All models, that which the page starts with first."""
+        """Return all models; the one that the page starts with comes first."""
         editor = self.first.editor
         own = Choice(
             editor.name, editor.resolution, self.first.photos is not None, editor.generator_hash
@@ -136,14 +137,14 @@ class Studios:
         return [own, *(each for each in self._known() if each.name != own.name)]
 
     def is_open(self, name: str) -> bool:
-        """Whether a model is loaded."""
+        """Return whether a model is loaded."""
         return name in self._open
 
     def open(self, name: str) -> Studio:
-        """The studio of a model, loaded if nobody asked for it before; whoever else does, waits.
+        """Return the studio of a model, and load it if needed; only one is loaded at a time.
 
         Raises:
-            LatentEditError: no such model here, or it is damaged.
+            LatentEditError: the model is not here, or it is damaged.
         """
         with self._loading:
             if name not in self._open:
@@ -158,11 +159,11 @@ class Studios:
             return self._open[name]
 
     def maker(self, generator_hash: object) -> str | None:
-        """Name of the model that a recipe was made with, by its generator's hash."""
+        """Return the name of the model whose generator has this hash, or None."""
         makers = (each for each in self.choices() if each.generator_hash == generator_hash)
         return next((each.name for each in makers), None)
 
     def for_photos(self) -> str | None:
-        """Name of a model here that takes photos."""
+        """Return the name of a model here that takes photos, or None."""
         takers = (each for each in self.choices() if each.is_here and each.takes_photos)
         return next((each.name for each in takers), None)

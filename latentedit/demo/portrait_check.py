@@ -1,4 +1,4 @@
-"""The tab Portrait check: a photo, and its verdicts and advice as HTML."""
+"""The tab Portrait check: it shows a photo's verdicts and advice as HTML."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ def check_photo(
 
     Args:
         assessor: see `PortraitAssessor.load`.
-        name: of its file.
-        photo: what is in that, or uint8 [H, W, 3].
-        convention: name of what it is judged for, see `CONVENTIONS`.
+        name: the file's name.
+        photo: the file's content, or pixels as uint8 [H, W, 3].
+        convention: the name of the rules to judge by, see `CONVENTIONS`.
 
     Returns:
-        The face, verdicts and advice as HTML, or why there are none.
+        The face, verdicts and advice as HTML, or a message that says why there are none.
     """
     try:
         judged_for = find_convention(convention)

@@ -1,4 +1,4 @@
-"""Views as edit recipes, and recipes and saved pictures as views again."""
+"""Turn views into edit recipes, and recipes and saved pictures into views."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _PNG = b"\x89PNG\r\n\x1a\n"
 
 
 def recipe_of(editor: FaceEditor, view: View) -> EditRecipe:
-    """Return the edit that a view shows: its sliders, cut short where they go too far together.
+    """Return the edit that a view shows: its sliders, cut short if they go too far together.
 
     Raises:
         LatentEditError: no slider is moved, or holds leave nothing of a move.
@@ -38,7 +38,7 @@ def recipe_of(editor: FaceEditor, view: View) -> EditRecipe:
 
 
 def asked_recipe(editor: FaceEditor, view: View) -> EditRecipe:
-    """The edit that sliders ask for, however far they go together."""
+    """Return the edit that the sliders ask for, without the limit on moves together."""
     hold = "auto" if view.auto else "none"
     seeds = [view.seed] if view.photo is None else None
     recipe = editor.recipe(view.steps, hold, seeds=seeds)
@@ -56,22 +56,22 @@ def asked_recipe(editor: FaceEditor, view: View) -> EditRecipe:
 def origin_latents(
     editor: FaceEditor, view: View, sitter: Sitter | None = None
 ) -> NDArray[np.float32]:
-    """Return the unedited latent of a view, float32 [1, D], or [1, L, D] of somebody in a photo."""
+    """Return the unedited latent of a view, float32 [1, D], or [1, L, D] for a sitter."""
     return editor.sample([view.seed]) if sitter is None else sitter.latents
 
 
 def latent_of(editor: FaceEditor, view: View, sitter: Sitter | None = None) -> NDArray[np.float32]:
-    """Return the latent that a view shows, float32 [1, D], or [1, L, D] of somebody in a photo.
+    """Return the latent that a view shows, float32 [1, D], or [1, L, D] for a sitter.
 
     Raises:
-        LatentEditError: holds that leave nothing of a move.
+        LatentEditError: holds leave nothing of a move.
     """
     z = origin_latents(editor, view, sitter)
     return editor.apply(recipe_of(editor, view), z) if view.steps else z
 
 
 def recipe_json(editor: FaceEditor, view: View, sitter: Sitter | None = None) -> str:
-    """Return what a saved picture carries: the recipe, or where the unedited face comes from."""
+    """Return the JSON for saved pictures: the recipe, or the origin of an unedited face."""
     if view.steps:
         recipe = recipe_of(editor, view)
         if sitter is not None:
@@ -84,7 +84,7 @@ def recipe_json(editor: FaceEditor, view: View, sitter: Sitter | None = None) ->
 
 
 def carried(data: bytes) -> Any:
-    """The JSON that a file of ours is, or carries; None where it is none of ours."""
+    """Return the JSON object that a file is or carries; None if the file has none."""
     try:
         is_json = data.lstrip()[:1] == b"{"
         text = data.decode("utf-8-sig") if is_json else read_marks(data).recipe
@@ -95,7 +95,7 @@ def carried(data: bytes) -> Any:
 
 
 def made_with(values: Any) -> str | None:
-    """Hash of the generator that drew what carries these values, where there was one."""
+    """Return the hash of the generator that these values name, or None."""
     if not isinstance(values, dict):
         return None
     edits = values.get("edits")
@@ -105,22 +105,23 @@ def made_with(values: Any) -> str | None:
 
 
 def faces_of(values: Any) -> int:
-    """How many faces a recipe or a sample has."""
+    """Return how many faces a recipe or a sample has."""
     origin = values.get("sample", values) if isinstance(values, dict) else None
     seeds = origin.get("seeds") if isinstance(origin, dict) else None
     return len(seeds) if isinstance(seeds, list) else 1
 
 
 def view_of(editor: FaceEditor, controls: Mapping[str, Control], data: bytes) -> View:
-    """Return the view that a saved picture or a recipe shows; the first face, where of several.
+    """Return the view of a saved picture or a recipe; if it has several faces, of the first.
 
     Args:
         editor: the model that the page runs.
-        controls: its sliders.
-        data: a picture made here or by `latentedit edit` or `sample`, or a recipe's JSON.
+        controls: the model's sliders.
+        data: a picture made by the page, `latentedit edit` or `sample`, or a recipe's JSON.
 
     Raises:
-        LatentEditError: anything else, another model's, or steps that are far out of range.
+        LatentEditError: the data is something else, it is of another model, or its steps are far
+            out of range.
     """
     text = _recipe_text(data)
     origin = _sample(text)
@@ -145,10 +146,10 @@ def view_of_photo(
     recipe: EditRecipe,
     sitter: Sitter,
 ) -> View:
-    """Return the view of somebody in a photo with the edit that a saved photo carries.
+    """Return the view of a sitter with the edit that a saved photo carries.
 
     Raises:
-        LatentEditError: an edit by another model, or steps that are far out of range.
+        LatentEditError: the edit is of another model, or its steps are far out of range.
     """
     _check_recipe(editor, recipe)
     return _restored(editor, controls, view, recipe, sitter.latents)
@@ -175,7 +176,7 @@ def _restored(
     recipe: EditRecipe,
     latents: NDArray[np.float32] | None,
 ) -> View:
-    """A view with a recipe's steps and holds."""
+    """Return a view with a recipe's steps and holds."""
     steps = checked_steps(_steps(editor, recipe, latents), controls)
     return _with_holds(editor, controls, replace(view, steps=steps), recipe)
 
@@ -202,7 +203,7 @@ def _recipe_text(data: bytes) -> str:
 
 
 def _sample(text: str) -> dict[str, Any] | None:
-    """The origin of an unedited picture, or None where the text is something else."""
+    """Return the origin of an unedited picture, or None if the text is something else."""
     try:
         values = json.loads(text)
     except (ValueError, RecursionError):
@@ -237,7 +238,7 @@ def _check_names(editor: FaceEditor, recipe: EditRecipe) -> None:
 def _steps(
     editor: FaceEditor, recipe: EditRecipe, latents: NDArray[np.float32] | None
 ) -> dict[str, float]:
-    """The first face's edit in steps alone: distances to reach become the steps that reach them."""
+    """Return the first face's edit as steps; distances to reach are turned into steps."""
     steps = {name: np.ravel(step)[0].item() for name, step in recipe.steps.items()}
     if recipe.to and latents is not None:
         seeds = None if recipe.seeds is None else recipe.seeds[:1]
@@ -250,7 +251,7 @@ def _steps(
 def _with_holds(
     editor: FaceEditor, controls: Mapping[str, Control], view: View, recipe: EditRecipe
 ) -> View:
-    """The view with the recipe's holds: in `held` where that says it exactly, else as given."""
+    """Return the view with the recipe's holds: in `held` if they fit exactly, else in `given`."""
     for auto in (True, False):
         plain = asked_recipe(editor, replace(view, auto=auto)).holds
         extra = {

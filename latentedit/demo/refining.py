@@ -1,4 +1,4 @@
-"""The thread that looks longer at photos, a slice at a time, while nobody asks for anything."""
+"""The thread that refines photos, one slice at a time, while no visitor waits for an answer."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from latentedit.demo.sitters import Sitter
 from latentedit.demo.turns import Turns
 
 PAUSE = 0.25
-"""Seconds between looks whether there is something to do."""
+"""Seconds to wait before looking for work again."""
 
 
 class Refiner:
     """Refines visitors' photos until it is closed.
 
     Args:
-        visitors: whose photos these are.
-        turns: a slice of work takes a turn that nobody else wants.
-        rehearsals: slices of work to do before any photo has come, see `Studio.rehearse`; they
-            are taken out when they end, and others may be put in.
+        visitors: the visitors whose photos are refined.
+        turns: a slice of work takes a spare turn, see `Turns.spare`.
+        rehearsals: work to do while there are no photos, see `Studio.rehearse`. A rehearsal is
+            taken out when it ends; others may be put in at any time.
     """
 
     def __init__(
@@ -35,11 +35,11 @@ class Refiner:
         self._thread = threading.Thread(target=self._work, name="refiner", daemon=True)
 
     def start(self) -> None:
-        """Begin."""
+        """Start the thread."""
         self._thread.start()
 
     def close(self) -> None:
-        """End after the slice that is being done."""
+        """End the thread after the slice that is being done."""
         self._closed.set()
         if self._thread.is_alive():
             self._thread.join(10)
@@ -53,12 +53,12 @@ class Refiner:
                 continue
             try:
                 self._step(sitter)
-            except Exception:  # what was found so far stays
+            except Exception:  # the visitor keeps the latents found so far
                 logging.getLogger(__name__).exception("a photo could not be refined")
                 sitter.share = 1.0
 
     def _rehearse(self) -> bool:
-        """Do a slice of the rehearsal, and tell whether there was one."""
+        """Do one slice of a rehearsal; return whether there was one."""
         if not self._rehearsals:
             return False
         with self._turns.spare():
@@ -66,13 +66,13 @@ class Refiner:
                 next(self._rehearsals[0])
             except StopIteration:
                 self._rehearsals.popleft()
-            except Exception:  # the first visitor will wait longer, or be told
+            except Exception:  # the first photo takes longer then, or shows the error
                 logging.getLogger(__name__).exception("nothing could be rehearsed")
                 self._rehearsals.popleft()
         return True
 
     def _step(self, sitter: Sitter) -> None:
-        """Slices up to the next point where nothing big is kept in memory."""
+        """Do slices until one leaves nothing big in memory."""
         while not self._closed.is_set():
             with self._turns.spare():
                 if next(sitter.working, True):

@@ -1,4 +1,4 @@
-"""Replies to the page: JSON, and behind it the pictures as they are. No Gradio."""
+"""Replies to the page: JSON, followed by the pictures as binary files. No Gradio."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from latentedit.io.html import data_uri
 from latentedit.io.images import UInt8Array, png_bytes
 
 Reply = dict[str, Any]
-"""What the page is told: JSON values, and `Picture`s among them."""
+"""A reply to the page: JSON values, with `Picture`s among them."""
 
 SMALL = 128 * 128
-"""Pixels up to which pictures are PNG: they are as quick, and exact."""
+"""Pictures with at most so many pixels are PNG: exact, and as fast as JPEG at this size."""
 
 QUALITY = 90
 
@@ -28,7 +28,7 @@ class Picture:
     """A picture as the content of a file.
 
     Attributes:
-        content: PNG or JPEG.
+        content: the file, PNG or JPEG.
         type: its media type.
     """
 
@@ -37,17 +37,17 @@ class Picture:
 
     @cached_property
     def key(self) -> str:
-        """The same for the same picture."""
+        """A short hash of the content; equal pictures have the same key."""
         return hashlib.sha256(self.content).hexdigest()[:16]
 
     @property
     def uri(self) -> str:
-        """An address that carries it whole, for ``src``."""
+        """A data URI that holds the whole picture, for ``src``."""
         return data_uri(self.content, self.type)
 
 
 def picture_of(image: UInt8Array) -> Picture:
-    """Encode uint8 [H, W, 3], quickly rather than small."""
+    """Encode an image, uint8 [H, W, 3]; speed matters more than file size."""
     if image.shape[0] * image.shape[1] <= SMALL:
         return Picture(png_bytes(image), "image/png")
     buffer = io.BytesIO()
@@ -56,10 +56,10 @@ def picture_of(image: UInt8Array) -> Picture:
 
 
 def pack(reply: Reply) -> bytes:
-    """Put a reply together: the length of its JSON (4 bytes, the lowest first), that, and pictures.
+    """Return a reply as bytes: the length of its JSON (4 bytes, little-endian), the JSON, pictures.
 
-    In the JSON stands, in place of a picture, where it begins behind the JSON, how long it is, its
-    type and its key. The same picture twice is sent once.
+    In the JSON, each picture is replaced by an object: ``at``, where it begins, counted from the
+    end of the JSON; ``length`` in bytes; ``type``; and ``key``. Equal pictures are sent once.
     """
     pictures: dict[Picture, int] = {}
     length = 0

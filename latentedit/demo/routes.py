@@ -1,7 +1,7 @@
-"""The page's own routes in the server's Starlette app: what comes in is checked here.
+"""The page's own routes in the server's Starlette app; requests are checked here.
 
-Pictures, recipes and photos travel in bodies of requests and replies and never lie on the server's
-disk. A page knows its session by a token that nobody else has.
+Pictures, recipes and photos travel in the bodies of requests and replies. They are never written to
+the server's disk. Each page has a secret token, which names its session.
 """
 
 from __future__ import annotations
@@ -36,19 +36,19 @@ from latentedit.portrait.assessor import PortraitAssessor
 
 PREFIX = "/latentedit"
 TOKEN, NAME = "x-visitor", "x-name"
-"""Headers: whose page it is, and what a file is called, percent-encoded."""
+"""Headers of requests: the page's token, and the percent-encoded name of a file."""
 
 REFUSED = "x-refused"
-"""Header of replies that only say why there is no other."""
+"""Header of replies that only carry a message: the request was refused."""
 
 MAX_REQUEST = 200_000
-"""Bytes of a request that brings no file."""
+"""Largest size in bytes of a request without a file."""
 
 AT_ONCE = 3
-"""Photos that are read, or put together for a download, at the same time."""
+"""How many photos are read, or put together for a download, at the same time."""
 
 WAITING = 12
-"""Photos that are read or wait for it; more are asked to come again, so that memory is bounded."""
+"""How many photos may be read or wait for it; more are refused, so that memory is bounded."""
 
 ASSETS = {
     "camera.js": "text/javascript",
@@ -64,7 +64,10 @@ POLICY = (
     "img-src 'self' blob: data:; connect-src 'self'; media-src blob:; form-action 'none'; "
     "base-uri 'none'; frame-ancestors 'self'"
 )
-"""What the page may load: nothing of other hosts. Its end says who may show it in a frame."""
+"""Content security policy: the page loads nothing from other hosts.
+
+The last directive says who may show it in a frame; `Desk` appends further origins to it.
+"""
 
 GONE = "You were away for a while, so this page begins anew."
 
@@ -75,14 +78,14 @@ class Desk:
     """Answers the page's requests.
 
     Args:
-        studios: decide, each for one model; a visitor begins with the first.
-        assessor: of the tab Portrait check.
-        shared: whether others than this machine can reach the page.
+        studios: give the answers, one studio for each model; a visitor begins with the first.
+        assessor: judges photos on the tab Portrait check, or None.
+        shared: whether other computers can reach the page.
         framed_by: origins of other sites that may show the page in a frame.
 
     Attributes:
-        visitors: see `Visitors`.
-        turns: see `Turns`.
+        visitors: who is here, see `Visitors`.
+        turns: the turns with the networks, see `Turns`.
     """
 
     def __init__(
@@ -105,7 +108,7 @@ class Desk:
         self._waiting = 0
 
     def routes(self) -> list[Route]:
-        """For Starlette."""
+        """Return the routes for Starlette."""
         posts: dict[str, Answer] = {
             "start": self.start,
             "act": self.act,
@@ -129,29 +132,29 @@ class Desk:
     # ---- the page
 
     async def page(self, request: Request) -> Response:
-        """The page itself, for whoever asks."""
+        """Send the page itself."""
         return send_page(__package__, "page.html", self._policy)
 
     async def asset(self, request: Request) -> Response:
-        """A file that belongs to it."""
+        """Send a file that belongs to the page."""
         return send_asset(__package__, request.path_params["name"], ASSETS)
 
-    # ---- what it asks for
+    # ---- answers to requests
 
     async def start(self, request: Request) -> Response:
-        """Begin, or go on where a page that is loaded again was."""
+        """Begin; a page that was loaded again goes on where it was."""
         await _body(request, MAX_REQUEST)
         visitor, known = self.visitors.enter(request.headers.get(TOKEN))
         return _packed({**await self._begun(visitor), "known": known})
 
     async def models(self, request: Request) -> Response:
-        """The models that can be chosen, and those that can be got."""
+        """List the models that can be chosen, and those that can be pulled."""
         visitor = self._visitor(request)
         await _body(request, MAX_REQUEST)
         return _packed(await self._choices(visitor))
 
     async def model(self, request: Request) -> Response:
-        """Go on with another model: where this visitor was with it, or anew."""
+        """Change to another model; a visitor who used it before finds the edit again."""
         visitor = self._visitor(request)
         name = str(asked_json(await _body(request, MAX_REQUEST)).get("name"))
         studio = await self._opened(name)
@@ -160,13 +163,13 @@ class Desk:
         return _packed(await self._begun(visitor))
 
     async def act(self, request: Request) -> Response:
-        """One of `Studio.act`'s acts."""
+        """Do one of the acts of `Studio.act`."""
         visitor = self._visitor(request)
         asked = asked_json(await _body(request, MAX_REQUEST))
         return _packed(await self.turns.answer(self._act, visitor, asked))
 
     async def file(self, request: Request) -> Response:
-        """A file that was dropped, pasted, chosen or taken: a photo, or something saved here."""
+        """Open a file that was dropped, pasted, chosen or shot: a photo, or a file saved here."""
         visitor = self._visitor(request)
         if visitor.uploading:
             raise LatentEditError("another photo of yours is still being read: wait a moment")
@@ -178,7 +181,7 @@ class Desk:
             visitor.uploading = False
 
     async def take(self, request: Request) -> Response:
-        """A file to take home."""
+        """Send a file to save, one of `takeaways.TYPES`."""
         visitor = self._visitor(request)
         asked = asked_json(await _body(request, MAX_REQUEST))
         what = str(asked.get("what"))
@@ -192,7 +195,7 @@ class Desk:
         return Response(made.content, media_type=made.type, headers=headers)
 
     async def compare(self, request: Request) -> Response:
-        """The tab Compare, as HTML."""
+        """Send the result of the tab Compare, as HTML."""
         visitor = self._visitor(request)
         asked = asked_json(await _body(request, MAX_REQUEST))
         session = visitor.session
@@ -204,7 +207,10 @@ class Desk:
         return Response(draw(name, *found), media_type="text/html")
 
     async def portrait(self, request: Request) -> Response:
-        """The tab Portrait check, as HTML: of the photo that comes, or of the one that is here."""
+        """Send the result of the tab Portrait check, as HTML.
+
+        It judges the photo in the request, or the visitor's own photo if the request has none.
+        """
         visitor = self._visitor(request)
         if self.assessor is None:
             raise LatentEditError("no portrait network is here")
@@ -218,19 +224,19 @@ class Desk:
         return Response(html, media_type="text/html")
 
     async def goodbye(self, request: Request) -> Response:
-        """The page is closed, or loaded again."""
+        """Note that the page was closed, or is loaded again."""
         token = (await _body(request, 1000)).decode("ascii", "replace")
         self.visitors.leave(token)
         return Response(status_code=204)
 
-    # ---- how
+    # ---- shared steps
 
     def studio_of(self, visitor: Visitor | None) -> Studio:
-        """Of the model that draws for a visitor; for somebody who is not here, the first."""
+        """Return the studio of a visitor's model; for None, the first studio."""
         return self.studios.first if visitor is None else self.studios[visitor.model]
 
     def plain(self, request: Request, message: str) -> str:
-        """A message to a visitor with attributes called as their sliders are."""
+        """Return a message with attributes named as the visitor's sliders are."""
         return self.studio_of(self.visitors.find(request.headers.get(TOKEN))).plain(message)
 
     def _visitor(self, request: Request) -> Visitor:
@@ -240,7 +246,7 @@ class Desk:
         return visitor
 
     async def _begun(self, visitor: Visitor) -> Reply:
-        """All that a page needs to be drawn from its beginning."""
+        """Return all that a page needs to draw itself."""
         reply = await self.turns.answer(self._act, visitor, {"do": "start"})
         here = {"token": visitor.token, "known": True, "shared": self.shared, "most": MAX_BYTES}
         return {**reply, **here, **await self._choices(visitor)}
@@ -251,7 +257,9 @@ class Desk:
         return {"models": [{**asdict(each), "drawing": each.name == model} for each in choices]}
 
     async def _opened(self, name: str) -> Studio:
-        """The studio of a model; one is loaded at a time, beside the turns of all others.
+        """Return the studio of a model, loaded if needed.
+
+        Only one model is loaded at a time. Other visitors keep their turns meanwhile.
 
         Raises:
             LatentEditError: see `Studios.open`.
@@ -264,7 +272,7 @@ class Desk:
         started = time.perf_counter()
         try:
             reply = self._changed(visitor, visitor.model, Studio.act, asked)
-        except Exception:  # the user's work stays; the reason is for the terminal
+        except Exception:  # the session is unchanged; the reason is logged in the terminal
             logging.getLogger(__name__).exception("a request of the page failed")
             reply = {"message": "Something went wrong here, and nothing was changed."}
         return {**reply, "milliseconds": round((time.perf_counter() - started) * 1000, 1)}
@@ -288,7 +296,7 @@ class Desk:
         return {**start, **reply, **await self._choices(visitor), "switched": model}
 
     async def _reader(self, visitor: Visitor, data: bytes) -> str:
-        """Name of the model that a file is for: the one that draws now, wherever that reads it."""
+        """Return the name of the model that opens a file: the current one, if it can read it."""
         studio, values = self.studio_of(visitor), await self._heavily(carried, data)
         maker = made_with(values)
         wanted = visitor.session.wanted
@@ -322,22 +330,22 @@ class Desk:
     def _changed(
         self, visitor: Visitor, model: str, change: Callable[..., Any], *args: Any
     ) -> Reply:
-        """Answer by a studio's method, and keep the session that comes of it."""
+        """Call a studio's method with the session, keep the new session, and return the reply."""
         studio, session = self.studios[model], visitor.sessions[model]
         visitor.sessions[model], reply = change(studio, session, *args)
         found: Reply = reply
         return found
 
     async def _heavily(self, function: Callable[..., Any], *args: Any) -> Any:
-        """Run something long in a thread beside the turns, few at a time."""
+        """Run long work in a thread, without a turn; at most `AT_ONCE` at the same time."""
         return await to_thread.run_sync(function, *args, limiter=self._heavy)
 
     @contextmanager
     def _place(self) -> Iterator[None]:
-        """One of `WAITING` places for a photo in memory, before it is read.
+        """Hold one of the `WAITING` places for photos in memory.
 
         Raises:
-            LatentEditError: all are taken.
+            LatentEditError: all places are taken.
         """
         if self._waiting >= WAITING:
             raise LatentEditError("many people are here just now: try again in a moment")
@@ -353,7 +361,7 @@ class GoneError(LatentEditError):
 
 
 def _checked(answer: Answer) -> Answer:
-    """The same answer, to pages of this server alone, with what goes wrong in plain words."""
+    """Wrap an answer: only pages of this server get it, and errors become plain messages."""
 
     async def checked(request: Request) -> Response:
         if not is_own(request):
@@ -366,10 +374,10 @@ def _checked(answer: Answer) -> Answer:
         except TooLongError:
             return JSONResponse({"message": "This file is too large."}, status_code=413)
         except LatentEditError as error:
-            # no status of an error, which browsers would report on their consoles
+            # status 200: browsers would report an error status on their consoles
             refused = {"message": desk.plain(request, str(error))}
             return JSONResponse(refused, headers={REFUSED: "1"})
-        except Exception:  # the user's work stays; the reason is for the terminal
+        except Exception:  # the session is unchanged; the reason is logged in the terminal
             logging.getLogger(__name__).exception("a request of the page failed")
             message = "Something went wrong here, and nothing was changed."
             return JSONResponse({"message": message}, status_code=500)
@@ -378,9 +386,9 @@ def _checked(answer: Answer) -> Answer:
 
 
 def is_own(request: Request) -> bool:
-    """Whether a request comes from a page of this server, as far as browsers tell."""
+    """Return whether a request comes from a page of this server, as far as browsers tell."""
     site = request.headers.get("sec-fetch-site")
-    if site is not None:  # no script can set it, and tunnels leave it, unlike the host
+    if site is not None:  # scripts cannot set it, and tunnels keep it, unlike the host
         return site == "same-origin"
     origin = request.headers.get("origin")
     return origin is None or urlsplit(origin).netloc == request.headers.get("host")
@@ -391,10 +399,10 @@ class TooLongError(Exception):
 
 
 async def _body(request: Request, most: int) -> bytes:
-    """A request's body; of one that is longer, nothing is kept.
+    """Return a request's body.
 
     Raises:
-        TooLongError: it is.
+        TooLongError: it has more than `most` bytes; nothing of it is kept.
     """
     length = request.headers.get("content-length", "0")
     if not length.isdigit() or int(length) > most:

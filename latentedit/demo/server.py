@@ -1,4 +1,4 @@
-"""The page and its server, which Gradio starts and shares; what it answers is in `routes`."""
+"""The page's server, which Gradio starts and shares; `routes` answers the requests."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ from latentedit.io.files import reason
 from latentedit.portrait.assessor import PortraitAssessor
 
 MAX_BODY = MAX_BYTES + 100_000
-"""Bytes of a request's body; a photo is the largest."""
+"""Largest size of a request's body in bytes: a photo with some room."""
 
 OPEN = ("/", "/gradio_api/startup-events")
-"""Paths beside the page's own; the second is where Gradio starts itself."""
+"""Open paths outside `PREFIX`; Gradio itself asks for the second one when it starts."""
 
 
 class Gate:
-    """Refuses requests that no page of ours makes: large bodies, and all of Gradio's own routes.
+    """Refuses requests that the page never makes: large bodies, and all of Gradio's own routes.
 
-    Nothing of a visitor ever lies on the server's disk, so nobody can ask for another's.
+    No file of a visitor is ever written to the server's disk, so nobody can ask for another's.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -69,7 +69,7 @@ class Gate:
 
 
 def refining(desk: Desk) -> Callable[[Any], AbstractAsyncContextManager[None]]:
-    """Looks longer at visitors' photos from when the server starts until it ends."""
+    """Return a lifespan for Starlette: photos are refined from the server's start to its end."""
 
     @asynccontextmanager
     async def lifespan(_: Any) -> AsyncIterator[None]:
@@ -89,17 +89,17 @@ def _reach_directly(host: str) -> None:
 
 
 def _check_address(host: str, port: int | None) -> None:
-    """Refuse what cannot be listened on before Gradio tries one port after another.
+    """Refuse an address that cannot be listened on, before Gradio tries one port after another.
 
     Raises:
-        LatentEditError: no address of this machine, or the port is taken.
+        LatentEditError: the host is no address of this machine, or the port is taken.
     """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port or 0, type=socket.SOCK_STREAM
         )[0]
         with socket.socket(family, kind, protocol) as trial:
-            if os.name == "posix":  # as the server does: a port that was just left is free
+            if os.name == "posix":  # as the server does: a port that was just freed can be used
                 trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             trial.bind(address)
     except OSError as error:
@@ -121,20 +121,22 @@ def serve(
     """Serve the page.
 
     Args:
-        editor: with classifier and boundaries; visitors may choose other models of
-            `models.known_choices`, which are loaded when they do.
-        host: the address to listen on; by default this machine alone can reach it.
-        port: by default the first free one from 7860.
+        editor: the first model, with classifier and boundaries. Visitors may choose other models
+            of `models.known_choices`, which are loaded when they do.
+        host: the address to listen on; by default only this machine can reach it.
+        port: the port; by default the first free one from 7860.
         share: also open a public link through Gradio's servers.
         open_browser: show the page.
-        wait: until Ctrl-C; otherwise return at once (`blocks.close()` ends it).
+        wait: wait until Ctrl-C; otherwise return at once (`blocks.close()` ends the server).
         framed_by: other sites that may show the page in a frame, such as
             ``https://huggingface.co``; by default none.
 
     Raises:
-        LatentEditError: a model without classifier or boundaries, or the port is taken.
+        LatentEditError: the model has no classifier or no boundaries, or the port is taken.
     """
-    os.environ.pop("GRADIO_ALLOWED_PATHS", None)  # would open folders of this machine to visitors
+    os.environ.pop(
+        "GRADIO_ALLOWED_PATHS", None
+    )  # it would let visitors read folders of this machine
     _reach_directly(host)
     _check_address(host, port)
     assessor = PortraitAssessor.load()
@@ -165,7 +167,7 @@ def serve(
         )
     except OSError as error:
         raise LatentEditError(f"cannot listen on {host}: {error}; give another --port") from None
-    except ValueError:  # what Gradio makes of no answer within seconds
+    except ValueError:  # Gradio raises it if its own page does not answer in time
         blocks.close()
         raise LatentEditError(
             f"the page does not answer on {host}: try again when this machine is less busy"

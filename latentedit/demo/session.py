@@ -1,4 +1,4 @@
-"""One user's moves: what is shown, and the way back and forward. Plain immutable values."""
+"""One user's session: the view that is shown, undo and redo. All values are immutable."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ if TYPE_CHECKING:
     from latentedit.demo.sitters import PhotoEdit, Sitter, Upload
 
 MAX_HISTORY = 200
-"""Moves that can be undone."""
+"""How many views are kept for undo."""
 
 MAX_SITTERS = 2
-"""Photos of one visitor that are kept, so that undo leads back to the one before."""
+"""How many sitters of one visitor are kept; with 2, undo leads back to the one before."""
 
 
 @dataclass(frozen=True)
 class View:
-    """What is on the page: a face, its sliders and what is held.
+    """What is on the page: a face, its sliders and its holds.
 
     Attributes:
-        seed: of the face that nobody has, which is the original where there is no photo.
-        photo: number of the sitter whose photo is the original, or None.
-        steps: slider values in latent units by attribute; what is not here stands at 0.
-        auto: whether the holds stored with the boundaries apply.
-        held: attributes that must not change, besides; the page calls them locked.
-        strictness: their discount, 0 (free) to 1 (held fully).
-        given: holds of an opened recipe that `held` cannot express, by edited attribute; None once
-            that was touched.
+        seed: the seed of the generated face, which is the original if there is no photo.
+        photo: the number of the sitter whose photo is the original, or None.
+        steps: slider values by attribute, in standard deviations of latents; 0 for all others.
+        auto: whether the auto holds, stored with the boundaries, apply.
+        held: further attributes that must not change; the page calls them locked.
+        strictness: the discount of `held`, 0 (free) to 1 (held fully).
+        given: holds of an opened recipe that `held` cannot express, by edited attribute. None if
+            there are none, or once the user has touched a lock.
     """
 
     seed: int
@@ -48,14 +48,14 @@ class View:
 
 @dataclass(frozen=True)
 class Session:
-    """All views of one user, the current one among them.
+    """All views of one user, with the current one.
 
     Attributes:
-        views: oldest first, never empty.
-        position: index of the current one.
-        sitters: people in photos that views show, by number, oldest first.
-        upload: a photo in which nobody was chosen yet.
-        wanted: an edit whose photo is still to come.
+        views: the views, oldest first; never empty.
+        position: the index of the current view.
+        sitters: the people in photos that views show, by number, oldest first.
+        upload: a photo in which no face was chosen yet, or None.
+        wanted: an edit whose photo the user has still to bring, or None.
     """
 
     views: tuple[View, ...]
@@ -80,7 +80,7 @@ class Session:
         return self.position < len(self.views) - 1
 
     def push(self, view: View) -> Session:
-        """Go on to a new view; what was undone before is forgotten. The same view is no move."""
+        """Add a view and show it; undone views are forgotten. An equal view changes nothing."""
         if view == self.view:
             return self
         views = (*self.views[: self.position + 1], view)[-MAX_HISTORY:]
@@ -88,11 +88,11 @@ class Session:
 
     @property
     def sitter(self) -> Sitter | None:
-        """Whose photo the current view shows, or None."""
+        """The person in the photo of the current view, or None."""
         return None if self.view.photo is None else self.sitters[self.view.photo]
 
     def seat(self, sitter: Sitter) -> Session:
-        """Go on to somebody's unedited photo; of `MAX_SITTERS` before, the oldest is forgotten."""
+        """Go on to a new sitter, unedited; only the newest `MAX_SITTERS` are kept."""
         number = max(self.sitters, default=0) + 1
         kept = dict([*self.sitters.items(), (number, sitter)][-MAX_SITTERS:])
         views = tuple(view for view in self.views if view.photo is None or view.photo in kept)
@@ -108,11 +108,11 @@ class Session:
         return moved.push(view)
 
     def undo(self) -> Session:
-        """Go one view back, where there is one."""
+        """Go one view back, if there is one."""
         return replace(self, position=max(self.position - 1, 0))
 
     def redo(self) -> Session:
-        """Go one view forward, where there is one."""
+        """Go one view forward, if there is one."""
         return replace(self, position=min(self.position + 1, len(self.views) - 1))
 
 
@@ -122,13 +122,13 @@ def moved(view: View, request: Mapping[str, Any], controls: Mapping[str, Control
     The page is not trusted: everything in the request is checked.
 
     Args:
-        view: the current one; the face stays.
+        view: the current view; its face stays.
         request: ``steps`` {attribute: number}, and optionally ``auto`` (bool), ``locks`` [names],
             ``strictness`` (0 to 1) and ``given`` (false to let go of an opened recipe's holds).
         controls: the model's sliders.
 
     Raises:
-        LatentEditError: anything else.
+        LatentEditError: the request holds something else.
     """
     steps = request.get("steps")
     auto = request.get("auto", view.auto)
@@ -153,10 +153,15 @@ def moved(view: View, request: Mapping[str, Any], controls: Mapping[str, Control
 
 
 def with_seed(view: View, seed: Any, *, keep: bool) -> View:
-    """Return the view of another face, with the sliders kept or back at 0; holds stay.
+    """Return the view of another seed; its holds stay.
+
+    Args:
+        view: the current view.
+        seed: the seed, unchecked.
+        keep: whether the sliders stay too; else they go back to 0.
 
     Raises:
-        LatentEditError: not a seed.
+        LatentEditError: `seed` is not a seed.
     """
     number = _number(seed, 0, MAX_SEED, "a seed")
     if number != int(number):
@@ -170,7 +175,7 @@ def checked_steps(steps: Mapping[Any, Any], controls: Mapping[str, Control]) -> 
     """Return the steps that are not 0, in the order of the page.
 
     Raises:
-        LatentEditError: an attribute without a slider, no number, or one that is far out of range.
+        LatentEditError: an attribute has no slider, or a step is no number or far out of range.
     """
     unknown = [name for name in steps if name not in controls]
     if unknown:

@@ -1,4 +1,4 @@
-"""Visitors: who is here, what they did, and when they are forgotten. No Gradio."""
+"""Visitors of the page: who is here, their sessions, and when they are forgotten. No Gradio."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from latentedit.errors import LatentEditError
 
 MAX_VISITORS = 100
 IDLE_SECONDS = 30 * 60.0
-"""After which a visitor is forgotten, photos and all."""
+"""Idle time after which a visitor is forgotten, photos included."""
 
 GOODBYE_SECONDS = 20.0
-"""The same after the page was closed; a page that is only loaded again is back before."""
+"""The same after the page was closed. A page that reloads is back sooner and keeps its visitor."""
 
 EVICTED_AFTER = 5 * 60.0
-"""Idle time after which a visitor without a photo makes room, where there are too many."""
+"""Idle time after which a visitor without a photo may be removed to make room for another one."""
 
 MAX_PHOTO_BYTES = 500_000_000
-"""Of all visitors' photos together, as files."""
+"""Largest sum of the file sizes of all visitors' photos."""
 
 
 @dataclass(eq=False)
@@ -31,12 +31,12 @@ class Visitor:
     """One page that somebody has open.
 
     Attributes:
-        token: that only this page knows.
-        model: that draws for them.
-        sessions: one for each model that they used, so that going back finds the edit again.
-        expires: when it is forgotten, by the clock of `Visitors`.
-        seen: when it last asked for something.
-        uploading: whether a photo of theirs is being read.
+        token: a secret that only this page knows.
+        model: the name of the model that draws now.
+        sessions: a session for each model that was used, so that going back finds the edit again.
+        expires: when the visitor is forgotten, by the clock of `Visitors`.
+        seen: when the page last asked for something.
+        uploading: whether a photo of this visitor is being read.
     """
 
     token: str
@@ -48,7 +48,7 @@ class Visitor:
 
     @property
     def session(self) -> Session:
-        """With the model that draws now."""
+        """The session with the model that draws now."""
         return self.sessions[self.model]
 
     @session.setter
@@ -57,14 +57,14 @@ class Visitor:
 
     @property
     def sitters(self) -> tuple[Sitter, ...]:
-        """People in their photos, the one who is shown first."""
+        """People in this visitor's photos; the one who is shown comes first."""
         shown = self.session.sitter
         all_here = [each for session in self._sessions for each in session.sitters.values()]
         return tuple(sorted(all_here, key=lambda sitter: sitter is not shown))
 
     @property
     def photo_bytes(self) -> int:
-        """Of their photos' files."""
+        """Size of this visitor's photo files together."""
         uploads = {id(sitter.upload): sitter.upload for sitter in self.sitters}
         asked = (session.upload for session in self._sessions)
         uploads |= {id(upload): upload for upload in asked if upload is not None}
@@ -72,16 +72,16 @@ class Visitor:
 
     @property
     def _sessions(self) -> tuple[Session, ...]:
-        return tuple(self.sessions.values())  # another thread may add one meanwhile
+        return tuple(self.sessions.values())  # a copy: another thread may add one
 
 
 class Visitors:
-    """All who are here; safe from threads.
+    """All visitors who are here. Threads may use it at the same time.
 
     Args:
-        new_session: makes the session of somebody who just came.
-        clock: seconds.
-        model: that draws for them.
+        new_session: makes the session of a new visitor.
+        clock: returns the time in seconds.
+        model: the name of the model that draws for new visitors.
     """
 
     def __init__(
@@ -99,13 +99,13 @@ class Visitors:
         self._turn = 0
 
     def enter(self, token: str | None = None) -> tuple[Visitor, bool]:
-        """Find somebody who was here, or let somebody in.
+        """Find a visitor who was here before, or let a new one in.
 
         Returns:
             The visitor, and whether they were here before.
 
         Raises:
-            LatentEditError: there are too many.
+            LatentEditError: there are too many visitors.
         """
         with self._lock:
             known = self.find(token)
@@ -125,7 +125,7 @@ class Visitors:
             return visitor, False
 
     def find(self, token: str | None) -> Visitor | None:
-        """Somebody who is here, and stays for a while; None where they were forgotten."""
+        """Return a visitor and let them stay longer, or None if they were forgotten."""
         with self._lock:
             self.forget_idle()
             visitor = self._here.get(token) if token else None
@@ -135,24 +135,24 @@ class Visitors:
             return visitor
 
     def leave(self, token: str) -> None:
-        """Somebody's page was closed, or is loaded again."""
+        """Note that a page was closed or is loaded again: its visitor is forgotten soon."""
         with self._lock:
             visitor = self._here.get(token)
             if visitor is not None:
                 visitor.expires = min(visitor.expires, self._clock() + GOODBYE_SECONDS)
 
     def forget_idle(self) -> None:
-        """Forget all whose time is over."""
+        """Forget all visitors whose time is over."""
         with self._lock:
             now = self._clock()
             for token in [t for t, visitor in self._here.items() if visitor.expires <= now]:
                 del self._here[token]
 
     def check_room(self, visitor: Visitor, size: int) -> None:
-        """Refuse a photo where all photos together are too large.
+        """Refuse a photo if all photos together would be too large.
 
         Raises:
-            LatentEditError: they are.
+            LatentEditError: they would be larger than `MAX_PHOTO_BYTES`.
         """
         with self._lock:
             others = sum(each.photo_bytes for each in self._here.values() if each is not visitor)
@@ -162,7 +162,7 @@ class Visitors:
                 )
 
     def next_work(self) -> Sitter | None:
-        """Somebody whose photo is still looked at; all in turn."""
+        """Return a sitter whose photo is still being refined, or None; visitors take turns."""
         with self._lock:
             self.forget_idle()
             waiting = [

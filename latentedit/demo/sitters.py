@@ -1,4 +1,7 @@
-"""People in visitors' photos: opened in memory, inverted, and refined in slices. No Gradio."""
+"""People in visitors' photos, called sitters. Photos are opened in memory, inverted, and refined.
+
+No Gradio. Refining is done in slices, so that it can give way to requests.
+"""
 
 from __future__ import annotations
 
@@ -22,20 +25,20 @@ from latentedit.portrait.assessor import POOR, PortraitAssessor
 
 MAX_BYTES = 40_000_000
 MAX_PIXELS = 50_000_000
-"""Largest photo that visitors may bring."""
+"""The largest photo that a visitor may open."""
 
 SHOWN_EDGE, PREVIEW_EDGE = 1024, 512
-"""Longer edge in pixels of photos on the page, at rest and while a slider moves."""
+"""Longer edge in pixels of photos on the page: at rest, and while a slider moves."""
 
 REFINING_STEPS = 60
 REDRAWN_AT = (12, 30, REFINING_STEPS)
-"""Steps of refining after which the page gets the latents so far."""
+"""Refining steps after which the page shows the latents found so far."""
 
 WARNED_OF = {
     "blur": "The photo is not sharp, so fine detail may be lost.",
     "occlusion": "Something covers part of the face: edits around it may look odd.",
 }
-"""Poor qualities of a portrait that edits suffer from."""
+"""Warnings by quality of a portrait: edits suffer if the quality is poor."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,10 +46,10 @@ class Upload:
     """A photo with the faces in it.
 
     Attributes:
-        name: of its file.
-        data: what is in that.
-        shown: the photo, made smaller for the page, without its metadata.
-        faces: that can be edited, from the left; where they are in the whole photo.
+        name: the file's name.
+        data: the file's content.
+        shown: the photo without its metadata, made smaller for the page.
+        faces: the faces that can be edited, from the left; their places are in the whole photo.
     """
 
     name: str
@@ -56,19 +59,19 @@ class Upload:
 
     @property
     def digest(self) -> str:
-        """Tells photos apart."""
+        """SHA-256 of the file, which tells photos apart."""
         return hashlib.sha256(self.data).hexdigest()
 
 
 @dataclass(frozen=True)
 class PhotoEdit:
-    """An edit of a photo as it was saved.
+    """An edit of a photo, read from a saved file.
 
     Attributes:
-        photo: name of the file that it was made of, or "".
-        edit: of the first face.
-        face: its number, from the left.
-        carrier: digest of the file that the edit came in.
+        photo: name of the photo that was edited, or "" if unknown.
+        edit: the edit of the first face.
+        face: the number of that face, from the left.
+        carrier: SHA-256 of the file that carried the edit.
     """
 
     photo: str
@@ -77,24 +80,24 @@ class PhotoEdit:
     carrier: str
 
     def came_in(self, data: bytes) -> bool:
-        """Whether this is the file that it came in."""
+        """Return whether `data` is the file that carried the edit."""
         return hashlib.sha256(data).hexdigest() == self.carrier
 
 
 @dataclass(eq=False)
 class Sitter:
-    """One person in a photo, and how far looking at them is.
+    """One person in a photo, and the state of refining.
 
     Attributes:
         upload: the photo.
-        face: where they are in it.
-        portrait: in the photo as it is shown; replaced by a better one now and then.
+        face: the person's face in the whole photo.
+        portrait: the inverted face in the photo as it is shown. Refining brings better ones.
         version: counts the portraits.
-        share: of refining that is done, 0 to 1.
-        warnings: sentences on what will not work well; None while nobody has looked.
-        previews: the portrait in a smaller photo, and what is drawn of it in 256 pixels.
-        seen: what the judges see in the portrait, by what they look at; emptied with each version.
-        working: slices of work that are left; each yields whether it keeps nothing in memory.
+        share: the share of refining that is done, 0 to 1.
+        warnings: sentences on what will not work well; None until the photo was checked.
+        seen: a cache of what is made from the portrait; emptied with each version.
+        working: the slices of work that are left. Each yields True if nothing big stays in memory
+            after it.
     """
 
     upload: Upload
@@ -108,17 +111,17 @@ class Sitter:
 
     @property
     def latents(self) -> NDArray[np.float32]:
-        """[1, L, D]."""
+        """Latents of the portrait, [1, L, D]."""
         return self.portrait.latents[None]
 
     def replace(self, portrait: Portrait) -> None:
-        """Go on with a better portrait."""
+        """Put a better portrait in place of this one."""
         self.portrait = portrait
         self.seen = {}
         self.version += 1
 
     def small(self) -> Portrait:
-        """The portrait in its photo as previews show it."""
+        """Return the portrait in a photo as small as previews show it."""
         if "small" not in self.seen:
             photo = within(self.portrait.photo, PREVIEW_EDGE)
             self.seen["small"] = self.portrait.within(photo)
@@ -130,7 +133,7 @@ def read_upload(name: str, data: bytes) -> Upload:
     """Open a photo and find the faces in it.
 
     Raises:
-        LatentEditError: no photo, one that is too large, or no face in it.
+        LatentEditError: the data is no photo, it is too large, or there is no face in it.
     """
     if len(data) > MAX_BYTES:
         raise LatentEditError(
@@ -142,7 +145,7 @@ def read_upload(name: str, data: bytes) -> Upload:
 
 
 def within(photo: Photograph, edge: int) -> Photograph:
-    """A photo whose longer edge has at most so many pixels."""
+    """Return a photo whose longer edge has at most `edge` pixels."""
     height, width = photo.pixels.shape[:2]
     scale = min(1.0, edge / max(height, width))
     if scale == 1:
@@ -153,7 +156,7 @@ def within(photo: Photograph, edge: int) -> Photograph:
 
 
 def whole(sitter: Sitter) -> Portrait:
-    """The portrait in the whole photo, with what its file held."""
+    """Return the portrait in the whole photo, with the metadata of its file."""
     photo = open_photograph(sitter.upload.data, max_pixels=MAX_PIXELS)
     return sitter.portrait.within(photo)
 
@@ -161,16 +164,16 @@ def whole(sitter: Sitter) -> Portrait:
 def seat(
     photos: PhotoEditor, assessor: PortraitAssessor | None, upload: Upload, number: int
 ) -> Sitter:
-    """Look at one face of a photo as the encoder does; `Sitter.working` goes on from there.
+    """Invert one face of a photo by the encoder; `Sitter.working` refines the latents from there.
 
     Args:
         photos: the model.
-        assessor: tells what to warn of.
-        upload: see `read_upload`.
-        number: of the face, from the left.
+        assessor: judges the photo for warnings, or None.
+        upload: the photo, see `read_upload`.
+        number: the number of the face, from the left.
 
     Raises:
-        LatentEditError: no such face.
+        LatentEditError: there is no such face.
     """
     face = next((face for face in upload.faces if face.number == number), None)
     if face is None:
@@ -206,7 +209,7 @@ def seat(
 
 
 def find_warnings(assessor: PortraitAssessor | None, sitter: Sitter) -> tuple[str, ...]:
-    """What to know before a photo is edited, in sentences."""
+    """Return warnings before a photo is edited, in sentences."""
     found = [
         note.text[:1].upper() + note.text[1:] + "."
         for note in sitter.face.notes
@@ -223,7 +226,7 @@ def find_warnings(assessor: PortraitAssessor | None, sitter: Sitter) -> tuple[st
 
 
 def photo_recipe(sitter: Sitter, recipe: EditRecipe) -> dict[str, Any]:
-    """An edit of a photo as `latentedit edit` writes it, as JSON values."""
+    """Return an edit of a photo as JSON values, as `latentedit edit` writes it."""
     edit = {
         "face": sitter.face.number,
         **recipe.as_dict(),
@@ -233,10 +236,14 @@ def photo_recipe(sitter: Sitter, recipe: EditRecipe) -> dict[str, Any]:
 
 
 def read_photo_edit(values: Mapping[str, Any], carrier: bytes) -> PhotoEdit:
-    """Read `photo_recipe`'s output; of several faces, the first.
+    """Read the output of `photo_recipe`; if it edits several faces, the first is taken.
+
+    Args:
+        values: the recipe's JSON values.
+        carrier: the content of the file that they came in.
 
     Raises:
-        LatentEditError: anything else.
+        LatentEditError: the values are something else.
     """
     edits, name = values.get("edits"), values.get("photo")
     if not isinstance(edits, list) or not edits or not isinstance(edits[0], dict):
@@ -256,14 +263,18 @@ def read_photo_edit(values: Mapping[str, Any], carrier: bytes) -> PhotoEdit:
 
 
 def place_of(sitter: Sitter) -> tuple[float, float, float]:
-    """Where the aligned square lies: its middle, and its edge, in shares of width and height."""
+    """Return the place of the aligned square in the photo.
+
+    Returns:
+        Its middle, as shares of the photo's width and height, and its edge as a share of the width.
+    """
     alignment = sitter.face.alignment
     x, y = alignment.quad.mean(0).tolist()
     return x / alignment.width, y / alignment.height, alignment.edge / alignment.width
 
 
 def outlines(upload: Upload) -> list[dict[str, float]]:
-    """Where the faces are: number, and box in shares of the photo's width and height."""
+    """Return number and box of each face; boxes are in shares of the photo's width and height."""
     boxes = []
     for face in upload.faces:
         width, height = face.alignment.width, face.alignment.height

@@ -1,4 +1,4 @@
-"""What an edit changed and what stood in its way, in plain words. No Gradio, no torch."""
+"""What an edit changed, and which holds hindered it, in plain words. No Gradio, no torch."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from latentedit.editing.projection import find_hindrance
 from latentedit.editing.recipes import EditRecipe
 
 NOTICEABLE = 0.05
-"""Change of a probability that is worth a word."""
+"""Smallest change of a probability that is told."""
 
 SLIPPED = 0.25
-"""Change of a held probability from which the hold is said to have failed."""
+"""Smallest change of a held attribute's probability that counts as a failed hold."""
 
 MAX_OTHERS = 5
-"""Most attributes listed that changed without being asked to."""
+"""How many attributes are listed, at most, that changed without being asked to."""
 
 
 @dataclass(frozen=True)
@@ -26,9 +26,9 @@ class Change:
     """How the probability of one trait changed.
 
     Attributes:
-        trait: in plain words.
+        trait: its name in plain words.
         before, after: probabilities.
-        words: the same in words, before and after.
+        words: the probabilities before and after, in words.
         asked: whether its slider was moved.
     """
 
@@ -45,7 +45,7 @@ def find_changes(
     after: Mapping[str, float],
     asked: Iterable[str],
 ) -> list[Change]:
-    """Return all that was asked for, then what else changed noticeably, the largest first.
+    """Return the changes that were asked for, then other noticeable ones; the largest come first.
 
     Args:
         controls: words for the attributes.
@@ -69,7 +69,7 @@ def find_changes(
 
 
 def tell(changes: list[Change], years: tuple[float, float] | None) -> str:
-    """Say what changed in sentences, for those who do not look at bars."""
+    """Say what changed in sentences, for those who cannot see the bars."""
     sentences = []
     if years is not None:
         sentences.append(f"Estimated age: {years[0]:.0f}, now {years[1]:.0f}.")
@@ -99,7 +99,7 @@ def find_slips(
     after: Mapping[str, float],
     held: Iterable[str],
 ) -> list[dict[str, str]]:
-    """Return what was held and changed all the same, the largest change first.
+    """Return the held attributes that changed all the same, the largest change first.
 
     Returns:
         ``name``, and ``words`` such as "unlikely → likely".
@@ -118,10 +118,10 @@ def find_slips(
 def find_fights(
     boundaries: Boundaries, controls: Mapping[str, Control], view: View, recipe: EditRecipe
 ) -> list[str]:
-    """Return a sentence for each slider that is held itself, or that the visitor's holds hinder.
+    """Return a sentence for each slider that is locked itself, or that the user's holds hinder.
 
     Args:
-        boundaries: whose normals tell which hold hinders most.
+        boundaries: their normals tell which hold hinders most.
         controls: words for the attributes.
         view: what the user set.
         recipe: the edit that `view` stands for.

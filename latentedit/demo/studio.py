@@ -1,4 +1,4 @@
-"""Answers to the page: each request is a plain function of a session. No Gradio."""
+"""Answers to the page: a request and a session give a reply and a new session. No Gradio."""
 
 from __future__ import annotations
 
@@ -48,36 +48,36 @@ from latentedit.photos.paste import Ground
 from latentedit.portrait.assessor import PortraitAssessor
 
 SHOWN_EDGE = 1024
-"""Most pixels along an edge of what the page shows; what is taken home is whole."""
+"""Longest edge in pixels of pictures on the page; saved pictures have full size."""
 
 DRAWN_EDGE = 256
-"""The same of faces that are drawn while a slider moves."""
+"""Edge in pixels of faces that are drawn while a slider moves."""
 
 GALLERY = 12
-"""Faces to pick from at a time: the sharpest of twice as many seeds."""
+"""Faces on one page of the gallery: the sharpest of twice as many seeds."""
 
 DICE = 100_000
-"""The dice shows a seed below this."""
+"""The dice picks a seed below this number."""
 
 FIRST_FACES = {"ffhq1024": 0, "faces128": 17}
-"""Seeds of the first faces of the shipped models, chosen by eye."""
+"""Seed of the first face by model, for the shipped models; chosen by eye."""
 
 LEARNED_AT = (-1.0, -0.5, 0.0, 0.5, 1.0)
-"""Places of a slider at which a face of its own is looked at, in shares of the way to its ends."""
+"""Places of a slider at which its effect is measured, as shares of the way to its ends."""
 
 
 REHEARSED = 4
-"""Slices of refining: what there is to know of a photo, and a step of each half."""
+"""Slices of `Sitter.working` that a rehearsal does: the warnings, and both halves of a step."""
 
 
 @dataclass(frozen=True, eq=False)
 class ScoredFace:
-    """One picture and what the networks see in it.
+    """One picture, and what the networks see in it.
 
     Attributes:
-        picture: as the page shows it.
+        picture: the picture as the page shows it.
         scores: probabilities by attribute.
-        age: estimated years, or None where the model does not estimate.
+        age: estimated age in years, or None if the model has no age estimator.
     """
 
     picture: Picture
@@ -92,8 +92,8 @@ class ComparedEdit:
     Attributes:
         title: what is held.
         picture: the result.
-        changes: see `story.find_changes`.
-        years: estimated age before and after, or None where the model does not estimate.
+        changes: what changed, see `story.find_changes`.
+        years: estimated age before and after, or None if the model has no age estimator.
         leakage: mean absolute change of the probabilities of all other attributes.
     """
 
@@ -107,16 +107,17 @@ class ComparedEdit:
 class Studio:
     """Answers the page's requests for one model.
 
-    It keeps nothing of its users: a session goes in and comes out of each request. What it
-    remembers are faces of seeds, which are the same for everyone.
+    It keeps no data of users: each request takes a session and returns one. It remembers only faces
+    of seeds, which are the same for everyone.
 
     Args:
-        editor: with classifier and boundaries; with an age estimator the page shows ages too.
-        photos: the same model for photos, or None where it takes none.
-        assessor: tells what to warn of in photos.
+        editor: the model, with classifier and boundaries; with an age estimator the page shows
+            ages too.
+        photos: the same model for photos, or None if it takes no photos.
+        assessor: judges photos for warnings, or None.
 
     Raises:
-        LatentEditError: a model without classifier or boundaries.
+        LatentEditError: the model has no classifier or no boundaries.
     """
 
     def __init__(
@@ -146,11 +147,11 @@ class Studio:
         self._original = lru_cache(maxsize=64)(self._make_original)
         self._learned_seed = lru_cache(maxsize=256)(self._make_learned)
         self._gallery = lru_cache(maxsize=16)(self._make_gallery)
-        self._original(self.first)  # nobody waits for it; and a classifier is needed
+        self._original(self.first)  # drawn now so that nobody waits; fails without a classifier
         self._gallery(0)
 
     def new_session(self) -> Session:
-        """The session of somebody who just came."""
+        """Return the session of a new visitor."""
         return Session((View(self.first),))
 
     def act(self, session: Session, request: Any) -> tuple[Session, Reply]:
@@ -158,12 +159,12 @@ class Studio:
 
         Args:
             session: before the request.
-            request: ``do`` names the act, the other entries belong to it; ``has`` is the key of
-                the original's picture that the page has already.
+            request: ``do`` names the act, and the other entries belong to it. ``has`` is the key
+                of the original's picture that the page has already.
 
         Returns:
-            The session afterwards, and the reply. Where the request cannot be met these are the
-            same session, and a reply whose ``message`` says why.
+            The session afterwards, and the reply. If the request cannot be met, these are the same
+            session and a reply whose ``message`` says why.
         """
         name = request.get("do") if isinstance(request, dict) else None
         act = self._acts.get(name) if isinstance(name, str) else None
@@ -175,10 +176,13 @@ class Studio:
             return session, {**self._controls(session), "message": self.plain(str(error))}
 
     def rehearse(self) -> Iterator[None]:
-        """Do once what a photo asks for, slice by slice, so that no visitor waits for networks."""
+        """Do once the work that a photo needs, slice by slice, so that all networks are loaded.
+
+        Otherwise the first visitor with a photo would wait for that.
+        """
         if self.photos is None:
             return
-        with suppress(LatentEditError):  # the model's first face may be none that is found
+        with suppress(LatentEditError):  # the detector may find no face in the first picture
             upload = read_upload("", self._original(self.first).picture.content)
             yield
             sitter = seat(self.photos, self.assessor, upload, upload.faces[0].number)
@@ -189,9 +193,11 @@ class Studio:
     # ---- files that visitors bring
 
     def photo_edit(self, session: Session, data: bytes) -> Session | None:
-        """The session that waits for the photo of an edit, where a file carries one.
+        """Return the session that waits for the photo, if a file carries an edit of a photo.
 
-        The same file once more is a photo as any other.
+        Returns:
+            None if the file carries no such edit. If the visitor brings the same file again, it is
+            opened as a photo like any other, so None is returned too.
 
         Raises:
             LatentEditError: the edit is damaged.
@@ -206,12 +212,12 @@ class Studio:
         return replace(session, wanted=read_photo_edit(values, data))
 
     def is_ours(self, data: bytes) -> bool:
-        """Whether a file shows a face that nobody has, and says which; or is meant to."""
+        """Return whether a file carries the recipe of a generated face, or is JSON."""
         values = carried(data)
         return data.lstrip()[:1] == b"{" or (values is not None and "edits" not in values)
 
     def open(self, session: Session, data: bytes) -> tuple[Session, Reply]:
-        """Open a saved picture or recipe of a face that nobody has.
+        """Open a saved picture or recipe of a generated face.
 
         Raises:
             LatentEditError: see `view_of`.
@@ -230,7 +236,7 @@ class Studio:
         return session, {**reply, "message": message}
 
     def receive(self, session: Session, upload: Upload) -> tuple[Session, Reply]:
-        """Go on to a photo: to the only face in it, or to the question which one.
+        """Go on to a photo; if it has several faces, ask which one.
 
         Raises:
             LatentEditError: this model takes no photos.
@@ -255,13 +261,13 @@ class Studio:
     def compare(
         self, session: Session, attribute: Any, step: Any
     ) -> tuple[Picture, list[ComparedEdit]]:
-        """Move one attribute by the same step, holding nothing and with auto holds.
+        """Move one attribute by the same step twice: with no holds, and with auto holds.
 
         Returns:
             The original's picture, and the two edits.
 
         Raises:
-            LatentEditError: no such attribute, or a step that is far out of range.
+            LatentEditError: there is no such attribute, or the step is far out of range.
         """
         steps = checked_steps({attribute: step}, self.controls)
         view = session.view
@@ -280,7 +286,7 @@ class Studio:
         return original.picture, edits
 
     def shown(self, session: Session, turn: Turn = nullcontext) -> Shown:
-        """What a visitor takes home."""
+        """Return the current edit, from which files to save are made."""
         return Shown(self.editor, session.view, session.sitter, self.photos, turn)
 
     # ---- acts
@@ -301,7 +307,7 @@ class Studio:
         view = moved(session.view, request, self.controls)
         preview = request.get("preview") is True
         shown = self._shown(session, view, request, preview=preview)
-        if preview:  # the slider still moves: shown, but no move to undo
+        if preview:  # the slider still moves: undo skips this view
             return session, shown
         session = session.push(view)
         return session, {**shown, "undo": session.can_undo, "redo": session.can_redo}
@@ -312,7 +318,7 @@ class Studio:
         return self._turn(session.push(view), request)
 
     def _seat(self, session: Session, request: Mapping[str, Any]) -> tuple[Session, Reply]:
-        """Go on to one face of the uploaded photo, with the edit that waits for it."""
+        """Go on to one face of the uploaded photo; if an edit waits for the photo, apply it."""
         if session.upload is None or self.photos is None:
             raise LatentEditError("the photo is no longer here: choose it again")
         number = request.get("face")
@@ -345,14 +351,14 @@ class Studio:
         return session, {"frame": picture, "index": index}
 
     def _look(self, session: Session, request: Mapping[str, Any]) -> tuple[Session, Reply]:
-        """How far looking at a photo is; the pictures again where they became better."""
+        """Report the progress of refining; send the pictures again if they became better."""
         sitter = session.sitter
         if sitter is None or request.get("version") == sitter.version:
             return session, {"face": self._face(session)}
         return session, self._shown(session, session.view, request)
 
     def _learn(self, session: Session, request: Mapping[str, Any]) -> tuple[Session, Reply]:
-        """What a slider does to this face, at a handful of places."""
+        """Measure what a slider does to this face, at the places `LEARNED_AT`."""
         name = request.get("attribute")
         if not isinstance(name, str) or name not in self.controls:
             raise LatentEditError("this model has no such slider")
@@ -374,12 +380,12 @@ class Studio:
             raise LatentEditError("there are no more faces there")
         return session, {"gallery": self._gallery(page)}
 
-    # ---- what replies are made of
+    # ---- parts of replies
 
     def _shown(
         self, session: Session, view: View, request: Mapping[str, Any], *, preview: bool = False
     ) -> Reply:
-        """Pictures, and what to say about them."""
+        """Return the reply that shows a view: its pictures, and what changed in them."""
         original = self._seen(session, replace(view, steps={}))
         edited = self._seen(session, view, preview=preview)
         years = _years(original, edited)
@@ -409,7 +415,7 @@ class Studio:
         }
 
     def _face(self, session: Session, view: View | None = None) -> Reply:
-        """Who is on the page, and how far looking at them is."""
+        """Return which face is on the page, and the progress of refining."""
         view = view or session.view
         if view.photo is None:
             return {"kind": "seed", "key": f"seed {view.seed}", "done": 1.0, "version": 0}
@@ -427,7 +433,7 @@ class Studio:
         }
 
     def _controls(self, session: Session) -> Reply:
-        """Where the page's sliders, holds (its locks) and buttons stand."""
+        """Return the state of the page's sliders, locks (holds) and buttons."""
         view = session.view
         return {
             "view": {
@@ -452,7 +458,7 @@ class Studio:
         return [{"title": title, "controls": controls} for title, controls in groups.items()]
 
     def _seen(self, session: Session, view: View, *, preview: bool = False) -> ScoredFace:
-        """What a view shows, and what the judges see in it."""
+        """Return the picture of a view, and what the judges see in it."""
         size = min(DRAWN_EDGE if preview else SHOWN_EDGE, self.editor.resolution)
         if view.photo is not None:
             return self._seen_photo(session.sitters[view.photo], view, size, preview=preview)
@@ -462,7 +468,7 @@ class Studio:
         return self._scored(picture_of(drawn), drawn)
 
     def _seen_photo(self, sitter: Sitter, view: View, size: int, *, preview: bool) -> ScoredFace:
-        """The photo with an edit in it; what is drawn is judged."""
+        """Return the photo with an edit in it; the judges look at the drawn face."""
         assert self.photos is not None
         if not view.steps:
             if "original" not in sitter.seen:
@@ -478,7 +484,7 @@ class Studio:
         return self._scored(picture_of(pixels), drawn)
 
     def _ground(self, sitter: Sitter, portrait: Portrait, size: int) -> Ground:
-        """What edits that are drawn in a size are put into."""
+        """Return what edited faces of a size are pasted into, see `ground_of`."""
         key = ("ground", size, portrait.photo.pixels.shape)
         if key not in sitter.seen:
             drawn = self.editor.render(sitter.latents, size)[0]
@@ -492,7 +498,7 @@ class Studio:
         return self._scored(picture_of(drawn), drawn)
 
     def _scored(self, picture: Picture, drawn: UInt8Array) -> ScoredFace:
-        """Look at a drawn face [S, S, 3]."""
+        """Judge a drawn face, uint8 [S, S, 3]."""
         editor = self.editor
         images = drawn[None]
         if len(drawn) > editor.judged_size:
@@ -505,7 +511,7 @@ class Studio:
         return self._learned(self.editor.sample([seed]), name)
 
     def _learned(self, latents: NDArray[np.float32], name: str) -> Reply:
-        """Steps of a slider, and years or probabilities there, of latents [1, ...]."""
+        """Return a slider's steps, and the years or probabilities there, for latents [1, ...]."""
         editor, control = self.editor, self.controls[name]
         steps = [share * (control.high if share > 0 else -control.low) for share in LEARNED_AT]
         ways = [
@@ -521,7 +527,7 @@ class Studio:
         return {"steps": steps, "probabilities": editor.score(images)[:, column].tolist()}
 
     def _make_gallery(self, page: int) -> Reply:
-        """The sharpest faces of some seeds; on the first page the face that users start with."""
+        """Return the sharpest faces of some seeds; the first page has the start face among them."""
         seeds = list(range(2 * GALLERY * page, 2 * GALLERY * (page + 1)))
         images = self.editor.render(self.editor.sample(seeds), self.editor.judged_size)
         order = np.arange(len(seeds))
@@ -537,7 +543,7 @@ class Studio:
         return {"page": page, "faces": faces}
 
     def plain(self, text: str) -> str:
-        """The same message with attributes called as the sliders are."""
+        """Return a message with attributes named as the sliders are."""
         names = sorted(self.controls, key=len, reverse=True)
         pattern = rf"(?<![A-Za-z_])({'|'.join(map(re.escape, names))})(?![A-Za-z_])"
         text = re.sub(pattern, lambda found: f"“{self.controls[found[1]].label}”", text)
@@ -551,7 +557,7 @@ def _years(original: ScoredFace, edited: ScoredFace) -> tuple[float, float] | No
 
 
 def _strictest(holds: Mapping[str, Mapping[str, float]]) -> list[str]:
-    """All that is held by any move, the strictest first."""
+    """Return all attributes that any move holds, the strictest first."""
     discounts: dict[str, float] = {}
     for held in holds.values():
         for name, discount in held.items():

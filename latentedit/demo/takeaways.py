@@ -1,6 +1,6 @@
-"""What users take home: pictures, animations, latents and recipes, as bytes in memory.
+"""Files that users save: pictures, animations, latents and recipes, as bytes in memory.
 
-Making them takes a while, so each piece that needs the networks takes a turn of its own.
+Making them takes a while, so each piece of work with the networks takes a turn of its own.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ from latentedit.photos.marks import COMPOSITE, GENERATED, Marks, write_marks
 from latentedit.photos.photograph import Photograph, photograph_bytes
 
 FILM_FRAMES = 9
-"""Frames from the original to the edit, in the film on the page and in the animation."""
+"""Frames from the original to the edit, in the page's film and in animations."""
 
 FILM_EDGE = 512
-"""Most pixels along an edge of frames."""
+"""Longest edge of a frame in pixels."""
 
 TYPES = {
     "picture": ("", ".png", "image/png"),
@@ -43,10 +43,10 @@ TYPES = {
     "latent": ("-latent", ".safetensors", "application/octet-stream"),
     "recipe": ("-recipe", ".json", "application/json"),
 }
-"""What there is to take home: what its file name ends in, and its media type."""
+"""Files to save: what is added to the name, the name's ending, and the media type."""
 
 Turn = Callable[[], AbstractContextManager[object]]
-"""Gives a turn with the networks."""
+"""A function that gives a turn with the networks."""
 
 
 @dataclass(frozen=True)
@@ -60,14 +60,14 @@ class File:
 
 @dataclass(frozen=True)
 class Shown:
-    """What is taken home: a view, of nobody or of somebody in a photo.
+    """The view that is saved, of a generated face or of a sitter.
 
     Attributes:
         editor: the model.
-        view: see `View`.
-        sitter: of the view's photo, or None.
+        view: the view, see `View`.
+        sitter: the person in the view's photo, or None.
         photos: the model for photos; needed with a sitter.
-        turn: see `Turn`.
+        turn: gives a turn, see `Turn`.
     """
 
     editor: FaceEditor
@@ -78,7 +78,7 @@ class Shown:
 
     @property
     def recipe(self) -> str:
-        """See `recipe_json`."""
+        """The JSON that saved files carry, see `recipe_json`."""
         return recipe_json(self.editor, self.view, self.sitter)
 
 
@@ -86,7 +86,8 @@ def take(shown: Shown, what: str) -> File:
     """Make one of `TYPES`.
 
     Raises:
-        LatentEditError: no such thing, or a way is to be shown of a face that did not move.
+        LatentEditError: there is no such type, or a film or strip is asked for and no slider has
+            moved.
     """
     if what not in TYPES:
         raise LatentEditError(f"there is no such thing to take home: choose {', '.join(TYPES)}")
@@ -103,7 +104,7 @@ def frame(shown: Shown, index: int, count: int = FILM_FRAMES) -> UInt8Array:
     """Return one picture on the way from the original to the edit, uint8 [H, W, 3].
 
     Raises:
-        LatentEditError: no slider is moved, or no such frame.
+        LatentEditError: no slider is moved, or there is no such frame.
     """
     if not 0 <= index < count:
         raise LatentEditError("there is no such frame")
@@ -112,7 +113,7 @@ def frame(shown: Shown, index: int, count: int = FILM_FRAMES) -> UInt8Array:
 
 
 def _way(shown: Shown, frames: int) -> NDArray[np.float32]:
-    """Latents from the original to the edit, [F, ...]."""
+    """Return latents from the original to the edit, [F, ...]."""
     if not shown.view.steps:
         raise LatentEditError("nothing has moved yet: move a slider first")
     start = origin_latents(shown.editor, shown.view, shown.sitter)
@@ -124,7 +125,7 @@ def _way(shown: Shown, frames: int) -> NDArray[np.float32]:
 
 
 def _drawn(shown: Shown, latents: NDArray[np.float32], edge: int) -> UInt8Array:
-    """A picture of latents [D], or of a photo with latents [L, D] in it."""
+    """Return a picture of latents [D], or a photo with latents [L, D] drawn into it."""
     size = min(edge, shown.editor.resolution)
     with shown.turn():
         drawn = shown.editor.render(latents[None], size)[0]
@@ -138,7 +139,7 @@ def _drawn(shown: Shown, latents: NDArray[np.float32], edge: int) -> UInt8Array:
 
 
 def _squares(shown: Shown, frames: int) -> UInt8Array:
-    """Pictures on the way, uint8 [F, S, S, 3]: of photos the face, as it is aligned."""
+    """Return pictures on the way, uint8 [F, S, S, 3]; for photos, only the aligned face."""
     pictures = []
     for latents in _way(shown, frames):
         picture = _drawn(shown, latents, 2 * FILM_EDGE if shown.sitter else FILM_EDGE)

@@ -1,4 +1,4 @@
-"""Whose turn it is: networks answer one at a time, with all cores; refining gives way."""
+"""Turns with the networks: one task at a time uses all cores; refining gives way to requests."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Answer = TypeVar("Answer")
 
 
 class Turns:
-    """One turn at a time, for whoever asks first; what is spare waits a while for nobody to ask."""
+    """Gives one turn at a time, to whoever asks first. Spare work waits until nobody asks."""
 
     def __init__(self) -> None:
         self._turn = threading.Lock()
@@ -22,19 +22,23 @@ class Turns:
         self._calm = threading.Condition()
 
     async def answer(self, function: Callable[..., Answer], *args: object) -> Answer:
-        """Run a function in a thread, in a turn; requests are met in their order."""
+        """Run a function in a thread, in its turn; requests are answered in their order."""
         with self._asked():
             return await to_thread.run_sync(self._held, function, *args, limiter=self._in_order)
 
     @contextmanager
     def hold(self) -> Iterator[None]:
-        """A turn for a thread that has much to do: it takes one for each piece of work."""
+        """Hold a turn; a thread with much to do takes one for each piece of work."""
         with self._asked(), self._turn:
             yield
 
     @contextmanager
     def spare(self, patience: float = 2.0) -> Iterator[None]:
-        """A turn once nobody asks for one, or after so many seconds: somebody may always ask."""
+        """Hold a turn when nobody else asks for one.
+
+        Args:
+            patience: seconds after which the turn is taken in any case, as requests may never stop.
+        """
         with self._calm:
             self._calm.wait_for(lambda: self._asking == 0, patience)
         with self._turn:

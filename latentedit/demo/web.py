@@ -1,4 +1,4 @@
-"""What the servers of both pages share: how a page and its files are sent."""
+"""What the servers of both pages share: sending a page and its files, and reading requests."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from starlette.responses import Response
 from latentedit.io.html import asset
 
 LOCAL = ("127.0.0.1", "localhost", "::1")
-"""Addresses that this machine alone can reach."""
+"""Host names that only this computer can reach."""
 
 
 def send_page(package: str, name: str, policy: str) -> Response:
-    """A page itself: an asset of a package, under a content security policy."""
+    """Send a page, which is an asset of a package, with a content security policy."""
     headers = {
         "content-security-policy": policy,
         "referrer-policy": "no-referrer",
@@ -26,7 +26,7 @@ def send_page(package: str, name: str, policy: str) -> Response:
 
 
 def send_asset(package: str, name: str, types: Mapping[str, str]) -> Response:
-    """A file that belongs to a page, if it is one of `types`, which has their media types."""
+    """Send a file of a page, or 404 if it is not in `types`, which has the media type by name."""
     if name not in types:
         return Response("not here", status_code=404, media_type="text/plain")
     headers = {"cache-control": "no-cache"}
@@ -39,7 +39,7 @@ def _asset(package: str, name: str) -> str:
 
 
 def asked_json(body: bytes) -> dict[str, Any]:
-    """A request's JSON; anything else is a request for nothing."""
+    """Return a request's JSON object; for any other body, an empty one."""
     try:
         asked = json.loads(body)
     except (ValueError, RecursionError):

@@ -1,6 +1,6 @@
-"""`FaceEditor`: the public face of everything. Every call takes latents; there is no hidden state.
+"""`FaceEditor`: the main class to use. Every call takes latents; there is no hidden state.
 
-It is put together of a renderer, judges, boundaries and, where it was loaded, a bundle.
+It consists of a renderer, judges, boundaries and, where it was loaded, a bundle.
 """
 
 from __future__ import annotations
@@ -56,12 +56,12 @@ class FaceEditor:
         name: what recipes call the model.
         device: auto, cpu, cuda, mps.
         batch_size: faces that go through a network together, always exactly so many: the last
-            batch is filled up. By default 1 on a CPU, where larger batches gain nothing, and 64
-            elsewhere.
-        precision: that the generator computes in, ``float32`` or ``bfloat16``, which is faster and
-            changes a colour value by less than 0.5 in the mean.
-        bundle: that the parts are from. Boundaries are then checked when they are first asked for:
-            where the generator was bundled anew, what needs none goes on.
+            batch is filled up. By default 1 on a CPU, where a single picture is as fast as one of
+            a batch, and 64 elsewhere.
+        precision: number format that the generator computes in: ``float32``, or ``bfloat16``, which
+            is faster and changes colour values by less than 0.5 on average.
+        bundle: the bundle that the parts are from. Its boundaries are checked only when they are
+            used: if they belong to an older generator, everything that needs none still works.
 
     Attributes:
         name: see above.
@@ -123,18 +123,18 @@ class FaceEditor:
                 has a name that the bundle has too, the file's is used.
             device: auto, cpu, cuda, mps.
             precision: see `FaceEditor`.
-            space: of a generator with several, the space to sample, edit and render in; boundaries
-                of another one stay out. By default that of the boundaries, or else the bundle's.
-            psi: truncation of what is sampled, from 0, the mean face, to 1, the most varied ones;
-                by default the generator's own.
+            space: for a generator with several, the space to sample, edit and render in; boundaries
+                of another space are left out. By default that of the boundaries, or else the
+                bundle's.
+            psi: truncation of samples, from 0, the mean face, to 1, the most varied faces; by
+                default the generator's own.
 
         Raises:
-            LatentEditError: no such bundle, a part with a wrong checksum or shape, half a part,
-                boundaries of another generator, a space that the generator does not have, or a psi
-                that it cannot be truncated by. A
-                bundle without boundaries is no error here; the calls that need them say how to make
-                them. One without a classifier is judged by the default bundle's, see
-                `pretrained.bundles.find_judges`.
+            LatentEditError: no such bundle, a part with a wrong checksum or shape, a part without
+                its card or its weights, boundaries of another generator, a space that the generator
+                does not have, or a psi that it cannot be truncated by. A bundle without boundaries
+                is no error here; the calls that need them say how to make them. A bundle without a
+                classifier uses that of the embedded bundle, see `pretrained.bundles.find_judges`.
         """
         bundle = Bundle.find(model)
         return cls.from_bundle(
@@ -195,7 +195,7 @@ class FaceEditor:
         """Load a folder, a shipped bundle, or ``OWNER/NAME`` from the Hugging Face Hub.
 
         Args:
-            pretrained_model_name_or_path: what is not here is fetched; `load` never fetches.
+            pretrained_model_name_or_path: fetched if it is not on this computer; `load` never does.
             revision: branch, tag or commit on the Hub.
             cache_dir: the Hub's cache.
             token: to log in with; by default the one of ``hf auth login``.
@@ -217,7 +217,7 @@ class FaceEditor:
             local_files_only=local_files_only,
             force_download=force_download,
         )
-        bundle = Bundle.find(folder)  # the cache's folder is called like the commit
+        bundle = Bundle.find(folder)  # the cache's folder has the name of the commit
         return cls.from_bundle(replace(bundle, name=name.rpartition("/")[2]), **options)
 
     def save_pretrained(
@@ -334,7 +334,7 @@ class FaceEditor:
 
     @property
     def judged_size(self) -> int:
-        """Edge of the smallest pictures that the judges see as much in as in whole ones."""
+        """Edge of the smallest pictures in which the judges see as much as in whole ones."""
         return self.generator.source_of(min(JUDGED_EDGE, self.resolution))
 
     @property
@@ -349,7 +349,7 @@ class FaceEditor:
 
     @property
     def precision(self) -> torch.dtype:
-        """That the generator computes in."""
+        """Number format that the generator computes in."""
         return self.renderer.precision
 
     @property
@@ -371,7 +371,7 @@ class FaceEditor:
         Args:
             z: latents.
             size: edge of the pictures, up to `resolution`, which is the default.
-            quick: in bfloat16 where the device gains by it, whatever the precision.
+            quick: use bfloat16 where it is faster on the device, whatever the `precision`.
 
         Raises:
             LatentEditError: latents of another shape or space, not finite, or no such size.
@@ -408,15 +408,15 @@ class FaceEditor:
 
     @property
     def age_hash(self) -> str | None:
-        """Hash of the age estimator's weights, its type where it has none, or None without one."""
+        """Hash of the age estimator's weights; see `Judges.age_hash`."""
         return self.judges.age_hash
 
     def score(self, images: UInt8Array) -> NDArray[np.float32]:
         """Return attribute probabilities of rendered faces, float32 [N, 40].
 
         Args:
-            images: uint8 [N, H, W, 3] of any size. Pictures that are in the shared frame already
-                are for ``judges.with_frame(SHARED_FRAME)``.
+            images: uint8 [N, H, W, 3] of any size. For pictures that are in the shared frame
+                already, use ``judges.with_frame(SHARED_FRAME)``.
 
         Raises:
             LatentEditError: the model has no classifier, or images of another shape or dtype.
@@ -457,18 +457,18 @@ class FaceEditor:
         return self._boundaries
 
     def lay_out(self, z: ArrayLike, layers: Sequence[int] | None = None) -> NDArray[np.float32]:
-        """Return latents in the form that they are edited in, checked.
+        """Check latents, and return them in the form in which they are edited.
 
         Args:
             z: float [N, D], or [N, L, D] with a latent for each layer.
-            layers: that an edit names.
+            layers: those that an edit names.
 
         Returns:
-            float32, as they came; [N, D] become [N, L, D] where layers are named.
+            float32, shaped as z; [N, D] become [N, L, D] where layers are named.
 
         Raises:
             LatentEditError: latents of another shape or space, latents of z that are far from its
-                sphere, or layers that the generator has not got.
+                sphere, or layers that the generator does not have.
         """
         z = check_latents(self.renderer.space, z)
         if self.generator.scales_latents:
@@ -503,8 +503,9 @@ class FaceEditor:
 
         Args:
             z: float [N, D], or [N, L, D].
-            steps: signed displacement in latent units by attribute, one number or one a face.
-                Attributes have CelebA's names or the page's words: ``Young``, ``older``, ``hat``.
+            steps: signed displacement by attribute, in standard deviations of the latents, one
+                number or one a face. Attributes have CelebA's names or the page's words: ``Young``,
+                ``older``, ``hat``.
             hold: "auto" | "all" | "none" | names | {name: discount in [0, 1]}; "auto" or "all" may
                 stand among names: ("auto", "Male").
             to: the signed distance from the boundary to reach, by attribute.
@@ -514,13 +515,13 @@ class FaceEditor:
             float32, shaped as z; [N, L, D] where layers are named.
 
         Raises:
-            LatentEditError: unknown attributes, values out of range, layers that the generator has
-                not got, or holds that leave nothing.
+            LatentEditError: unknown attributes, values out of range, layers that the generator does
+                not have, or holds that leave nothing of an edit.
         """
         return self.apply(self.recipe(steps or {}, hold, to=to, layers=layers), z)
 
     def apply(self, recipe: EditRecipe, z: ArrayLike) -> NDArray[np.float32]:
-        """Make a recipe's edit of latents -> float32; see `edit`.
+        """Edit latents as a recipe says, and return them as float32; see `edit`.
 
         Raises:
             LatentEditError: a recipe for another model, or see `edit`.
@@ -557,7 +558,7 @@ class FaceEditor:
 def _known_boundaries(
     bundle: Bundle, more: str | Path | None, space: str | None
 ) -> Boundaries | None:
-    """A bundle's boundaries with those of a further file, unless they are of another space."""
+    """Return a bundle's boundaries with those of a further file; None if of another space."""
     own = bundle.boundaries_file
     known = Boundaries.load(own) if own else None
     if more is not None:

@@ -1,4 +1,4 @@
-"""Edits of latents with one a layer: which layers move, and where such latents stand. No torch."""
+"""Latents with a row for each layer: which layers an edit moves, and their mean. No torch."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ def layer_numbers(layers: Sequence[int]) -> tuple[int, ...]:
 
 
 def check_layers(layers: Sequence[int] | None, count: int) -> None:
-    """Refuse layers that a generator has not got.
+    """Refuse layers that a generator does not have.
 
     Args:
         layers: numbers from 0, or None for all.
-        count: of its layers; 1 where all share a latent.
+        count: number of its layers; 1 where all share a latent.
 
     Raises:
-        LatentEditError: such a number, or all layers share a latent.
+        LatentEditError: a layer that is not there, or all layers share a latent.
     """
     if layers is None:
         return
@@ -47,7 +47,7 @@ def check_layers(layers: Sequence[int] | None, count: int) -> None:
 
 
 def mean_over_layers(z: ArrayLike, layers: Sequence[int] | None = None) -> NDArray[Any]:
-    """Return the latents that distances are measured of: [N, D] as it is, [N, L, D] -> [N, D].
+    """Return the latents that distances are measured for: [N, D] as it is, [N, L, D] -> [N, D].
 
     Args:
         z: float [N, D] or [N, L, D].

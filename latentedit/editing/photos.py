@@ -1,7 +1,7 @@
 """`PhotoEditor`: edits of the user's own photos.
 
-A photo is opened once: its face is found, aligned and inverted. The portrait that comes of it is
-data, and every edit of it is a call with that portrait; there is no hidden state.
+A photo is opened once: its face is found, aligned and inverted. The result is a portrait, which is
+plain data. Every edit is a call with that portrait; there is no hidden state.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from latentedit.photos.resemblance import Resemblance
 from latentedit.photos.sketch import Sketch
 
 SPREAD_SAMPLES = 2000
-"""Latents that tell how a model's latents vary, where it has no encoder that knows."""
+"""Latents that are sampled to learn how a model's latents vary, where it has no encoder."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,12 +49,12 @@ class Portrait:
     """One face of a photo, and the latents that draw it.
 
     Attributes:
-        photo: with all its pixels, and what its file says of itself.
+        photo: with all its pixels, and what its file says about it.
         face: where it is, how it is aligned, and what to know about it.
         latents: float32 [L, D].
-        reconstruction: what the generator draws of them, uint8 [R, R, 3], aligned.
-        identity: distance of dlib's descriptors between the photo and the reconstruction; below
-            0.6 they are taken for one person (King 2017).
+        reconstruction: what the generator draws from the latents, uint8 [R, R, 3], aligned.
+        identity: distance between dlib's descriptors of the photo and of the reconstruction; below
+            0.6 both count as one person (King 2017).
         origin: how the latents were found, as JSON values.
     """
 
@@ -66,7 +66,7 @@ class Portrait:
     origin: Mapping[str, Any]
 
     def aligned(self, size: int) -> UInt8Array:
-        """The face as the generator would draw it, cut out of the photo: [size, size, 3]."""
+        """The face, cut out of the photo as the generator would draw it: [size, size, 3]."""
         return self.face.alignment.cut(self.photo.pixels, size)
 
     def within(self, photo: Photograph) -> Portrait:
@@ -79,7 +79,7 @@ class PhotoEditor:
     """Finds the latents of faces in photos, and puts edits back into them.
 
     Args:
-        editor: with boundaries and a classifier; its generator takes a latent a layer.
+        editor: with boundaries and a classifier; its generator takes a latent for each layer.
         encoder: of this generator. Without one, refining begins at the mean face, and takes more
             steps.
 
@@ -138,10 +138,10 @@ class PhotoEditor:
         Args:
             photo: a file, an opened photo, or pixels uint8 [H, W, 3].
             face: its number from the left, from 1; by default the largest.
-            steps: of refining; 0 for the encoder alone, by default as many as `seconds` allow, but
-                `defaults.REFINE_LEAST` at least.
-            seconds: of refining, where no steps are given.
-            on_step: called after each step of refining; a KeyboardInterrupt ends it early.
+            steps: refining steps; 0 for the encoder alone. By default as many as `seconds` allow,
+                but at least `defaults.REFINE_LEAST`.
+            seconds: time for refining, where no steps are given.
+            on_step: called after each refining step; a KeyboardInterrupt ends refining early.
 
         Raises:
             LatentEditError: no such file or face, or an extra is missing.
@@ -167,23 +167,23 @@ class PhotoEditor:
         return self.portrait(photo, face, found.latents, origin_of(found))
 
     def check_steps(self, steps: int | None) -> None:
-        """Refuse to answer at once without an encoder.
+        """Refuse 0 refining steps where there is no encoder.
 
         Raises:
-            LatentEditError: no steps, and no encoder.
+            LatentEditError: `steps` is 0, and the model has no encoder.
         """
         if steps == 0 and not self.has_encoder:
             raise LatentEditError(
-                f"model {self.editor.name} has no encoder that answers at once: refine, by some "
-                "60 steps or the usual time"
+                f"model {self.editor.name} has no encoder that answers at once: refine with "
+                "about 60 steps, or leave the number of steps out"
             )
 
     def refinement(
         self, photo: Photograph, face: PhotoFace, options: InversionOptions
     ) -> Refinement:
-        """An inversion that goes on step by step; see `Refinement`.
+        """Return an inversion that goes on step by step; see `Refinement`.
 
-        Its ``first`` and ``found`` become portraits by `portrait`, with `origin_of` them.
+        `portrait` makes portraits from its ``first`` and ``found``; `origin_of` gives their origin.
         """
         keep_memory()
         return Refinement(*self._inverted(photo, face), options)
@@ -191,7 +191,7 @@ class PhotoEditor:
     def _inverted(
         self, photo: Photograph, face: PhotoFace
     ) -> tuple[UInt8Array, Encoder, Sketch, Resemblance]:
-        """What an inversion is made of."""
+        """Return what an inversion needs: aligned photo, encoder, sketch and resemblance."""
         aligned = face.alignment.cut(photo.pixels, self.encoder.config.resolution)
         return aligned, self.encoder, self._sketch, self._resemblance
 
@@ -203,14 +203,14 @@ class PhotoEditor:
         origin: Mapping[str, Any],
         drawn: UInt8Array | None = None,
     ) -> Portrait:
-        """Put a portrait together of latents that were found before.
+        """Make a portrait from latents that were found before.
 
         Args:
             photo: with the face.
             face: see `choose_faces`.
             latents: [L, D].
             origin: how they were found, as JSON values.
-            drawn: what the generator draws of them, where somebody has it.
+            drawn: what the generator draws from them; drawn here by default.
         """
         if drawn is None:
             drawn = self.editor.render(latents[None])[0]
@@ -236,10 +236,10 @@ class PhotoEditor:
             steps: signed displacement in standard deviations of the latents, by attribute.
             hold: see `FaceEditor.edit`.
             to: instead, the signed distance from the boundary to reach, by attribute.
-            layers: that move; all by default.
+            layers: those that move; all by default.
 
         Returns:
-            uint8 [H, W, 3], the photo's own size; outside the edit's mask it is the photo.
+            uint8 [H, W, 3], as large as the photo, and equal to it outside the edit's mask.
 
         Raises:
             LatentEditError: see `FaceEditor.edit`.
@@ -260,16 +260,16 @@ class PhotoEditor:
         drawn: UInt8Array | None = None,
         ground: Ground | None = None,
     ) -> UInt8Array:
-        """The photo with what edited latents change.
+        """Return the photo with the changes that edited latents make.
 
         Args:
             portrait: see `open`.
             latents: [L, D].
-            names: of the attributes that were edited, which say what part of the face may change;
-                by default all of it may.
-            drawn: what the generator draws of the edited latents, uint8 [S, S, 3], where somebody
-                has it; of the ground's size, whole by default.
-            ground: of the portrait, where somebody has it: edits of one portrait share it.
+            names: of the edited attributes. They say which part of the face may change; by default
+                all of it may.
+            drawn: what the generator draws from the edited latents, uint8 [S, S, 3], of the
+                ground's size; drawn here by default, in full size.
+            ground: of the portrait; all its edits can share one. Made here by default.
 
         Returns:
             uint8 [H, W, 3].
@@ -298,19 +298,19 @@ class PhotoEditor:
 
 
 def ground_of(portrait: Portrait, drawn: UInt8Array | None = None) -> Ground:
-    """What edits of a portrait are put into.
+    """Return the ground that edits of a portrait are put into.
 
     Args:
         portrait: see `PhotoEditor.open`.
-        drawn: what the generator draws of its latents, uint8 [S, S, 3], in the size in which edits
-            will be drawn; by default the portrait's own, which is whole.
+        drawn: what the generator draws from its latents, uint8 [S, S, 3], in the size in which
+            edits will be drawn; by default the portrait's reconstruction, in full size.
     """
     drawn = portrait.reconstruction if drawn is None else drawn
     return Ground(portrait.photo.pixels, portrait.face.alignment, drawn)
 
 
 def _untrained(editor: FaceEditor) -> Encoder:
-    """Where refining begins without an encoder: the mean of the model's samples."""
+    """Return a stand-in for a missing encoder: it answers with the mean of the model's samples."""
     samples = editor.generator.truncated(1.0).sample(range(SPREAD_SAMPLES))
     whitening = Whitening.of(samples)
     mean, basis = (

@@ -17,19 +17,19 @@ _SAME_SPAN = 1e-12
 """Relative singular value below which a held normal adds nothing to the others' span."""
 
 FIGHTING = 0.6
-"""Share of a move that holds leave, below which they are said to fight it."""
+"""Holds are said to fight a move where they leave less than this share of it."""
 
 
 @dataclass(frozen=True, eq=False)
 class Direction:
-    """Where one edit leads.
+    """The direction of one edit.
 
     Attributes:
         vector: float64 [D], what a step of 1 adds in the coordinates of the normals: a unit vector,
-            or, where latents are whitened, one of a standard deviation's length.
+            or, where latents are whitened, a vector of one standard deviation's length.
         residual: |v| before normalising, 0 to 1: what the holds left of the attribute's normal.
         gain: change of the attribute's own signed distance per unit of step, above 0.
-        cosine: of the direction and the attribute's normal: the share of the move that is left.
+        cosine: of the direction and the attribute's normal; the share of the move that is left.
     """
 
     vector: Float64Array
@@ -80,7 +80,7 @@ def _orthonormal(rows: Float64Array) -> Float64Array:
 
 
 def _remove(basis: Float64Array, vector: Float64Array) -> Float64Array:
-    """What of `vector` is orthogonal to an orthonormal basis [R, D]."""
+    """Return the part of `vector` that is orthogonal to an orthonormal basis [R, D]."""
     for _ in range(2):  # twice is enough (Kahan): the rest is orthogonal to machine precision
         vector = vector - basis.T @ (basis @ vector)
     return vector
@@ -96,7 +96,7 @@ def _shrink(rows: Float64Array, vector: Float64Array) -> Float64Array:
 def discounted_direction(
     boundaries: Boundaries, attribute: str, holds: Mapping[str, float]
 ) -> Direction:
-    """Return the unit direction of an attribute under holds; see `discounted_projection`.
+    """Return the direction of an attribute under holds; see `discounted_projection`.
 
     Args:
         boundaries: normals by name.
@@ -105,7 +105,7 @@ def discounted_direction(
 
     Raises:
         LatentEditError: unknown name, discount outside [0, 1], or p lies in the span of the
-            held normals, with the names of the holds to release.
+            held normals; the message then names the holds to release.
     """
     own = boundaries.index(attribute)
     by_row = {boundaries.index(name): discount for name, discount in holds.items()}
@@ -135,17 +135,17 @@ def discounted_direction(
 def find_hindrance(
     boundaries: Boundaries, attribute: str, holds: Mapping[str, float], among: Collection[str]
 ) -> tuple[float, str] | None:
-    """Say what holds leave of a move, where that is less than `FIGHTING`.
+    """Return how much holds leave of a move, where that is less than `FIGHTING`.
 
     Args:
         boundaries: normals by name.
         attribute: what moves.
         holds: discounts in [0, 1] by name.
-        among: those of the holds that may be named, as the user chose them.
+        among: the holds that may be named, because the user chose them.
 
     Returns:
-        The share of the move that is left (`Direction.cosine`), and of the holds named the one that
-        takes most; None where the holds hinder less, or none of them may be named.
+        The share of the move that is left (`Direction.cosine`), and which of these holds takes most
+        of it; None where more is left, or no hold may be named.
 
     Raises:
         LatentEditError: see `discounted_direction`.
@@ -163,9 +163,10 @@ def find_hindrance(
 
 
 def _culprits(normal: Float64Array, held: Float64Array, discounts: Float64Array) -> list[int]:
-    """Fewest holds, chosen greedily, whose release lets the attribute move.
+    """Return few holds, chosen greedily, whose release lets the attribute move.
 
-    Each time the one that sets most free; among equals the one most like the attribute.
+    Each time, the hold is chosen whose release leaves most of the move; among equals, the one most
+    like the attribute.
     """
     kept, culprits = list(range(len(held))), []
     while True:

@@ -23,7 +23,7 @@ from latentedit.generators.latents import MAX_SEED
 Hold = str | Sequence[str] | Mapping[str, float]
 """What ``hold=`` accepts: "auto", "all", "none", a name, names, or {name: discount}.
 
-Among names, "auto" and "all" stand for what they mean alone: ("auto", "Male") holds Male too.
+"auto" and "all" mean the same among names: ("auto", "Male") holds what "auto" does, and Male.
 """
 
 _MANY = ("auto", "all")
@@ -34,18 +34,18 @@ HASH_SHOWN = 8
 
 MAX_FRAMES = 120
 MAX_STEP = 1000.0
-"""Largest step or distance; z lies on a sphere of radius 22.6, so this is far out of any face."""
+"""Largest step or distance; z lies on a sphere of radius 22.6, so this is far beyond all faces."""
 
 Value = TypeVar("Value")
 
 Step = float | tuple[float, ...]
-"""A displacement in latent units: one for all faces, or one a face."""
+"""How far an edit goes, in standard deviations of the latents: one for all faces, or one a face."""
 
 
 def resolve_holds(
     boundaries: Boundaries, attribute: str, edited: Sequence[str], hold: Hold
 ) -> dict[str, float]:
-    """Return {name: discount} that `hold` means for one edit; edited attributes are never held.
+    """Return the {name: discount} that `hold` means for one edit; edited attributes are never held.
 
     Args:
         boundaries: known names, and the holds that "auto" stands for.
@@ -77,7 +77,7 @@ def resolve_holds(
 
 
 def _named(hold: Mapping[str, float]) -> dict[str, float]:
-    """What is held by its own name.
+    """Return the holds that are given by name: those besides "auto" and "all".
 
     Raises:
         LatentEditError: "none" among names, or "auto" or "all" with a discount.
@@ -91,7 +91,7 @@ def _named(hold: Mapping[str, float]) -> dict[str, float]:
 
 
 def held_by_name(boundaries: Boundaries, hold: Hold) -> set[str]:
-    """Canonical names of what `hold` names, and of everything for "all"; not what "auto" means.
+    """Return the canonical names that `hold` names: every name for "all", none for "auto".
 
     Raises:
         LatentEditError: see `resolve_holds`.
@@ -140,7 +140,7 @@ def _spelt(boundaries: Boundaries, values: Mapping[str, Value]) -> dict[str, Val
 
 
 def _sided(boundaries: Boundaries, values: Mapping[str, Value]) -> dict[str, tuple[Value, int]]:
-    """Under canonical names the values, and the sides that the given names mean."""
+    """Return by canonical name each value, and the side (1 or -1) that its given name means."""
     spelt: dict[str, tuple[Value, int]] = {}
     for name, value in values.items():
         if not isinstance(name, str):
@@ -153,7 +153,7 @@ def _sided(boundaries: Boundaries, values: Mapping[str, Value]) -> dict[str, tup
 
 
 def _moves(boundaries: Boundaries, values: Mapping[str, Any], what: str) -> dict[str, Step]:
-    """Steps, or distances to reach, by attribute: one towards ``older`` counts against Young."""
+    """Return steps, or distances to reach, by attribute; one towards ``older`` is against Young."""
     moves: dict[str, Step] = {}
     for name, (value, side) in _sided(boundaries, values).items():
         step = _step(value, f"{what} of {name}")
@@ -190,8 +190,8 @@ class EditRecipe:
         model: name of the bundle.
         generator_hash: of its generator.
         seeds: of the faces, or None where latents were given.
-        steps: signed displacement in latent units by attribute, relative to each face: one number,
-            or one a face.
+        steps: signed displacement by attribute, in standard deviations of the latents, relative to
+            each face: one number, or one for each face.
         to: instead, the signed distance from the boundary to reach, by attribute.
         holds: for each edited attribute {name: discount} of what it must not change.
         frames: frames of the film strip.
@@ -256,9 +256,9 @@ class EditRecipe:
         """Return plain data for JSON, marked with the format's version."""
         values = {"latentedit": RECIPE_VERSION, **asdict(self)}
         values["seeds"] = None if self.seeds is None else list(self.seeds)
-        if values.pop("layers") is not None:  # recipes without stay what they were before layers
+        if values.pop("layers") is not None:  # recipes without layers keep their old form
             values["layers"] = list(self.layers or ())
-        if values["psi"] is None:  # the same
+        if values["psi"] is None:  # the same for psi
             del values["psi"]
         return values
 
@@ -298,7 +298,7 @@ class EditRecipe:
 
 
 def check_frames(frames: int) -> None:
-    """Refuse numbers of frames that no strip or film has.
+    """Refuse numbers of frames that no strip or film can have.
 
     Raises:
         LatentEditError: fewer than 2, or more than `MAX_FRAMES`.
@@ -308,7 +308,7 @@ def check_frames(frames: int) -> None:
 
 
 def parse_json(text: str) -> Any:
-    """JSON as recipes are written: every number finite, no key twice.
+    """Read JSON as recipes are written: every number finite, no key twice.
 
     Raises:
         ValueError: anything else.
@@ -326,9 +326,9 @@ def check_generator(
 
     Args:
         recipe_hash: of the generator that the recipe, or the picture, was made with.
-        maker: what that model was called.
+        maker: name of the model with that generator.
         generator_hash: of the generator at hand.
-        name: what this model is called.
+        name: of the model at hand.
 
     Raises:
         LatentEditError: the hashes differ.
@@ -393,9 +393,9 @@ def make_recipe(
 
     Args:
         boundaries: known names, and the holds that "auto" stands for.
-        steps: signed displacement in latent units by attribute, relative to each face: one number,
-            or one a face. Words of the page name attributes too; one along ``older`` is one
-            against Young.
+        steps: signed displacement by attribute, in standard deviations of the latents, relative to
+            each face: one number, or one for each face. The page's words name attributes too: a
+            step along ``older`` is a step against Young.
         hold: what must not change; see `Hold`. Attributes edited together never hold each other.
         to: instead, the signed distance from the boundary to reach, by attribute.
         seeds: of the faces, where they come from seeds.
@@ -433,12 +433,12 @@ def displacement(boundaries: Boundaries, z: ArrayLike, recipe: EditRecipe) -> Fl
     alone, so their order does not matter, to the last bit. Distances to reach are met exactly, all
     of them together and after the steps.
 
-    Of latents with one a layer, the layers that the recipe names all move alike, or all layers;
-    their distance is the mean over those.
+    Where latents have a row for each layer, all layers that the recipe names move alike; by default
+    all layers do. Distances are those of the mean over these layers.
 
     Args:
         boundaries: of the generator that the recipe names.
-        z: float [N, D], or [N, L, D], which a recipe that names layers needs.
+        z: float [N, D], or [N, L, D]. A recipe that names layers needs the latter.
         recipe: what to do.
 
     Returns:
@@ -496,7 +496,7 @@ def clamp(boundaries: Boundaries, steps: Mapping[str, Step]) -> tuple[dict[str, 
         steps: by attribute, one number or one a face.
 
     Returns:
-        The steps, and for each attribute that was cut short one sentence.
+        The steps, and one sentence for each attribute whose steps were cut short.
     """
     clamped: dict[str, Step] = {}
     notices = []
@@ -554,13 +554,13 @@ def _reach(
 ) -> Float64Array:
     """Steps along the goals' directions that meet all goals at once. [N, G], in sorted order.
 
-    `moved` is what is added to the latents before, in the coordinates of the normals.
+    `moved` is added to the latents first, in the coordinates of the normals.
     """
     names = sorted(goals)
     rows = [boundaries.index(name) for name in names]
     vectors = np.stack([directions[name].vector for name in names])  # [G, D]
     spreads = boundaries.spread(boundaries.normals[rows])
-    effect = boundaries.normals[rows] @ vectors.T / spreads[:, None]  # [G, G]: steps on distances
+    effect = boundaries.normals[rows] @ vectors.T / spreads[:, None]  # [G, G]: distance per step
     if np.linalg.cond(effect) > 1e6:
         raise LatentEditError(
             f"{' and '.join(names)} cannot be reached together: leave one out or hold fewer"

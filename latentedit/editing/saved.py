@@ -1,4 +1,4 @@
-"""Recipes as they were kept: in JSON, in pictures and in films, of faces and of photos."""
+"""Reading saved recipes: from JSON, pictures and films; of drawn faces and of photos."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from latentedit.errors import LatentEditError
 from latentedit.photos.photograph import read_marks
 
 MAX_BYTES = 16_000_000
-"""Longest file of JSON that is read."""
+"""Size in bytes of the largest JSON file that is read."""
 
 _ADVICE = "give a recipe in JSON, or a picture or film that 'latentedit edit' wrote"
 
@@ -25,7 +25,7 @@ class SavedEdit:
     Attributes:
         recipe: see `EditRecipe`.
         face: its number in the photo, from the left, or None.
-        refined: steps in which the photo's latents were found, or None.
+        refined: refining steps with which the photo's latents were found, or None.
     """
 
     recipe: EditRecipe
@@ -35,12 +35,12 @@ class SavedEdit:
 
 @dataclass(frozen=True)
 class SavedRecipe:
-    """What a file says of how it was made.
+    """What a file says about how it was made.
 
     Attributes:
-        path: of that file.
+        path: of the file.
         edits: one, or one for each face of a photo.
-        photo: name of the photo's file, or None where it had none or was no photo.
+        photo: name of the photo's file; None where it had no name, or no photo was edited.
         of_photo: whether a photo was edited.
     """
 
@@ -135,6 +135,6 @@ def _recipe_in(path: Path) -> str:
     if recipe is None:
         raise LatentEditError(
             f"{path} carries no recipe: it is no picture of an edit, or another program has "
-            f"removed what it said; {_ADVICE}"
+            f"removed the recipe; {_ADVICE}"
         )
     return recipe

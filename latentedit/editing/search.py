@@ -1,4 +1,4 @@
-"""Searching, face by face, for the step whose picture looks as asked."""
+"""Searching for the step of each face after which its picture meets a goal, such as an age."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ _GRID = 13
 _HALVINGS = 7
 
 NEAR = 1.0
-"""Years within which an age counts as reached, and which a further attribute has to bring."""
+"""An age counts as reached within so many years; a further attribute has to bring more."""
 
 HELP, HELPERS = 0.4, 2
-"""How far, in shares of their safe ranges, and how many attributes may help Young, which is at the
-end of its own range then: the ends of several ranges together break faces."""
+"""How far attributes may go to help Young, in shares of their safe ranges, and how many may help.
+Young is at the end of its own range then, and the ends of several ranges together break faces."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,20 +64,21 @@ def search_steps(
 ) -> FoundSteps:
     """Find for each face the smallest step at which a measure of its picture meets a goal.
 
-    A grid of steps over the limits finds where the measure first passes the goal on either side;
-    halving finds the place. Where it never does, the grid's nearest step is given.
+    First, a grid of steps within the limits shows where the measure first passes the goal on either
+    side of 0. Then halving finds the step there. Where the measure never passes the goal, the
+    result is the step of the grid that comes nearest.
 
     Args:
-        editor: renders.
+        editor: edits and renders.
         z: float [N, D], or [N, L, D].
         attribute: what moves.
         measure: looks at pictures; see `Measure`.
         goals: [N], or one for all.
         hold: what must not change.
         limits: lowest and highest step; by default the attribute's safe range.
-        rising: 1 or -1, the sign of the steps that are to raise the measure, so that no face moves
-            the other way where that happens to bring it nearer; 0 allows both.
-        layers: that move; see `FaceEditor.edit`.
+        rising: 1 or -1, the sign of the steps that should raise the measure. No face then moves the
+            other way, even where that happens to bring it nearer. 0 allows both ways.
+        layers: those that move; see `FaceEditor.edit`.
 
     Raises:
         LatentEditError: see `FaceEditor.edit`.
@@ -118,7 +119,7 @@ def _search(
     missing -= wanted[:, None]  # [N, G]: how far each grid step is from the goal
     if rising:
         astray = rising * grid * missing[:, :1] > 0
-        missing = np.where(astray, missing[:, :1], missing)  # no better than standing still
+        missing = np.where(astray, missing[:, :1], missing)  # a step the wrong way counts as none
     near, far = _brackets(grid, missing, [len(side) for side in sides])
     found = np.isfinite(far)
     nearest = grid[np.argmin(np.abs(missing), axis=1)]
@@ -135,7 +136,7 @@ def _search(
 def _brackets(
     grid: Float64Array, missing: Float64Array, sides: list[int]
 ) -> tuple[Float64Array, Float64Array]:
-    """The smallest grid interval, by magnitude of its end, in which the goal is passed.
+    """Return the grid interval in which the goal is passed; of several, the one nearest to 0.
 
     Returns:
         Its ends nearer to and farther from 0, [N] each; NaN where there is none.
@@ -159,12 +160,12 @@ class FoundAges:
     """What a search of ages found for N faces.
 
     Attributes:
-        steps: by attribute, float64 [N] each: Young, and what else some of the faces need.
-        holds: for each of these {name: discount} of what it must not change.
+        steps: by attribute, float64 [N] each: Young, and further attributes that some faces need.
+        holds: for each of these attributes {name: discount} of what it must not change.
         goals: ages asked for, [N].
         before: estimated on the unedited faces, [N].
-        reached: estimated after the steps, [N]: where that is not the goal, no face within the
-            limits comes nearer that the search has seen.
+        reached: estimated after the steps, [N]. Where that is not the goal, the search has found
+            nothing clearly nearer within its limits.
     """
 
     steps: Mapping[str, Float64Array]
@@ -179,7 +180,7 @@ class FoundAges:
         return np.abs(self.goals - self.reached) > NEAR
 
     def recipe(self, editor: FaceEditor, **described: Any) -> EditRecipe:
-        """The edit in which each face takes its own steps; see `FaceEditor.recipe`."""
+        """Return the edit in which each face takes its own steps; see `FaceEditor.recipe`."""
         steps = {name: each.tolist() for name, each in self.steps.items()}
         return _recipe(editor, steps, self.holds, **described)
 
@@ -196,12 +197,12 @@ def search_age(
 ) -> FoundAges:
     """Find for each face the steps at which its estimated age is as asked.
 
-    Faces move along Young alone, where that is enough. Those that it leaves short go to its end,
-    and along `AGEING_ATTRIBUTES` as well, one after the other, as far as each is needed and `HELP`
-    and `HELPERS` allow; where that is no nearer than Young alone, they stay at Young's best step.
-    Older is towards Young's lower steps and the others' higher ones, for all faces. "auto" holds
-    none of these attributes; what is held by its name, or by "all", stays where it is. A face's
-    steps do not depend on the faces beside it.
+    Faces move along Young alone, where that is enough. Other faces go to the end of Young's range,
+    and also along `AGEING_ATTRIBUTES`, one after the other, as far as each is needed and `HELP` and
+    `HELPERS` allow. Where that is no nearer than Young alone, they stay at Young's best step. For
+    all faces, older means lower steps of Young and higher steps of the others. "auto" holds none of
+    these attributes; what is held by its name, or by "all", does not move. A face's steps do not
+    depend on the other faces.
 
     Args:
         editor: with an age estimator.
@@ -209,8 +210,8 @@ def search_age(
         by: years to add to each face's own estimate.
         to: instead, the age to reach.
         hold: what must not change.
-        reach: steps go so many times as far as the attributes' safe ranges.
-        layers: that move; see `FaceEditor.edit`.
+        reach: limits of the steps, as a multiple of the attributes' safe ranges.
+        layers: those that move; see `FaceEditor.edit`.
 
     Raises:
         LatentEditError: no age estimator, both or neither of `by` and `to`, or see
@@ -263,11 +264,11 @@ def _with_help(
     goals: Float64Array,
     reach: float,
 ) -> tuple[dict[str, Float64Array], Float64Array]:
-    """Steps of faces that Young alone leaves short, by attribute, and the ages there, [N].
+    """Return steps by attribute, for faces that Young alone leaves short, and ages there, [N].
 
     Args:
         ages_at: estimates ages after steps by attribute.
-        holds: Young's and what may help it, which are the attributes to try.
+        holds: of Young and of the attributes that may help it; these are tried.
         far: Young's last step for each face, [N].
         goals: ages, [N].
         reach: see `search_age`.
@@ -286,7 +287,7 @@ def _with_help(
             ends,
             1,
         )
-        # a further attribute changes a face further: it has to be needed, and worth that
+        # every attribute changes the face more: use one only where it is needed and helps enough
         nearer = (np.abs(missing) > NEAR) & (np.abs(missing) - np.abs(goals - ages) > NEAR)
         nearer &= sum(moved != 0 for moved in steps.values()) <= HELPERS
         steps[name] = np.where(nearer, found, 0.0)
@@ -295,7 +296,7 @@ def _with_help(
 
 
 def _held(boundaries: Boundaries, hold: Hold) -> dict[str, dict[str, float]]:
-    """Young, then what may help it, and what each of them holds."""
+    """Return the holds of Young, then of each attribute that may help it."""
     by_name = {*held_by_name(boundaries, hold), *boundaries.rare}
     names = [name for name in AGEING_ATTRIBUTES if name in boundaries.names]
     moving = [AGE_ATTRIBUTE, *(name for name in names if name not in by_name)]
@@ -319,7 +320,7 @@ def _leave_some(boundaries: Boundaries, name: str, holds: Mapping[str, float]) -
 def _limits(
     boundaries: Boundaries, name: str, reach: float, rising: int, missing: Float64Array
 ) -> tuple[float, float]:
-    """Lowest and highest step that may bring some of the faces the years that they miss."""
+    """Return the lowest and highest step that bring some face nearer; 0 where no face gains."""
     low, high = boundaries.safe_range(name)
     ways = np.sign(missing) * rising
     return reach * low * bool((ways < 0).any()), reach * high * bool((ways > 0).any())

@@ -27,7 +27,7 @@ from latentedit.photos.marks import GENERATED, Marks
 from latentedit.photos.photograph import save_marked
 
 MAX_PICTURES = 2000
-"""Most pictures in one film strip, faces times frames; more make a sheet that nothing opens."""
+"""Most pictures in one film strip, faces times frames; no program opens a larger sheet."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class EditStrip:
         return {"recipe": self.recipe.as_dict(), "faces": faces}
 
     def draw(self) -> UInt8Array:
-        """Draw labelled strips, one row a face, the original outlined."""
+        """Draw labelled strips, one row for each face; the original is outlined."""
         return film_strip(
             list(self.images),
             captions=[self._captions(index) for index in range(len(self.images))],
@@ -183,14 +183,14 @@ def direction_sheet(
     frames: int = defaults.FRAMES,
     reach: float = 3.0,
 ) -> UInt8Array:
-    """Draw one face moved along each direction, one film strip a direction.
+    """Draw one face moved along each direction, one film strip for each direction.
 
     Args:
         directions: K of them, without holds.
         labels: for each direction a few words, drawn under the middle of its strip.
         seed: of the face.
         frames: odd, so that the middle one is the face itself.
-        reach: step of the last frame; minus that of the first.
+        reach: step of the last frame; the first frame has the opposite step.
 
     Returns:
         uint8 [H, W, 3].
@@ -212,7 +212,7 @@ def direction_sheet(
 
 
 def save_strip(path: str | Path, strip: EditStrip) -> None:
-    """Draw a strip to a picture, which says how it was made.
+    """Draw a strip and save it as a picture with its recipe.
 
     Raises:
         LatentEditError: the path cannot be written, or its format carries no marks.
@@ -221,7 +221,7 @@ def save_strip(path: str | Path, strip: EditStrip) -> None:
 
 
 def read_origin(file: str | Path | BinaryIO, *, max_pixels: int = MAX_PIXELS) -> str:
-    """Return what a PNG of ours says of how it was made: an edit's recipe, or a sample's seeds.
+    """Return what a PNG of ours says about its making: an edit's recipe, or a sample's seeds.
 
     Args:
         file: a path, or an open file.
@@ -231,7 +231,7 @@ def read_origin(file: str | Path | BinaryIO, *, max_pixels: int = MAX_PIXELS) ->
         JSON; `EditRecipe.from_json` reads an edit's.
 
     Raises:
-        LatentEditError: the file cannot be read, or carries nothing of ours.
+        LatentEditError: the file cannot be read, or carries no such text.
     """
     text = read_metadata(file, max_pixels=max_pixels).get(RECIPE_KEY)
     if text is None:

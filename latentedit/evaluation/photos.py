@@ -1,8 +1,8 @@
 """How well photos are inverted and edited: identity, likeness, what flips, years, seconds.
 
-People are told apart by dlib's descriptors, which no edit goes down but refining does; attributes
-are read by the classifier, whose boundaries move them; ages by an estimator that had no part in
-anything here, where its extra is installed.
+dlib's descriptors tell people apart. No edit uses them, but refining follows their gradient. The
+classifier reads attributes; the boundaries that move them were found from its answers. An estimator
+that had no part in anything here reads ages, if its extra is installed.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ EDITS = {"Smiling": 2.0, "Young": -2.0, "Eyeglasses": 3.0}
 """Steps whose effect is measured."""
 
 YEARS = 15.0
-"""Of ``--age``, whose effect is measured."""
+"""Years of an edit by ``--age`` whose effect is measured."""
 
 SIZE = 256
-"""Edge at which inversions are compared with photos, as published ones are."""
+"""Edge in pixels at which inversions are compared with photos, as in publications."""
 
 Track = Callable[[Iterator[Path], int], Iterator[Path]]
 
@@ -48,15 +48,15 @@ def evaluate_photos(
     """Invert and edit the largest face of each photo.
 
     Args:
-        photos: the model; of one without an encoder, one step from the mean stands in for it.
+        photos: the model. Without an encoder, one refining step from the mean takes its place.
         paths: photos; those without a face are named under ``left_out``.
         steps: of refining; see `PhotoEditor.open`.
         sheet: a picture to draw: each photo, its inversion, and its edits, a row each.
         track: wraps the iterator over photos (a progress bar).
 
     Returns:
-        Plain data: ``photos``, a row each; ``means``, and shares ``within`` dlib's distance of one
-        person; ``left_out``.
+        Plain data: ``photos``, a row each; ``means`` over photos, with the share ``within`` dlib's
+        distance of one person; ``left_out``, photos that could not be used, and why.
 
     Raises:
         LatentEditError: no photo has a face, or an extra is missing.
@@ -95,14 +95,14 @@ def evaluate_photos(
 
 
 def measured_edits(photos: PhotoEditor) -> list[str]:
-    """Those of `EDITS` that the model has boundaries of."""
+    """Return those of `EDITS` that the model has boundaries for."""
     return [name for name in EDITS if name in photos.editor.boundaries.names]
 
 
 def _row(
     photos: PhotoEditor, alone: Portrait, portrait: Portrait
 ) -> tuple[dict[str, Any], UInt8Array]:
-    """Figures of one photo, and its pictures [n, SIZE, SIZE, 3]."""
+    """Return figures of one photo, and its pictures [n, SIZE, SIZE, 3]."""
     editor = photos.editor
     photo, drawn = portrait.aligned(SIZE), reduced(portrait.reconstruction, SIZE)
     unmoved = photos.put_back(portrait, portrait.latents)
@@ -147,23 +147,23 @@ def _row(
 
 
 def _edited(photos: PhotoEditor, portrait: Portrait, steps: dict[str, float]) -> UInt8Array:
-    """The edited photo, aligned: [SIZE, SIZE, 3]."""
+    """Return the edited photo, aligned: [SIZE, SIZE, 3]."""
     return portrait.face.alignment.cut(photos.edit(portrait, steps), SIZE)
 
 
 def _apart(photos: PhotoEditor, one: UInt8Array, other: UInt8Array) -> float:
-    """Distance of dlib's descriptors of two aligned pictures."""
+    """Return the distance between dlib's descriptors of two aligned pictures."""
     a, b = describe(photos.editor.judges.cut(np.stack((one, other))))
     return float(np.linalg.norm(a - b))
 
 
 def mse(one: UInt8Array, other: UInt8Array) -> float:
-    """Mean square error of pictures in [-1, 1]."""
+    """Return the mean square error of two pictures, with colours scaled to [-1, 1]."""
     return float(np.square((one.astype(np.float32) - other) / 127.5).mean())
 
 
 def likeness(one: UInt8Array, other: UInt8Array) -> float:
-    """MS-SSIM of two pictures [S, S, 3], S above 160 (Wang et al. 2003)."""
+    """Return the MS-SSIM of two pictures [S, S, 3], S above 160 (Wang et al. 2003)."""
     from torchmetrics.functional.image import (
         multiscale_structural_similarity_index_measure as measure,
     )

@@ -1,8 +1,9 @@
-"""Any generator as one of this package: the protocol, and adapters for objects and modules.
+"""Use any generator with this package: the generator protocol, and adapters to it.
 
-A generator is anything with a `latent_dim`, a `sample` that turns seeds into latents and a call
-that turns latents into pictures; `FaceEditor` accepts any. `adapt` gives that shape to a
-``torch.nn.Module``, whose code is the user's own: it is built and run by whoever calls `adapt`.
+A generator is any object with three things: a `latent_dim`, a method `sample` that turns seeds
+into latents, and a call that turns latents into pictures. `FaceEditor` accepts every such object.
+`adapt` adds these three things to a ``torch.nn.Module``. The module's code is the user's own: the
+caller of `adapt` builds and runs it.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from latentedit.generators.trials import FACES, try_generator
 
 @runtime_checkable
 class LatentGenerator(Protocol):
-    """What is needed of a generator.
+    """The generator protocol: what an object needs to be a generator.
 
     Attributes:
         latent_dim: length D of a latent.
@@ -36,23 +37,23 @@ class LatentGenerator(Protocol):
     def latent_dim(self) -> int: ...
 
     def sample(self, seeds: Iterable[int]) -> latents.FloatArray:
-        """Return one latent a seed, float32 [N, D]; the same row alone and in a batch."""
+        """Return one latent per seed, float32 [N, D]; the same row alone and in a batch."""
         ...
 
     def __call__(self, latent: Tensor) -> Tensor:
-        """Latents float [N, D] -> images float [N, 3, R, R], about [-1, 1]."""
+        """Draw latents float [N, D] as images float [N, 3, R, R], about [-1, 1]."""
         ...
 
 
 @dataclass(frozen=True)
 class AdaptedConfig:
-    """What an adapted generator takes and gives.
+    """Input and output of an adapted generator.
 
     Attributes:
         resolution: edge of the square pictures.
         latent_dim: length of a latent.
         space: the latent space's name, kept with boundaries.
-        value_range: the values of black and white in what it draws itself.
+        value_range: the values of black and white in its own pictures.
     """
 
     resolution: int
@@ -62,7 +63,7 @@ class AdaptedConfig:
 
 
 class Adapted(FaceGenerator):
-    """What adapted generators share: they are used in one space, and drawn at one size."""
+    """Base of adapted generators: they have one latent space and draw one size."""
 
     config_type: ClassVar[type] = AdaptedConfig
     config: AdaptedConfig
@@ -74,31 +75,31 @@ class Adapted(FaceGenerator):
 
     @property
     def spaces(self) -> tuple[LatentSpace, ...]:
-        """The one that was named."""
+        """The one space that the config names."""
         return (LatentSpace(self.config.space, self.config.latent_dim),)
 
     def synthesize(self, latents: Tensor, size: int | None = None) -> Tensor:
         """See `FaceGenerator.synthesize`.
 
         Raises:
-            LatentEditError: what is adapted gives something else than RGB pictures.
+            LatentEditError: the adapted object gives something other than RGB pictures.
         """
         self.source_of(size or self.resolution)
         return at_size(self.draw(latents), size)
 
     @abstractmethod
     def draw(self, latents: Tensor) -> Tensor:
-        """Latents float [N, D] -> images float [N, 3, R, R], about [-1, 1]."""
+        """Draw latents float [N, D] as images float [N, 3, R, R], about [-1, 1]."""
 
     def write(self, weights: Path) -> None:
-        """Its code is the user's own: refused."""
+        """Raise `LatentEditError`: the code is the user's own, and no bundle can hold it."""
         raise LatentEditError(
             "a bundle cannot hold a module of your own: export it to ONNX and convert that"
         )
 
 
 class AdaptedGenerator(Adapted):
-    """A module behind the protocol; made by `adapt`."""
+    """A module that follows the generator protocol; `adapt` makes it."""
 
     kind: ClassVar[str] = "adapted"
 
@@ -125,10 +126,10 @@ class AdaptedGenerator(Adapted):
         self.config = replace(self.config, resolution=int(shape[-1]))
 
     def sample(self, seeds: Iterable[int]) -> latents.FloatArray:
-        """Return one latent a seed, float32 [N, D].
+        """Return one latent per seed, float32 [N, D].
 
-        On the sphere of radius sqrt(D) as `latents.sample` gives it, or plain normal numbers from
-        the same streams if `adapt` was told so.
+        Latents lie on the sphere of radius sqrt(D), as `latents.sample` makes them. With ``normal``
+        of `adapt` they are plain normal numbers from the same random streams.
         """
         if not self.normal:
             return super().sample(seeds)
@@ -141,16 +142,16 @@ class AdaptedGenerator(Adapted):
         return (self.raw(latents) - self.low) * (2 / (self.high - self.low)) - 1
 
     def raw(self, latents: Tensor) -> Tensor:
-        """Pictures float [N, 3, R, R] as the module gives them."""
+        """Return pictures float [N, 3, R, R] in the module's own value range."""
         latents = latents[:, :, None, None] if self.latent_shape == "map" else latents
         return picture_of(self.module(latents), len(latents))
 
 
 class ProtocolGenerator(Adapted):
-    """An object with the protocol, as a module; made by `FaceEditor`.
+    """An object that follows the generator protocol, as a module; `FaceEditor` makes it.
 
-    An object without weights could not be told from another, so a buffer holds a digest of the
-    pictures of three seeds.
+    Weights tell generators apart. For an object without weights a buffer does so: it holds a
+    digest of the pictures of three seeds.
     """
 
     kind: ClassVar[str] = "protocol"
@@ -169,10 +170,10 @@ class ProtocolGenerator(Adapted):
             self.register_buffer("digest", torch.from_numpy(digest))
 
     def sample(self, seeds: Iterable[int]) -> latents.FloatArray:
-        """Return one latent a seed, float32 [N, D], as the object makes them.
+        """Return the object's own latents, one per seed, float32 [N, D].
 
         Raises:
-            LatentEditError: they have another shape.
+            LatentEditError: the latents have another shape.
         """
         seeds = list(seeds)
         rows = np.asarray(self.generator.sample(seeds), dtype=np.float32)
@@ -190,10 +191,12 @@ class ProtocolGenerator(Adapted):
 
 
 def as_network(generator: object) -> FaceGenerator:
-    """Make a `FaceGenerator` of an object with the protocol; one is left as it is.
+    """Make a `FaceGenerator` of an object that follows the generator protocol.
+
+    An object that is a `FaceGenerator` already is returned as it is.
 
     Raises:
-        LatentEditError: it has not got the protocol, or fails on its own latents.
+        LatentEditError: the object does not follow the protocol, or fails on its own latents.
     """
     if isinstance(generator, FaceGenerator):
         return generator
@@ -218,23 +221,25 @@ def adapt(
     normal: bool = False,
     space: str = "z",
 ) -> AdaptedGenerator:
-    """Give any module that turns latents into pictures the generator protocol.
+    """Make a generator of any module that turns latents into pictures.
 
     Args:
-        module: float [N, D] -> float [N, 3, R, R], or a tuple whose first entry, or a dictionary
-            whose ``image``, is that. It is put into eval mode.
+        module: turns float [N, D] into float [N, 3, R, R]. It may also give a tuple with the
+            pictures first, or a dictionary with the pictures under ``image``. It is put into eval
+            mode.
         latent_dim: D.
         value_range: the values of black and white, such as (0, 1).
-        latent_shape: ``map`` if the module wants [N, D, 1, 1].
+        latent_shape: ``vector`` if the module takes [N, D], ``map`` if it takes [N, D, 1, 1].
         normal: sample plain normal numbers instead of points on the sphere.
         space: the latent space's name, kept with boundaries.
 
-    It is tried first, see `trials.try_generator`; what its user should know is in ``notes``.
+    The module is tried on a few latents first, see `trials.try_generator`. The result's ``notes``
+    are hints for the user.
 
     Raises:
-        LatentEditError: the module fails on a latent, gives something else than pictures, or
-            pictures that are not finite, do not follow from the latent alone, or lie outside the
-            value range.
+        LatentEditError: the value range is empty, the module fails on a latent, or it gives no
+            pictures. Or its pictures are not finite, do not depend on the latent alone, or lie
+            outside the value range.
     """
     low, high = value_range
     if not low < high:
@@ -251,20 +256,21 @@ def adapt(
     except (RuntimeError, TypeError, AttributeError, IndexError) as error:
         detail = " ".join(str(error).split())[:160]
         raise LatentEditError(
-            f"the module cannot render a latent of length {latent_dim}: {detail}; where it wants "
-            "more than the latent, wrap it in a module that gives it that"
+            f"the module cannot render a latent of length {latent_dim}: {detail}; if it needs "
+            "more inputs than the latent, wrap it in a module that adds them"
         ) from None
 
 
 def picture_of(output: Any, count: int) -> Tensor:
-    """What a foreign generator gave for `count` latents -> float [count, 3, R, R].
+    """Return the pictures in a foreign generator's output, float [count, 3, R, R].
 
     Args:
-        output: pictures, or a tuple whose first entry, or a dictionary whose ``image``, they are.
-        count: latents.
+        output: the pictures, a tuple with the pictures first, or a dictionary with the pictures
+            under ``image``.
+        count: number of latents that they were drawn from.
 
     Raises:
-        LatentEditError: it is something else.
+        LatentEditError: the output holds no such pictures.
     """
     if isinstance(output, Mapping):
         output = output.get("image")

@@ -1,11 +1,12 @@
-"""What every generator is: latents in, faces out. One contract; nothing else asks for the kind.
+"""The base of all generators: latents in, faces out. Other code never asks for the kind.
 
 A generator has one or more latent spaces. It is used in one of them (`FaceGenerator.space`): seeds
-become latents of that space, and boundaries belong to it. Latents are float32 ``[N, D]``; a
-generator whose layers take a latent each (StyleGAN's W+, Abdal et al. 2019) also takes
+become latents of that space, and boundaries belong to it. Latents are float32 ``[N, D]``. A
+generator whose layers take one latent each (StyleGAN's W+, Abdal et al. 2019) also takes
 ``[N, L, D]``.
 
-A kind of generator is one file, with a subclass of `FaceGenerator`, and one line in `registry`.
+To add a kind of generator, write a file with a subclass of `FaceGenerator`, and add one line to
+`registry`.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from latentedit.io.resampling import resize
 from latentedit.io.weights import build_network, save_weights
 
 CHANNELS = 32
-"""What is assumed of generators that do not say how many they have at full size."""
+"""Channels at full size, assumed for generators that do not say how many they have."""
 
 
 @dataclass(frozen=True)
@@ -50,8 +51,8 @@ class Frame:
     """Where the shared frame of the judges lies in a generator's pictures.
 
     The classifier, the age estimator and the descriptors look at faces that stand in the shared
-    frame: eyes 0.27 of the width apart. The box is in shares of the picture's edge and may reach
-    out of it; there the edge is repeated.
+    frame: eyes 0.27 of the width apart. The sides of this box are fractions of the picture's edge.
+    The box may reach beyond the picture; there the picture's border is repeated.
     """
 
     left: float = 0.0
@@ -74,19 +75,19 @@ class Frame:
 
 
 SHARED_FRAME = Frame()
-"""Of generators whose faces stand in the judges' frame already."""
+"""Frame of generators whose faces already stand in the judges' frame."""
 
 FFHQ_FRAME = Frame(0.037, -0.006, 0.963, 0.92)
-"""Of generators of faces that are aligned as FFHQ is (Karras et al. 2019): eyes 0.25 apart."""
+"""Frame of generators whose faces are aligned like FFHQ's (Karras et al. 2019): eyes 0.25 apart."""
 
 
 class FaceGenerator(nn.Module, ABC):
-    """Base of all generators. A kind of generator says what `spaces` it has, and `synthesize`.
+    """Base of all generators. A subclass gives `resolution`, `spaces` and `synthesize`.
 
     Attributes:
-        kind: what cards call it; the registry finds the class by it.
+        kind: its name in cards; the registry finds the class by it.
         config_type: the dataclass of its `config`, which a card holds.
-        suffix: of the file that a bundle keeps its weights in.
+        suffix: ending of the file of its weights in a bundle.
         config: its shape and use.
     """
 
@@ -97,10 +98,11 @@ class FaceGenerator(nn.Module, ABC):
 
     @classmethod
     def read(cls, weights: Path, config: Any) -> Self:
-        """Build it as a card's ``config`` says, in eval mode, with the weights of a file.
+        """Build the generator from a card's ``config`` and a file of weights, in eval mode.
 
         Raises:
-            LatentEditError: no such configuration, or weights that are damaged or do not fit it.
+            LatentEditError: the configuration cannot be built, or the weights are damaged or do
+                not fit it.
         """
         return build_network(cls, cls.config_type, config, weights)
 
@@ -149,21 +151,21 @@ class FaceGenerator(nn.Module, ABC):
 
     @property
     def scales_latents(self) -> bool:
-        """Whether only the direction of a latent of its `space` matters: it scales all alike."""
+        """Whether only a latent's direction matters: it scales latents to one length first."""
         return False
 
     @property
     def files_beside(self) -> Mapping[str, Path]:
-        """Further files that a bundle keeps beside that of `write`, by name."""
+        """Other files that a bundle keeps beside the file of `write`, by name."""
         return {}
 
     @property
     def largest_layer(self) -> int:
-        """Values in its largest layer for one face: how many faces fit into a cache."""
+        """Values in its largest layer for one face; tells how many faces fit into a cache."""
         return CHANNELS * self.resolution**2
 
     def in_space(self, name: str) -> Self:
-        """This generator, used in another of its spaces; weights are shared.
+        """Return this generator, used in another of its spaces; the weights are shared.
 
         Raises:
             LatentEditError: it has no such space.
@@ -176,17 +178,17 @@ class FaceGenerator(nn.Module, ABC):
         )
 
     def truncated(self, psi: float) -> Self:
-        """This generator with another truncation; weights are shared where they can be.
+        """Return this generator with another truncation; weights are shared where possible.
 
         Raises:
-            LatentEditError: `psi` out of range, or it cannot be truncated.
+            LatentEditError: `psi` is out of range, or this generator cannot be truncated.
         """
         if psi == self.truncation:
             return self
         raise self._cannot("be truncated: leave psi out")
 
     def sample(self, seeds: Iterable[int]) -> latents.FloatArray:
-        """Return one latent a seed of its `space`, float32 [N, D].
+        """Return one latent of its `space` per seed, float32 [N, D].
 
         The same seed gives the same row, alone and in a batch.
 
@@ -201,8 +203,9 @@ class FaceGenerator(nn.Module, ABC):
 
         Args:
             latents: float [N, D], or [N, L, D] where `space` has L layers.
-            size: edge of the pictures; `resolution` by default. One of `previews` is drawn faster
-                than the whole picture; others are the next larger one, resampled.
+            size: edge of the pictures in pixels; `resolution` by default. A size in `previews` is
+                drawn faster than the whole picture. For any other size the next larger picture is
+                drawn and resampled.
 
         Returns:
             float [N, 3, size, size], about [-1, 1].
@@ -213,39 +216,44 @@ class FaceGenerator(nn.Module, ABC):
         return self.synthesize(latents, size)
 
     def own_weights(self) -> Mapping[str, Tensor]:
-        """What tells this generator from others, and its hash is taken of."""
+        """Return the weights that identify this generator; its hash is computed from them."""
         return self.state_dict()
 
     def new_heads(self, sizes: tuple[int, ...]) -> nn.Module:
-        """Untrained heads for previews of these sizes.
+        """Return untrained heads for previews of these sizes.
 
         Raises:
-            LatentEditError: no previews of such a size, or of any, can be drawn.
+            LatentEditError: it cannot draw previews of these sizes, or none at all.
         """
         raise self._cannot("draw previews")
 
     def read_previews(self, weights: Path, config: Any) -> Self:
-        """This generator with the preview heads of a file; weights are shared.
+        """Return this generator with the preview heads of a file; its own weights are shared.
 
         Args:
             weights: a safetensors file.
             config: the heads' configuration, from the card beside it.
 
         Raises:
-            LatentEditError: heads that are damaged or of another generator, or it has none.
+            LatentEditError: the heads are damaged or belong to another generator, or this generator
+                draws no previews.
         """
         raise self._cannot("draw previews")
 
     def first_weights(self) -> Tensor:
-        """The matrix [outputs, D] by which it first looks at a latent of its `space`; for SeFa.
+        """Return the matrix [outputs, D] that it first multiplies a latent of its `space` by.
+
+        SeFa finds directions in it.
 
         Raises:
-            LatentEditError: it is not known.
+            LatentEditError: the matrix is not known.
         """
         raise self._cannot("show its first layer: convert its weights")
 
     def style_weights(self) -> list[Tensor]:
-        """The matrix [C, D] by which each layer of its `space` makes C styles; for StyleSpace.
+        """Return, for each layer of its `space`, the matrix [C, D] that makes C styles of a latent.
+
+        StyleSpace moves these styles one by one.
 
         Raises:
             LatentEditError: its layers have no styles, or one latent makes the styles of several.
@@ -253,10 +261,12 @@ class FaceGenerator(nn.Module, ABC):
         raise self._cannot("move single channels of its styles")
 
     def early_features(self, latents: Tensor) -> Tensor:
-        """What it first makes of latents float [N, D]: float [N, F]; for GANSpace.
+        """Return its first features, float [N, F], of latents float [N, D].
+
+        GANSpace finds directions in them.
 
         Raises:
-            LatentEditError: it is not known.
+            LatentEditError: these features are not known.
         """
         raise self._cannot("show its early features: convert its weights")
 
@@ -264,7 +274,7 @@ class FaceGenerator(nn.Module, ABC):
         return LatentEditError(f"a generator of kind {self.kind} cannot {what}")
 
     def layers_of(self, size: int) -> int:
-        """The first so many layers of `space` decide of pictures of this size; others do nothing.
+        """Return how many layers of `space`, from the first, affect pictures of this size.
 
         Raises:
             LatentEditError: see `source_of`.
@@ -273,10 +283,10 @@ class FaceGenerator(nn.Module, ABC):
         return self.space.layers
 
     def source_of(self, size: int) -> int:
-        """The preview, or the `resolution`, that pictures of this size are made from.
+        """Return the size that is drawn for pictures of this size: a preview or the `resolution`.
 
         Raises:
-            LatentEditError: larger than the `resolution`, below 1, or no whole number.
+            LatentEditError: the size is above the `resolution`, below 1, or no whole number.
         """
         whole = isinstance(size, Integral) and not isinstance(size, bool)
         if not whole or not 1 <= size <= self.resolution:
@@ -287,19 +297,19 @@ class FaceGenerator(nn.Module, ABC):
 
 
 def at_size(images: Tensor, size: int | None) -> Tensor:
-    """Resample pictures [N, C, R, R] to an edge, if one is asked for."""
+    """Resample pictures [N, C, R, R] to the edge `size`, if it is given."""
     return images if size is None else resize(images, size)
 
 
 def check_latents(space: LatentSpace, values: object) -> latents.FloatArray:
     """Return latents as float32 [N, D], or [N, L, D] where the space has layers.
 
-    A single [D] becomes [1, D]. Latents that all lie on the sphere of z are taken for z, and only
-    a space of that name takes those, or one of the user's own.
+    A single [D] becomes [1, D]. Latents that all lie on the sphere of z are taken for z, and space
+    w refuses them. Spaces with other names take them.
 
     Raises:
         LatentEditError: another shape, not numbers, NaN or infinity inside, a latent of zeros, or
-            z where w is asked.
+            z in place of w.
     """
     checked = latents.check_latents(values, space.dim, space.layers)
     if space.name == "w" and on_sphere(checked):
@@ -311,7 +321,7 @@ def check_latents(space: LatentSpace, values: object) -> latents.FloatArray:
 
 
 def on_sphere(values: NDArray[Any]) -> bool:
-    """Whether all latents have the length that `latents.normalize` gives, to its rounding."""
+    """Return whether all latents have the length that `latents.normalize` gives, up to rounding."""
     if not np.issubdtype(values.dtype, np.floating):
         return False
     squares = np.square(values, dtype=np.float64).mean(-1)
@@ -319,4 +329,4 @@ def on_sphere(values: NDArray[Any]) -> bool:
 
 
 SPHERE = 1e-6
-"""Mean squares of rows of float32 are this near to 1 where `latents.normalize` made them so."""
+"""Mean squares of float32 rows from `latents.normalize` are nearer to 1 than this."""

@@ -18,7 +18,7 @@ class EqualizedConv2d(nn.Module):
         inputs: channels in.
         outputs: channels out.
         kernel: edge of the kernel; padding keeps the size.
-        gain: He's constant, sqrt(2) before a leaky ReLU and 1 before nothing.
+        gain: He's constant: sqrt(2) if a leaky ReLU follows, 1 if nothing follows.
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class UpsampleConv2d(EqualizedConv2d):
     """Nearest-neighbour doubling, then a 3x3 convolution, in one exact step.
 
     Every output pixel sees only 2x2 distinct inputs, so a transposed convolution of stride 2
-    with the summed 4x4 kernel gives the same values with 16 instead of 36 products a pixel.
+    with the summed 4x4 kernel gives the same values with 16 instead of 36 products per pixel.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -72,7 +72,7 @@ class EqualizedLinear(nn.Module):
         self.scale = gain / math.sqrt(inputs)
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.linear(x * self.scale, self.weight, self.bias)  # x is smaller than the weights
+        return F.linear(x * self.scale, self.weight, self.bias)  # x is smaller than weight
 
 
 def pixel_norm(x: Tensor) -> Tensor:
@@ -87,8 +87,8 @@ def normalized_leaky_relu(x: Tensor) -> Tensor:
         x: [N, C, ...].
 
     Returns:
-        the same shape. It can be differentiated once; the backward pass is written out because
-        it takes less than half the passes over memory that recorded operations need.
+        the same shape. It can be differentiated once only. The backward pass is written by hand:
+        it needs less than half as many passes over memory as autograd's recorded operations.
     """
     return _NormalizedLeakyReLU.apply(x)  # type: ignore[no-untyped-call]
 
@@ -117,7 +117,7 @@ def minibatch_stddev(x: Tensor, group: int = 4) -> Tensor:
     """Append the mean standard deviation over groups of `group` pictures as one map (sec. 3).
 
     Args:
-        x: [N, C, H, W]; where `group` does not divide N the whole batch is one group.
+        x: [N, C, H, W]; if `group` does not divide N, the whole batch is one group.
 
     Returns:
         [N, C + 1, H, W].

@@ -1,4 +1,4 @@
-"""What generators with a mapping network share: z and W, truncation, a latent a layer."""
+"""Base of generators with a mapping network: spaces Z and W, truncation, one latent per layer."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from latentedit.generators.base import FaceGenerator, LatentSpace
 from latentedit.generators.layers import pixel_norm
 
 MAPPING_SLOPE = 0.2
-"""Of the mapping network's leaky ReLUs."""
+"""Slope of the mapping network's leaky ReLUs."""
 
 MAPPING_GAIN = 2**0.5
-"""After every layer of the mapping network."""
+"""Factor after every layer of the mapping network."""
 
 
 def check_psi(psi: float) -> None:
-    """Refuse a truncation that is no number from 0, the mean face, to 1, none at all.
+    """Refuse a truncation that is not a number from 0 (the mean face) to 1 (no truncation).
 
     Raises:
-        LatentEditError: it is something else.
+        LatentEditError: `psi` is not such a number.
     """
     if not isinstance(psi, int | float | np.floating) or not 0 <= psi <= 1:
         raise LatentEditError(f"truncation psi {psi} is out of range: give 0 to 1")
@@ -37,11 +37,12 @@ def check_psi(psi: float) -> None:
 class MappedGenerator(FaceGenerator):
     """Base of generators that map z to w (Karras et al. 2019); used in Z or in W.
 
-    The config has the `space`, the `truncation` and the number of `layers` that take a latent each.
+    The config has the `space`, the `truncation` and the number of `layers` that take one latent
+    each.
 
     Attributes:
         mapping: the linear layers from z to w.
-        mean: of w, [D].
+        mean: the mean of w, [D].
     """
 
     mapping: nn.ModuleList
@@ -71,16 +72,16 @@ class MappedGenerator(FaceGenerator):
         return self.config.truncation
 
     def in_space(self, name: str) -> Self:
-        """This generator, used in W or Z; weights are shared.
+        """Return this generator, used in W or Z; the weights are shared.
 
         Raises:
-            LatentEditError: another space.
+            LatentEditError: it has no space of this name.
         """
         known = name in {space.name for space in self.spaces}
         return self._with(space=name) if known else super().in_space(name)
 
     def truncated(self, psi: float) -> Self:
-        """This generator with another psi, 0 to 1; weights are shared."""
+        """Return this generator with another psi, 0 to 1; the weights are shared."""
         return self._with(truncation=psi)
 
     def _with(self, **changes: Any) -> Self:
@@ -89,7 +90,7 @@ class MappedGenerator(FaceGenerator):
         return other
 
     def early_features(self, latents: Tensor) -> Tensor:
-        """w, [N, D]."""
+        """Return w, [N, D]."""
         return self.map(latents) if self.config.space == "z" else latents
 
     def map(self, z: Tensor) -> Tensor:
@@ -100,11 +101,11 @@ class MappedGenerator(FaceGenerator):
         return w
 
     def truncate(self, w: Tensor) -> Tensor:
-        """Draw w [N, D] towards the mean by the config's psi (Karras et al. 2019, appendix B)."""
+        """Move w [N, D] towards the mean by the config's psi (Karras et al. 2019, appendix B)."""
         return torch.lerp(self.mean.to(w), w, self.config.truncation)
 
     def sample(self, seeds: Iterable[int]) -> latents.FloatArray:
-        """Return one latent a seed of the config's space, float32 [N, D].
+        """Return one latent of the config's space per seed, float32 [N, D].
 
         A seed's z is that of `latents.sample`; in W it is mapped and truncated, one seed at a time,
         so that a seed gives the same row alone and in a batch.
@@ -116,7 +117,7 @@ class MappedGenerator(FaceGenerator):
         return z if self.config.space == "z" else self.to_w(z)
 
     def to_w(self, z: latents.FloatArray) -> latents.FloatArray:
-        """z, float32 [N, Z] of any length -> w, mapped and truncated, float32 [N, D]."""
+        """Map and truncate z, float32 [N, Z] of any length -> w, float32 [N, D]."""
         with torch.inference_mode():
             rows = torch.from_numpy(z).to(self.mean.device).split(1)
             w = [self.truncate(self.map(row)).float().cpu().numpy() for row in rows]
@@ -125,8 +126,7 @@ class MappedGenerator(FaceGenerator):
     def styles(self, latents: Tensor) -> Tensor:
         """Latents of the config's space -> w+ [N, L, D].
 
-        z [N, Z] is pixel-normalised, mapped and truncated; w, [N, D] or [N, L, D], is taken as it
-        is.
+        z [N, Z] is pixel-normalised, mapped and truncated. w, [N, D] or [N, L, D], is not changed.
         """
         if self.config.space == "z":
             latents = self.truncate(self.map(latents))

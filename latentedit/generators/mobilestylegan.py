@@ -1,9 +1,9 @@
 """MobileStyleGAN's generator (Belousov 2021, arXiv 2104.04767): photographs of 1024 pixels.
 
-A student of StyleGAN2 that draws wavelets: every block enlarges by an inverse Haar transform and
-convolves depthwise, then pointwise. Demodulation is folded into the weights and the noise is fixed,
-so a latent always gives the same picture. Trained weights are read by
-`latentedit.checkpoints.openvino`.
+It is a student of StyleGAN2 that draws wavelets. Every block enlarges its input by an inverse Haar
+transform, then convolves it depthwise and pointwise. Demodulation is folded into the weights and
+the noise is fixed, so a latent always gives the same picture. `latentedit.checkpoints.openvino`
+reads trained weights.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ class MobileStyleGANConfig:
     """Shape and use of a `MobileStyleGAN`.
 
     Attributes:
-        widths: channels at 4 pixels and after each block, which doubles the edge; the last inverse
-            Haar transform, to colours, doubles it once more.
+        widths: channels at 4 pixels and after each block. Each block doubles the edge; the last
+            inverse Haar transform, which makes the colours, doubles it once more.
         mapping: layers from z to w.
         style: length of z and of w.
         space: the latent space that the generator is used in, ``w`` or ``z``.
-        truncation: psi; samples are drawn towards the mean by ``mean + psi * (w - mean)``.
+        truncation: psi; samples are moved towards the mean: ``mean + psi * (w - mean)``.
         previews: edges of the pictures that its `PreviewHeads` draw, increasing.
     """
 
@@ -69,7 +69,7 @@ class MobileStyleGANConfig:
 
     @property
     def layers(self) -> int:
-        """Layers that take a latent each: three a block, the first convolution, the colours."""
+        """Layers with a latent each: the first convolution, three per block, and the colours."""
         return 3 * (len(self.widths) - 1) + 2
 
 
@@ -130,7 +130,7 @@ class Block(nn.Module):
         self.conv1 = SeparableConvolution(outputs, outputs, style, size)
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
-        """w [N, 3, S]: a latent for the enlargement and for each convolution."""
+        """Run the block; w [N, 3, S] is a latent for the enlargement and for each convolution."""
         x = inverse_haar(x * self.enlarge(w[:, 0]))
         return self.conv1(self.conv0(x, w[:, 1]), w[:, 2])
 
@@ -151,8 +151,9 @@ class ToImage(nn.Module):
 class MobileStyleGAN(MappedGenerator):
     """Latents -> photographs [N, 3, R, R], about [-1, 1]; used in W, or in Z.
 
-    In W space latents are [N, 512], or [N, L, 512] with one a layer (W+): the first for the first
-    convolution, three for each block (enlargement, two convolutions), the last for the colours.
+    In W space latents are [N, 512], or [N, L, 512] with one latent per layer (W+): the first for
+    the first convolution, three for each block (enlargement, two convolutions), the last for the
+    colours.
     """
 
     kind: ClassVar[str] = "mobilestylegan"
@@ -174,10 +175,10 @@ class MobileStyleGAN(MappedGenerator):
         self.heads = self.new_heads(config.previews)
 
     def depth_of(self, size: int) -> int:
-        """Blocks before the head that draws a preview of this size.
+        """Return the number of blocks before the head that draws a preview of this size.
 
         Raises:
-            LatentEditError: no block's features are half as large.
+            LatentEditError: no block's features have half this size.
         """
         if size % 2 or size // 2 not in self.config.sizes[1:]:
             sizes = ", ".join(str(2 * edge) for edge in self.config.sizes[1:-1])
@@ -185,7 +186,7 @@ class MobileStyleGAN(MappedGenerator):
         return self.config.sizes.index(size // 2)
 
     def new_heads(self, sizes: tuple[int, ...]) -> PreviewHeads:
-        """Untrained heads for previews of these sizes.
+        """Return untrained heads for previews of these sizes.
 
         Raises:
             LatentEditError: see `depth_of`.
@@ -195,13 +196,13 @@ class MobileStyleGAN(MappedGenerator):
 
     @property
     def spaces(self) -> tuple[LatentSpace, ...]:
-        """W, with a latent a layer where wanted, and Z."""
+        """W, also with one latent per layer (W+), and Z."""
         style = self.config.style
         return LatentSpace("w", style, self.config.layers), LatentSpace("z", style)
 
     @property
     def frame(self) -> Frame:
-        """FFHQ's."""
+        """FFHQ's frame."""
         return FFHQ_FRAME
 
     @property
@@ -210,10 +211,10 @@ class MobileStyleGAN(MappedGenerator):
         return self.config.previews
 
     def with_heads(self, heads: PreviewHeads) -> Self:
-        """This generator with other preview heads; weights are shared.
+        """Return this generator with other preview heads; its own weights are shared.
 
         Raises:
-            LatentEditError: they are made for features of another shape.
+            LatentEditError: the heads are made for features of another shape.
         """
         sizes = heads.config.sizes
         wanted = self.new_heads(sizes).config
@@ -229,7 +230,7 @@ class MobileStyleGAN(MappedGenerator):
         return self.with_heads(build_network(PreviewHeads, PreviewHeadsConfig, config, weights))
 
     def own_weights(self) -> dict[str, Tensor]:
-        """All but the preview heads: they change no whole picture."""
+        """Return all weights but the preview heads', which do not change the whole picture."""
         state = self.state_dict()
         return {name: value for name, value in state.items() if not name.startswith("heads.")}
 
@@ -240,13 +241,13 @@ class MobileStyleGAN(MappedGenerator):
         return max(width * size**2 for width, size in sizes)
 
     def first_weights(self) -> Tensor:
-        """The mapping network's first layer in Z; in W those of all blocks, stacked."""
+        """In Z return the mapping's first layer; in W `style_weights` without the last, stacked."""
         if self.config.space == "z":
             return cast(nn.Linear, self.mapping[0]).weight
         return torch.cat(self.style_weights()[:-1])
 
     def style_weights(self) -> list[Tensor]:
-        """Of W's layers; see `FaceGenerator.style_weights`."""
+        """Return those of W's layers; see `FaceGenerator.style_weights`."""
         if self.config.space != "w":
             return super().style_weights()
         modulations = [self.first.modulation]
@@ -255,14 +256,14 @@ class MobileStyleGAN(MappedGenerator):
         return [each.weight for each in (*modulations, self.to_image.modulation)]
 
     def features(self, w: Tensor, blocks: int) -> Tensor:
-        """w+ [N, L, S] -> features after so many blocks, [N, C, s, s]."""
+        """w+ [N, L, S] -> features [N, C, s, s] after the first `blocks` blocks."""
         x = self.first(w[:, 0])
         for number, block in enumerate(self.blocks[:blocks]):
             x = block(x, w[:, 3 * number + 1 : 3 * number + 4])
         return x
 
     def layers_of(self, size: int) -> int:
-        """See `FaceGenerator.layers_of`: a preview head takes the latent of the layer after it."""
+        """See `FaceGenerator.layers_of`: a preview head takes the latent of the layer before it."""
         source = self.source_of(size)
         whole = source == self.resolution
         return self.space.layers if whole else 3 * self.depth_of(source) + 1

@@ -21,11 +21,11 @@ from latentedit.io.weights import config_from_json, no_such_network
 
 
 class OnnxGenerator(Adapted):
-    """An ONNX file with one input [N, D] (or [N, D, 1, 1]) and pictures [N, 3, R, R] first.
+    """An ONNX file with one input, [N, D] or [N, D, 1, 1]; its first output is [N, 3, R, R].
 
-    Runs on the CPU with ONNX Runtime, in float16, float32 or float64, in batches of any number or a
-    fixed one. Large tensors may lie in files beside it (``.onnx.data``). The SHA-256 of all is a
-    buffer, so that boundaries can tell generators apart.
+    ONNX Runtime runs it on the CPU, in float16, float32 or float64. Its batch size may be free or
+    fixed. Large tensors may lie in files beside it (``.onnx.data``). A buffer holds the SHA-256 of
+    all these files, so that boundaries can tell generators apart.
 
     Args:
         path: the file.
@@ -33,8 +33,8 @@ class OnnxGenerator(Adapted):
         space: the latent space's name, kept with boundaries.
 
     Raises:
-        LatentEditError: ONNX Runtime is not installed, or the file is missing, damaged or no such
-            generator.
+        LatentEditError: ONNX Runtime is not installed, or the file is missing, damaged or
+            not such a generator.
     """
 
     kind: ClassVar[str] = "onnx"
@@ -68,7 +68,7 @@ class OnnxGenerator(Adapted):
         self.config = replace(self.config, resolution=int(images.shape[-1]))
 
     def _look_at_input(self) -> tuple[int | None, int]:
-        """How many latents it takes at once (None: any number), and their length."""
+        """Return how many latents it takes at once (None: any number), and their length."""
         inputs = self.session.get_inputs()
         if len(inputs) != 1:
             names = ", ".join(each.name for each in inputs)
@@ -95,7 +95,7 @@ class OnnxGenerator(Adapted):
         return shape[0] if isinstance(shape[0], int) else None, shape[1]
 
     def _hash(self, data: bytes) -> bytes:
-        """SHA-256 of the file, and of those beside it that belong to it."""
+        """Return the SHA-256 of the file and of the files beside it that belong to it."""
         whole = hashlib.sha256(data)
         for name in self.beside:
             with open(self.path.parent / name, "rb") as file:
@@ -103,10 +103,10 @@ class OnnxGenerator(Adapted):
         return whole.digest()
 
     def tried(self) -> list[str]:
-        """Try it, see `trials.try_generator`; return what its user should know.
+        """Try the generator, see `trials.try_generator`; return hints for its user.
 
         Raises:
-            LatentEditError: it is no generator of faces.
+            LatentEditError: it is not a generator of faces.
         """
         try:
             latents = torch.from_numpy(self.sample(range(FACES)))
@@ -116,7 +116,7 @@ class OnnxGenerator(Adapted):
 
     @classmethod
     def read(cls, weights: Path, config: Any) -> Self:
-        """Open a bundle's file as its card says; see `FaceGenerator.read`."""
+        """Open a bundle's ONNX file as its card describes it; see `FaceGenerator.read`."""
         try:
             wanted = config_from_json(AdaptedConfig, config)
         except (TypeError, AttributeError):
@@ -128,7 +128,7 @@ class OnnxGenerator(Adapted):
 
     @property
     def files_beside(self) -> Mapping[str, Path]:
-        """Files beside it that its large tensors are in."""
+        """Files beside it that hold its large tensors."""
         return {str(name): self.path.parent / name for name in self.beside}
 
     def write(self, weights: Path) -> None:
@@ -141,7 +141,10 @@ class OnnxGenerator(Adapted):
         return (images - self.low) * (2 / (self.high - self.low)) - 1
 
     def _raw(self, latents: Tensor) -> Tensor:
-        """Pictures as the network gives them; a fixed number of latents is filled up."""
+        """Return pictures in the network's own value range.
+
+        If its batch size is fixed, the last batch is filled up with copies of a latent.
+        """
         rows = latents.detach().float().cpu().numpy().astype(self._dtype)
         rows = rows[:, :, None, None] if self._map else rows
         size = self._batch or len(rows)

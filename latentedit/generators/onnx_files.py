@@ -1,7 +1,7 @@
-"""The files that an ONNX file keeps large tensors in, found without the package ``onnx``.
+"""Find the files that an ONNX file keeps large tensors in, without the package ``onnx``.
 
-Of protocol buffers only the messages on the way to ``TensorProto.external_data`` are opened
-(numbers of fields: onnx.proto3).
+An ONNX file is a protocol buffer. Only the messages that lead to ``TensorProto.external_data`` are
+opened (the numbers of their fields are those of onnx.proto3).
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ def open_session(
 
     Args:
         path: the file.
-        refused: what is raised where ONNX Runtime raises this.
+        refused: makes the error to raise from the error of ONNX Runtime.
 
     Returns:
-        The session, what is in the file, and the files beside it, see `external_files`.
+        The session, the content of the file, and the files beside it (`external_files`).
 
     Raises:
         LatentEditError: ONNX Runtime is not installed, or the file is missing or damaged.
@@ -67,7 +67,7 @@ def external_files(path: Path, data: bytes) -> list[Path]:
 
     Args:
         path: the ONNX file.
-        data: what is in it.
+        data: its content.
 
     Raises:
         LatentEditError: one is missing, or its name leads out of the folder.
@@ -75,7 +75,7 @@ def external_files(path: Path, data: bytes) -> list[Path]:
     try:
         names = sorted(set(_locations(memoryview(data), "model", 0)))
     except (ValueError, IndexError):
-        return []  # damaged: ONNX Runtime says how
+        return []  # a damaged file: ONNX Runtime says what is wrong
     for name in names:
         leads_out = any(
             kind(name).is_absolute() or ".." in kind(name).parts or kind(name).drive
@@ -108,7 +108,7 @@ def _locations(data: memoryview, message: str, depth: int) -> Iterator[str]:
 
 
 def _fields(data: memoryview) -> Iterator[tuple[int, memoryview]]:
-    """Numbers and bytes of a message's fields that have a length; others are passed over."""
+    """Yield number and bytes of each field of a message that has a length; skip other fields."""
     place = 0
     while place < len(data):
         tag, place = _number(data, place)

@@ -19,10 +19,10 @@ class PreviewHeadsConfig:
 
     Attributes:
         sizes: edges of the previews in pixels, increasing.
-        channels: of the features that each is drawn from, half as large.
+        channels: channels of the features that each preview is drawn from, half as large as it.
         style: length of w.
         hidden: channels of the depthwise convolutions.
-        depth: how many of those.
+        depth: number of depthwise convolutions.
     """
 
     sizes: tuple[int, ...] = ()
@@ -33,11 +33,11 @@ class PreviewHeadsConfig:
 
     def __post_init__(self) -> None:
         if len(self.sizes) != len(self.channels) or list(self.sizes) != sorted({*self.sizes}):
-            raise LatentEditError("previews want one number of channels for each size, by size")
+            raise LatentEditError("previews need increasing sizes, each with its channels")
 
 
 class PreviewHeads(nn.ModuleDict):
-    """A generator's preview heads, under their sizes."""
+    """A generator's preview heads, by size."""
 
     def __init__(self, config: PreviewHeadsConfig) -> None:
         super().__init__()
@@ -46,21 +46,22 @@ class PreviewHeads(nn.ModuleDict):
             self[str(size)] = PreviewHead(channels, config.style, config.hidden, config.depth)
 
     def head(self, size: int) -> PreviewHead:
-        """The head that draws this size."""
+        """Return the head that draws this size."""
         return cast(PreviewHead, self[str(size)])
 
 
 class PreviewHead(nn.Module):
-    """What the whole picture looks like at a smaller size, from the features of an early block.
+    """Draws the whole picture at a smaller size, from the features of an early block.
 
-    [N, C, s, s] and w [N, S] -> [N, 3, 2s, 2s]. Trained by `latentedit.training.previews` from the
-    generator alone; the generator's own layers for smaller sizes were not published.
+    Features [N, C, s, s] and w [N, S] -> pictures [N, 3, 2s, 2s].
+    `latentedit.training.previews` trains it from the generator alone, because the generator's own
+    layers for smaller sizes were not published.
 
     Args:
         channels: C.
         style: length of w.
         hidden: channels of its depthwise convolutions.
-        depth: how many of them.
+        depth: number of depthwise convolutions.
     """
 
     scale: Tensor
@@ -78,7 +79,7 @@ class PreviewHead(nn.Module):
         nn.init.normal_(self.straight.weight, std=0.3 / channels**0.5)
 
     def scale_to(self, features: Tensor) -> None:
-        """Make channels equally large, by example features [N, C, s, s]."""
+        """Scale each channel to a mean square of 1 on example features [N, C, s, s]."""
         power = features.square().mean((0, 2, 3)).clamp_min(1e-8)
         self.scale.copy_(power.rsqrt().view(1, -1, 1, 1))
 
@@ -91,7 +92,7 @@ class PreviewHead(nn.Module):
 
 
 class PreviewStep(nn.Module):
-    """A residual, depthwise separable convolution, its input scaled by w."""
+    """A residual, depthwise separable convolution whose input is scaled by w."""
 
     def __init__(self, channels: int, style: int) -> None:
         super().__init__()
@@ -105,7 +106,7 @@ class PreviewStep(nn.Module):
 
 
 def _neutral(style: int, channels: int) -> Modulation:
-    """A modulation that leaves everything about as it is, to begin with."""
+    """Return a modulation that hardly changes its input before it is trained."""
     modulation = Modulation(style, channels)
     nn.init.normal_(modulation.weight, std=0.002)
     nn.init.ones_(modulation.bias)

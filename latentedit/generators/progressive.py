@@ -34,7 +34,7 @@ class GeneratorConfig:
         fmap_max: most channels anywhere.
         widths: channels at 4, 8, ... instead of that formula, for converted networks that do not
             follow it.
-        bias_per_pixel: the first layer has a bias for each of its 4x4 pixels instead of one a
+        bias_per_pixel: the first layer has a bias for each of its 4x4 pixels instead of one per
             channel, as in pytorch_GAN_zoo.
         normalises: latents are pixel-normalised first, so only their direction matters.
     """
@@ -72,7 +72,7 @@ class GeneratorConfig:
 
 
 MOST_PSI = 2
-"""Beyond, faces no longer change much: normalisation takes the scale out again."""
+"""Largest psi. Above it faces hardly change: normalisation removes the scale again."""
 
 
 class FirstBlock(nn.Module):
@@ -83,7 +83,7 @@ class FirstBlock(nn.Module):
     ) -> None:
         super().__init__()
         self.normalises = normalises
-        # the published gain: the layer is a 4x4 convolution of a picture of one pixel
+        # the published gain: there the layer is a 4x4 convolution of a picture of one pixel
         self.dense = EqualizedLinear(latent_dim, channels * 16, gain=math.sqrt(2) / 4, bias=False)
         size = 4 if bias_per_pixel else 1
         self.bias = nn.Parameter(torch.zeros(channels, size, size))
@@ -158,11 +158,11 @@ class Generator(FaceGenerator):
         return max(self.config.channels(edge) * edge**2 for edge in self.config.resolutions)
 
     def first_weights(self) -> Tensor:
-        """The dense layer's, [16 C, D]."""
+        """Return the dense layer's weights, [16 C, D]."""
         return cast(FirstBlock, self.blocks[0]).dense.weight
 
     def early_features(self, latents: Tensor) -> Tensor:
-        """The first block's output, [N, 16 C]."""
+        """Return the first block's output, [N, 16 C]."""
         return cast(Tensor, self.blocks[0](latents)).flatten(1)
 
     def synthesize(self, latents: Tensor, size: int | None = None) -> Tensor:
@@ -178,7 +178,7 @@ class Generator(FaceGenerator):
         resolution: int | None = None,
         alpha: float = 1.0,
     ) -> Tensor:
-        """Render; while it grows, as far as it has.
+        """Render; while the network grows, with the blocks that are in use.
 
         Args:
             z: float [N, latent_dim].
@@ -205,21 +205,22 @@ class Generator(FaceGenerator):
         return images
 
     def truncated(self, psi: float) -> Generator:
-        """Return a copy that trades variety for typical faces, or the other way.
+        """Return a copy that draws more typical faces (psi below 1) or more varied ones (above 1).
 
-        What the first layer makes of z is scaled by `psi` around its mean over all z, which is
-        its bias: the truncation trick (Karras et al. 2019, app. B) where there is no w to
-        truncate. Averaging weights shrinks that layer, because its steps' noise averages out, so
-        an averaged generator may vary more like the data at a psi above 1.
+        This is the truncation trick (Karras et al. 2019, app. B) for a generator without w. The
+        output of the first layer is scaled by `psi` around its mean over all z, which is the
+        layer's bias. Averaging weights over training shrinks this layer, because the noise of the
+        training steps averages out. So an averaged generator may vary more like the data at a psi
+        above 1.
 
         Args:
-            psi: from 0, one face for every z, over 1, no change, to `MOST_PSI`.
+            psi: 0 to `MOST_PSI`. 0 gives one face for every z, 1 changes nothing.
 
         Raises:
-            LatentEditError: `psi` out of range.
+            LatentEditError: `psi` is out of range.
         """
         if not 0 <= psi <= MOST_PSI:
-            raise LatentEditError(f"truncation {psi} cannot be: give 0 to {MOST_PSI}")
+            raise LatentEditError(f"truncation {psi} is out of range: give 0 to {MOST_PSI}")
         generator = copy.deepcopy(self)
         first = generator.blocks[0]
         assert isinstance(first, FirstBlock)

@@ -1,8 +1,8 @@
 """The progressive generator behind a mapping network: small faces, used in W or in Z.
 
-A student of a larger generator (`training.gan.teacher`): it has the teacher's own mapping from z to
-w, so that a seed is about the same face in both, and draws whitened w by the blocks of Karras et
-al. 2018. All layers take one latent.
+It is a student of a larger generator (`training.gan.teacher`). It has the teacher's own mapping
+from z to w, so a seed gives about the same face in both. The blocks of Karras et al. 2018 draw
+whitened w. All layers take the same latent.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ class ProgressiveWConfig:
         resolution: edge of the pictures, see `GeneratorConfig`.
         fmap_base: see `GeneratorConfig`.
         fmap_max: see `GeneratorConfig`.
-        mapping: sizes along the mapping network, from z to w.
+        mapping: lengths of the vectors along the mapping network, from z to w.
         space: the latent space that the generator is used in, ``w`` or ``z``.
-        truncation: psi; samples are drawn towards the mean by ``mean + psi * (w - mean)``.
+        truncation: psi; samples are moved towards the mean: ``mean + psi * (w - mean)``.
     """
 
     resolution: int = 128
@@ -46,11 +46,11 @@ class ProgressiveWConfig:
         check_psi(self.truncation)
         if len(self.mapping) < 2:
             raise LatentEditError("a mapping network has one layer or more: give two sizes or more")
-        _ = self.painter  # refuses shapes that cannot be
+        _ = self.painter  # refuses impossible shapes
 
     @property
     def painter(self) -> GeneratorConfig:
-        """Of the blocks that draw."""
+        """Configuration of the blocks that draw."""
         return GeneratorConfig(
             self.resolution,
             self.mapping[-1],
@@ -70,9 +70,8 @@ class ProgressiveW(MappedGenerator):
 
     Attributes:
         mapping: the linear layers from z to w.
-        mean: of w, [S].
-        whitening: [S, S]; ``(w - mean) @ whitening`` has a variance of 1 in the mean over its
-            entries.
+        mean: the mean of w, [S].
+        whitening: [S, S]; the entries of ``(w - mean) @ whitening`` have a mean variance of 1.
         painter: draws whitened w.
     """
 
@@ -101,13 +100,13 @@ class ProgressiveW(MappedGenerator):
         return self.painter.largest_layer
 
     def first_weights(self) -> Tensor:
-        """The mapping network's first layer in Z; in W that of the blocks, before the whitening."""
+        """In Z return the mapping's first layer; in W that of the blocks times the whitening."""
         if self.config.space == "z":
             return cast(nn.Linear, self.mapping[0]).weight
         return cast(FirstBlock, self.painter.blocks[0]).dense.weight @ self.whitening.T
 
     def whitened(self, latents: Tensor) -> Tensor:
-        """Latents [N, D] of the config's space -> what the painter draws, [N, S]."""
+        """Latents [N, D] of the config's space -> whitened w [N, S], which the painter draws."""
         w = self.truncate(self.map(latents)) if self.config.space == "z" else latents
         return (w - self.mean) @ self.whitening
 
@@ -124,7 +123,7 @@ class ProgressiveW(MappedGenerator):
         resolution: int | None = None,
         alpha: float = 1.0,
     ) -> Tensor:
-        """Render; while it grows, as far as it has: see `Generator.forward`."""
+        """Render; while the network grows, with the blocks in use: see `Generator.forward`."""
         if resolution is None and alpha == 1:
             return self.synthesize(latents, size)
         return self.grow(latents, resolution or self.resolution, alpha)
@@ -135,4 +134,4 @@ class ProgressiveW(MappedGenerator):
 
 
 Growing = Generator | ProgressiveW
-"""What progressive training makes."""
+"""A generator that progressive training can make."""

@@ -1,4 +1,4 @@
-"""The kinds of generators that a bundle can hold, by what its card calls them."""
+"""The kinds of generators that a bundle can hold, by their names in cards."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _KNOWN: tuple[type[FaceGenerator], ...] = (
     MobileStyleGAN,
     OnnxGenerator,
 )
-"""All kinds; the first where a card names none."""
+"""All kinds. If a card names no kind, its generator is of the first."""
 
 KINDS = {network.kind: network for network in _KNOWN}
 SUFFIXES = tuple(dict.fromkeys(network.suffix for network in _KNOWN))
@@ -30,14 +30,15 @@ SUFFIXES = tuple(dict.fromkeys(network.suffix for network in _KNOWN))
 
 
 def read_generator(weights: Path, card: Mapping[str, Any]) -> FaceGenerator:
-    """Build the generator that a card describes, in eval mode, with a file's weights.
+    """Build the generator that a card describes, with the weights of a file, in eval mode.
 
     Args:
         weights: the file; its ending is one of `SUFFIXES`.
         card: its ``network`` names the kind, its ``config`` the shape.
 
     Raises:
-        LatentEditError: no such kind, or see `FaceGenerator.read`.
+        LatentEditError: the kind is unknown or does not fit the file's ending; or see
+            `FaceGenerator.read`.
     """
     network = KINDS.get(str(card.get("network", _KNOWN[0].kind)))
     if network is None or network.suffix != weights.suffix:
@@ -46,7 +47,7 @@ def read_generator(weights: Path, card: Mapping[str, Any]) -> FaceGenerator:
 
 
 def card_resolution(card: Mapping[str, Any]) -> int | None:
-    """Edge of the pictures of the generator that a card describes, if it describes one."""
+    """Return the edge of the pictures of a card's generator; None if the card describes none."""
     network = KINDS.get(str(card.get("network", _KNOWN[0].kind)))
     try:
         config: Any = config_from_json(network.config_type, card["config"]) if network else None

@@ -1,4 +1,4 @@
-"""Trying a foreign generator before it is accepted: a few faces, drawn alone and together."""
+"""Try a foreign generator before it is accepted: draw a few faces, alone and together."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from torch import Tensor
 from latentedit.errors import LatentEditError
 
 FACES = 4
-"""Latents that a generator is tried with: seeds 0 to 3."""
+"""Number of latents that a generator is tried with: seeds 0 to 3."""
 
 _OUTSIDE = 0.5
-"""Share of values that may lie outside the range, widened by a quarter: networks without a tanh
-overshoot."""
+"""Largest share of values that may lie outside the value range. The range is widened by a quarter
+at each end, because networks without a tanh overshoot it."""
 
 
 @torch.inference_mode()
@@ -23,19 +23,20 @@ def try_generator(
     latents: Tensor,
     value_range: tuple[float, float] | None = (-1.0, 1.0),
 ) -> list[str]:
-    """Draw some latents alone, one of them twice, and all together, and look at the pictures.
+    """Draw some latents alone, one of them twice, and all together; check the pictures.
 
     Args:
         draw: latents float [N, D] -> pictures float [N, 3, R, R], as the network gives them.
         latents: float [N, D], `FACES` of them.
-        value_range: the values of black and white; None where they are not to be judged.
+        value_range: the values of black and white; None skips this check.
 
     Returns:
-        What its user should know.
+        Hints for the generator's user; often none.
 
     Raises:
-        LatentEditError: NaN or infinity, values far outside the range, another picture of the same
-            latent, the same picture of every latent, or another picture in a batch.
+        LatentEditError: the pictures hold NaN or infinity, or values far outside the value range.
+            Or one latent gives different pictures, alone each time or in a batch, or all latents
+            give the same picture.
     """
     alone = [_finite(draw(latent[None])) for latent in latents]
     images = torch.cat(alone)

@@ -6,14 +6,14 @@ import torch
 from torch import Tensor, nn
 
 SLOPE = 0.2
-"""Of every leaky ReLU."""
+"""Slope of every leaky ReLU."""
 
 
 def inverse_haar(x: Tensor) -> Tensor:
-    """Four bands to pictures of twice the edge: [N, 4 C, H, W] -> [N, C, 2 H, 2 W].
+    """Turn four bands into pictures of twice the edge: [N, 4 C, H, W] -> [N, C, 2 H, 2 W].
 
-    The first C channels are the mean; then follow each channel's differences down, across and
-    both.
+    The first C channels are the mean. After them come three differences for each channel: down,
+    across and both.
     """
     channels = x.shape[1] // 4
     mean = x[:, :channels]
@@ -23,7 +23,7 @@ def inverse_haar(x: Tensor) -> Tensor:
     quarters = torch.stack((upper + left, upper - left, lower + right, lower - right), 1) / 2
     count, _, _, height, width = quarters.shape
     pixels = quarters.view(count, 2, 2, channels, height, width).permute(0, 4, 1, 5, 2, 3)
-    # in the order of channels_last memory, which F.pixel_shuffle would leave
+    # stays in channels_last memory; F.pixel_shuffle would not
     return pixels.reshape(count, 2 * height, 2 * width, channels).permute(0, 3, 1, 2)
 
 

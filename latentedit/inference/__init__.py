@@ -1,1 +1,1 @@
-"""Networks at work: devices, fast forms, latents to pictures to what is seen in them."""
+"""Running networks: devices, fast forms, from latents to pictures and to what judges see."""

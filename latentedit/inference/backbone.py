@@ -15,7 +15,7 @@ Network = TypeVar("Network", bound=Backbone)
 
 
 def openvino_backbone(network: Network) -> Network:
-    """A classifier or an age estimator whose `pooled_and_map` OpenVINO computes.
+    """Return a classifier or an age estimator whose `pooled_and_map` OpenVINO computes.
 
     Args:
         network: on a CPU, in any mode; later changes of its weights are not seen.
@@ -45,9 +45,9 @@ class _PooledAndMap:
 
 class _Graph(Writer):
     def of(self, network: Backbone) -> Any:
-        """Normalised images -> the early map, if that is another, and the last.
+        """Normalised images -> the early map, if it is not the last one, and the last map.
 
-        The maps between stay inside: to hand one out is a copy that nobody reads.
+        Other maps are no outputs: each would cost a copy that nobody reads.
         """
         conv, norm, _ = network.stem
         x = self.ops.relu(self.without_norm(conv, norm, self.input))

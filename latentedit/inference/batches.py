@@ -13,7 +13,7 @@ from latentedit.errors import LatentEditError
 
 
 def pick_batch_size(size: int | None, device: torch.device) -> int:
-    """Return the size, or the one that is usual on a device.
+    """Return `size`, or if that is None the default for a device: 1 on a CPU, 64 elsewhere.
 
     Raises:
         LatentEditError: it is below 1.
@@ -26,10 +26,11 @@ def pick_batch_size(size: int | None, device: torch.device) -> int:
 
 
 def in_batches(rows: NDArray[Any], size: int) -> Iterator[tuple[NDArray[Any], int]]:
-    """Batches of exactly `size` rows, and how many of them count.
+    """Yield batches of exactly `size` rows, and how many of these rows count.
 
-    The last batch is filled up: convolutions add up in another order in batches of another size,
-    and now and then a pixel rounds the other way. So a row gives the same alone and in any company.
+    The last batch is filled up with copies of its last row. In a batch of another size,
+    convolutions add up in another order, and now and then a pixel is rounded the other way. So a
+    row gives the same result alone and beside others.
 
     Raises:
         LatentEditError: there are no rows.

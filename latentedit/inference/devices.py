@@ -20,7 +20,7 @@ Network = TypeVar("Network", bound=nn.Module)
 def pick_device(name: str = "auto") -> torch.device:
     """Return the named device, or for ``auto`` CUDA, then MPS, then CPU.
 
-    Processes that a launcher started on one machine take a GPU each.
+    Each process that a launcher started on a computer takes a GPU of its own.
 
     Raises:
         LatentEditError: a name torch does not know, or a device that is not there.
@@ -42,7 +42,7 @@ def _own_gpu() -> torch.device:
     if launched.world_size == 1:
         return torch.device("cuda")
     device = torch.device("cuda", launched.local_rank % torch.cuda.device_count())
-    torch.cuda.set_device(device)  # streams are the current GPU's
+    torch.cuda.set_device(device)  # new streams belong to the current GPU
     return device
 
 
@@ -87,9 +87,9 @@ def place(network: Network, device: torch.device) -> Network:
 def keep_memory() -> None:
     """Keep freed memory for the next tensor, where the C library is glibc.
 
-    By default it gives large blocks back to the system, which clears every page again when the
-    next tensor of the same size is wanted: in loops over small networks that takes longer than
-    some layers do.
+    By default glibc gives large blocks back to the system. The system then clears every page again
+    for the next tensor of the same size. In loops over small networks, that takes longer than some
+    layers do.
     """
     with suppress(OSError, AttributeError):
         libc = ctypes.CDLL(None)

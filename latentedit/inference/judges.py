@@ -1,4 +1,4 @@
-"""Classifier and age estimator at work: pictures -> what is seen in them."""
+"""Running the judges, classifier and age estimator: pictures -> what is seen in them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from latentedit.pretrained.hashing import weights_hash
 from latentedit.pretrained.model import Bundle
 
 JUDGED_EDGE = 128
-"""Edge of the pictures that suffice for all judges: twice what the classifier looks at."""
+"""Edge of pictures that are large enough for all judges: twice that of the classifier's input."""
 
 
 class Judge(Protocol):
@@ -36,7 +36,7 @@ class Judge(Protocol):
 
 
 class Judges:
-    """Look at pictures of any size, at the shared frame in them.
+    """Networks that look at the shared frame in pictures of any size.
 
     Args:
         classifier: images -> logits; needed by `score`.
@@ -158,7 +158,10 @@ class Judges:
 
     @property
     def age_hash(self) -> str | None:
-        """Hash of the age estimator's weights, its type where it has none, or None without one."""
+        """Hash of the age estimator's weights, or None without an age estimator.
+
+        An estimator that is no torch module gives the name of its type instead.
+        """
         if self._age_estimator is None:
             return None
         if isinstance(self._age_estimator, nn.Module):
@@ -207,9 +210,8 @@ class Judges:
         """Return estimated years of uint8 [N, H, W, 3] faces, float32 [N].
 
         Args:
-            images: faces; of the shared frame in them the shipped estimator looks at the face
-                alone.
-            tight: they are cut as tightly as UTKFace's chips already: no frame is cut out.
+            images: faces. Of their shared frame, the shipped estimator looks only at the face.
+            tight: the faces are cut as tightly as UTKFace's chips already, so no frame is cut.
 
         Raises:
             LatentEditError: the model has no age estimator.

@@ -1,9 +1,11 @@
 """`MobileStyleGAN` for inference by OpenVINO: the same pictures, other arithmetic.
 
-Three changes make it fast beside the published graph. The channels that an inverse Haar transform
-takes together come in four bands, which the rows of the weights before it are sorted for, so that
-no strided slices are cut. Of the scales by w, those before and after the transform become one. The
-transform to colours, which is linear, is folded into the last weights.
+Three changes make it faster than the published graph:
+
+1. The rows of the weights before an inverse Haar transform are sorted, so that channels come in
+   four bands, one after another. The transform then needs no strided slices.
+2. The scales by w before and after the transform become one scale.
+3. The transform to colours is linear, and is folded into the last weights.
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ _HAAR = np.array([[1, 1, 1, 1], [1, 1, -1, -1], [1, -1, 1, -1], [1, -1, -1, 1]],
 
 
 class OpenVINOMobileStyleGAN(nn.Module):
-    """A `MobileStyleGAN` without gradients; the picture and each preview compile when first drawn.
+    """A `MobileStyleGAN` without gradients; pictures and previews are compiled when first drawn.
 
     Args:
         network: on a CPU; later changes of its weights are not seen.
@@ -48,7 +50,7 @@ class OpenVINOMobileStyleGAN(nn.Module):
         }
 
     def forward(self, latents: Tensor, size: int | None = None) -> Tensor:
-        """See `FaceGenerator.synthesize`. A face at a time: more together gain nothing."""
+        """See `FaceGenerator.synthesize`. Draws one face at a time: more together are no faster."""
         picture = self.pictures[self.network.source_of(size or self.network.resolution)]
         with torch.no_grad():
             rows = self.network.styles(latents).split(1)
@@ -75,7 +77,7 @@ class _Graph(Writer):
         return self.activated(self.convolved(x, weight, bias, padding=1), layer.noise)
 
     def block(self, block: Block, x: Any, row: int, *, sort: bool) -> Any:
-        """`x` comes in bands, and goes so where `sort`."""
+        """`x` comes in bands; the result does too where `sort` is true."""
         ops = self.ops
         # a channel's scale after the transform can come before it, for all four bands
         after = self.scale(block.conv0.modulation, row + 2)
@@ -102,7 +104,7 @@ class _Graph(Writer):
         return ops.depth_to_space(ops.concat(quarters, 1), "blocks_first", 2)
 
     def separable(self, layer: SeparableConvolution, x: Any, *, sort: bool = False) -> Any:
-        """All but the scale of it."""
+        """A separable convolution without its scale."""
         x = self.depthwise(layer.depthwise, x)
         weight, bias = as_array(layer.pointwise), as_array(layer.bias)
         if sort:
@@ -159,14 +161,14 @@ class _Graph(Writer):
 
 
 def _bands(channels: int) -> list[int]:
-    """Order of channels in which the four bands of an inverse Haar transform lie one by one."""
+    """Order of channels that puts the four bands of an inverse Haar transform one after another."""
     count = channels // 4
     others = (range(count + band, channels, 3) for band in range(3))
     return [*range(count), *(channel for band in others for channel in band)]
 
 
 def _pixels(values: Tensor | None) -> FloatArray:
-    """Weights or biases [12, ...] of Haar bands -> of the pixels that they make."""
+    """Weights or biases [12, ...] of Haar bands -> those of the pixels that the bands make."""
     assert values is not None
     bands = as_array(values)[_bands(len(values))].reshape(4, -1)
     return np.asarray((_HAAR @ bands).reshape(values.shape), np.float32)

@@ -1,4 +1,4 @@
-"""What pools, samples and directions ask of a model: latents -> pictures -> scores."""
+"""What pools, samples and directions need from a model: latents -> pictures -> scores."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from latentedit.io.images import UInt8Array
 
 
 class FaceNetworks(Protocol):
-    """Generator and classifier together, such as a `FaceEditor`; which explains all of this."""
+    """A generator and a classifier together. `FaceEditor` is one, and explains these members."""
 
     name: str
 

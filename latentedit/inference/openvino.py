@@ -1,8 +1,8 @@
 """Networks that OpenVINO computes, where the extra `fast` is installed.
 
-A graph is written in OpenVINO's own operators from a network's weights, not traced from PyTorch:
-that takes tenths of a second instead of ten, and suits OpenVINO's kernels. It is compiled for this
-CPU when it is first called.
+A graph is written in OpenVINO's own operators from a network's weights. It is not traced from
+PyTorch: writing takes tenths of a second instead of ten seconds, and suits OpenVINO's kernels. The
+graph is compiled for this CPU when it is first called.
 """
 
 from __future__ import annotations
@@ -30,14 +30,15 @@ def has_openvino() -> bool:
 
 @cache
 def load_openvino() -> Any:
-    """The package ``openvino``, which then tells nobody that it is used.
+    """Import the package ``openvino`` so that it tells nobody that it is used.
 
-    As it comes, each import sends an event to its makers, with a number for this user that it
-    keeps in the home folder. Without the package that sends, it has a stub do nothing.
+    Otherwise each import sends an event to its makers, with a number for this user that is kept in
+    the home folder. Where the package that sends cannot be imported, a stub takes its place and
+    does nothing.
     """
     sender = "openvino_telemetry"
     known = sys.modules.get(sender)
-    sys.modules[sender] = None  # type: ignore[assignment]  # importing it fails
+    sys.modules[sender] = None  # type: ignore[assignment]  # so importing it fails
     try:
         import openvino
     finally:
@@ -53,8 +54,8 @@ class Compiled:
     Threads may share it; they take turns.
 
     Args:
-        write: returns the ``openvino.Model`` for an input of this shape; its outputs are as many
-            rows.
+        write: returns the ``openvino.Model`` for an input of this shape; its outputs have as
+            many rows as the input.
         dtype: float32, or bfloat16 to compute in.
     """
 
@@ -65,7 +66,7 @@ class Compiled:
         self._requests: dict[Shape, Any] = {}
 
     def __call__(self, x: Tensor) -> list[Tensor]:
-        """Compute from x [N, ...] all outputs, float32 [N, ...]; no gradients."""
+        """Compute all outputs from x [N, ...]: float32 [N, ...], without gradients."""
         openvino = load_openvino()
         values = x.detach().float().contiguous().numpy()
         with self._lock:
@@ -79,7 +80,7 @@ class Compiled:
         return [torch.from_numpy(result) for result in results]
 
     def _compile(self, shape: Shape) -> Any:
-        """A request for inference on as many cores as torch uses, none of them for itself alone."""
+        """Make an inference request on as many cores as torch uses; no thread is tied to a core."""
         openvino = load_openvino()
         hint = openvino.properties.hint
         half = self._dtype == torch.bfloat16
@@ -95,7 +96,7 @@ class Compiled:
 
 
 class _Operators:
-    """OpenVINO's operators, for which arrays become constants by one copy, not number by number."""
+    """OpenVINO's operators. Arrays become constants by one copy, not number by number."""
 
     def __init__(self) -> None:
         self._operators = load_openvino().opset13

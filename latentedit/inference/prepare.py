@@ -1,7 +1,7 @@
 """Networks prepared once for fast inference on a CPU: the same function, other arithmetic.
 
-With the extra ``fast``, OpenVINO computes those that `FORMS` names; without it, PyTorch computes
-them as they are. docs/decisions.md has the speed of both.
+With the extra ``fast``, OpenVINO computes the kinds of networks in `FORMS`. Without it, PyTorch
+computes networks as they are. docs/decisions.md has the speed of both.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ FORMS: dict[type[nn.Module], Callable[[Any, torch.dtype], nn.Module]] = {
     ProgressiveW: OpenVINOProgressiveW,
     MobileStyleGAN: OpenVINOMobileStyleGAN,
 }
-"""The fast form of a kind of network, and of those derived from it."""
+"""The fast form of each kind of network, also for kinds that are derived from it."""
 
 
 def prepare(network: nn.Module, dtype: torch.dtype = torch.float32) -> nn.Module:
@@ -35,7 +35,7 @@ def prepare(network: nn.Module, dtype: torch.dtype = torch.float32) -> nn.Module
 
     Args:
         network: any; left as it is, and later changes of its weights are not seen.
-        dtype: that a generator computes in, float32 or bfloat16; others stay in float32.
+        dtype: that a generator is to compute in, float32 or bfloat16; others stay in float32.
 
     Returns:
         a module that is called like the network, without gradients, which threads may share; the

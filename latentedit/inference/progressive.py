@@ -1,7 +1,7 @@
 """The progressive `Generator` for inference by OpenVINO.
 
-Scales are folded into the weights, the doubling into the convolution after it, and what pixel norm
-lacks of OpenVINO's normalisation, a factor, into the next weights.
+Scales are folded into the weights, and the doubling into the convolution after it. Pixel norm is
+OpenVINO's normalisation times a factor; this factor is folded into the next weights.
 """
 
 from __future__ import annotations
@@ -22,14 +22,15 @@ LEAK = 0.2
 """Slope of the generator's leaky ReLU."""
 
 EPSILON = 1e-8
-"""Of pixel norm."""
+"""What pixel norm adds to the mean of squares, so that nothing is divided by 0."""
 
 EXACT_RESOLUTION = 16
 SMALL_RESOLUTION = 256
 HALVED_SMALL, HALVED_LARGE = 8, 5
-"""bfloat16 is for the last so many convolutions, above `EXACT_RESOLUTION`, of pictures up to
-`SMALL_RESOLUTION`, where more channels leave smaller errors, and of larger ones. What is before
-costs little in float32, and its errors would add to all that follows."""
+"""How many convolutions may use bfloat16: the last ones, above `EXACT_RESOLUTION`, for pictures up
+to `SMALL_RESOLUTION` and for larger pictures. Small pictures have more channels there, which leave
+smaller errors. The convolutions before cost little in float32, and their errors would add to all
+that follows."""
 
 
 class OpenVINOGenerator(nn.Module):
@@ -65,7 +66,7 @@ class OpenVINOGenerator(nn.Module):
 
 
 class OpenVINOProgressiveW(nn.Module):
-    """A `ProgressiveW` without gradients: its painter is drawn by OpenVINO.
+    """A `ProgressiveW` without gradients; OpenVINO computes its painter.
 
     Args:
         network: on a CPU; later changes of its weights are not seen.
@@ -85,7 +86,7 @@ class OpenVINOProgressiveW(nn.Module):
 
 class _Graph(Writer):
     def of(self, network: Generator, steps: range) -> Any:
-        """Some convolutions of a network, two of every block, and the colours after its last."""
+        """Write some convolutions of a network, two of every block; after its last, the colours."""
         x = self.input
         if steps.start:
             x = self.ops.transpose(x, np.array([0, 3, 1, 2]))
@@ -99,7 +100,7 @@ class _Graph(Writer):
                 conv = block.conv if step == 1 else block.conv1
                 x = self.leaky(self.convolution(conv, x), LEAK)
         if steps.stop < 2 * len(network.blocks):
-            # channels last between parts, as they lie in memory: nothing is turned round twice
+            # channels last between parts, as in memory, so nothing is reordered twice
             return self.model([self.ops.transpose(x, np.array([0, 2, 3, 1]))])
         return self.model([self.convolution(cast(EqualizedConv2d, network.to_rgb[-1]), x)])
 
@@ -128,7 +129,7 @@ class _Graph(Writer):
         return self.ops.add(x, as_array(layer.bias)[None, :, None, None])
 
     def normed(self, x: Any) -> tuple[Any, float]:
-        """Pixel norm, but for a factor that the next weights take."""
+        """Pixel norm without its factor, and the factor, which goes into the next weights."""
         channels = x.get_output_shape(0)[1]
         x = self.ops.normalize_l2(x, np.array([1]), channels * EPSILON, "add")
         return x, channels**0.5

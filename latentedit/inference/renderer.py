@@ -36,7 +36,7 @@ class Renderer:
             `adapters.LatentGenerator`.
         device: auto, cpu, cuda, mps.
         batch_size: latents that go through the generator together, always exactly so many.
-        precision: that it computes in, ``float32`` or ``bfloat16``.
+        precision: number format that it computes in, ``float32`` or ``bfloat16``.
 
     Attributes:
         generator: in eval mode, on the device.
@@ -78,12 +78,12 @@ class Renderer:
         """
         other = copy(self)
         other.precision = pick_precision(precision, self.device)
-        other.__dict__.pop("_fast", None)  # which computes in the old one
+        other.__dict__.pop("_fast", None)  # it computes in the old one
         return other
 
     @cached_property
     def quick(self) -> Self:
-        """This renderer in bfloat16 where the device gains by it."""
+        """This renderer, in bfloat16 where that is faster on the device."""
         gains = self.precision != torch.bfloat16 and computes_bfloat16(self.device)
         return self.with_precision("bfloat16") if gains else self
 
@@ -105,7 +105,7 @@ class Renderer:
     def render(self, latents: ArrayLike, size: int | None = None) -> UInt8Array:
         """Draw latents [N, D], or [N, L, D] -> uint8 [N, size, size, 3], RGB.
 
-        A latent gives the same picture alone and in any company; see `in_batches`.
+        A latent gives the same picture alone and beside others; see `in_batches`.
 
         Args:
             latents: of the generator's `space`.
@@ -126,7 +126,7 @@ class Renderer:
         return np.concatenate(images)
 
     def _draw(self, latents: Tensor, source: int) -> Tensor:
-        """Whole pictures, or previews; only generators that have some are asked for a size."""
+        """Draw whole pictures, or previews; only generators with previews are given a size."""
         whole = source == self.resolution
         images: Tensor = self._fast(latents) if whole else self._fast(latents, source)
         return images

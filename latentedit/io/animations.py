@@ -1,4 +1,4 @@
-"""Films of a face on its way to its edit and back: GIF, and MP4 where PyAV is installed."""
+"""Films that go from a face to its edit and back: GIF, and MP4 if PyAV is installed."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from latentedit.io.film_marks import add_xmp
 from latentedit.io.images import UInt8Array
 
 REST = 6
-"""The first and the last frame stand this many times as long as the others."""
+"""The first and the last frame are shown this many times as long as the others."""
 
 
 def check_animation(path: str | Path) -> None:
-    """Refuse early a film that could not be written.
+    """Refuse a film that cannot be written, before its frames are drawn.
 
     Raises:
         LatentEditError: another ending than .gif or .mp4, or PyAV is missing.
@@ -43,12 +43,15 @@ def save_animation(
     milliseconds: int = 120,
     xmp: bytes | None = None,
 ) -> tuple[int, int]:
-    """Write uint8 [F, H, W, 3], there and back: a GIF runs for ever, an MP4 (H.264) once.
+    """Write frames uint8 [F, H, W, 3] as a film that runs forwards, then backwards.
+
+    A GIF repeats for ever, an MP4 (H.264) plays once.
 
     Args:
-        edge: pictures whose longer edge is smaller are enlarged to this.
-        milliseconds: that each frame stands; the first and the last stand `REST` times as long.
-        xmp: a packet that goes into the file.
+        edge: pictures whose longer edge is smaller are enlarged to this, in pixels.
+        milliseconds: how long a frame is shown; the first and the last are shown `REST` times as
+            long.
+        xmp: an XMP packet to put into the file.
 
     Returns:
         Width and height in pixels.
@@ -74,7 +77,7 @@ def animation_bytes(
     milliseconds: int = 120,
     xmp: bytes | None = None,
 ) -> bytes:
-    """The same film as the content of a file, which never lies on a disk; see `save_animation`."""
+    """Return the film as bytes, without writing a file; see `save_animation`."""
     check_animation(name)
     buffer = io.BytesIO()
     _write(buffer, Path(name), frames, edge, milliseconds)
@@ -90,7 +93,7 @@ def _write(
     height, width = frames.shape[1:3]
     scale = max(1.0, edge / max(height, width))
     size = (round(width * scale), round(height * scale))
-    if path.suffix.lower() == ".mp4":  # whose colours are kept by squares of four pixels
+    if path.suffix.lower() == ".mp4":  # four pixels share a colour: edges must be even
         size = (max(2, size[0] - size[0] % 2), max(2, size[1] - size[1] % 2))
     pictures = [Image.fromarray(frame).resize(size, Image.Resampling.BICUBIC) for frame in frames]
     beats = [1] * len(pictures)
@@ -111,7 +114,7 @@ def _write_gif(
     milliseconds: int,
 ) -> None:
     sheet = Image.fromarray(np.concatenate([np.asarray(picture) for picture in pictures]))
-    colours = sheet.quantize(256)  # the same in all frames
+    colours = sheet.quantize(256)  # one palette for all frames
     dithered = [
         picture.quantize(palette=colours, dither=Image.Dither.FLOYDSTEINBERG)
         for picture in pictures
@@ -135,13 +138,13 @@ def _write_mp4(
 ) -> None:
     import av
 
-    # faststart: players on the web begin before the end has come; it wants a file to read again
+    # faststart: web players start before all is loaded; it rereads the output, so only for files
     options = {"movflags": "faststart"} if isinstance(path, Path) else {}
     with av.open(path, "w", format="mp4", options=options) as file:
         stream = file.add_stream("libx264", rate=Fraction(1000, milliseconds))
         stream.width, stream.height = pictures[0].size
-        stream.pix_fmt = "yuv420p"  # what every player knows
-        stream.options = {"crf": "16"}  # hardly any loss to the eye
+        stream.pix_fmt = "yuv420p"  # every player knows it
+        stream.options = {"crf": "16"}  # losses that hardly anybody sees
         for picture, beat in zip(pictures, beats, strict=True):
             for _ in range(beat):
                 file.mux(stream.encode(av.VideoFrame.from_image(picture)))
@@ -151,7 +154,7 @@ def _write_mp4(
 def _has_pyav() -> bool:
     try:
         return find_spec("av") is not None
-    except ValueError:  # what a failed import leaves
+    except ValueError:  # raised after a failed import
         return False
 
 

@@ -41,8 +41,8 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
     The temporary file is synced before the rename and removed if the block raises, so `path`
     is always either the old file or the whole new one. Its permissions follow the umask, also
-    where the writer (safetensors) is stricter. It has a hidden folder to itself, where writers
-    leave their own unfinished files; what a killed process left of `path` is removed.
+    where the writer (safetensors) is stricter. It lies in a hidden folder of its own, where writers
+    may leave unfinished files. What killed processes left behind for `path` is removed.
 
     Raises:
         LatentEditError: the folder does not exist or cannot be written, or the disk is full.
@@ -62,7 +62,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         os.replace(temporary, path)
     except OSError as error:
         raise LatentEditError(f"cannot write {path}: {reason(error)}") from error
-    except SafetensorError as error:  # what its writer makes of an OSError
+    except SafetensorError as error:  # safetensors raises it for an OSError
         raise LatentEditError(f"cannot write {path}: {_reason_of_writer(error)}") from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -79,14 +79,14 @@ def copy_file(source: str | Path, target: str | Path) -> None:
 
 
 def temporary_beside(path: str | Path) -> Path:
-    """Return a free hidden name beside `path`, for what becomes `path` when it is finished.
+    """Return a free hidden name beside `path`, for a file that becomes `path` when finished.
 
-    Folders under such names of `path` whose process is no longer alive are removed. The names say
-    which machine (or container) and process they belong to, so nobody else's are touched.
+    Such folders of `path` from processes that are no longer alive are removed. The names say which
+    machine (or container) and process they belong to, so those of others stay.
     """
     path = Path(path)
     stem = f".{path.name}.tmp-{_machine()}-"
-    with suppress(OSError):  # an unreadable folder: what lies there stays there
+    with suppress(OSError):  # an unreadable folder stays as it is
         for entry in os.listdir(path.parent):
             owner = re.match(r"(\d+)-[0-9a-f]{8}$", entry.removeprefix(stem))
             if entry.startswith(stem) and owner and not _alive(int(owner[1])):
@@ -96,28 +96,28 @@ def temporary_beside(path: str | Path) -> Path:
 
 @cache
 def _machine() -> str:
-    """Six hex digits, the same for all processes whose numbers this process can look up."""
+    """Return six hex digits, the same for all processes whose ids this process can look up."""
     names = [platform.node()]
-    with suppress(OSError):  # of Linux: containers number their processes separately
+    with suppress(OSError):  # on Linux: containers number their processes separately
         names.append(os.readlink("/proc/self/ns/pid"))
     return hashlib.sha256("\n".join(names).encode()).hexdigest()[:6]
 
 
 def _alive(process: int) -> bool:
-    """Whether a process of this machine runs; True where that cannot be found out."""
+    """Return whether a process of this machine runs; True if that cannot be found out."""
     if os.name != "posix":
         return True
     try:
         os.kill(process, 0)  # no signal, only the check
     except ProcessLookupError:
         return False
-    except (OSError, OverflowError):  # another user's, or no number of a process
+    except (OSError, OverflowError):  # another user's process, or no process id
         return True
     return True
 
 
 def check_writable(path: str | Path) -> None:
-    """Refuse early an output path that could not be written at the end of a long computation.
+    """Refuse an output path that cannot be written, before a long computation starts.
 
     Raises:
         LatentEditError: `path` is a folder, or its parent is missing or takes no new files.
@@ -138,14 +138,14 @@ def check_replaces_none(
     """Refuse an output path that is one of the inputs.
 
     Args:
-        inputs: by what they are, such as "photo".
-        force: replace them all the same.
+        inputs: paths of the inputs by what they are, such as "photo".
+        force: allow it.
 
     Raises:
-        LatentEditError: it is one of them.
+        LatentEditError: the path is one of the inputs.
     """
     for what, given in inputs.items():
-        with suppress(OSError):  # one of them is not there
+        with suppress(OSError):  # one of the two does not exist
             if given is not None and not force and os.path.samefile(path, given):
                 raise LatentEditError(
                     f"{path} is the {what} itself: give another name with -o, or --force to "
@@ -161,7 +161,7 @@ def reason(error: OSError) -> str:
 
 
 def _reason_of_writer(error: SafetensorError) -> str:
-    """`reason`, of an OSError of which only the words are left."""
+    """Return `reason` of an OSError of which safetensors kept the words only."""
     number = re.search(r"\(os error (\d+)\)", str(error))
     if number is None or os.name != "posix":
         return str(error)

@@ -1,6 +1,6 @@
-"""XMP in films, which Pillow and PyAV neither write nor read.
+"""Write and read XMP in films; Pillow and PyAV do neither.
 
-In a GIF it is an application extension, in an MP4 a box of its own (Adobe, "XMP Specification
+In a GIF XMP is an application extension, in an MP4 a box of its own (Adobe, "XMP Specification
 Part 3: Storage in Files" (2020), sections 1.1.2 and 1.2.4; ISO 16684-1 is the packet itself).
 """
 
@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 _GIF_HEAD = b"\x21\xff\x0bXMP DataXMP"
 _GIF_TAIL = bytes((1, *range(255, -1, -1), 0))
-"""Readers that know nothing of XMP take its bytes for lengths, and end in here."""
+"""Follows the packet. Readers without XMP take its bytes for lengths; these lead to its end."""
 
 _GIF_END = b"\x3b"
 _MP4_BOX = b"uuid" + bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
@@ -42,10 +42,11 @@ def add_xmp(file: BinaryIO, packet: bytes) -> None:
 
     Args:
         file: open for reading and writing.
-        packet: of XMP.
+        packet: the XMP packet.
 
     Raises:
-        ValueError: the file is neither, or the packet has a NUL byte, which ends it in a GIF.
+        ValueError: the file is neither. Or it is a GIF without a proper end, or a GIF and the
+            packet has a NUL byte, which would end it there.
     """
     head = _head(file)
     if _is_gif(head):
@@ -63,7 +64,7 @@ def add_xmp(file: BinaryIO, packet: bytes) -> None:
 
 
 def read_xmp(file: BinaryIO) -> bytes | None:
-    """The packet of an open GIF or MP4, or None where it has none or is damaged."""
+    """Return the packet of an open GIF or MP4; None if it has none or is damaged."""
     head = _head(file)
     if _is_gif(head):
         return _of_gif(file)
@@ -93,11 +94,11 @@ def _of_mp4(file: BinaryIO) -> bytes | None:
         file.seek(place)
         head = file.read(24)
         length = int.from_bytes(head[:4], "big")
-        if length == 1:  # a long one, whose length follows its name
+        if length == 1:  # a long box: its length follows its name
             length = int.from_bytes(head[8:16], "big")
         if head[4:] == _MP4_BOX and len(head) == 24 <= length <= MAX_XMP:
             return file.read(length - 24)
-        if length < 8:  # 0 is the last box, others are damage
+        if length < 8:  # 0 means the last box, others a damaged file
             return None
         place += length
     return None

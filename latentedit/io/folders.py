@@ -1,4 +1,4 @@
-"""Folders of arrays that long computations fill, and go on filling after they were stopped."""
+"""Folders of arrays that long computations fill; a stopped computation can go on later."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from latentedit.io.sharing import making, turns
 
 _SUFFIX = ".safetensors"
 _LONGEST = 40
-"""Letters of a value that a message repeats."""
+"""Longest value that a message repeats, in letters."""
 
 
 class ResumableFolder:
@@ -49,11 +49,11 @@ class ResumableFolder:
             card_name: name of the card's file, such as ``pool.json``.
             card: plain data that JSON can hold; the same data means the same arrays.
             content: what the folder holds, for messages, such as ``pool``.
-            before: entries that older cards lack, and what they stand for there.
+            before: entries that older cards lack, with the values that these cards mean.
 
         Raises:
-            LatentEditError: the folder holds arrays of another card or of none, its card is
-                damaged, or it cannot be written.
+            LatentEditError: the folder holds another card, or arrays without a card. Or its card
+                is damaged, or the folder cannot be written.
         """
         self.path = make_folder(path)
         self._content = content
@@ -70,7 +70,7 @@ class ResumableFolder:
                 raise self._refusal(_difference(key, found.get(key), wanted.get(key)))
 
     def _start(self, card_path: Path, card: Mapping[str, Any]) -> None:
-        """Write the card, unless another process has done so just now."""
+        """Write the card, unless another process has just done so."""
         with claimed(card_path.with_name(f"{card_path.name}.new"), waits=True):
             if card_path.exists():
                 return
@@ -79,7 +79,7 @@ class ResumableFolder:
             write_json(card_path, card)
 
     def turns(self, count: int, make: Callable[[int], object]) -> Iterator[int]:
-        """Share `count` pieces of work that `keep` arrays here; see `sharing.turns`."""
+        """Share `count` pieces of work, which call `keep`, among processes; see `sharing.turns`."""
 
         def make_or_leave(number: int) -> None:
             self._waits = False
@@ -93,9 +93,10 @@ class ResumableFolder:
     def keep(
         self, name: str, make: Callable[[], Mapping[str, NDArray[Any]]]
     ) -> dict[str, NDArray[Any]]:
-        """Return the arrays that are kept under a name; make and keep them where there are none.
+        """Return the arrays that are kept under a name; make and keep them if there are none.
 
-        Where another process makes them, it is waited for, or, within `turns`, left to it.
+        If another process is making them, this one waits for it. Within `turns` it does not wait:
+        it raises `sharing.BusyError`, and `turns` comes back to them.
 
         Raises:
             LatentEditError: the file is damaged, or the folder cannot be written.

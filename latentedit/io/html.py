@@ -1,4 +1,4 @@
-"""HTML from Jinja2's templates, which lie in the folder ``assets`` of their package."""
+"""Make HTML from Jinja2 templates; they lie in the folder ``assets`` of their package."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ def render(package: str, name: str, **values: Any) -> str:
     """Fill in a template; all values are escaped.
 
     Args:
-        package: dotted name of the package whose template it is.
-        name: of the template's file.
-        values: what the template names. All that it names must be here.
+        package: dotted name of the package that has the template.
+        name: name of the template's file.
+        values: values of all names in the template; none may be missing.
     """
     return _environment(package).get_template(name).render(values)
 
 
 def asset(package: str, name: str) -> str:
-    """The text of a file in a package's folder ``assets``, as it is."""
+    """Return the text of a file in a package's folder ``assets``, unchanged."""
     return files(package).joinpath(_FOLDER, name).read_text(encoding="utf-8")
 
 
 def data_uri(content: bytes, media_type: str = "image/png") -> str:
-    """A file as an address that carries it whole, for ``src``."""
+    """Return a data URI that holds a whole file, for ``src``."""
     return f"data:{media_type};base64," + base64.b64encode(content).decode("ascii")
 
 

@@ -1,4 +1,4 @@
-"""The only place that knows file <-> uint8 [H, W, 3] <-> tensor in [-1, 1]."""
+"""Convert between files, uint8 [H, W, 3] and tensors in [-1, 1]; all such code is here."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import torch
 
 LARGE_PNG = 1_000_000
-"""Pixels beyond which a PNG is packed quickly: the file grows by an eighth, the wait is a third."""
+"""A PNG of more pixels is packed quickly: in a third of the time, with an eighth more bytes."""
 
 STRIP_FRAME = 160
 """Smallest edge of a film strip's frames."""
@@ -44,7 +44,7 @@ PHOTO_ENDINGS = frozenset(
         *(".ppm", ".pgm", ".pnm", ".pbm", ".pcx", ".psd", ".ico", ".sgi", ".qoi", ".mpo"),
     }
 )
-"""Names of files that are taken for photos in a folder."""
+"""Endings of the files that are taken for photos in a folder."""
 
 UInt8Array = NDArray[np.uint8]
 
@@ -53,7 +53,7 @@ def open_image(path: str | Path | bytes, *, max_pixels: int = MAX_PIXELS) -> UIn
     """Read a picture as the viewer sees it: EXIF orientation applied, alpha over white, RGB.
 
     Args:
-        path: a PNG, JPEG, WebP, BMP, TIFF, AVIF, HEIC or GIF file (first frame), or what is in one.
+        path: a PNG, JPEG, WebP, BMP, TIFF, AVIF, HEIC or GIF file (first frame), or its content.
         max_pixels: refuse larger ones before decoding (decompression bombs).
 
     Returns:
@@ -72,8 +72,8 @@ def opened(path: str | Path | bytes, *, max_pixels: int = MAX_PIXELS) -> Iterato
     """Open a picture that is decoded within the block.
 
     Raises:
-        LatentEditError: missing, not an image, truncated, or too large; also for what decoders
-            raise within the block.
+        LatentEditError: missing, not an image, truncated, or too large. It also replaces what
+            decoders raise within the block.
     """
     if isinstance(path, bytes):
         name, source = "this file", io.BytesIO(path)
@@ -109,7 +109,7 @@ _HEIF_BRANDS = frozenset((b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", 
 
 
 def _open(source: Path | io.BytesIO) -> Image.Image:
-    """Pillow's own open, which pillow-heif joins when there is something for it."""
+    """Open a picture with Pillow; load pillow-heif only for a HEIC file."""
     try:
         return Image.open(source)
     except UnidentifiedImageError:
@@ -133,15 +133,16 @@ def _open(source: Path | io.BytesIO) -> Image.Image:
 
 
 def to_rgb(image: Image.Image) -> tuple[UInt8Array, UInt8Array | None]:
-    """Colours of a decoded picture of any mode, and its alpha where it has any.
+    """Return the colours of a decoded picture of any mode, and its alpha if it has any.
 
-    What is not RGB is brought there: grey, palettes, 16 and 32 bits, floating point (0 to 1 where
+    Other modes are converted to RGB: grey, palettes, 16 and 32 bits, floating point (0 to 1 if
     nothing is larger), CMYK and Lab (to sRGB, by the picture's own profile if it has one).
 
     Returns:
-        uint8 [H, W, 3], where nothing is behind what is transparent, and uint8 [H, W] or None.
+        Colours uint8 [H, W, 3], with no background behind transparent pixels; and alpha uint8
+        [H, W] or None.
     """
-    if image.mode.startswith("I"):  # 16 bits, or 32 that hold 8 or 16
+    if image.mode.startswith("I"):  # 16 bits, or 32 bits with values of 8 or 16
         wide = np.asarray(image, dtype=np.float64)
         if image.mode != "I" or wide.max() > 255:
             wide = wide / 257
@@ -159,13 +160,13 @@ def to_rgb(image: Image.Image) -> tuple[UInt8Array, UInt8Array | None]:
 
 
 def _managed(image: Image.Image) -> Image.Image:
-    """A CMYK or Lab picture as sRGB, by its own profile where that says how."""
+    """Convert a CMYK or Lab picture to sRGB; CMYK by its own profile if that can be used."""
     profile = image.info.get("icc_profile")
     source: Any = None
     if image.mode == "LAB":
         source = ImageCms.createProfile("LAB")
     elif profile:
-        with suppress(ImageCms.PyCMSError, OSError):  # a damaged one
+        with suppress(ImageCms.PyCMSError, OSError):  # a damaged profile
             source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
     if source is not None:
         with suppress(ImageCms.PyCMSError):
@@ -178,18 +179,18 @@ def _managed(image: Image.Image) -> Image.Image:
 
 
 def over_white(rgb: UInt8Array, alpha: UInt8Array) -> UInt8Array:
-    """A picture, uint8 [H, W, 3], over white where alpha, uint8 [H, W], is not 255."""
+    """Lay a picture, uint8 [H, W, 3], over white where alpha, uint8 [H, W], is not 255."""
     rgba = Image.fromarray(np.dstack((rgb, alpha)))
     return np.array(Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba))[..., :3]
 
 
-_MOST_JPEG = 65_500  # libjpeg's
+_MOST_JPEG = 65_500  # libjpeg's limit, pixels a side
 
 JPEG_QUALITY = 95
-"""Of what we draw, and of photos that come from another format."""
+"""Quality of JPEGs that we draw, and of photos that come from another format."""
 
 RECIPE_KEY = "latentedit"
-"""Name of the PNG text chunk that says how a picture of ours was made."""
+"""Name of the PNG text chunk that holds the recipe of a picture of ours."""
 
 
 def save_image(
@@ -220,10 +221,10 @@ def save_image(
 
 
 def format_of(path: str | Path) -> str:
-    """Pillow's name of the format that a file's ending asks for.
+    """Return Pillow's name of the format that belongs to a file's ending.
 
     Raises:
-        LatentEditError: no format that can be written.
+        LatentEditError: the ending belongs to no format that can be written.
     """
     ending = Path(path).suffix.lower()
     if ending in (".heic", ".heif"):
@@ -243,7 +244,7 @@ def write_image(
     """Write a picture, whole or not at all.
 
     Args:
-        options: of the format's encoder.
+        options: options of the format's encoder.
 
     Raises:
         LatentEditError: an unwritable path, or a picture that the format cannot hold.
@@ -255,7 +256,7 @@ def write_image(
 def image_bytes(
     name: str, image: Image.Image, format_name: str, options: Mapping[str, object]
 ) -> bytes:
-    """What `write_image` writes, in memory; `name` is for messages."""
+    """Return what `write_image` would write; `name` is for messages."""
     buffer = io.BytesIO()
     _write(buffer, name, image, format_name, options)
     return buffer.getvalue()
@@ -274,7 +275,7 @@ def _write(
         )
     try:
         image.save(target, format=format_name, **options)
-    except (ValueError, KeyError) as error:  # encoders that take other pictures only
+    except (ValueError, KeyError) as error:  # some encoders refuse this kind of picture
         raise LatentEditError(f"cannot save {name} ({error}): save as .png or .jpg") from None
 
 
@@ -312,8 +313,9 @@ CELEBA_BOX = (19.0, 40.0, 159.0, 180.0)
 def to_frame(image: UInt8Array, size: int | None = None) -> UInt8Array:
     """Cut the shared frame (eyes 0.27 of the width apart) out of an aligned picture.
 
-    A picture in the proportions of CelebA's aligned crops, at any size, is cut by the eyes' known
-    position; any other by its central square, which must then hold an aligned face.
+    A picture with the proportions of CelebA's aligned crops, at any size, is cut by the known
+    position of the eyes. From any other picture the central square is cut; it must hold an aligned
+    face.
 
     Args:
         image: uint8 [H, W, 3].
@@ -335,7 +337,7 @@ def to_frame(image: UInt8Array, size: int | None = None) -> UInt8Array:
 
 
 def is_celeba_crop(width: int, height: int) -> bool:
-    """Whether a picture has the proportions of CelebA's aligned crops, give or take a pixel."""
+    """Return whether a picture has the proportions of CelebA's aligned crops, to one pixel."""
     return height > width and abs(height - CELEBA_SIZE[1] * width / CELEBA_SIZE[0]) <= 1
 
 
@@ -355,7 +357,7 @@ def to_tensor(images: UInt8Array, device: torch.device | str = "cpu") -> torch.T
 
 
 def to_range(pixels: torch.Tensor) -> torch.Tensor:
-    """The same for pixels that are a tensor already."""
+    """Do the same as `to_tensor` for pixels that are a tensor already."""
     return pixels.permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
 
 
@@ -370,7 +372,7 @@ def to_uint8(tensor: torch.Tensor) -> UInt8Array:
 def sheet(images: UInt8Array) -> UInt8Array:
     """Tile uint8 [N, H, W, 3] to about as many columns as rows; one picture stays as it is.
 
-    Pictures that would be more than `MAX_PIXELS` together are made smaller.
+    If all pictures together have more than `MAX_PIXELS`, they are made smaller first.
     """
     count = len(images)
     if count == 1:
@@ -410,11 +412,11 @@ def film_strip(
 
     Args:
         rows: for each face uint8 [frames, H, W, 3], all of one size.
-        captions: for each face one caption a frame, drawn under it, of one line or several.
+        captions: for each face one caption per frame, drawn under it, in one line or several.
         title: one line above everything.
         marked: index of the frame to outline (the original), in every row.
-        frame_size: longer edge of a drawn frame in pixels; by default the pictures' own,
-            `STRIP_FRAME` or more, and less where all of them would be larger than `MAX_PIXELS`.
+        frame_size: longer edge of a drawn frame in pixels. By default it is the pictures' own edge;
+            less if the strip would get too large for `MAX_PIXELS`, but never below `STRIP_FRAME`.
             Words grow with it.
 
     Returns:
@@ -434,7 +436,7 @@ def film_strip(
     title_font = ImageFont.load_default(size=16 * scale)
     width = margin + frames * (frame_width + margin)
     width = max(width, 2 * margin + round(title_font.getlength(title)))
-    pitch = frame_height + caption_height + gap  # of rows: a caption is nearer to its own frame
+    pitch = frame_height + caption_height + gap  # row to row; a caption is nearest its frame
     height = head + len(rows) * pitch - gap + margin
     sheet = Image.new("RGB", (width, height), "white")
     draw = ImageDraw.Draw(sheet)
@@ -467,7 +469,7 @@ def film_strip(
 
 
 def within(image: UInt8Array, edge: int) -> UInt8Array:
-    """A picture whose longer edge has at most so many pixels: itself, or its pixels averaged."""
+    """Return the picture if its longer edge has at most `edge` pixels, else a smaller copy."""
     height, width = image.shape[:2]
     scale = min(1.0, edge / max(height, width))
     if scale == 1:
@@ -478,10 +480,10 @@ def within(image: UInt8Array, edge: int) -> UInt8Array:
 
 
 def in_srgb(image: UInt8Array, icc: bytes | None) -> UInt8Array:
-    """A picture, uint8 [H, W, 3], whose colours a profile describes, for formats without one."""
+    """Convert a picture, uint8 [H, W, 3], by its colour profile, for formats without profiles."""
     if icc is None:
         return image
-    with suppress(ImageCms.PyCMSError, OSError):  # damaged, or of grey pictures
+    with suppress(ImageCms.PyCMSError, OSError):  # a damaged profile, or one for grey pictures
         source = ImageCms.ImageCmsProfile(io.BytesIO(icc))
         managed = ImageCms.profileToProfile(
             Image.fromarray(image), source, ImageCms.createProfile("sRGB"), outputMode="RGB"
@@ -491,7 +493,7 @@ def in_srgb(image: UInt8Array, icc: bytes | None) -> UInt8Array:
 
 
 def reduced(image: UInt8Array, size: int) -> UInt8Array:
-    """A square picture with its pixels averaged to uint8 [size, size, 3]."""
+    """Reduce a square picture to uint8 [size, size, 3] by averaging its pixels."""
     return np.array(Image.fromarray(image).resize((size, size), Image.Resampling.BOX))
 
 

@@ -1,4 +1,4 @@
-"""What is installed of this package's requirements, from their metadata; nothing is imported."""
+"""Find which requirements of this package are installed, by metadata; nothing is imported."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ BRINGS = {
 
 
 def installed_version(name: str) -> str | None:
-    """The version of a package, or None where it is not installed."""
+    """Return the version of a package; None if it is not installed."""
     try:
         return version(name)
     except PackageNotFoundError:
@@ -36,9 +36,10 @@ def installed_version(name: str) -> str | None:
 
 
 def known_extras() -> list[str]:
-    """Names of this package's extras, in the order of `BRINGS`; none where pip did not install it.
+    """Return the names of this package's extras, in the order of `BRINGS`.
 
-    Extras that `BRINGS` does not know come last.
+    Extras that `BRINGS` does not know come last. The list is empty if pip did not install this
+    package.
     """
     own = _own()
     found = list(own.metadata.get_all("Provides-Extra") or ()) if own else []
@@ -47,9 +48,9 @@ def known_extras() -> list[str]:
 
 
 def requirements(extra: str = "") -> list[Requirement]:
-    """What this package needs on this machine: by itself, or for an extra, by which others count.
+    """Return what this package needs here: without extras, or for one extra.
 
-    An extra that another one takes in is followed; each package stands there once.
+    Extras inside an extra are followed. Each requirement is listed once.
     """
     found: dict[str, Requirement] = {}
     for requirement in _followed(extra, set()):
@@ -58,7 +59,7 @@ def requirements(extra: str = "") -> list[Requirement]:
 
 
 def lacking(extra: str = "") -> list[str]:
-    """Requirements that are not met, in words such as ``torch>=2.13,<2.14 (2.12 is installed)``."""
+    """Return requirements that are not met, such as ``torch>=2.13,<2.14 (2.12 is installed)``."""
     found = []
     for requirement in requirements(extra):
         has = installed_version(requirement.name)

@@ -1,4 +1,4 @@
-"""Who this process is among those that a launcher started, as environment variables tell it."""
+"""Read from the environment which process this is among those that a launcher started."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ class Launch:
 
     @property
     def leads(self) -> bool:
-        """Whether this process speaks, and writes what is written once."""
+        """Whether this process prints messages, and writes files that are written once."""
         return self.rank == 0
 
     def order(self, count: int) -> list[int]:
-        """The numbers below `count` in the order in which this process should take them.
+        """Return the numbers below `count` in the order in which this process should take them.
 
-        Its own ones first, every `world_size`-th, then, from the end, what others have not yet
-        come to.
+        Its own numbers come first: every `world_size`-th. Then come the others from the end, where
+        other processes arrive last.
         """
         own = range(self.rank, count, self.world_size)
         return [*own, *(number for number in reversed(range(count)) if number not in own)]
@@ -41,7 +41,7 @@ def launch() -> Launch:
     """Read ``RANK``, ``WORLD_SIZE`` and ``LOCAL_RANK``; without a launcher a process is alone.
 
     Raises:
-        LatentEditError: the variables are no numbers that go together.
+        LatentEditError: the variables are not numbers, or do not go together.
     """
     names = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
     try:
@@ -53,5 +53,5 @@ def launch() -> Launch:
         world_size = rank = local = -1
     if not (0 <= rank < world_size and local >= 0):
         found = ", ".join(f"{name}={os.environ.get(name, '')}" for name in names)
-        raise LatentEditError(f"no launcher says {found}: unset these environment variables")
+        raise LatentEditError(f"{found} do not go together: unset these environment variables")
     return Launch(rank, world_size, local)

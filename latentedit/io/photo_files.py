@@ -1,4 +1,4 @@
-"""Which files of a folder are photos, and what the others are: none is passed over in silence."""
+"""Find the photos in a folder, and name what the other files are: none is skipped silently."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class FolderPhotos(NamedTuple):
     """The files of a folder and its sub-folders.
 
     Attributes:
-        photos: in order of their paths.
-        left_out: the others, by what they are.
+        photos: the photos, in order of their paths.
+        left_out: the other files, by what they are.
     """
 
     photos: list[Path]
@@ -38,7 +38,7 @@ class FolderPhotos(NamedTuple):
 
 
 def find_photos(folder: Path) -> FolderPhotos:
-    """Sort all files of a folder and its sub-folders: pictures by name or content, and the rest."""
+    """Sort files of a folder and its sub-folders into photos (by name or content) and others."""
     photos: list[Path] = []
     left_out: dict[str, list[Path]] = {}
     for path in sorted(folder.rglob("*")):
@@ -56,12 +56,12 @@ def find_photos(folder: Path) -> FolderPhotos:
 
 
 class NamedPhotos(NamedTuple):
-    """What a person named: files, and folders of them.
+    """The photos that a user named, as files or in folders.
 
     Attributes:
-        files: to look at, each once: a file that was named as such, whatever it is, and the photos
-            of folders in order of their paths.
-        empty: folders without a photo, and why there is none in one line.
+        files: the files to look at, each once: every file that was named itself, whatever it is,
+            and the photos of named folders in order of their paths.
+        empty: folders without a photo, each with a line that says what is there.
         left_out: one line for each kind of other files in a folder.
     """
 
@@ -71,7 +71,7 @@ class NamedPhotos(NamedTuple):
 
 
 def named_photos(given: Sequence[Path]) -> NamedPhotos:
-    """Collect the files that were named, and those in the folders that were named."""
+    """Collect the files that were named, and the photos in the folders that were named."""
     files: list[Path] = []
     empty: list[tuple[Path, str]] = []
     left_out: list[str] = []
@@ -92,7 +92,7 @@ def named_photos(given: Sequence[Path]) -> NamedPhotos:
 
 
 def _what_else(path: Path) -> str | None:
-    """What a file is that is not named as a photo; None where it is one all the same."""
+    """Return what a file is whose name is not a photo's; None if it is a photo all the same."""
     ending = path.suffix.lower()
     for what, endings in _LEFT_OUT.items():
         if ending in endings:
@@ -105,7 +105,7 @@ def _what_else(path: Path) -> str | None:
                     return None if _is_heif(path) else "videos"
             with Image.open(path) as image:
                 return None if image.format not in _NO_PHOTOS else "no pictures"
-    except Exception:  # decoders raise many types on what is none of theirs
+    except Exception:  # decoders raise many types on foreign files
         return "no pictures"
 
 
@@ -118,7 +118,7 @@ _NO_PHOTOS = ("MPEG", "HDF5", "GRIB", "BUFR", "EPS", "WMF", "FLI")
 
 
 def in_words(left_out: Mapping[str, Iterable[Path]], folder: Path) -> list[str]:
-    """One line for each kind of files that were left out, with a few of their names."""
+    """Return one line for each kind of files that were left out, with a few of their names."""
     return [
         f"{few_names([str(_inside(path, folder)) for path in paths])}: {what}"
         for what, paths in sorted(left_out.items())
@@ -126,7 +126,7 @@ def in_words(left_out: Mapping[str, Iterable[Path]], folder: Path) -> list[str]:
 
 
 def few_names(names: list[str]) -> str:
-    """The number of some files, and the first ones' names."""
+    """Return the number of some files, and the names of the first ones, in words."""
     more = f" and {len(names) - _FEW} more" if len(names) > _FEW else ""
     count = "1 file" if len(names) == 1 else f"{len(names)} files"
     return f"{count} ({', '.join(names[:_FEW])}{more})"

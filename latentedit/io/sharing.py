@@ -1,8 +1,8 @@
-"""Work that several processes share: whose turn it is.
+"""Share work among several processes: each file is made by one of them.
 
-Processes meet in a folder alone, on one disk or on one that machines share: whoever makes a file
-claims it. So nobody waits at a barrier for one that died, and others may join and leave at any
-time, whether a launcher started them or not.
+The processes share a folder, on one disk or on a disk that several machines share, and nothing
+else. A process claims a file before it makes it. So no process waits at a barrier for one that
+died. Processes may join and leave at any time, whether a launcher started them or not.
 """
 
 from __future__ import annotations
@@ -29,14 +29,16 @@ class BusyError(Exception):
 
 @contextmanager
 def making(path: Path, *, waits: bool) -> Iterator[None]:
-    """Claim a file that is to be made; whoever gets it looks first whether it is there by now.
+    """Claim a file that is to be made.
+
+    Inside the block, check first whether the file exists: another process may have made it.
 
     Args:
         path: the file.
-        waits: for who is making it; otherwise they are left to it.
+        waits: wait for a process that is making it, instead of raising `BusyError`.
 
     Raises:
-        BusyError: another process is making it.
+        BusyError: another process is making it, and `waits` is False.
         LatentEditError: the folder does not exist or cannot be written.
     """
     with claimed(path, waits=waits) as mine:
@@ -48,16 +50,16 @@ def making(path: Path, *, waits: bool) -> Iterator[None]:
 def turns(count: int, make: Callable[[int], object]) -> Iterator[int]:
     """Make `count` things together with all processes that make the same ones.
 
-    Each thing is made by one of them. What another one is at is left to it and looked at again
-    when it is done with it, or dead. All are there at the end.
+    Each thing is made by one process. A thing that another process is making is left to it, and
+    tried again when that process has finished it or died. At the end all things exist.
 
     Args:
-        count: how many.
-        make: makes one, by its number, or finds that it is there; raises `BusyError` where another
+        count: how many things.
+        make: makes the thing of a number, or finds that it exists; raises `BusyError` if another
             process is making it.
 
     Yields:
-        Each number, once its thing is there.
+        Each number, once its thing exists.
     """
     missing = launch().order(count)
     while missing:

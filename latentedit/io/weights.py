@@ -1,4 +1,4 @@
-"""A network's weights in a safetensors file, and a network built from what a card says."""
+"""Write a network's weights to a safetensors file, and build a network from its card."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ Network = TypeVar("Network", bound=nn.Module)
 
 
 def save_weights(weights: Path, network: nn.Module) -> None:
-    """Write a network's state; what float16 holds exactly is stored in it."""
+    """Write a network's state; tensors that float16 holds exactly are stored in float16."""
     state = network.state_dict().items()
     save_file({name: _compact(value.detach().cpu()) for name, value in state}, weights)
 
 
 def _compact(value: Tensor) -> Tensor:
-    """The same numbers in float16, where it holds them."""
+    """Return the same numbers in float16 if it holds them exactly."""
     half = value.half() if value.dtype == torch.float32 else value
     return (half if torch.equal(half.to(value.dtype), value) else value).contiguous()
 
@@ -36,7 +36,7 @@ def build_network(
     """Build the network that a card describes and load its weights.
 
     Args:
-        build: makes the network of its configuration.
+        build: makes the network from its configuration.
         config_type: the configuration's dataclass.
         config: the card's entry.
         weights: a safetensors file; its name without the suffix says what the network is.
@@ -48,7 +48,7 @@ def build_network(
         LatentEditError: no such configuration, or weights that are damaged or of another shape.
     """
     try:
-        with torch.random.fork_rng(devices=[]):  # first weights are random; nobody should notice
+        with torch.random.fork_rng(devices=[]):  # new weights are random: keep torch's state
             network = build(config_from_json(config_type, config))
     except (KeyError, TypeError, AttributeError, ValueError, ArithmeticError, RuntimeError):
         raise LatentEditError(no_such_network(weights)) from None
@@ -64,12 +64,12 @@ def build_network(
 
 
 def no_such_network(weights: Path) -> str:
-    """What to say of a card that describes nothing."""
+    """Return the message for a card that describes no network that can be built."""
     return f"{card_path(weights)} describes no {weights.stem} that can be built: fetch it again"
 
 
 def _misfit(wanted: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> str | None:
-    """The first difference in names or shapes, in words, or None."""
+    """Return the first difference in names or shapes, in words; None if there is none."""
     for name in sorted({*wanted, *found}):
         shapes = [list(state[name].shape) if name in state else None for state in (wanted, found)]
         if shapes[0] != shapes[1]:
@@ -79,10 +79,10 @@ def _misfit(wanted: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> str | 
 
 
 def config_from_json(config_type: type[Config], values: Mapping[str, Any]) -> Config:
-    """Build a configuration dataclass from JSON, lists becoming tuples.
+    """Build a configuration dataclass from JSON; lists become tuples.
 
     Raises:
-        TypeError: entries that it does not have.
+        TypeError: the JSON has entries that the dataclass does not have.
     """
     entries = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
     return config_type(**entries)

@@ -1,1 +1,1 @@
-"""Photographs: read and written, their faces found and aligned, edits put back."""
+"""Read and write photos, find and align their faces, and put edits back."""

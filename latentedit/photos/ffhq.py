@@ -1,13 +1,14 @@
-"""Faces aligned as FFHQ's are, and the way back.
+"""Align faces as FFHQ's are, and bring pictures of them back to the photo.
 
 The square is that of FFHQ's published recipe: Karras, Laine, Aila, "A Style-Based Generator
 Architecture for Generative Adversarial Networks" (2019), appendix A, and
-https://github.com/NVlabs/ffhq-dataset. Its axes follow from eyes and mouth; with E = from the left
-eye to the right and M = from the middle of the eyes to that of the mouth,
+https://github.com/NVlabs/ffhq-dataset. Its axes x and y follow from the eyes and the mouth. E is
+the vector from the left eye to the right one, and M is the vector from the middle of the eyes to
+the middle of the mouth:
 
     x ~ E - rot90(M),  |x| = max(2 |E|, 1.8 |M|),  y = rot90(x),  centre = eyes' middle + 0.1 M
 
-and the corners are centre -x -y to centre +x +y.
+The corners are centre -x -y to centre +x +y.
 """
 
 from __future__ import annotations
@@ -28,11 +29,11 @@ _LEFT_EYE, _RIGHT_EYE = slice(36, 42), slice(42, 48)
 _MOUTH_CORNERS = (48, 54)
 
 _SOFT, _BLUR = 0.3, 0.02
-"""Least width of the padding, over which a photo fades to its median colour, and how much it is
-blurred there, in shares of the square's edge; the recipe's numbers."""
+"""Least width of the padding, in which a photo fades to its median colour, and the blur there. Both
+are numbers of the recipe, in shares of the square's edge."""
 
 _BAND = 256
-"""Rows that go back at once, so that memory stays small."""
+"""Rows that `Alignment.back` computes at once, so that memory stays small."""
 
 Box = tuple[int, int, int, int]
 """Left, top, right, bottom in pixels of the photo."""
@@ -42,14 +43,14 @@ Box = tuple[int, int, int, int]
 class Alignment:
     """Where a square around a face lies in a photo.
 
-    Points of the square are u, v in shares of its edge, from its first corner rightwards and
-    downwards as the face sees it; points of the photo are x, y in pixels, the first pixel's middle
-    at (0.5, 0.5).
+    Points of the square are u, v in shares of its edge. With the face upright, they count from the
+    top left corner: u to the right, v downwards. Points of the photo are x, y in pixels; the middle
+    of the first pixel is at (0.5, 0.5).
 
     Attributes:
         coefficients: a, b, c, d, e, f with x = a u + b v + c and y = d u + e v + f.
-        width: of the photo, in pixels.
-        height: of the photo, in pixels.
+        width: the photo's width in pixels.
+        height: the photo's height in pixels.
     """
 
     coefficients: tuple[float, float, float, float, float, float]
@@ -72,7 +73,7 @@ class Alignment:
         return cls((a, b, c, d, e, f), width, height)
 
     def scaled(self, width: int, height: int) -> Self:
-        """The same square in the photo made smaller or larger, to so many pixels."""
+        """Return the same square in the photo resized to `width` x `height` pixels."""
         across, down = width / self.width, height / self.height
         a, b, c, d, e, f = self.coefficients
         scaled = (a * across, b * across, c * across, d * down, e * down, f * down)
@@ -80,7 +81,7 @@ class Alignment:
 
     @property
     def matrix(self) -> NDArray[np.float64]:
-        """The same as float64 [2, 3]: ``matrix @ (u, v, 1)`` is x, y."""
+        """The coefficients as float64 [2, 3]: ``matrix @ (u, v, 1)`` is x, y."""
         return np.array(self.coefficients).reshape(2, 3)
 
     @property
@@ -91,7 +92,7 @@ class Alignment:
 
     @property
     def edge(self) -> float:
-        """Edge of the square in pixels of the photo: how large a picture of it is sharp."""
+        """Edge of the square in pixels of the photo; a larger picture of it shows no more."""
         return float(np.hypot(self.coefficients[0], self.coefficients[3]))
 
     @property
@@ -109,25 +110,26 @@ class Alignment:
         return left, top, right, bottom
 
     def inside(self, size: int) -> NDArray[np.bool_]:
-        """Which pixels of the square's picture show the photo and not padding: [size, size]."""
+        """Return which pixels of the square's picture show the photo, not padding: [size, size]."""
         x, y = self._places(size)
         return (x >= 0) & (y >= 0) & (x < self.width) & (y < self.height)
 
     def cut(self, pixels: UInt8Array, size: int) -> UInt8Array:
         """Cut the square out of the photo.
 
-        Where it leaves the photo, this is reflected, blurred and faded to its median colour, as
-        FFHQ's own pictures are.
+        Where the square leaves the photo, the photo is reflected, blurred and faded to the median
+        colour, as in FFHQ's own pictures.
 
         Args:
             pixels: the photo, uint8 [H, W, 3].
-            size: edge of the result in pixels; what is larger is averaged, so that nothing aliases.
+            size: edge of the result in pixels; a larger square is averaged, so that nothing
+                aliases.
 
         Returns:
             uint8 [size, size, 3].
 
         Raises:
-            LatentEditError: the alignment is of a photo of another size.
+            LatentEditError: the alignment belongs to a photo of another size.
         """
         self.check(pixels)
         matrix = self.matrix
@@ -145,11 +147,11 @@ class Alignment:
         """Bring a field on the square to the photo's pixels, by cubic interpolation.
 
         Args:
-            values: float32 [S, S, C]; where the photo's pixels are coarser they are averaged.
+            values: float32 [S, S, C]; averaged if the photo's pixels are coarser.
             box: the pixels to compute; by default `Alignment.box`.
 
         Returns:
-            float32 [bottom - top, right - left, C]; beyond the square its border goes on.
+            float32 [bottom - top, right - left, C]; beyond the square, its border values continue.
         """
         left, top, right, bottom = self.box if box is None else box
         height, width, channels = bottom - top, right - left, values.shape[2]
@@ -176,7 +178,7 @@ class Alignment:
         return result
 
     def covers(self, box: Box) -> NDArray[np.bool_]:
-        """Which pixels of the photo the square covers, by their middles: [h, w] in `box`."""
+        """Return which pixels of `box` have their middles in the square: bool [h, w]."""
         left, top, right, bottom = box
         x, y = np.arange(left, right) + 0.5, np.arange(top, bottom) + 0.5
         inverse = self.inverse
@@ -200,20 +202,23 @@ class Alignment:
             )
 
     def _places(self, size: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """x and y of the middles of the picture's pixels, [size, size] each."""
+        """Return x and y in the photo of the picture's pixels' middles, [size, size] each."""
         middles = (np.arange(size) + 0.5) / size
         a, b, c, d, e, f = self.coefficients
         u, v = middles[None], middles[:, None]
         return a * u + b * v + c, d * u + e * v + f
 
     def _padding(self, size: int) -> NDArray[np.float32] | None:
-        """How far pixels lie in the padding, float32 [size, size]: 0 at the photo's border, 1 at
-        the padding's end, negative within the photo; None where the square is all photo."""
+        """Return how far pixels lie in the padding, float32 [size, size].
+
+        0 is the photo's border and 1 the end of the padding; pixels in the photo are negative.
+        None if the square lies well inside the photo.
+        """
         border = max(0.1 * self.edge, 3.0)
         quad = self.quad
         beyond = np.array(
             [-quad.min(0), quad.max(0) - (self.width, self.height)]
-        )  # how far left and top, right and bottom are left
+        )  # how far the square leaves the photo: at left and top, at right and bottom
         if beyond.max() <= -border:
             return None
         reach = np.maximum(beyond + border, _SOFT * self.edge)

@@ -1,9 +1,10 @@
-"""Inversion: the latents, one a layer, with which a generator draws a given photo.
+"""Inversion: find the latents, one for each layer, with which a generator draws a given photo.
 
-The encoder gives a first answer at once. Refining goes on from there: latents are optimised
-(Abdal et al. 2019, Image2StyleGAN) in the coordinates of the encoder, in which they vary alike, so
-that the drawn face resembles the photo; a prior keeps them near each other and near what the
-generator was trained on, where edits work (Zhu et al. 2020, In-domain GAN inversion).
+The encoder gives a first answer at once. Refining then optimises the latents, so that the drawn
+face resembles the photo (Abdal et al. 2019, Image2StyleGAN). It works in the encoder's coordinates,
+in which latents vary alike in every direction. A prior keeps the latents near each other and near
+those that the generator was trained on, because edits work there (Zhu et al. 2020, In-domain GAN
+inversion).
 """
 
 from __future__ import annotations
@@ -25,10 +26,11 @@ from latentedit.photos.resemblance import Resemblance, Seen
 from latentedit.photos.sketch import Sketch
 
 FAMILIAR = 0.6
-"""Mean square coordinate up to which latents are as samples are; photos go a little beyond."""
+"""Mean square coordinate up to which latents are like samples'; photos' go a little beyond."""
 
 WARM_STEPS, COOLED, LAST_RATE = 5, 0.45, 0.05
-"""The rate rises over the first steps, falls over the last share of them, and never to zero."""
+"""The learning rate rises over the first `WARM_STEPS` steps. It falls over the last share `COOLED`
+of the steps, to the share `LAST_RATE` of its full value."""
 
 
 @dataclass(frozen=True)
@@ -36,14 +38,14 @@ class InversionOptions:
     """How a photo is inverted.
 
     Attributes:
-        passes: of the encoder; each sees what the one before drew.
-        steps: of refining; None for as many as `seconds` allow.
-        seconds: of refining, where no steps are given.
-        least: steps that are done then, however long they take on a slow or busy machine: with
-            fewer it is another person.
+        passes: how often the encoder looks; each pass sees what the one before drew.
+        steps: refining steps; None for as many as `seconds` allow.
+        seconds: time for refining, used if `steps` is None.
+        least: refining steps that are done even if `seconds` are over before, as on a slow
+            computer: with fewer, the face is that of another person.
         learning_rate: Adam's, in standard deviations of the latents.
-        spread: weight of the mean square distance of layers from their mean.
-        far: weight of mean square coordinates beyond `FAMILIAR`.
+        spread: weight of the mean square distance of the layers' latents from their mean.
+        far: weight of the mean square coordinate beyond `FAMILIAR`.
     """
 
     passes: int = 2
@@ -57,13 +59,13 @@ class InversionOptions:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far refining is.
+    """How far refining has come.
 
     Attributes:
         step: steps done.
-        loss: of the best latents so far.
-        share: done, 0 to 1, of the steps or seconds that were allowed.
-        left: seconds that are left, about.
+        loss: loss of the best latents so far.
+        share: share of the allowed steps or seconds that is done, 0 to 1.
+        left: about how many seconds are left.
     """
 
     step: int
@@ -78,8 +80,8 @@ class Inversion:
 
     Attributes:
         latents: float32 [L, D].
-        steps: of refining that led to them.
-        loss: of them, or NaN where nothing was refined.
+        steps: refining steps that led to them.
+        loss: their loss, or NaN if nothing was refined.
         interrupted: whether refining was stopped before its time.
     """
 
@@ -92,7 +94,10 @@ class Inversion:
 def encode(
     encoder: Encoder, draw: Sketch, photos: Tensor, resemblance: Resemblance, passes: int = 1
 ) -> Tensor:
-    """Photos [N, 3, H, W] in [-1, 1], aligned -> coordinates u [N, groups, S], by the encoder."""
+    """Encode aligned photos [N, 3, H, W] in [-1, 1] -> coordinates u [N, groups, S].
+
+    After the first pass, the encoder compares the photos with what was drawn of them.
+    """
     looks = resemblance.looks(photos)
     found = encoder.changes(looks)
     for _ in range(passes - 1):
@@ -111,13 +116,13 @@ def invert(
 ) -> Inversion:
     """Find the latents of one photo; a pure function.
 
-    A KeyboardInterrupt while it refines ends it with the best so far.
+    A KeyboardInterrupt ends refining; the best latents so far are returned.
 
     Args:
         photo: uint8 [S, S, 3], aligned as the generator's faces are.
-        encoder: of this generator.
+        encoder: the encoder of this generator.
         draw: the generator, at the encoder's resolution.
-        resemblance: what refining makes better, and the encoder looks through.
+        resemblance: the loss that refining lowers; it also gives the encoder's inputs.
         options: see `InversionOptions`.
         on_step: called after each step.
 
@@ -139,10 +144,10 @@ def invert(
 
 
 class Refinement:
-    """An inversion that goes on as far as somebody lets it: `look`, `move`, `look`, `move`.
+    """An inversion whose steps the caller takes: `look`, `move`, `look`, `move`, and so on.
 
-    The encoder answers when it is made. Each step of refining comes in two halves, so that other
-    work need not wait for a whole one.
+    The encoder answers when the object is made. Each refining step has two halves, so that other
+    work can be done between them.
 
     Args:
         photo, encoder, draw, resemblance, options: see `invert`.
@@ -150,7 +155,7 @@ class Refinement:
     Attributes:
         options: see `InversionOptions`.
         first: the encoder's answer.
-        step: of refining that were done.
+        step: refining steps done so far.
 
     Raises:
         LatentEditError: the encoder belongs to a generator of another shape.
@@ -191,18 +196,18 @@ class Refinement:
 
     @property
     def done(self) -> bool:
-        """Whether the steps, or the seconds, are over."""
+        """Whether the allowed steps, or seconds, are used up."""
         return self._share >= 1
 
     @property
     def progress(self) -> Progress:
-        """How far it is."""
+        """How far refining has come."""
         spent, share = self._spent, max(self._share, 1e-6)
         return Progress(self.step, self._best_loss, min(share, 1), max(spent / share - spent, 0.0))
 
     @property
     def found(self) -> Inversion:
-        """The best so far."""
+        """The best latents so far."""
         with torch.no_grad():
             latents = all_layers(self._parts[0], self._best)[0]
         return Inversion(latents.detach().cpu().numpy(), self.step, self._best_loss)
@@ -230,7 +235,7 @@ class Refinement:
         loss, self._loss = self._loss, None
         assert loss is not None
         with torch.enable_grad():
-            (grad,) = torch.autograd.grad(loss, [self._moving])  # and of no weights
+            (grad,) = torch.autograd.grad(loss, [self._moving])  # not of the weights
         self._moving.grad = grad
         if float(loss.detach()) < self._best_loss:
             self._best, self._best_loss = self._moving.detach().clone(), float(loss.detach())
@@ -243,7 +248,7 @@ class Refinement:
 
     @property
     def _share(self) -> float:
-        """Of the steps that are asked for, or else of the seconds that are allowed."""
+        """Share that is done of the steps asked for, or else of the seconds allowed."""
         options = self.options
         if options.steps is not None:
             return self.step / options.steps if options.steps > 0 else 1.0
@@ -253,14 +258,14 @@ class Refinement:
 
 
 def all_layers(encoder: Encoder, coordinates: Tensor) -> Tensor:
-    """u of the first layers [N, l, S] -> w+ [N, L, S]; the others are as the last of these."""
+    """u of the first layers [N, l, S] -> w+ [N, L, S]; layers after these repeat the last one."""
     rest = encoder.config.layers - coordinates.shape[1]
     last = coordinates[:, -1:].expand(-1, rest, -1)
     return encoder.mean + torch.cat((coordinates, last), 1) @ encoder.basis.T
 
 
 def prior(coordinates: Tensor, options: InversionOptions) -> Tensor:
-    """What keeps coordinates [N, l, S] near each other and near those of samples."""
+    """Return a penalty that keeps coordinates [N, l, S] near each other and near samples'."""
     apart = (coordinates - coordinates.mean(1, keepdim=True)).square().mean()
     far = (coordinates.square().mean((1, 2)) - FAMILIAR).clamp_min(0).mean()
     return options.spread * apart + options.far * far

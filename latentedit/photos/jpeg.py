@@ -1,9 +1,10 @@
-"""Writing an edited JPEG so that what was not edited stays as it was.
+"""Write an edited JPEG so that what was not edited stays as it was.
 
-Decoded colours that are encoded again differ: the decoder interpolates halved colour planes, the
-encoder averages them, and both round. Given luminance and the halved planes themselves, encoding
-with the file's own tables finds nearly all its coefficients again (98 of 100 pixels come back bit
-for bit, against three of four; what does not is where the decoder cut overshoots off).
+Colours change when they are decoded and encoded again: the decoder interpolates halved colour
+planes, the encoder averages them, and both round. Here the encoder gets the luminance and the
+halved planes themselves. With the file's own tables it then finds nearly all coefficients again: 98
+of 100 pixels come back bit for bit, against three of four otherwise. The rest lie where the decoder
+limited values to 0 to 255.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ from PIL import Image, JpegImagePlugin
 
 from latentedit.io.images import UInt8Array, opened
 
-_ANY = 2**62  # pixels: the photo was opened before
-_HALVED = 2  # Pillow's number of 4:2:0
+_ANY = 2**62  # pixels: no limit, as the photo was opened before
+_HALVED = 2  # Pillow's number for 4:2:0
 
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -27,7 +28,7 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""What brings a picture upright, by EXIF orientation."""
+"""How a picture is turned upright, by EXIF orientation."""
 
 
 @dataclass(frozen=True)
@@ -36,10 +37,10 @@ class JpegSettings:
 
     Attributes:
         tables: quantisation tables of 64 numbers each, luminance first, of the upright picture.
-        subsampling: of colours, Pillow's number; -1 where it has none.
-        progressive: whether it comes in scans.
+        subsampling: Pillow's number for the subsampling of colours; -1 if there is none.
+        progressive: whether it is a progressive JPEG.
         orientation: EXIF's, 1 to 8, of the picture in the file.
-        data: the file.
+        data: the file's bytes.
     """
 
     tables: tuple[tuple[int, ...], ...]
@@ -49,7 +50,7 @@ class JpegSettings:
     data: bytes
 
     def options(self, *, coloured: bool) -> dict[str, object]:
-        """The same for Pillow's encoder."""
+        """Return the settings as options of Pillow's encoder."""
         options: dict[str, object] = {
             "qtables": [list(table) for table in self.tables],
             "progressive": self.progressive,
@@ -60,8 +61,8 @@ class JpegSettings:
 
 
 def jpeg_settings(image: Image.Image, data: bytes) -> JpegSettings | None:
-    """How an opened picture, not yet turned upright, was compressed; None where it is no JPEG of
-    grey or RGB."""
+    """Return how an opened picture, not yet turned upright, was compressed. None if it is not a
+    JPEG in grey or RGB."""
     if not isinstance(image, JpegImagePlugin.JpegImageFile) or image.mode not in ("RGB", "L"):
         return None
     tables = [np.array(table) for _, table in sorted(image.quantization.items())]
@@ -69,7 +70,7 @@ def jpeg_settings(image: Image.Image, data: bytes) -> JpegSettings | None:
         return None
     orientation = image.getexif().get(0x0112, 1)
     orientation = orientation if orientation in _TURNS else 1
-    if orientation >= 5:  # rows become columns, in pictures of coefficients too
+    if orientation >= 5:  # rows become columns, in the tables too
         tables = [table.reshape(8, 8).T.ravel() for table in tables]
     return JpegSettings(
         tuple(tuple(table.tolist()) for table in tables),
@@ -83,18 +84,18 @@ def jpeg_settings(image: Image.Image, data: bytes) -> JpegSettings | None:
 def with_edit(
     settings: JpegSettings, pixels: UInt8Array, original: UInt8Array
 ) -> Image.Image | None:
-    """The photo's own luminance and colour planes with an edit in them, for the encoder.
+    """Return the photo's own luminance and colour planes with an edit in them, for the encoder.
 
     Args:
         pixels: the edited photo, uint8 [H, W, 3].
         original: the photo as it was decoded.
 
     Returns:
-        A picture in mode YCbCr, or None where the file's planes cannot be had.
+        A picture in mode YCbCr, or None if the file's planes cannot be read.
     """
     try:
         planes = _planes(settings)
-    except Exception:  # colours that are no YCbCr, or a damaged file
+    except Exception:  # colours that are not YCbCr, or a damaged file
         return None
     if planes is None or planes.shape != pixels.shape:
         return None
@@ -110,10 +111,10 @@ def with_edit(
 
 
 def _planes(settings: JpegSettings) -> UInt8Array | None:
-    """Luminance and colours of the upright picture, uint8 [H, W, 3].
+    """Return luminance and colours of the upright picture, uint8 [H, W, 3].
 
-    Halved colours are read by asking for a picture of half the size, in which the decoder does
-    not interpolate them, and repeated, which the encoder's averaging undoes.
+    Halved colours are read from a picture of half the size, because the decoder does not
+    interpolate them there. Each value is then repeated; the encoder's averaging undoes this.
     """
     with opened(settings.data, max_pixels=_ANY) as image:
         width, height = image.size

@@ -13,30 +13,34 @@ from latentedit.photos.fields import COARSE, FACE, LUMA, Field, enlarged, resize
 from latentedit.photos.masks import Masks
 
 _BAND = 0.0015, 0.003
-"""Widths between which a photo's sharpness is measured, in shares of the edge: wider than grain."""
+"""Two widths between which a photo's sharpness is measured, in shares of the edge; both are wider
+than grain."""
 
 _BLURS = (0.0, 0.0005, 0.001, 0.0015, 0.002, 0.003, 0.004, 0.006, 0.008, 0.012)
-"""By how much a drawn face is blurred, at most, to look as the photo does."""
+"""Blurs of a drawn face, in shares of the edge; the first that makes it as soft as the photo is
+used."""
 
 _GAINS = 0.2, 2.0
-"""Least and largest contrast of a photo, against that of the drawn face."""
+"""Least and largest contrast of a photo, in shares of the drawn face's contrast."""
 
 _COLOURS = 5
-"""Kinds of matter, told by colour, each of which carries the photo's light on for itself."""
+"""Number of kinds of matter, such as skin and hair, that are told apart by colour. Light is carried
+on within each kind alone."""
 
 _ALIKE, _UNLIKE = 20.0, 25.0
-"""Grey levels within which colours are of one kind, and from which a residual is not light but
-something that the generator does not draw."""
+"""Two limits in grey levels. Colours within the first are of one kind. A residual beyond the second
+is not light, but something that the generator does not draw."""
 
 
 class Match:
-    """What makes a drawn face no sharper than the photo, and gives it its contrast and colours.
+    """Makes a drawn face no sharper than the photo, and gives it the photo's contrast and colours.
 
-    The face decides, by its moments: they do not mind that its parts lie a little elsewhere.
+    Both are measured by means and standard deviations over the face. These hardly change if parts
+    of the face lie a little elsewhere.
 
     Args:
         before: the drawn face, float32 [S, S, 3], 0 to 255.
-        photo: the same, aligned.
+        photo: the aligned photo, in the same form.
     """
 
     def __init__(self, before: Field, photo: Field) -> None:
@@ -62,7 +66,7 @@ class Match:
         self.shift = seen.mean(0) - self.gain * drawn.mean(0)
 
     def apply(self, picture: Field) -> Field:
-        """A picture of the same face, [S, S, 3], as the photo would show it."""
+        """Return a picture of the same face, [S, S, 3], as the photo would show it."""
         return self.gain * self._blurred(picture) + self.shift
 
     def _blurred(self, picture: Field) -> Field:
@@ -71,39 +75,40 @@ class Match:
 
 
 class _Kinds:
-    """Kinds of matter in a picture, told by colour; what is known of one says nothing of another.
+    """Kinds of matter in a picture, told apart by colour.
 
-    So that skin is not lit by the residual of the hair or of the background beside it.
+    What is known of one kind is not used for another. Otherwise the residual of the hair or the
+    background would light the skin beside it.
     """
 
     def __init__(self, picture: Field) -> None:
         colours = self.reduced(picture).reshape(-1, 3)
-        # scikit-learn's takes two seconds to import
+        # SciPy's k-means, because scikit-learn takes two seconds to import
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # of fewer colours than that
+            warnings.simplefilter("ignore", UserWarning)  # fewer colours than kinds
             centres, _ = kmeans2(colours, _COLOURS, iter=20, minit="points", seed=0)
         self.colours: Field = centres.astype(np.float32)
 
     @staticmethod
     def reduced(picture: Field) -> Field:
-        """A picture at the size at which kinds are told."""
+        """Return a picture at the size at which kinds are told apart."""
         return resized(picture, min(len(picture), COARSE // 2))
 
     def shares(self, picture: Field) -> Field:
-        """How much pixels are of each kind: [s, s, kinds]."""
-        # squared distances, but for a pixel's own square, which is the same for all kinds
+        """Return how much each pixel is of each kind: [s, s, kinds]."""
+        # squared distances without the pixel's own square, which is the same for all kinds
         distance = np.square(self.colours).sum(1) - 2 * picture @ self.colours.T
         near = np.exp(-(distance - distance.min(2, keepdims=True)) / (2 * _ALIKE**2))
-        near[near < 1e-6] = 0  # numbers next to 0 would slow all down that is computed from them
+        near[near < 1e-6] = 0  # computing with numbers next to 0 is slow
         return near / near.sum(2, keepdims=True)
 
 
 class Light:
-    """The light that one photo throws on edits of the face in it.
+    """The light of one photo, for edits of the face in it.
 
     Args:
         before: the drawn face as it is, float32 [S, S, 3], 0 to 255; see `Match`.
-        photo: the same, aligned.
+        photo: the aligned photo, in the same form.
     """
 
     def __init__(self, before: Field, photo: Field) -> None:
@@ -112,19 +117,20 @@ class Light:
         self.before = self.kinds.reduced(before)
         self.shares = self.kinds.shares(self.before)
         self.rest = self.kinds.reduced(photo) - self.before
-        # what is not drawn is no light
+        # a large residual is something that is not drawn, not light
         self.trust = 1 / (1 + np.square(self.rest).mean(2) / _UNLIKE**2)
 
     def light(self, after: Field, masks: Masks) -> Field:
-        """What the photo's light and colours add to the generated face, float32 [S, S, 3]."""
+        """Return what the photo's light and colours add to the drawn face, float32 [S, S, 3]."""
         kept = self.kinds.reduced(masks.kept[..., None])[..., 0] ** 2
         light = self._carry_on(self.rest, kept * self.trust, self.kinds.reduced(after), None)
         return enlarged(light, self.size)
 
     def drift(self, after: Field, masks: Masks) -> Field:
-        """By how much the edit moved the colours of places that are left as they are: [S, S, 3].
+        """Return how far the edit changed colours outside the mask, carried on: [S, S, 3].
 
-        The same matter within the mask has moved by as much, and would show its border.
+        Inside the mask, the same matter has changed as much. If this is not taken away, the
+        mask's border shows.
         """
         weight = 1 - self.kinds.reduced(masks.changed[..., None])[..., 0]
         after = self.kinds.reduced(after)
@@ -134,13 +140,13 @@ class Light:
     def _carry_on(
         self, values: Field, weight: Field, target: Field, otherwise: Field | None
     ) -> Field:
-        """Smooth values of the face as it is carried on, kind by kind, from where they are known.
+        """Carry smooth values of the face on, kind by kind, from where they are known.
 
         Args:
             values: float32 [s, s, 3].
             weight: how well they are known, [s, s].
-            target: a picture of the places where they go.
-            otherwise: what is taken far from all sources; by default the kind's mean.
+            target: a picture of the places that they are carried on to.
+            otherwise: the value far from all known places; by default the kind's mean.
         """
         targets = self.kinds.shares(target)
         everywhere = _mean(values, weight, np.zeros(3, np.float32))
@@ -153,19 +159,19 @@ class Light:
 
 
 def _mean(values: Field, weight: Field, otherwise: Field) -> Field:
-    """Weighted mean over a picture, leaning to `otherwise` where weights are few."""
+    """Return the weighted mean over a picture; with little weight it is near `otherwise`."""
     few = 0.002 * weight.size
     return ((values * weight[..., None]).sum((0, 1)) + few * otherwise) / (weight.sum() + few)
 
 
 def _carried_on(values: Field, weight: Field, start: Field) -> Field:
-    """Smooth values [S, S, C] where `weight` [S, S] is, carried on to where it is not."""
+    """Carry smooth values [S, S, C] on from where `weight` [S, S] is large to where it is 0."""
     size = len(values)
     result = np.zeros_like(values) + start
     known = np.concatenate((np.moveaxis(values * weight[..., None], 2, 0), weight[None]))
     for share in (0.15, 0.07, 0.035):
         blur = _blur(size, share)
-        # as wide as this, products with matrices take a tenth of the time of filters
+        # for blurs this wide, products with matrices take a tenth of the time of filters
         smooth = np.moveaxis(blur @ known @ blur.T, 0, 2)
         mean, near = smooth[..., :-1], smooth[..., -1:]
         trust = np.clip(near * 5, 0, 1)
@@ -175,5 +181,5 @@ def _carried_on(values: Field, weight: Field, start: Field) -> Field:
 
 @cache
 def _blur(size: int, share: float) -> Field:
-    """The Gaussian filter of a line of pixels whose sigma is a share of it, as a matrix."""
+    """Return a Gaussian filter for a line of pixels as a matrix; sigma is a share of the line."""
     return ndimage.gaussian_filter1d(np.eye(size, dtype=np.float32), share * size, axis=0)

@@ -1,8 +1,8 @@
-"""What an edited photo says of itself: that it was edited, and how.
+"""Marks: an edited photo says that it was edited, and how.
 
-In XMP (ISO 16684-1), which JPEG, PNG, WebP, TIFF, AVIF and HEIC carry, and GIF and MP4 where we put
-it: IPTC's digital source type, and the recipe. A photo's own XMP stays; only these two properties
-are replaced in it.
+The marks are IPTC's digital source type and the recipe. They are written into XMP (ISO 16684-1),
+which JPEG, PNG, WebP, TIFF, AVIF and HEIC carry; this project puts XMP into GIF and MP4 too. A
+photo's own XMP stays; only these two properties are replaced in it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _HEAD = '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>'
 _TAIL = '<?xpacket end="w"?>'
 
 MAX_XMP = 4_000_000
-"""Longest XMP that is read, in bytes; it is a tree in memory."""
+"""Longest XMP that is read, in bytes, since it becomes a tree in memory."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def write_marks(xmp: bytes | None, marks: Marks) -> bytes:
     """Put marks into a photo's XMP.
 
     Args:
-        xmp: the packet that is there, or None.
+        xmp: the photo's XMP packet, or None.
 
     Returns:
         A packet, UTF-8, with everything else as it was.
@@ -79,7 +79,7 @@ def write_marks(xmp: bytes | None, marks: Marks) -> bytes:
 
 
 def read_xmp_marks(xmp: bytes) -> Marks:
-    """Read marks from XMP; what is damaged says nothing."""
+    """Read marks from XMP; damaged XMP gives empty marks."""
     try:
         root = _rdf(_parse(xmp))
     except ValueError:
@@ -100,11 +100,11 @@ def read_xmp_marks(xmp: bytes) -> Marks:
 
 
 def _parse(xmp: bytes) -> minidom.Document:
-    """XMP as a tree.
+    """Return XMP as a tree.
 
     Raises:
-        ValueError: damaged, too long, or with a document type, which XMP never has and which could
-            make it grow.
+        ValueError: it is damaged, too long, or has a document type. XMP never has one, and it could
+            make the tree grow without limit.
     """
     if len(xmp) > MAX_XMP:
         raise ValueError("too long")

@@ -11,8 +11,8 @@ from scipy import ndimage
 from latentedit.photos.fields import COARSE, LUMA, Field, enlarged, resized, smoothstep
 
 _HEAD = (0.5, 0.47, 0.33, 0.43)
-"""An ellipse in which every FFHQ head lies, centre and half axes in shares of the square's edge:
-a change that does not reach it is none of the person's."""
+"""An ellipse in which every FFHQ head lies: centre and half axes, in shares of the square's edge. A
+change that does not reach it is not a change of the person."""
 
 
 @dataclass(frozen=True)
@@ -20,15 +20,17 @@ class MaskOptions:
     """What counts as a change. Differences are of 8-bit colours, 0 to 255.
 
     Attributes:
-        changed: difference of `before` and `after` below which nothing is pasted, and from which
-            all is; away from the head more is asked for, by how much the background differs.
-        moved: contrast of `before` that is gone in `after` below which shapes stay, and from which
-            the generated face takes over.
-        seen: strength of an edit that moves shapes, in shares of what `before` misses of the photo
-            in that place, below which it is left out, and from which it counts.
+        changed: two limits for the difference of `before` and `after`. Below the first, nothing is
+            pasted; from the second on, everything is. Away from the head both limits rise with the
+            difference of the background.
+        moved: two limits for the contrast of `before` that is gone in `after`. Below the first,
+            shapes stay; from the second on, the generated face takes over.
+        seen: two limits for the strength of an edit that moves shapes, in shares of what `before`
+            misses of the photo in that place. Below the first, the edit is left out there; from
+            the second on, it counts.
         reach: how far the mask goes beyond what changes, in shares of the square's edge.
-        feather: how softly it ends, likewise.
-        border: width of the square's border over which an edit fades out.
+        feather: sigma of the blur that softens the mask's end, in shares of the square's edge.
+        border: width of the square's border over which an edit fades out, in shares of its edge.
     """
 
     changed: tuple[float, float] = (2.0, 7.0)
@@ -49,8 +51,8 @@ class Masks:
     Attributes:
         changed: M, where the edit is pasted.
         kept: k, where shapes stay.
-        lost: share of what changes that lies at the square's border and is not pasted, 0 to 1:
-            much of it is hair that goes on beyond.
+        lost: share of what changes that lies at the square's border and is therefore not pasted,
+            0 to 1. If it is large, hair goes on beyond the square.
     """
 
     changed: Field
@@ -63,8 +65,8 @@ class MaskFinder:
 
     Args:
         before: the generator's picture of the face as it is, float32 [S, S, 3], 0 to 255.
-        photo: the same, aligned. What is not in `before`, such as a hat, is not edited, but where
-            the edit is as strong.
+        photo: the aligned photo, in the same form. What `before` does not show, such as a hat, is
+            edited only where the edit is as strong.
         options: see `MaskOptions`.
     """
 
@@ -86,7 +88,7 @@ class MaskFinder:
         Args:
             after: the generator's picture of the edited face, float32 [S, S, 3], 0 to 255.
             region: where the photo may change, float32 [s, s] in 0 to 1 on the aligned square; by
-                default anywhere on it. See `photos.regions`.
+                default the whole square. See `photos.regions`.
         """
         edge, options = self.edge, self.options
         after = resized(after, edge)
@@ -116,9 +118,10 @@ class MaskFinder:
         return Masks(enlarged(changed, self.size), enlarged(1 - moved, self.size), lost)
 
     def _seen(self, after: Field) -> Field:
-        """1 where the edit is of what the photo shows, 0 where it is of what `before` made up.
+        """Return 1 where the edit changes what the photo shows, 0 where `before` made that up.
 
-        A hat that was drawn as hair, for one, would be replaced by hair wherever this stirs.
+        The generator may draw a hat as hair, for example. Where an edit moves this hair, it would
+        replace the hat.
         """
         edit = self._spread(after - self.grey)
         share = edit / np.maximum(self.unlike, 1e-3)
@@ -126,20 +129,20 @@ class MaskFinder:
         return np.maximum(strong, 1 - smoothstep(self.unlike, 6.0, 14.0))
 
     def _rest(self, photo: Field) -> Field:
-        """What `before` misses of the photo, but for light and colours that differ smoothly."""
+        """Return what `before` misses of the photo, less smooth differences of light and colour."""
         rest = (photo - self.before) @ LUMA
         rest = rest - ndimage.gaussian_filter(rest, 0.08 * self.edge)
         return ndimage.gaussian_filter(rest, 0.005 * self.edge)
 
     def _spread(self, values: Field) -> Field:
-        """Root of the mean square around each place: [S, S]."""
+        """Return the root mean square around each place: [S, S]."""
         return np.sqrt(ndimage.gaussian_filter(np.square(values), 0.03 * self.edge))
 
     def _contrast_gone(self, after: Field) -> Field:
-        """Local contrast of `before` that `after` does not explain, in grey levels: [S, S].
+        """Return the local contrast of `before` that `after` does not explain: [S, S].
 
-        The standard deviation that is left of `before` in a window when `after` is regressed on,
-        with a gain of at most 1: sqrt(var b - cov²/var a).
+        It is the standard deviation, in grey levels, that is left in a window after a regression
+        of `before` on `after` whose slope is not negative: sqrt(var b - cov²/var a).
         """
         mean = self._local(after)
         variance = self._local(after * after) - mean**2
@@ -151,14 +154,14 @@ class MaskFinder:
         return ndimage.gaussian_filter(values, 0.016 * self.edge)
 
     def _connected(self, changed: Field) -> Field:
-        """Only the changes that reach the head."""
+        """Return only the changes that reach the head."""
         labels, _ = ndimage.label(changed > 0.02)
         strong = np.unique(labels[(self.away == 0) & (changed > 0.5)])
         return np.where(np.isin(labels, strong[strong > 0]), changed, 0).astype(np.float32)
 
 
 def _away(size: int) -> Field:
-    """How far outside `_HEAD` pixels lie: 0 in it, 1 where its axes are half as long again."""
+    """Return how far outside `_HEAD` pixels lie: 0 in it, 1 from 1.5 times its axes on."""
     x, y, rx, ry = (share * size for share in _HEAD)
     rows, columns = np.ogrid[:size, :size]
     radius = np.hypot((columns + 0.5 - x) / rx, (rows + 0.5 - y) / ry)

@@ -1,4 +1,4 @@
-"""What is said about a photo beside the result."""
+"""Notes: what the user is told about a photo, beside the result."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Note:
-    """Something that who edits a photo should know.
+    """Something that the user should know about a photo.
 
     Attributes:
         kind: one word, for programs.

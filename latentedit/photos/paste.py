@@ -1,19 +1,23 @@
-"""Putting an edit back into the photo.
+"""Put an edit back into the photo.
 
-A generator draws the face of a photo P twice: as it is, `before`, and edited, `after`. Pasted is,
-inside a mask M of what changes,
+A generator draws the face of a photo P twice: `before` shows it as it is, `after` shows it edited.
+Inside a mask M of what changes, the result is
 
     k (P + after - before) + (1 - k) (after + L + grain)
 
-and outside the photo itself. k is 1 where shapes stay: there the photo keeps everything that the
-generator cannot draw, its residual P - before. It is 0 where what `before` shows is gone in
-`after`, such as closed lips or hair: there the residual is that of the old shape and would stay as
-a ghost, so that the generated face takes over, brought to the photo's light and colour by L, the
-residual of the places where shapes stay, carried on smoothly (as the membrane of Pérez, Gangnet,
-Blake, "Poisson Image Editing" (2003), and Farbman et al., "Coordinates for Instant Image Cloning"
-(2009)), and to its sharpness and grain.
+Outside the mask, the result is the photo itself.
 
-All of it is of the edit itself: where `before` and `after` are the same, the photo is.
+k is 1 where shapes stay. There the photo keeps its residual P - before: everything that the
+generator cannot draw.
+
+k is 0 where something that `before` shows is gone in `after`, such as closed lips or hair. There
+the residual belongs to the old shape and would stay as a ghost, so the generated face takes over.
+L brings it to the photo's light and colour: L is the residual of the places where shapes stay,
+carried on smoothly (as the membrane of Pérez, Gangnet, Blake, "Poisson Image Editing" (2003), and
+Farbman et al., "Coordinates for Instant Image Cloning" (2009)). The generated face also gets the
+photo's sharpness and grain.
+
+Where `before` and `after` are the same, the result is the photo.
 """
 
 from __future__ import annotations
@@ -32,10 +36,10 @@ from latentedit.photos.light import Light, Match
 from latentedit.photos.masks import MaskFinder
 
 _ROWS = 256
-"""Rows of the photo that are put together at once."""
+"""Rows of the photo that are computed at once."""
 
 _TILE = 1024
-"""Edge in pixels of the grain, which is repeated."""
+"""Edge in pixels of the grain's pattern, which is repeated."""
 
 
 def paste(
@@ -50,33 +54,34 @@ def paste(
 
     Args:
         pixels: the photo, uint8 [H, W, 3].
-        alignment: of the face in it.
+        alignment: the alignment of the face in it.
         before: the generator's picture of the face as it is, uint8 or float [S, S, 3], 0 to 255.
         after: its picture of the edited face, the same shape.
         region: where the photo may change, float32 [s, s] in 0 to 1 on the aligned square; by
-            default anywhere on it. See `photos.regions`.
+            default the whole square. See `photos.regions`.
 
     Returns:
-        uint8 [H, W, 3]: the photo outside the mask, bit for bit; a copy of it where the pictures
-        are the same. A black and white photo stays so.
+        uint8 [H, W, 3]. Outside the mask it is the photo, bit for bit; if the two pictures are the
+        same, it is a copy of the photo. A black and white photo stays black and white.
 
     Raises:
-        LatentEditError: pictures of different shapes, or an alignment of another photo.
+        LatentEditError: the pictures have different shapes, or the alignment belongs to another
+            photo.
     """
     return Ground(pixels, alignment, before).paste(after, region)
 
 
 class Ground:
-    """A photo and the face in it as it is: what edits are put into.
+    """A photo with the face in it as it is, ready for edits to be put into it.
 
-    Keep it where several edits are put into one photo: half of the work is the same for all.
+    Keep the object if you put several edits into one photo: half of the work is the same for all.
 
     Args:
         pixels, alignment, before: see `paste`.
         grain: share of the photo's own grain that generated places get.
 
     Raises:
-        LatentEditError: a picture that is not [S, S, 3], or an alignment of another photo.
+        LatentEditError: a picture is not [S, S, 3], or the alignment belongs to another photo.
     """
 
     def __init__(
@@ -130,22 +135,23 @@ class Ground:
         return result
 
     def _sized(self, picture: Field) -> Field:
-        """A picture no finer than the photo's pixels, and no coarser than masks need; grey where
-        the photo is."""
+        """Return a picture no finer than the photo's pixels, and no coarser than masks need; grey
+        if the photo is grey."""
         size = max(64, round(self.alignment.edge))
         picture = resized(picture, size) if size < len(picture) else picture
         return _grey(picture) if self.grey else picture
 
 
 def _compose(pixels: UInt8Array, alignment: Alignment, fields: Field, grain: float) -> None:
-    """Put fields on the square into a photo, in place and row by row, so that memory stays small.
+    """Put fields on the square into a photo, in place and in bands, so that memory stays small.
 
     Args:
-        fields: float32 [S, S, 5]: what is added, the share of the photo that goes, and the mask.
-        grain: standard deviation of what is missing, in a pixel of the square.
+        fields: float32 [S, S, 5]: the colours to add (3), the share of the photo to remove, and
+            the mask.
+        grain: standard deviation of the missing grain, for a pixel of the square.
     """
     left, top, right, bottom = _extent(alignment, fields[..., 4])
-    zoom = max(1.0, alignment.edge / len(fields))  # pixels of the photo to one of the square's
+    zoom = max(1.0, alignment.edge / len(fields))  # pixels of the photo for one of the square
     noise = _noise(grain, zoom) if grain > 0 else None
     for start in range(top, bottom, _ROWS):
         end = min(start + _ROWS, bottom)
@@ -164,7 +170,7 @@ def _compose(pixels: UInt8Array, alignment: Alignment, fields: Field, grain: flo
 
 
 def _extent(alignment: Alignment, mask: Field) -> Box:
-    """The part of the alignment's box outside which a mask on the square is 0."""
+    """Return the part of the alignment's box that holds all of a mask on the square."""
     rows, columns = (np.flatnonzero(mask.any(axis)) for axis in (1, 0))
     if not len(rows):
         return 0, 0, 0, 0
@@ -182,9 +188,9 @@ def _extent(alignment: Alignment, mask: Field) -> Box:
 
 
 def residual(photo: UInt8Array, before: NDArray[np.generic]) -> Field:
-    """What the generator cannot draw of an aligned photo, uint8 [S, S, 3]: photo - before.
+    """Return what the generator cannot draw of an aligned photo, uint8 [S, S, 3]: photo - before.
 
-    Added to `before` it gives the photo back; `paste` keeps it where shapes stay.
+    The residual plus `before` is the photo again; `paste` keeps the residual where shapes stay.
 
     Returns:
         float32 [S, S, 3], -255 to 255.
@@ -202,13 +208,13 @@ def _fineness(picture: Field) -> float:
 
 
 def _noise(amount: float, zoom: float) -> Field:
-    """Grain that repeats without a seam, as fine as pixels of the square: [_TILE, _TILE]."""
+    """Return grain that repeats without a seam, as fine as the square's pixels: [_TILE, _TILE]."""
     return _fine_noise(round(zoom, 2)) * np.float32(amount)
 
 
 @lru_cache(maxsize=4)
 def _fine_noise(zoom: float) -> Field:
-    """The same, whose fine part has a standard deviation of 1."""
+    """Return such grain; its fine part has a standard deviation of 1."""
     random = np.random.RandomState(0).standard_normal((_TILE, _TILE)).astype(np.float32)
     noise = ndimage.gaussian_filter(random, 0.5 * zoom, mode="wrap")
     fine = noise - ndimage.gaussian_filter(noise, zoom, mode="wrap")

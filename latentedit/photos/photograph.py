@@ -1,4 +1,4 @@
-"""Photos as files: read as the viewer sees them, and written with everything that was in them."""
+"""Read photos as the viewer sees them, and write them with everything else their files held."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from latentedit.photos.marks import COMPOSITE, Marks, read_xmp_marks, write_mark
 from latentedit.photos.notes import Note
 
 MAX_PHOTO_PIXELS = 120_000_000
-"""Largest photo that is opened, in pixels; a JPEG of it takes 30 bytes a pixel to save."""
+"""Largest photo that is opened, in pixels; saving a JPEG takes 30 bytes of memory per pixel."""
 
 _MARKED = frozenset(("JPEG", "PNG", "WEBP", "TIFF", "AVIF", "HEIF"))
 _WITH_ALPHA = frozenset(("PNG", "WEBP", "TIFF", "AVIF", "HEIF"))
@@ -40,25 +40,26 @@ _TIFF_XMP = 700
 _MOST_XMP = 65_533 - 29  # in one segment of a JPEG
 
 _TIFF_WORDS = (270, 271, 272, 282, 283, 296, 305, 306, 315, 33432, 34665, 34853)
-"""Tags of a TIFF that say something of the photo, not of how its pixels lie in the file:
-description, make, model, resolution, software, date, artist, copyright, EXIF and GPS."""
+"""Tags of a TIFF that describe the photo, not how its pixels lie in the file: description, make,
+model, resolution, software, date, artist, copyright, EXIF and GPS."""
 
 
 @dataclass(frozen=True)
 class Kept:
-    """What a photo's file held beside pixels, and goes along into the edited one.
+    """What a photo's file held beside its pixels. The edited file gets it too.
 
     Attributes:
-        format: Pillow's name, or "".
-        grey: whether it was black and white in its file.
-        icc: the colour profile, of the photo's pixels as they are.
-        exif: without the orientation, which was applied, and without the thumbnail.
-        xmp: as it was.
-        jpeg: how it was compressed.
-        segments: of a JPEG, markers and all: IPTC's older words, and what of XMP did not fit.
-        compression: of a TIFF.
-        dpi: horizontally and vertically.
-        comment: of a JPEG.
+        format: Pillow's name of the format, or "".
+        grey: whether the photo was black and white in its file.
+        icc: the colour profile of the photo's pixels.
+        exif: EXIF without the orientation, which was applied, and without the thumbnail.
+        xmp: XMP, unchanged.
+        jpeg: how a JPEG was compressed.
+        segments: a JPEG's segments, with their markers, for IPTC's older metadata and for XMP that
+            did not fit into one segment.
+        compression: a TIFF's compression.
+        dpi: horizontal and vertical resolution.
+        comment: a JPEG's comment.
     """
 
     format: str = ""
@@ -78,12 +79,12 @@ class Photograph:
     """A photo.
 
     Attributes:
-        pixels: uint8 [H, W, 3], RGB, upright; the numbers that are in the file, whose meaning
-            `Kept.icc` gives. CMYK and Lab are brought to sRGB, 16 bits to 8.
-        alpha: uint8 [H, W], or None where everything is opaque. Clear pixels are white.
-        path: where it came from.
-        kept: what else was in the file.
-        notes: of the kinds animated, pages, depth and colours.
+        pixels: uint8 [H, W, 3], RGB, upright. They are the numbers in the file; `Kept.icc` gives
+            their meaning. CMYK and Lab are converted to sRGB, and 16 bits to 8.
+        alpha: uint8 [H, W], or None if everything is opaque. Pixels with alpha 0 are white.
+        path: the file that it was read from, or None.
+        kept: what else the file held.
+        notes: what the user should know, of the kinds animated, pages, depth and colours.
     """
 
     pixels: UInt8Array
@@ -94,14 +95,15 @@ class Photograph:
 
 
 def open_photograph(path: str | Path | bytes, *, max_pixels: int = MAX_PHOTO_PIXELS) -> Photograph:
-    """Read a photo: whatever Pillow reads, and HEIC with the extra ``photos``.
+    """Read a photo in any format that Pillow reads, or in HEIC with the extra ``photos``.
 
     Args:
-        path: a file, or what is in one.
-        max_pixels: refuse larger ones before decoding.
+        path: a file, or the bytes of one.
+        max_pixels: larger photos are refused before they are decoded.
 
     Raises:
-        LatentEditError: missing, not an image, truncated, too large, or HEIC without the extra.
+        LatentEditError: the file is missing, not an image, truncated or too large, or is HEIC and
+            the extra is missing.
     """
     path = path if isinstance(path, bytes) else Path(path)
     with opened(path, max_pixels=max_pixels) as image:
@@ -133,23 +135,24 @@ def save_photograph(
     source_type: str | None = COMPOSITE,
     force: bool = False,
 ) -> tuple[Note, ...]:
-    """Write an edited photo, whole or not at all, with what the photo's own file held.
+    """Write an edited photo, whole or not at all, with everything else the photo's file held.
 
-    The format is by the name's ending. A JPEG from a JPEG is compressed just as that was.
+    The name's ending gives the format. If the photo was a JPEG too, a JPEG is compressed in the
+    same way.
 
     Args:
         pixels: uint8 [H, W, 3], of the photo's size.
         like: the photo that was edited.
-        recipe: JSON that says how.
+        recipe: JSON that says how it was edited.
         source_type: IPTC's digital source type.
-        force: write over the photo itself, too.
+        force: allow replacing the photo itself.
 
     Returns:
-        What could not be kept; of the kinds alpha, metadata and colours.
+        Notes on what could not be kept, of the kinds alpha, metadata and colours.
 
     Raises:
-        LatentEditError: a format that carries no marks or cannot be written, an unwritable path,
-            or the photo itself without `force`.
+        LatentEditError: the format carries no marks or cannot be written, the path cannot be
+            written, it is the photo itself and `force` is not set, or `pixels` have another size.
     """
     path = Path(path)
     check_target(path, like, force=force)
@@ -166,14 +169,14 @@ def photograph_bytes(
     recipe: str | None = None,
     source_type: str | None = COMPOSITE,
 ) -> tuple[bytes, tuple[Note, ...]]:
-    """An edited photo as the content of a file, which never lies on a disk.
+    """Return an edited photo as the content of a file, without writing to a disk.
 
     Args:
-        name: of the file; its ending says the format.
+        name: the file's name; its ending gives the format.
         pixels, like, recipe, source_type: see `save_photograph`.
 
     Returns:
-        The content, and what could not be kept.
+        The content, and notes on what could not be kept.
 
     Raises:
         LatentEditError: see `save_photograph`.
@@ -189,7 +192,7 @@ def _prepared(
     recipe: str | None,
     source_type: str | None,
 ) -> tuple[Image.Image, str, dict[str, object], tuple[Note, ...]]:
-    """The picture that is written, its format, the encoder's options, and what gets lost."""
+    """Return the picture to write, its format, the encoder's options, and notes on what is lost."""
     if pixels.shape != like.pixels.shape or pixels.dtype != np.uint8:
         height, width = like.pixels.shape[:2]
         raise LatentEditError(
@@ -225,7 +228,7 @@ def _prepared(
 def save_marked(
     path: str | Path, pixels: UInt8Array, marks: Marks, *, icc: bytes | None = None
 ) -> None:
-    """Write a picture that was drawn, uint8 [H, W, 3], with what it says of itself.
+    """Write a drawn picture, uint8 [H, W, 3], with its marks.
 
     Args:
         icc: the colour profile of its pixels.
@@ -238,10 +241,11 @@ def save_marked(
 
 
 def check_target(path: str | Path, like: Photograph, *, force: bool = False) -> None:
-    """Refuse early a name under which an edited photo cannot be saved.
+    """Raise early if an edited photo cannot be saved under a name.
 
     Raises:
-        LatentEditError: the photo itself without `force`, or a format that carries no marks.
+        LatentEditError: it is the photo itself and `force` is not set, or the format carries no
+            marks.
     """
     marked_format(Path(path))
     same = False
@@ -254,15 +258,15 @@ def check_target(path: str | Path, like: Photograph, *, force: bool = False) -> 
 
 
 def read_marks(path: str | Path | bytes) -> Marks:
-    """Read what a picture or a film says of how it was made, without decoding it.
+    """Read the marks of a picture or a film, without decoding it.
 
     Args:
-        path: of a file, or what is in it.
+        path: a file, or the bytes of one.
 
     Raises:
         LatentEditError: it is missing or not an image.
     """
-    with suppress(OSError), _opened(path) as file:  # an OSError is said below
+    with suppress(OSError), _opened(path) as file:  # `opened` below reports it
         if is_film(file):
             return read_xmp_marks(read_xmp(file) or b"")
     with opened(path, max_pixels=2**62) as image:
@@ -280,10 +284,10 @@ def _opened(path: str | Path | bytes) -> BinaryIO:
 
 
 def marked_format(path: Path) -> str:
-    """Pillow's name of the format that a file's ending asks for, which carries marks.
+    """Return Pillow's name of the format that a file's ending asks for.
 
     Raises:
-        LatentEditError: it cannot be written, or carries none.
+        LatentEditError: the format cannot be written, or carries no marks.
     """
     name = {"MPO": "JPEG"}.get(format_of(path), format_of(path))
     if name not in _MARKED:
@@ -310,7 +314,7 @@ def _said_of(image: Image.Image) -> list[Note]:
 
 
 def _is_deep(image: Image.Image) -> bool:
-    """Whether pixels have more than 8 bits in the file, also where Pillow decodes 8 of them."""
+    """Whether pixels have more than 8 bits in the file, even if Pillow decodes only 8 of them."""
     tile = getattr(image, "tile", None)
     arguments = str(tile[0][-1]) if tile else ""
     return image.mode[0] in "IF" or ";16" in arguments or "16B" in arguments
@@ -328,7 +332,7 @@ def _segments(image: Image.Image) -> bytes:
 
 
 def _kept(image: Image.Image, jpeg: JpegSettings | None, segments: bytes, name: str) -> Kept:
-    """What goes along of an upright, decoded picture."""
+    """Return what an upright, decoded picture passes on to the edited file."""
     xmp, icc, dpi = (image.info.get(key) for key in ("xmp", "icc_profile", "dpi"))
     grey = image.mode in ("1", "L", "LA", "La", "F") or image.mode.startswith("I")
     if image.mode in ("CMYK", "LAB"):
@@ -350,7 +354,7 @@ def _kept(image: Image.Image, jpeg: JpegSettings | None, segments: bytes, name: 
 
 
 def _exif(image: Image.Image, name: str) -> bytes | None:
-    """EXIF without orientation and thumbnail, or None where there is none."""
+    """Return EXIF without orientation and thumbnail, or None if there is none."""
     try:
         exif = image.getexif()
         if name == "TIFF":
@@ -360,19 +364,19 @@ def _exif(image: Image.Image, name: str) -> bytes | None:
                     directory = tag in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo)
                     exif[tag] = described.get_ifd(tag) if directory else described[tag]
         exif.pop(ExifTags.Base.Orientation, None)
-        return exif.tobytes() if len(exif) else None  # which leaves the thumbnail out
-    except Exception:  # what others' programs wrote; Pillow raises many types on it
+        return exif.tobytes() if len(exif) else None  # this leaves the thumbnail out
+    except Exception:  # EXIF is often damaged, and Pillow then raises many types
         return image.info.get("exif")
 
 
 def _image(
     pixels: UInt8Array, like: Photograph, format_name: str
 ) -> tuple[Image.Image, list[Note]]:
-    """The picture in the mode that is written: grey if the photo was, alpha if it can be."""
+    """Return the picture in the mode to write: grey if the photo was, with alpha if that fits."""
     alpha, notes = like.alpha, []
     if alpha is not None and format_name not in _WITH_ALPHA:
         pixels, alpha = over_white(pixels, alpha), None
-        notes.append(Note("alpha", f"a {format_name} cannot be transparent: it is white there"))
+        notes.append(Note("alpha", f"a {format_name} cannot be transparent: white is used there"))
     coloured = _fits(like.kept.icc, "RGB") or not like.kept.grey
     if not coloured and (pixels.min(2) == pixels.max(2)).all():
         image = Image.fromarray(pixels[..., 0])
@@ -391,7 +395,7 @@ def _fits(icc: bytes | None, mode: str) -> bool:
 
 
 def _encoding(format_name: str, kept: Kept, image: Image.Image) -> dict[str, object]:
-    """How the pixels are compressed: as they were, where the format is the same."""
+    """Return how the pixels are compressed: as they were, if the format is the same."""
     if format_name == "JPEG":
         if kept.jpeg is None:
             return {"quality": JPEG_QUALITY, "subsampling": 0}

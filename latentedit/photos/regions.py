@@ -1,7 +1,7 @@
 """Which part of a face an attribute may change, so that an edit of the mouth leaves the hair alone.
 
-Directions of latent space are never quite of one attribute: a smile stirs the hair and the wall
-behind. In a photo of somebody's own, what does not belong to the edit is left as it is.
+A direction in latent space never changes one attribute alone: a smile also changes the hair and
+the wall behind. In a photo, everything that does not belong to the edit is left as it is.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _JAW, _BROWS, _EYES = tuple(range(17)), tuple(range(17, 27)), tuple(range(36, 48
 _NOSE, _MOUTH = tuple(range(27, 36)), tuple(range(48, 60))
 
 _FOREHEAD = 0.55
-"""Height of the forehead above the brows, in distances from the brows to the nose's tip."""
+"""Height of the forehead above the brows; 1 is the distance from the brows to the nose's tip."""
 
 PARTS: dict[str, tuple[tuple[int, ...], float]] = {
     "face": ((*_JAW, *_BROWS), 0.035),
@@ -34,9 +34,9 @@ PARTS: dict[str, tuple[tuple[int, ...], float]] = {
     "nose": (_NOSE, 0.05),
     "mouth": (_MOUTH, 0.05),
 }
-"""Parts of a face: of dlib's 68 landmarks those whose hull they are, and how far they go beyond, in
-shares of the aligned square's edge. "face" goes up to the hair; "lower face" leaves the eyes and
-their colour as they are."""
+"""Parts of a face. Each has the numbers of those of dlib's 68 landmarks whose convex hull is the
+part, and how far the part goes beyond the hull, in shares of the aligned square's edge. "face" goes
+up to the hair; "lower face" leaves the eyes and their colour as they are."""
 
 PART_OF: dict[str, str] = {
     "5_o_Clock_Shadow": "lower face",
@@ -59,23 +59,24 @@ PART_OF: dict[str, str] = {
     "Smiling": "lower face",
     "Wearing_Lipstick": "mouth",
 }
-"""The part that an attribute is of. Others, such as hair, age and hats, may change anything."""
+"""The part that an attribute may change. Attributes that are not listed, such as those of hair, age
+and hats, may change anything."""
 
 _FEATHER = 0.012
-"""How softly a region ends, in shares of the edge."""
+"""Half the width of a region's soft edge, in shares of the square's edge."""
 
 
 def region(names: Iterable[str], points: NDArray[np.float64], alignment: Alignment) -> Field | None:
-    """Where edits of some attributes may change a photo.
+    """Return where edits of some attributes may change a photo.
 
     Args:
-        names: of attributes.
+        names: the attributes' names.
         points: dlib's 68 landmarks, float64 [68, 2] in pixels of the photo.
-        alignment: of the face.
+        alignment: the face's alignment.
 
     Returns:
-        float32 [256, 256] in 0 to 1 on the aligned square; None where they may change anything,
-        and of no names.
+        float32 [256, 256] on the aligned square, from 0 (no change) to 1 (any change). None if the
+        edits may change anything, or if there are no names.
     """
     parts = {PART_OF.get(name) for name in names}
     if not parts or None in parts:
@@ -89,7 +90,7 @@ def region(names: Iterable[str], points: NDArray[np.float64], alignment: Alignme
 
 
 def _drawn(part: str, places: NDArray[np.float64]) -> Field:
-    """One part, by landmarks [68, 2] in shares of the square's edge."""
+    """Draw one part from landmarks [68, 2] in shares of the square's edge."""
     chosen, beyond = PARTS[part]
     corners = places[list(chosen)]
     if part == "face":
@@ -100,6 +101,6 @@ def _drawn(part: str, places: NDArray[np.float64]) -> Field:
     canvas = Image.new("L", (_COARSE, _COARSE))
     ImageDraw.Draw(canvas).polygon([(float(x), float(y)) for x, y in hull], fill=255)
     inside = np.asarray(canvas) > 0
-    # feathered within what it goes beyond, so that it ends where it is said to
+    # the soft edge lies within `beyond`, so that the part ends where `PARTS` says
     distance = ndimage.distance_transform_edt(~inside) / _COARSE
     return np.clip((beyond - distance) / (2 * _FEATHER), 0, 1).astype(np.float32)

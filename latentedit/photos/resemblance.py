@@ -1,6 +1,7 @@
 """How much a drawn face resembles a photo: pixels, what a classifier sees, and whose face it is.
 
-The loss that inversions and encoders go down. All of it is differentiable in the drawn pictures.
+This is the loss that inversion and encoder training lower. It is differentiable in the drawn
+pictures.
 """
 
 from __future__ import annotations
@@ -17,23 +18,24 @@ from latentedit.io.resampling import resize
 from latentedit.photos.encoder import Looks
 
 SCALES = (256, 64)
-"""Edges in pixels at which pictures are compared: small things, and light and colours."""
+"""Edges in pixels at which pictures are compared: one shows small things, one light and colours."""
 
 STAGES = (1, 2, 3)
-"""Of the classifier: its features after these are compared."""
+"""Stages of the classifier, counted from 0, after which features are compared."""
 
 LEAST = 1e-4
-"""Of a mean square, that something is divided by."""
+"""Smallest mean square that something is divided by."""
 
 
 @dataclass(frozen=True)
 class ResemblanceWeights:
-    """What counts how much.
+    """How much each part of the loss counts.
 
     Attributes:
-        pixels: of the mean absolute difference at each of `SCALES`, in a range of 2.
-        features: of the mean square difference at each of `STAGES`, in shares of their power.
-        identity: of the squared distance of dlib's descriptors; people differ by 0.36.
+        pixels: weight of the mean absolute difference at each of `SCALES`; pixels are -1 to 1.
+        features: weight of the mean square difference at each of `STAGES`, in shares of the
+            features' power.
+        identity: weight of the squared distance of dlib's descriptors; two people differ by 0.36.
     """
 
     pixels: float = 1.0
@@ -43,11 +45,11 @@ class ResemblanceWeights:
 
 @dataclass(frozen=True)
 class Seen:
-    """What is looked at in pictures.
+    """What the loss compares in pictures.
 
     Attributes:
         pixels: [N, 3, s, s] at each of `SCALES`.
-        features: of the classifier, [N, C, h, w] at each of `STAGES`.
+        features: the classifier's features, [N, C, h, w] at each of `STAGES`.
         descriptors: [N, 128], or None without a descriptor network.
     """
 
@@ -81,11 +83,11 @@ class Resemblance(nn.Module):
         self.eval().requires_grad_(False)
 
     def looks(self, images: Tensor) -> Looks:
-        """What an encoder looks at in pictures [N, 3, H, W] in [-1, 1]."""
+        """Return what an encoder looks at in pictures [N, 3, H, W] in [-1, 1]."""
         return Looks(images, self._describe(self.frame.cut(images)))
 
     def look(self, images: Tensor) -> Seen:
-        """Look at pictures [N, 3, H, W] in [-1, 1]."""
+        """Return what the loss compares in pictures [N, 3, H, W] in [-1, 1]."""
         pixels = [resize(images, min(scale, images.shape[-1])) for scale in SCALES]
         face = self.frame.cut(images)
         maps = self.classifier.features(face)
@@ -96,7 +98,7 @@ class Resemblance(nn.Module):
         return None if self.descriptor is None else self.descriptor(chips(faces))
 
     def forward(self, drawn: Tensor, wanted: Seen) -> Tensor:
-        """Losses of drawn pictures [N, 3, H, W] against what is `wanted`: [N], 0 is the best."""
+        """Return the losses [N] of drawn pictures [N, 3, H, W] against `wanted`; 0 is the best."""
         seen = self.look(drawn)
         loss = torch.zeros(len(drawn), device=drawn.device)
         for a, b in zip(seen.pixels, wanted.pixels, strict=True):
@@ -110,6 +112,7 @@ class Resemblance(nn.Module):
 
 
 def feature_distance(found: Tensor, wanted: Tensor) -> Tensor:
-    """Mean square difference of features [N, C, h, w], in shares of the wanted ones' power: [N]."""
+    """Return the mean square difference [N] of features [N, C, h, w], in shares of the wanted
+    features' power (their mean square)."""
     power = wanted.square().mean((1, 2, 3)).clamp_min(LEAST)
     return (found - wanted).square().mean((1, 2, 3)) / power

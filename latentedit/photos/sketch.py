@@ -1,4 +1,4 @@
-"""Small pictures that gradients go back through, for losses and encoders to look at."""
+"""Draw small pictures, for losses and encoders; gradients flow back through them."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ class Sketch:
     """Draws latents at one size, differentiably.
 
     Args:
-        generator: it is left as it is; used in a space whose layers take a latent each.
+        generator: a copy of it is used; each of its layers takes a latent of its own.
         size: edge of the pictures.
-        dtype: that it computes in. bfloat16 is faster where the machine has it: half the memory to
-            move, which is what most of a step takes.
+        dtype: the type to compute in. bfloat16 is faster where the hardware has it: it halves the
+            memory to move, which takes most of a step's time.
 
     Attributes:
         size: see above.
-        space: of the latents.
-        layers: how many of a latent's layers such pictures show.
+        space: the latents' space.
+        layers: how many of a latent's layers pictures of this size use.
     """
 
     def __init__(

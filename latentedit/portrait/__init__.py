@@ -12,7 +12,7 @@ __all__ = ["CONVENTIONS", "PortraitAssessor"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import the assessor when it is asked for: degradations need none of it."""
+    """Import the assessor only when it is asked for, because degradations do not need it."""
     if name == "CONVENTIONS":
         from latentedit.portrait.conventions import CONVENTIONS
 

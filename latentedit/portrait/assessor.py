@@ -26,7 +26,7 @@ from latentedit.pretrained.bundles import EMBEDDED_BUNDLE, find_bundle, load_por
 GOOD, POOR, CANNOT_TELL, NOT_ASKED = "good", "poor", "cannot tell", "does not count"
 
 UNSURE = (0.4, 0.6)
-"""Scores between these are no verdict."""
+"""Scores between these two give no verdict."""
 
 SMALLEST: Mapping[str, float] = {
     "blur": 64,
@@ -43,7 +43,8 @@ TOO_BLURRED: Mapping[str, float] = {"make-up": 0.02, "expression": 0.02, "occlus
 wrong more often than elsewhere, expression about twice as often (docs/portrait.md)."""
 
 PROMINENT = 0.5
-"""A face this large beside the largest makes a photo one of several people, not a portrait."""
+"""If another face has at least this share of the largest face's size, the photo shows several
+people and is not a portrait."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +53,9 @@ class Quality:
 
     Attributes:
         score: probability that it is good, 0 to 1.
-        verdict: `GOOD`, `POOR`, `CANNOT_TELL`, or `NOT_ASKED` by the convention.
-        advice: a sentence, where there is something to do about it.
+        verdict: `GOOD`, `POOR`, `CANNOT_TELL`, or `NOT_ASKED` if the convention does not ask for
+            it.
+        advice: a sentence if there is something to do about it, or None.
     """
 
     score: float
@@ -69,10 +71,10 @@ class Assessment:
         faces: how many prominent faces there are; only one is assessed.
         qualities: by name, in the order of `QUALITIES`; empty unless there is one face.
         message: why there is nothing to assess, or None.
-        portrait: what was looked at, uint8 [S, S, 3], or None.
-        convention: name of what it was judged by.
-        detail: of the pixels across a portrait that the network looks at, the share that the photo
-            has, at most 1: a small copy of a photo has less.
+        portrait: the picture that the network looked at, uint8 [S, S, 3], or None.
+        convention: name of the convention it was judged by.
+        detail: width of the portrait in the photo, as a share of the width that the network looks
+            at, at most 1: a small copy of a photo has less.
     """
 
     faces: int
@@ -104,10 +106,10 @@ class Assessment:
 
     @property
     def rank(self) -> tuple[int, int, float]:
-        """Sorts photos that one convention judged, the better the higher.
+        """Sorts photos that one convention judged; better photos rank higher.
 
-        By the number of qualities that are known to be good, then by how few are poor, then by the
-        mean score of the good ones, as far as there is `detail`: what cannot be told counts for
+        The number of qualities that are known to be good comes first, then how few are poor, then
+        the mean score of the good ones times `detail`. A quality that cannot be told counts for
         nothing.
         """
         scores = [row.score for row in self.qualities.values() if row.verdict == GOOD]
@@ -125,9 +127,9 @@ class Assessment:
 
 
 def best_shot(assessments: Sequence[Assessment]) -> int | None:
-    """Index of the best of several photos (the first of equals), see `Assessment.rank`.
+    """Return the index of the best of several photos (the first of equals), by `Assessment.rank`.
 
-    None where nothing is known to be good in any of them.
+    None if nothing is known to be good in any of them.
     """
     shots = [i for i, assessment in enumerate(assessments) if assessment.having(GOOD)]
     return max(shots, key=lambda i: assessments[i].rank, default=None)
@@ -137,9 +139,10 @@ class PortraitAssessor:
     """Assesses portraits with one network and dlib's detector.
 
     Args:
-        network: in eval mode or not; it is put there.
+        network: the portrait network; it is set to eval mode.
         device: where it runs.
-        judges: see glasses and hats; without them these count as occlusions in every convention.
+        judges: recognise glasses and hats; without judges these count as occlusions in every
+            convention.
     """
 
     def __init__(
@@ -154,7 +157,7 @@ class PortraitAssessor:
 
     @classmethod
     def load(cls, model: str | Path | None = None, *, device: str = "auto") -> PortraitAssessor:
-        """Load the shipped network, or that of another bundle, and the shipped classifier.
+        """Load the shipped network, or another bundle's, and the shipped classifier.
 
         Args:
             model: a bundle's name or folder.
@@ -177,8 +180,8 @@ class PortraitAssessor:
                 ``"passport"``.
 
         Raises:
-            LatentEditError: an unreadable file, another shape or dtype, no such convention, or the
-                extra ``faces`` is missing.
+            LatentEditError: the file cannot be read, the array has another shape or dtype, there is
+                no such convention, or the extra ``faces`` is missing.
         """
         convention = find_convention(convention)
         if not isinstance(image, np.ndarray):
@@ -218,7 +221,7 @@ class PortraitAssessor:
         return Assessment(1, qualities, None, portrait, convention.name, detail)
 
     def _worn(self, image: UInt8Array, face: Face, convention: Convention) -> str:
-        """What a convention lets people wear and the classifier sees, in words, or nothing."""
+        """Return what the convention allows to wear and the classifier sees, in words, or ""."""
         if self.judges is None or not convention.worn:
             return ""
         seen = self.judges.score(align(image, face, JUDGED_EDGE))[0]
@@ -228,7 +231,7 @@ class PortraitAssessor:
         )
 
     def scores(self, portraits: UInt8Array, *, batch_size: int = 64) -> NDArray[np.float32]:
-        """Probabilities that six qualities are good.
+        """Return the probabilities that the six qualities are good.
 
         Args:
             portraits: uint8 [N, S, S, 3] in the portrait frame.
@@ -245,9 +248,9 @@ class PortraitAssessor:
         return np.concatenate(rows) if rows else np.zeros((0, len(QUALITIES)), np.float32)
 
     def clean_share(self, faces: UInt8Array) -> float:
-        """Share of faces in the shared frame, uint8 [N, R, R, 3], of which nothing is poor.
+        """Return the share of faces in the shared frame, uint8 [N, R, R, 3], with nothing poor.
 
-        What the portrait frame shows beyond the shared one is mirrored.
+        The portrait frame is larger than the shared frame; what lies beyond is mirrored.
         """
         size, edge = self.network.config.resolution, faces.shape[1]
         centre = np.full(2, edge / 2)

@@ -34,12 +34,12 @@ SETTINGS = {
 class SlidesNetwork(nn.Module):
     """Portraits [N, 3, 96, 96], RGB from 0 to 255 -> one logit each, [N].
 
-    As the slides have it: pixels times 1/255, 3x3 depthwise convolution, 2x2 pooling, 1x1
-    convolution to 32 channels, 3x3 depthwise, pooling, 3x3 depthwise, pooling, dense 128, dropout
-    0.5, dense 1, whose sigmoid is the probability that the quality is poor. The slides say nothing
-    of padding, activations, pooling's kind and first weights: here convolutions keep the size,
-    ReLU follows each layer, pooling takes the maximum, and weights start as Keras's do (Glorot
-    uniform, biases zero).
+    The layers are those of the slides: pixels times 1/255, 3x3 depthwise convolution, 2x2 pooling,
+    1x1 convolution to 32 channels, 3x3 depthwise, pooling, 3x3 depthwise, pooling, dense 128,
+    dropout 0.5, dense 1. The last one's sigmoid is the probability that the quality is poor. The
+    slides do not give the padding, the activations, the kind of pooling and the first weights.
+    Here convolutions keep the size, ReLU follows each layer, pooling takes the maximum, and weights
+    start as Keras's do (Glorot uniform, biases zero).
     """
 
     def __init__(self) -> None:
@@ -58,20 +58,20 @@ class SlidesNetwork(nn.Module):
         return self.judge(self.features(images))
 
     def features(self, images: Tensor) -> Tensor:
-        """What the convolutions make of [N, 3, 96, 96], [N, 32 * 12 * 12]."""
+        """Return what the convolutions make of [N, 3, 96, 96]: [N, 32 * 12 * 12]."""
         x = F.max_pool2d(F.relu(self.depthwise0(images / 255)), 2)  # [N, 3, 48, 48]
         x = F.relu(self.pointwise(x))  # [N, 32, 48, 48]
         x = F.max_pool2d(F.relu(self.depthwise1(x)), 2)  # [N, 32, 24, 24]
         return F.max_pool2d(F.relu(self.depthwise2(x)), 2).flatten(1)  # [N, 32, 12, 12], flat
 
     def judge(self, features: Tensor) -> Tensor:
-        """Logits [N] from `features`."""
+        """Return logits [N] from `features`."""
         x = F.relu(self.dense(features))
         return self.head(self.dropout(x)).squeeze(1)
 
 
 def slides_macs() -> int:
-    """Multiplications of one forward pass of one portrait, as the slides' layers count them."""
+    """Return how many multiplications the slides' layers need for one portrait."""
     layers = ((96, 3, 9), (48, 32, 3), (48, 32, 9), (24, 32, 9))  # edge, channels, products each
     convolutions = sum(edge * edge * channels * products for edge, channels, products in layers)
     return convolutions + 32 * (EDGE // 8) ** 2 * 128 + 128

@@ -1,6 +1,6 @@
-"""What is asked of a photo: of a portrait for people to look at, or of one for a passport.
+"""Conventions: what is asked of a portrait for people to look at, and of a passport photo.
 
-The only place that says so: a convention is one entry of `CONVENTIONS`.
+Each convention is one entry of `CONVENTIONS`; no other place says what is asked.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ from latentedit.errors import LatentEditError
 
 @dataclass(frozen=True)
 class Convention:
-    """By what a photo is judged.
+    """The rules that a photo is judged by.
 
     Attributes:
-        name: what it is called.
-        praise: what a photo is in which all that is asked is good.
-        asked: what is asked of each quality, in words; a quality that is not here is measured, and
+        name: the convention's name.
+        praise: what a photo is called if everything that is asked is good.
+        asked: what is asked of each quality, in words; a quality that is not listed is measured but
             not judged.
-        most_degrees: how far a head may be turned (``yaw``) and lean (``roll``), beside what the
-            network says of its pose.
-        worn: attributes that people may wear before or above the face, and their names in words:
-            with one of them nothing is said against an occlusion.
-        not_looked_at: what the convention asks besides, and nothing here measures.
+        most_degrees: how far a head may be turned (``yaw``) and lean (``roll``). This counts in
+            addition to the network's verdict on the pose.
+        worn: attributes that people may wear in front of or above the face, and words for them. If
+            one is seen, an occlusion is not called poor.
+        not_looked_at: what the convention asks too, but nothing here measures.
     """
 
     name: str
@@ -60,8 +60,8 @@ CONVENTIONS: Mapping[str, Convention] = {
                 "expression": "neutral, with a closed mouth",
                 "pose": "the head is turned by at most 15 degrees, and leans by at most 8",
             },
-            # ISO/IEC 19794-5, 7.2.2: yaw and pitch of 5 degrees, roll of 8. Five landmarks show
-            # roll well and yaw to ten degrees: from 15 on it is surely more than 5.
+            # ISO/IEC 19794-5, 7.2.2: at most 5 degrees of yaw and pitch, and 8 of roll. Five
+            # landmarks show roll well, and yaw to ten degrees: a yaw of 15 is surely above 5.
             most_degrees={"yaw": 15.0, "roll": 8.0},
             not_looked_at=(
                 "open eyes",
@@ -75,16 +75,17 @@ CONVENTIONS: Mapping[str, Convention] = {
         ),
     )
 }
-"""By name. The first asks for what people like in a portrait; the second is after ISO/IEC 19794-5
-and the photograph guidelines of ICAO's Doc 9303, but for make-up, which is the Photo-aid slides'
-rule, and glasses, which Doc 9303 allows where they reflect nothing, and some countries do not."""
+"""Conventions by name. The first asks for what people like in a portrait. The second follows
+ISO/IEC 19794-5 and the photograph guidelines of ICAO's Doc 9303, with two exceptions. The rule on
+make-up is that of the Photo-aid slides. Glasses are not allowed: Doc 9303 allows them if they
+reflect nothing, but some countries do not."""
 
 
 def find_convention(name: str | Convention) -> Convention:
-    """Return a convention by its name; one that is given as such comes back.
+    """Return a convention by its name; a `Convention` is returned unchanged.
 
     Raises:
-        LatentEditError: there is none of that name.
+        LatentEditError: no convention has that name.
     """
     if isinstance(name, Convention):
         return name

@@ -20,10 +20,10 @@ _COLOURS = {GOOD: "#2c8a4b", POOR: "#c0392b", CANNOT_TELL: "#8a7a2b", NOT_ASKED:
 
 
 def check_report(path: str | Path) -> None:
-    """Refuse early a page that could not be written.
+    """Raise early if the page cannot be written.
 
     Raises:
-        LatentEditError: another ending than ``.html``, or the path cannot be written.
+        LatentEditError: the ending is not ``.html`` or ``.htm``, or the path cannot be written.
     """
     if Path(path).suffix.lower() not in (".html", ".htm"):
         raise LatentEditError(f"cannot write {path}: end its name in .html")
@@ -45,7 +45,7 @@ def write_report(
         assessed: photos and what was found in them.
         refused: photos and why they could not be read.
         best: the photo to mark.
-        convention: what they were judged by.
+        convention: the convention they were judged by.
 
     Raises:
         LatentEditError: see `check_report`.
@@ -68,7 +68,7 @@ def write_report(
 
 
 def fragment(photo: str, found: Assessment) -> str:
-    """One photo's part of the page: its name, the face, verdicts and advice, as HTML."""
+    """Return one photo's part of the page: its name, the face, verdicts and advice, as HTML."""
     return render(
         __package__,
         "photo.html.jinja",

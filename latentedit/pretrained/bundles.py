@@ -22,10 +22,14 @@ from latentedit.pretrained.cache import SOURCES, pulled
 from latentedit.pretrained.hashing import weights_hash
 
 EMBEDDED_BUNDLE = "faces128"
-"""The model that ships whole: the default where no better one was pulled, and judge of others."""
+"""The model that ships whole.
+
+It is the default if no better model was pulled. Its classifier and age estimator judge the faces of
+bundles without a classifier.
+"""
 
 PULLED_BUNDLE = "ffhq1024"
-"""The default where its generator was pulled (`pretrained.cache`); all else of it ships."""
+"""The default if its generator was pulled (`pretrained.cache`); its other parts ship."""
 
 PORTRAIT_BUNDLE = "portrait"
 """The bundle that holds the portrait network, and nothing else."""
@@ -43,7 +47,7 @@ _ROOTS = (_PACKAGE / "bundles", _PACKAGE.parent / "pretrained")  # in a wheel; i
 
 
 def bundle_names(part: str = "generator") -> list[str]:
-    """Names of the bundles that ship with the package, or were pulled, and hold a part."""
+    """Return the names of bundles that hold a part, and ship with the package or were pulled."""
     names = {card.parent.name for root in _ROOTS for card in root.glob(f"*/{part}.json")}
     if part == KIND:
         names |= {name for name in SOURCES if pulled(name)}
@@ -51,7 +55,7 @@ def bundle_names(part: str = "generator") -> list[str]:
 
 
 def default_bundle() -> str:
-    """Name of the model that is used where none is named."""
+    """Return the name of the model that is used if none is named."""
     ready = pulled(PULLED_BUNDLE) and _shipped(PULLED_BUNDLE, "boundaries")
     return PULLED_BUNDLE if ready else EMBEDDED_BUNDLE
 
@@ -60,18 +64,18 @@ def find_bundle(name: str | Path | None = None, part: str = "generator") -> Path
     """Return the folder of a bundle: the default, a shipped one by name, or any folder.
 
     Args:
-        name: a name or a folder; by default the bundle that holds `part`.
-        part: what it will be opened for.
+        name: a name or a folder; None is the default model, or for ``portrait`` its bundle.
+        part: the part that it will be opened for.
 
     Raises:
-        LatentEditError: neither a name nor a folder, or a model that has to be pulled first.
+        LatentEditError: it is neither a name nor a folder, or a model that must be pulled first.
     """
     if name is None:
         name = PORTRAIT_BUNDLE if part == "portrait" else default_bundle()
     name = str(name)
     if name in bundle_names(part):
         own = _shipped(name, part) or _shipped(name) or pulled(name)
-        assert own is not None  # as it is among the names
+        assert own is not None  # because it is among the names
         return own
     if name and Path(name).is_dir():
         return Path(name)
@@ -86,7 +90,7 @@ def find_bundle(name: str | Path | None = None, part: str = "generator") -> Path
 
 
 def _shipped(name: str, part: str | None = None) -> Path | None:
-    """The folder of that name that came with the package, if it holds a part."""
+    """Return the folder of a bundle that ships with the package, if it holds a part."""
     folders = (root / name for root in _ROOTS)
     return next(
         (each for each in folders if (each / f"{part}.json" if part else each).exists()), None
@@ -96,11 +100,11 @@ def _shipped(name: str, part: str | None = None) -> Path | None:
 def find_judges(folder: Path) -> dict[str, Path]:
     """Return the bundles whose classifier and age estimator look at a bundle's faces.
 
-    They are its own. One without a classifier, such as `latentedit convert` writes, is judged by
-    the embedded bundle's.
+    These are its own. A bundle without a classifier, such as `latentedit convert` writes, takes
+    what it lacks from the embedded bundle.
 
     Returns:
-        Folder by part, ``classifier`` and ``age``; a part that is nowhere is left out.
+        Folder by part, ``classifier`` and ``age``; a part that neither bundle has is left out.
     """
     own = {part: folder for part in ("classifier", "age") if _holds(folder, part)}
     if "classifier" in own or EMBEDDED_BUNDLE not in bundle_names("classifier"):
@@ -114,9 +118,9 @@ def _holds(folder: Path, part: str) -> bool:
 
 
 def weights_file(folder: str | Path, part: str) -> Path:
-    """The file of a part's weights, there or not; its card lies beside it.
+    """Return the path of a part's weights, even if it does not exist; the card lies beside it.
 
-    The generator of a shipped bundle may be in the user's cache, where it was pulled to.
+    The generator of a shipped bundle may have been pulled into the user's cache.
     """
     folder = Path(folder)
     homes = [folder]
@@ -131,7 +135,8 @@ def save_part(
 ) -> None:
     """Write ``KIND.safetensors`` and ``KIND.json`` into a bundle, both or neither.
 
-    Weights that float16 holds exactly are stored in it; networks compute in float32 either way.
+    Weights that float16 holds exactly are stored as float16; networks compute in float32 either
+    way.
 
     Args:
         kind: ``generator``, ``classifier``, ``age`` or ``portrait``.
@@ -178,8 +183,8 @@ def load_generator(folder: str | Path) -> tuple[FaceGenerator, dict[str, Any]]:
     """Load a bundle's generator in eval mode, and its card, which names the network.
 
     Raises:
-        LatentEditError: missing, damaged, of another shape than its card says, or what runs it is
-            not installed.
+        LatentEditError: it is missing, damaged or of another shape than its card says, or the
+            package that runs it is not installed.
     """
     weights = weights_file(folder, KIND)
     try:

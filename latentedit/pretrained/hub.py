@@ -1,4 +1,4 @@
-"""Bundles on the Hugging Face Hub, by `huggingface_hub`; nothing here runs unless asked for."""
+"""Fetch bundles from the Hugging Face Hub and push them there; nothing happens unless asked for."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from latentedit.io.files import reason, temporary_beside
 from latentedit.pretrained.model_card import PICTURE
 
 BUNDLE_FILES = ("*.safetensors", "*.onnx", "*.json", "README.md")
-"""What is fetched of a repository: data and text, nothing that could run."""
+"""Files that are fetched from a repository: data and text, nothing that could run."""
 
 Result = TypeVar("Result")
 
@@ -23,7 +23,7 @@ def download(name: str, **options: Any) -> Path:
 
     Args:
         name: ``OWNER/NAME`` on the Hub.
-        options: of `huggingface_hub.snapshot_download`: revision, token, cache_dir,
+        options: those of `huggingface_hub.snapshot_download`: revision, token, cache_dir,
             local_files_only, force_download.
 
     Returns:
@@ -95,13 +95,13 @@ def upload(
     """Push a bundle's folder to the Hub; the repository is made if it is missing.
 
     Args:
-        folder: of the bundle.
+        folder: the bundle's.
         name: ``OWNER/NAME`` on the Hub.
         private: make the repository private.
-        token: to log in with; by default the one of ``hf auth login``.
-        branch: to push to.
+        token: the token to log in with; by default that of ``hf auth login``.
+        branch: the branch to push to.
         create_pr: open a pull request instead of pushing.
-        commit_message: of the commit.
+        commit_message: the commit's message.
 
     Returns:
         The commit's address.
@@ -127,10 +127,10 @@ def upload(
 
 
 def require() -> None:
-    """Refuse early what needs the Hub's library.
+    """Check early that the Hub's library is installed.
 
     Raises:
-        LatentEditError: it is not installed.
+        LatentEditError: the library is not installed.
     """
     _hub()
 
@@ -154,7 +154,7 @@ def _hub() -> Any:
 
 
 def _ask(name: str, request: Callable[[], Result], *, file: str | None = None) -> Result:
-    """Make a request; whatever goes wrong becomes one line with advice."""
+    """Make a request; any failure becomes one line with advice."""
     errors = importlib.import_module("huggingface_hub.errors")
     address = f"https://huggingface.co/{name}"
     try:

@@ -1,6 +1,6 @@
-"""A bundle as a whole: whose parts they are, what their cards say, how they are loaded and saved.
+"""A bundle as a whole: where its parts lie, what their cards say, how parts are loaded and saved.
 
-Boundaries are read by who knows them; here is only where their file lies.
+This module does not read boundaries; it only knows where their file lies.
 """
 
 from __future__ import annotations
@@ -50,9 +50,9 @@ class Bundle:
     Attributes:
         folder: the bundle.
         name: what recipes call the model.
-        homes: the folder of each part that is there, or half there; a judge's may be the default
-            bundle's, see `find_judges`.
-        cards: each part's.
+        homes: the folder of each part that has weights or a card; a judge may be in the embedded
+            bundle, see `find_judges`.
+        cards: the card of each part that has one.
     """
 
     folder: Path
@@ -65,7 +65,7 @@ class Bundle:
         """Look into a bundle: the default, a shipped one by name, or a folder.
 
         Raises:
-            LatentEditError: neither a name nor a folder, or a card that is no JSON.
+            LatentEditError: `model` is neither a name nor a folder, or a card is no JSON.
         """
         folder = find_bundle(model)
         has = {path.stem for path in folder.iterdir() if path.suffix in (".safetensors", ".json")}
@@ -82,7 +82,7 @@ class Bundle:
         """Load the generator, with its preview heads; see `load_generator`.
 
         Raises:
-            LatentEditError: see `load_generator`, or preview heads of another generator.
+            LatentEditError: see `load_generator`, or the preview heads are of another generator.
         """
         generator, card = load_generator(self.folder)
         home = self.homes.get(PREVIEWS)
@@ -126,10 +126,10 @@ class Bundle:
 def _card_of_generator(
     weights: Path, part: str, generator_hash: object, remedy: str
 ) -> dict[str, Any]:
-    """The card of a part that belongs to one generator.
+    """Return the card of a part, such as an encoder, that belongs to one generator.
 
     Raises:
-        LatentEditError: it belongs to another one, or see `load_card`.
+        LatentEditError: the part belongs to another generator, or see `load_card`.
     """
     card = load_card(weights, part)
     if card.get("generator_hash") != generator_hash:
@@ -152,11 +152,11 @@ def save_networks(
     Args:
         folder: made if it is missing.
         age_estimator: an `AgeEstimator`, or None.
-        cards: by part, what is to stand in its card.
+        cards: entries for the card of each part, by part.
 
     Raises:
-        LatentEditError: a generator or an age estimator that no bundle can hold, or a folder that
-            cannot be written.
+        LatentEditError: no bundle can hold the generator or the age estimator, or the folder cannot
+            be written.
     """
     if age_estimator is not None and not isinstance(age_estimator, AgeEstimator):
         raise LatentEditError("a bundle cannot hold an age estimator of your own: leave it out")
@@ -170,12 +170,12 @@ def save_networks(
 def save_companions(folder: Path, bundle: Bundle | None, generator_hash: str) -> None:
     """Copy the preview heads and the encoder that belong to a generator into its new bundle.
 
-    Those of another generator, which lie there from before, go.
+    Where `bundle` has none for this generator, files that lie in `folder` from before are removed.
 
     Args:
         folder: see `save_networks`.
-        bundle: where the generator is from, if it is from one.
-        generator_hash: of its weights.
+        bundle: the bundle that the generator is from, if it is from one.
+        generator_hash: the hash of its weights.
 
     Raises:
         LatentEditError: the folder cannot be written.
@@ -196,7 +196,7 @@ def save_companions(folder: Path, bundle: Bundle | None, generator_hash: str) ->
 
 
 def kept_entries(card: Mapping[str, Any]) -> dict[str, Any]:
-    """A loaded card's entries that stay true of the part when it is written again."""
+    """Return the entries of a loaded card that stay true when the part is written again."""
     written_anew = {"kind", "sha256", "config", "weights_hash", "network"}
     written_anew |= {"generator_hash", "space", "attributes"}  # of boundaries
     return {key: value for key, value in card.items() if key not in written_anew}

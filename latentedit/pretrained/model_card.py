@@ -1,4 +1,4 @@
-"""The README.md of a bundle on the Hugging Face Hub, from the cards of its parts."""
+"""Make the README.md of a bundle on the Hugging Face Hub from the cards of its parts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from latentedit.io.files import read_json
 
 PICTURE = "sample.jpg"
-"""The card's picture, where it lies in the bundle."""
+"""Path of the card's picture in the bundle."""
 
 TAGS = ("gan", "face-editing", "latent-space", "interfacegan", "image-editing")
 
@@ -21,11 +21,11 @@ Cards = Mapping[str, Mapping[str, Any]]
 
 
 def model_card(folder: str | Path, name: str) -> str:
-    """The README.md of a bundle, with the metadata that the Hub reads.
+    """Return the README.md of a bundle, with the metadata that the Hub reads.
 
     Args:
-        folder: of the bundle; its `PICTURE` is shown, if there is one.
-        name: ``OWNER/NAME``, or the folder's name for a bundle that is nowhere else.
+        folder: the bundle's; its `PICTURE` is shown, if there is one.
+        name: ``OWNER/NAME``, or the folder's name for a bundle that is not on the Hub.
     """
     folder = Path(folder)
     paths = sorted(folder.glob("*.json"))
@@ -50,7 +50,7 @@ def model_card(folder: str | Path, name: str) -> str:
 
 
 def _metadata(name: str, terms: list[str], *, has_picture: bool) -> list[str]:
-    """YAML between dashes; `license_link` leads to the card's own chapter."""
+    """Return YAML between dashes; `license_link` leads to the section Terms of the same page."""
     stated = any("non-commercial" in text for text in terms)
     return [
         "---",
@@ -113,7 +113,7 @@ def _parts(cards: Cards) -> list[str]:
 
 
 def _figures(cards: Cards) -> list[str]:
-    """The figures that the cards hold; nothing is measured here."""
+    """Return a table of figures from the cards; nothing is measured here."""
     generator, classifier, age, boundaries = (
         cards.get(part, {}).get("figures", {})
         for part in ("generator", "classifier", "age", "boundaries")
@@ -141,12 +141,12 @@ def _figures(cards: Cards) -> list[str]:
 
 
 def _within(values: Any, *path: str) -> float | None:
-    """A number inside nested entries, or None where there is none."""
+    """Return a number inside nested entries, or None if there is none."""
     for key in path:
         values = values.get(key) if isinstance(values, Mapping) else None
     return float(values) if isinstance(values, int | float) else None
 
 
 def _cell(text: object) -> str:
-    """One line of a table."""
+    """Return text for one cell of a table: on one line, without a bare ``|``."""
     return " ".join(str(text).split()).replace("|", "\\|")

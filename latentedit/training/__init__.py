@@ -1,1 +1,1 @@
-"""Training: data preparation, discriminators, losses, loops. Only the command line imports it."""
+"""Training: discriminators, losses, loops and run folders. Only the command line imports it."""

@@ -25,12 +25,12 @@ def affine(
     view: tuple[float, float] = (1 / 1.1, 1.1),
     shift: float = 0.05,
 ) -> Tensor:
-    """Rotate, zoom and move each picture a little, reflecting at the edges.
+    """Rotate, zoom and move each picture a little; at the edges it is mirrored.
 
     Args:
         images: [N, 3, H, W].
         degrees: largest rotation.
-        view: least and most of the picture's edge that is seen; less than 1 zooms in.
+        view: smallest and largest visible share of the picture's edge; less than 1 zooms in.
         shift: largest move, as a share of the width.
     """
     count, device = len(images), images.device
@@ -45,7 +45,10 @@ def affine(
 
 
 def blur(images: Tensor, *, least: float = 0.35) -> Tensor:
-    """Show half of the pictures at a lower resolution, down to `least` of their own."""
+    """Show half of the pictures blurred, as if taken at a lower resolution.
+
+    `least` is the lowest resolution, as a share of the pictures' own.
+    """
     size = round(images.shape[-1] * _between((least, 1.0), torch.rand(())).item())
     coarse = resize(resize(images, max(size, 1)), images.shape[-1])
     chosen = torch.rand(len(images), 1, 1, 1, device=images.device) < 0.5
@@ -78,15 +81,15 @@ def _between(bounds: tuple[float, float], share: Tensor) -> Tensor:
 
 
 def reframe(images: Tensor, chips: Tensor) -> Tensor:
-    """Show half of the pictures in another framing between UTKFace's and the shared frame.
+    """Give half of the pictures a framing between UTKFace's chips and the shared frame.
 
-    A chip holds the face tightly; the shared frame is `CHIP_TO_FRAME` as wide and has the eyes
-    lower. What a chip does not show is filled with its own edge or, by chance, with another picture
-    of the batch.
+    A chip holds the face tightly. The shared frame is `CHIP_TO_FRAME` times as wide, and the eyes
+    lie lower in it. The area outside a picture is filled from its own edge or, by chance, from
+    another picture of the batch.
 
     Args:
         images: [N, 3, H, W].
-        chips: bool [N]; whether a picture is a chip or is in the shared frame.
+        chips: bool [N]; True for a chip, False for a picture in the shared frame.
     """
     count, device = len(images), images.device
     way = torch.rand(count, device=device) * (torch.rand(count, device=device) < 0.5)
@@ -112,7 +115,10 @@ def reframe(images: Tensor, chips: Tensor) -> Tensor:
 def colour(
     images: Tensor, *, brightness: float = 0.2, contrast: float = 0.2, saturation: float = 0.3
 ) -> Tensor:
-    """Change brightness (additive, half range = 1), contrast and saturation of each picture."""
+    """Change brightness, contrast and saturation of each picture.
+
+    `brightness` is the most that is added to pixels in [-1, 1]; the others are shares.
+    """
     count, device = len(images), images.device
     light, spread, vivid = (torch.rand(3, count, 1, 1, 1, device=device) * 2 - 1).unbind()
     images = images + light * brightness
@@ -123,9 +129,9 @@ def colour(
 
 
 def cutout(images: Tensor, *, share: float = 0.5) -> Tensor:
-    """Grey out one square of `share` of the edge in each picture, partly outside by chance.
+    """Grey out one square in each picture; its edge is `share` of the picture's.
 
-    The differentiable cutout of DiffAugment (Zhao et al. 2020).
+    The square may lie partly outside. The differentiable cutout of DiffAugment (Zhao et al. 2020).
     """
     count, _, height, width = images.shape
     inside = []
@@ -144,7 +150,7 @@ def translate(images: Tensor, *, shift: float = 0.125, fill: str = "constant") -
     Args:
         images: [N, 3, H, W].
         shift: largest move, as a share of the width.
-        fill: what comes in at the edges: ``constant`` (black) or ``reflect``.
+        fill: what comes in at the edges: ``constant`` (0, which is grey) or ``reflect``.
     """
     count, _, height, width = images.shape
     reach_y, reach_x = round(height * shift), round(width * shift)

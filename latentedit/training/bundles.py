@@ -1,4 +1,4 @@
-"""From a finished run to a bundle's part: averaged weights and a card that says where from."""
+"""Make a part of a bundle from a finished run: averaged weights, and a card with their origin."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ def bundle_generator(
 ) -> None:
     """Write a run's averaged generator and its card.
 
-    Weights are rounded to float16, which is finer than what one more step would change.
+    Weights are rounded to float16. One more training step would change them more than that.
 
     Args:
         run_folder: the run.
         folder: the bundle.
         ema_kimg: half-life of the average to take; the run's first by default.
-        snapshots: take the mean of the snapshots between these thousands of images instead; the
-            card then tells of the run until the last of them.
+        snapshots: two numbers, in thousands of images; take the mean of the snapshots between them
+            instead. The card then describes the run up to the last of these snapshots.
         psi: see `Generator.truncated`; averaged weights may need more than 1.
 
     Raises:
-        LatentEditError: not a generator's run, `psi` out of range, half-life and snapshots both,
-            or the folder cannot be written; see `mean_of_snapshots` too.
+        LatentEditError: not a generator's run, `psi` is out of range, both `ema_kimg` and
+            `snapshots` are given, or the folder cannot be written; see `mean_of_snapshots` too.
     """
     if ema_kimg is not None and snapshots is not None:
         raise LatentEditError("an average has a half-life or snapshots: give one of the two")
@@ -85,7 +85,7 @@ def bundle_classifier(run_folder: str | Path, folder: str | Path) -> None:
         "calibration": {
             name: value
             for name, value in read_calibration(run_folder).items()
-            if name not in ("scale", "shift")  # the weights have taken them in
+            if name not in ("scale", "shift")  # they are in the weights already
         },
     }
     save_part(folder, "classifier", network, network.config, card)

@@ -1,4 +1,4 @@
-"""What an encoder learns from: pairs first, then photos."""
+"""The two stages of an encoder's training: first from pairs, then from photos."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ from latentedit.training.shown import Shown, grouped
 from latentedit.training.wear import wear
 
 WARM_STEPS = 200
-"""In which the rate rises, of the steps that learn from pairs."""
+"""First steps of the `PairStage`, in which the learning rate rises."""
 
 PHOTOS = 0.75
-"""Share of photos, beside pairs, in the steps that learn from them."""
+"""Share of photos in the `FaceStage`; its other faces are pictures of pairs."""
 
 AGAIN = 0.5
-"""Share of those steps whose encoder sees what it drew the first time."""
+"""Share of the steps of the `FaceStage` in which the encoder corrects its own first result."""
 
 
 class PairStage:
-    """Steps that learn the latents of pairs, by what shows of them.
+    """Steps that learn the latents of pairs; visible differences of latents count most.
 
     Attributes:
         shown: see `Shown`.
@@ -54,7 +54,7 @@ class PairStage:
         self._feed = Feed(pairs, options)
 
     def step(self, step: int) -> float:
-        """Learn from one batch; gives its loss."""
+        """Learn from one batch; return its loss."""
         options, device = self._options, self._encoder.mean.device
         pictures, latents = (part.to(device) for part in self._feed.batch(step))
         rate = options.learning_rate * min(1, (step + 1) / WARM_STEPS)
@@ -69,9 +69,9 @@ class PairStage:
 
 
 class FaceStage:
-    """Steps that make what the generator draws resemble photos.
+    """Steps that make the generator's pictures of the found latents resemble photos.
 
-    Batch norms keep what they know: batches are small, and photos and pictures differ.
+    Batch norms keep their statistics: batches are small, and photos differ from drawn pictures.
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class FaceStage:
         self._draw = Sketch(generator, encoder.config.resolution, dtype)
 
     def step(self, step: int) -> float:
-        """Learn from one batch; gives its loss."""
+        """Learn from one batch; return its loss."""
         options, encoder = self._options, self._encoder.eval()
         random = RandomState([options.seed, 1, step])
         photos, worn = self._batch(random)
@@ -114,7 +114,10 @@ class FaceStage:
         return float(loss.detach())
 
     def _batch(self, random: RandomState) -> tuple[Tensor, Tensor]:
-        """Faces [n, 3, S, S], and the same worn; photos are worn already, and mirrored at times."""
+        """Return faces [n, 3, S, S], and the same faces with wear.
+
+        Photos have wear already; half of them are mirrored.
+        """
         known = len(self._pairs) - self._options.validation
         faces, worn = [], []
         for _ in range(self._options.face_batch_size):
@@ -131,12 +134,12 @@ class FaceStage:
 
 
 def cosine(done: float) -> float:
-    """From 1 to 0, of the share of steps that is done."""
+    """Return the rate's factor, which falls from 1 to 0; `done` is the share of steps taken."""
     return 0.5 + 0.5 * math.cos(math.pi * done)
 
 
 def descend(encoder: Encoder, optimizer: torch.optim.Optimizer, loss: Tensor, rate: float) -> None:
-    """One step of the optimiser."""
+    """Take one step of the optimiser at this rate; the gradient's norm is cut to 1."""
     for group in optimizer.param_groups:
         group["lr"] = rate
     optimizer.zero_grad(set_to_none=True)
@@ -146,9 +149,9 @@ def descend(encoder: Encoder, optimizer: torch.optim.Optimizer, loss: Tensor, ra
 
 
 class Feed:
-    """Batches of worn pictures and their latents, made ready one step ahead.
+    """Batches of pictures with wear and their latents, prepared one step ahead.
 
-    A batch depends on its step alone, so a resumed run goes on with what would have come.
+    A batch depends only on the seed and the step, so a resumed run gets the same batches.
     """
 
     def __init__(self, pairs: Pairs, options: EncoderOptions) -> None:
@@ -157,7 +160,7 @@ class Feed:
         self._ahead: tuple[int, Future[tuple[Tensor, Tensor]]] | None = None
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
-        """Pictures [n, 3, S, S] in [-1, 1] and w+ [n, L, D] of one step."""
+        """Return pictures [n, 3, S, S] in [-1, 1] and w+ [n, L, D] for one step."""
         if self._ahead is None or self._ahead[0] != step:
             self._ahead = step, self._worker.submit(self._made, step)
         made = self._ahead[1].result()

@@ -20,7 +20,8 @@ class GeneratorOptions:
 
     Attributes:
         objective: one of `OBJECTIVES`.
-        pixel_objective: of the pixel discriminator beside projected ones, of `PIXEL_OBJECTIVES`.
+        pixel_objective: objective of the pixel discriminator beside projected ones, one of
+            `PIXEL_OBJECTIVES`.
         resolution: final edge of the pictures.
         fmap_base: see `GeneratorConfig`.
         fmap_max: see `GeneratorConfig`.
@@ -30,42 +31,43 @@ class GeneratorOptions:
         stable_kimg: thousands of images of the stable phases before each growth.
         fade_kimg: thousands of images of each fade.
         total_kimg: thousands of images in all.
-        decay_kimg: the rate falls to zero over the last so many thousands.
+        decay_kimg: thousands of images at the end, over which the learning rates fall to zero.
         batch_size: pictures a step.
         learning_rate: Adam's, for the generator.
         discriminator_learning_rate: Adam's, for the pixel discriminator.
         projected_learning_rate: Adam's, for the heads of the projected discriminators.
-        projected_weight: of the projected discriminator's losses beside the pixel one's.
-        imagenet_weight: of another projected discriminator's, that looks through features learned
-            on ImageNet; 0 for none.
-        people_weight: of one that looks through a network of tightly cropped faces, where one is
-            given.
-        sliced_weight: of the sliced Wasserstein distances between features of either network, for
-            the generator.
-        patch_weight: of a discriminator of small patches beside the projected one. It judges what
-            is finer than the faces the frozen features look at; above 0, the pixel discriminator
-            looks at these too.
+        projected_weight: weight of the projected discriminator's losses beside the pixel one's.
+        imagenet_weight: weight of another projected discriminator, on features learned on ImageNet;
+            0 for none.
+        people_weight: weight of a projected discriminator on features of a network for tightly
+            cropped faces, if such a network is given.
+        sliced_weight: weight, in the generator's loss, of the sliced Wasserstein distances between
+            features of the classifier and of the network for tightly cropped faces.
+        patch_weight: weight of a discriminator of small patches beside the projected one. It judges
+            detail that is finer than the faces for the frozen features. Above 0, the pixel
+            discriminator looks at these faces too.
         r1_gamma: weight of the R1 penalty.
         augment: differentiable augmentation before the discriminators: translation before frozen
             features, translation and cutout before pixel discriminators. By default only the
             projected objective has it.
-        ema_kimg: half-lives of the averaged weights, one average each; samples are drawn from the
-            first, and the best is chosen by measuring.
-        frozen_kimg: the generator is frozen for the first so many thousands of images, so that new
-            discriminators can catch up with one that was trained before.
-        save_kimg: save the state and draw samples every so many thousands.
-        snapshot_kimg: keep the averaged generator every so many thousands; 0 keeps none.
-        adversarial_weight: of all discriminators' losses, for the generator; at 0 there are none,
-            and a student learns from its teacher's pictures alone.
-        distil_pixels: of the difference from the teacher's pictures, at each of
-            `distillation.SCALES`; this and the next count where a run has a teacher.
-        distil_features: of that of the classifier's features, where one is given.
-        distil_imagenet: of that of features learned on ImageNet; 0 for none.
-        pairs: pictures of the teacher that are drawn, at least, with the latents that made them.
-        pairs_size: edge at which they are kept.
-        pairs_mixed: share of them that are made from two latents each. These are only examples of
-            pictures; a student learns its latents from the others.
-        pairs_psi: least and most truncation of them.
+        ema_kimg: half-lives of the averaged weights in thousands of images, one average each.
+            Samples are drawn from the first; measure them all to choose the best.
+        frozen_kimg: thousands of images at the start for which the generator is frozen, so that new
+            discriminators can catch up with a generator that was trained before.
+        save_kimg: thousands of images between two saves of the state; samples are drawn then, too.
+        snapshot_kimg: thousands of images between two snapshots of the averaged generator; 0 keeps
+            none.
+        adversarial_weight: weight of all discriminators' losses in the generator's loss. At 0 there
+            are no discriminators, and a student learns from its teacher's pictures alone.
+        distil_pixels: weight of the difference from the teacher's pictures, at each of
+            `distillation.SCALES`. This and the next two count only if a run has a teacher.
+        distil_features: weight of the difference of the classifier's features, if one is given.
+        distil_imagenet: weight of the difference of features learned on ImageNet; 0 for none.
+        pairs: least number of pictures that the teacher draws, with the latents that made them.
+        pairs_size: edge at which these pictures are kept.
+        pairs_mixed: share of these pictures that are made from two latents each. They are only
+            examples of pictures; a student learns its latents from the others.
+        pairs_psi: smallest and largest psi of these pictures.
         seed: of weights, order and noise.
         device: auto, cpu, cuda, mps.
         bf16: bfloat16 autocast.
@@ -154,7 +156,8 @@ class SupervisedOptions:
         weight_decay: AdamW's.
         ema_decay: per-step decay of the averaged weights, which are the result; it rises to
             this value over the first steps, so that the random start is soon forgotten.
-        patience: stop after so many epochs without a better validation score; 0 never stops.
+        patience: number of epochs without a better validation score after which training stops;
+            0 never stops.
         seed: of weights, order and augmentation.
         device: auto, cpu, cuda, mps.
         bf16: bfloat16 autocast.
@@ -174,11 +177,11 @@ class SupervisedOptions:
 
 @dataclass(frozen=True)
 class BaselineOptions:
-    """Options of the slides' six portrait networks that `portrait_baseline.SETTINGS` does not fix.
+    """Options of the slides' six portrait networks; `portrait.baseline.SETTINGS` fixes the others.
 
     Attributes:
-        epochs: passes over the portraits; the slides' 100.
-        images: portraits for each network; as many as in WFLW's training list.
+        epochs: passes over the portraits; 100 in the slides.
+        images: portraits for each network, at most; as many as in WFLW's training list.
         seed: of weights, choice, order and mirroring.
         bf16: bfloat16 autocast.
     """
@@ -195,12 +198,12 @@ class PreviewOptions:
 
     Attributes:
         sizes: edges of the previews in pixels.
-        pictures: whole pictures that the heads learn from.
-        validation: the last so many are held out.
-        steps: of each head.
+        pictures: whole pictures that the heads learn from, with those that are held out.
+        validation: number of pictures at the end that are held out.
+        steps: steps of each head.
         batch_size: patches a step.
         learning_rate: peak of the cosine schedule (Adam).
-        save_steps: save the state and measure every so many.
+        save_steps: steps between two saves of the state; the heads are measured then, too.
         seed: of weights and order.
         device: auto, cpu, cuda, mps.
         bf16: bfloat16 autocast.
@@ -223,17 +226,18 @@ class EncoderOptions:
     """Options of an encoder's run; defaults are those of the shipped one.
 
     Attributes:
-        pairs: latents with pictures that the generator draws for it.
-        validation: the last so many pairs are held out.
-        steps: that learn from pairs, by their latents.
+        pairs: number of pairs (latents and a picture) that the generator draws, at least.
+        validation: number of pairs at the end that are held out.
+        steps: steps that learn the latents of pairs.
         batch_size: pictures a step.
         learning_rate: peak of the cosine schedule (AdamW).
         weight_decay: AdamW's.
         ema_decay: per-step decay of the averaged weights, which are the result.
-        face_steps: further steps that learn from photos too, by what the generator draws.
-        face_batch_size: pictures of those steps.
-        face_learning_rate: their peak.
-        save_steps: save the state and measure every so many.
+        face_steps: further steps, which compare the generator's pictures with photos and with
+            pictures of pairs.
+        face_batch_size: pictures in each of these steps.
+        face_learning_rate: peak of the cosine schedule of these steps.
+        save_steps: steps between two saves of the state; the encoder is measured then, too.
         seed: of weights, order and wear.
         device: auto, cpu, cuda, mps.
         bf16: bfloat16 autocast.

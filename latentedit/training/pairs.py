@@ -1,8 +1,8 @@
 """Pairs of latents and pictures, drawn by a generator and kept on disk.
 
-As many examples as are wanted for a network that learns to invert a generator, or to draw as it
-does. Half of the pictures take the layers above a random one from a second latent (style mixing,
-Karras et al. 2019, sec. 3.1), so that what each layer does can be told apart.
+They are examples for a network that learns to invert a generator, or to draw like it; there can be
+any number of them. In half of the pictures, the layers from a random one on take a second latent
+(style mixing, Karras et al. 2019, sec. 3.1). So a network can learn what each layer does.
 """
 
 from __future__ import annotations
@@ -31,20 +31,20 @@ SHARD = 250
 """Pairs in one file."""
 
 PSI = (0.6, 1.0)
-"""Least and most truncation of a latent, by default: photographs are no typical samples, and edits
-go far."""
+"""Smallest and largest psi of a latent, by default. The range is wide because photos are not
+typical samples, and edits go far."""
 
 MIXED = 0.5
-"""Share of the pictures whose layers are of two latents, by default."""
+"""Share of the pictures that mix two latents, by default."""
 
 QUALITY = 95
-"""Of the JPEGs that pictures are kept as, colours at full resolution."""
+"""JPEG quality of the pictures on disk; colours are kept at full resolution."""
 
 FACTS = "pairs.json"
-"""The file that says of which generator, and how large, a folder's pairs are."""
+"""The file that says which generator drew a folder's pairs, and how large they are."""
 
 Progress = Callable[[int, int], None]
-"""Called with how many pairs are there, of how many."""
+"""Called with the number of finished pairs, and of all pairs."""
 
 
 def render_pairs(
@@ -57,32 +57,32 @@ def render_pairs(
     mixed: float = MIXED,
     psi: tuple[float, float] = PSI,
 ) -> None:
-    """Draw pairs into a folder; whole files that are there are kept, so a killed run goes on.
+    """Draw pairs into a folder; finished files are kept, so a killed run can go on.
 
-    A pair is told by its number: the same number gives the same latents and picture.
+    Each pair has a number; the same number gives the same latents and picture.
 
     Args:
         renderer: of a generator whose layers take a latent each.
-        count: pairs that the folder shall hold; rounded up to whole files of `SHARD`.
+        count: number of pairs that the folder shall hold, rounded up to whole files of `SHARD`.
         size: edge of the pictures.
         on_progress: see `Progress`.
-        mixed: share of the pictures whose layers are of two latents.
-        psi: least and most truncation.
+        mixed: share of the pictures that mix two latents.
+        psi: smallest and largest psi.
 
     Raises:
-        LatentEditError: the folder holds pairs of another generator, size, mixture or truncation,
-            these cannot be, or the generator has one latent for all layers.
+        LatentEditError: the folder holds pairs of another generator, size, `mixed` or `psi`, these
+            two are out of range, or the generator has one latent for all layers.
     """
     space = renderer.space
     if space.layers < 2:
-        raise LatentEditError("pairs want a generator whose layers take a latent each, in space w")
+        raise LatentEditError("pairs need a generator whose layers take a latent each: use space w")
     if not 0 <= mixed <= 1 or len(psi) != 2 or not 0 <= psi[0] <= psi[1] <= 1:
         raise LatentEditError(
             f"no pairs can be drawn with {mixed:g} of them mixed and psi {psi}: give a share, and "
             "the least and the most psi, all from 0 to 1"
         )
     make_folder(folder)
-    usual = {"mixed": MIXED, "psi": list(PSI)}  # folders begun earlier do not say so
+    usual = {"mixed": MIXED, "psi": list(PSI)}  # folders of older versions lack these two
     facts = {"generator_hash": renderer.hash, "size": size, "layers": space.layers}
     facts |= {"mixed": mixed, "psi": list(psi)}
     kept = read_json(folder / FACTS) if (folder / FACTS).exists() else None
@@ -107,7 +107,10 @@ def render_pairs(
 def _shard(
     renderer: Renderer, numbers: range, size: int, mixed: float, between: tuple[float, float]
 ) -> dict[str, NDArray[Any]]:
-    """Tensors of one file: see `Pairs`."""
+    """Draw the pairs of one file; return its tensors by name.
+
+    ``files`` holds all JPEG files, joined, and ``ends`` where each ends; for the rest see `Pairs`.
+    """
     layers = renderer.space.layers
     first, second, cuts, files = [], [], [], []
     for number in numbers:
@@ -136,7 +139,7 @@ def _shard(
 def lay_out(
     first: NDArray[np.float32], second: NDArray[np.float32], cut: int, layers: int
 ) -> NDArray[np.float32]:
-    """w+ [L, D] whose layers below `cut` are the first latent [D], the others the second."""
+    """Return w+ [L, D]: layers below `cut` take the first latent [D], the others the second."""
     rows = np.repeat(first[None], layers, axis=0)
     rows[cut:] = second
     return rows
@@ -156,7 +159,7 @@ class Shard:
         """Read a file.
 
         Raises:
-            LatentEditError: it is damaged.
+            LatentEditError: the file is damaged.
         """
         try:
             with safe_open(str(path), framework="np") as shard:
@@ -175,10 +178,10 @@ class Shard:
 
 
 def shard_files(folder: Path) -> list[Path]:
-    """The files of a folder's pairs, in order.
+    """Return the files of a folder's pairs, in order.
 
     Raises:
-        LatentEditError: there are none.
+        LatentEditError: the folder holds no pairs.
     """
     paths = sorted(folder.glob("[0-9]*.safetensors"))
     if not paths:
@@ -193,16 +196,16 @@ def picture_of(file: bytes) -> UInt8Array:
 
 @dataclass(frozen=True)
 class Pairs:
-    """Pairs of a folder; latents in memory, pictures as the bytes of their files.
+    """The pairs of a folder, in memory; pictures are kept as JPEG files.
 
     Attributes:
-        first: float32 [N, D], a latent of each picture's first layers.
-        second: float32 [N, D], of its other layers.
-        cuts: int [N], the first layer of the second latent; `layers` where there is none.
+        first: float32 [N, D], the latent of each picture's first layers.
+        second: float32 [N, D], the latent of its other layers.
+        cuts: int [N], the first layer that takes the second latent; `layers` if none does.
         files: N JPEG files.
         layers: L.
         size: edge of the pictures.
-        generator_hash: of the generator that drew.
+        generator_hash: hash of the generator that drew them.
     """
 
     first: NDArray[np.float32]
@@ -218,7 +221,7 @@ class Pairs:
         """Read all pairs of a folder.
 
         Raises:
-            LatentEditError: there are none.
+            LatentEditError: the folder holds no pairs, or a file is damaged.
         """
         shards = [Shard.read(path) for path in shard_files(folder)]
         facts = read_json(folder / FACTS)
@@ -240,7 +243,7 @@ class Pairs:
         return picture_of(self.files[row])
 
     def latents(self, rows: NDArray[np.int64]) -> torch.Tensor:
-        """w+ of some pairs, float32 [n, L, D]."""
+        """Return w+ of some pairs, float32 [n, L, D]."""
         above = np.arange(self.layers) >= self.cuts[rows][:, None]
         chosen = np.where(above[..., None], self.second[rows][:, None], self.first[rows][:, None])
         return torch.from_numpy(chosen)

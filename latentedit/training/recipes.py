@@ -1,4 +1,4 @@
-"""Recipes: the settings of a generator's run in one TOML file, and single ones on the way."""
+"""Recipes: the settings of a generator's run, in one TOML file, and as single ``key=value``."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _KINDS: dict[Any, str] = {
 
 
 def setting_types() -> dict[str, Any]:
-    """The type of each setting, by its name."""
+    """Return the type of each setting, by its name."""
     hints = get_type_hints(GeneratorOptions)
     return {field.name: hints[field.name] for field in fields(GeneratorOptions)}
 
@@ -34,13 +34,13 @@ def read_options(
     settings: Sequence[str] = (),
     otherwise: GeneratorOptions | None = None,
 ) -> GeneratorOptions:
-    """The options of a run: those of a recipe, then single settings.
+    """Return the options of a run: those of a recipe, then single settings.
 
     Args:
         recipe: a TOML file of ``key = value``, see `GeneratorOptions`.
-        settings: ``key=value``, each in place of the recipe's. Values are written as in TOML, text
-            without quotes and numbers without brackets too.
-        otherwise: where both are silent; the defaults if it is left out.
+        settings: ``key=value``, each instead of the recipe's value. Values are written as in TOML;
+            quotes around text and brackets around numbers may be left out.
+        otherwise: values of all other settings; by default those of `GeneratorOptions`.
 
     Raises:
         LatentEditError: no such file, no TOML, an unknown key, or a value of another type.
@@ -68,17 +68,17 @@ def _read_toml(recipe: Path) -> Mapping[str, Any]:
 
 
 def _parsed(key: str, text: str) -> Any:
-    """A value as written after ``key=``; text that is no TOML stays text."""
+    """Read a value as written after ``key=``; text that is no TOML stays text."""
     listed = _base(setting_types().get(key, str)) is tuple and not text.startswith("[")
     try:
         found = tomllib.loads(f"value = {f'[{text}]' if listed else text}")
     except tomllib.TOMLDecodeError:
         return text
-    return found["value"] if len(found) == 1 else text  # more lines are more than a value
+    return found["value"] if len(found) == 1 else text  # text of several lines is no value
 
 
 def _checked(key: str, value: Any, where: str) -> Any:
-    """The value as `GeneratorOptions` wants it.
+    """Return the value in the type that `GeneratorOptions` has for it.
 
     Raises:
         LatentEditError: an unknown key, or a value of another type.
@@ -99,7 +99,7 @@ def _checked(key: str, value: Any, where: str) -> Any:
 
 
 def _base(hint: Any) -> Any:
-    """str, int, float, bool or tuple, of a type that may allow None too."""
+    """Return str, int, float, bool or tuple for a type hint, which may allow None too."""
     if isinstance(hint, UnionType):
         (hint,) = (each for each in get_args(hint) if each is not NoneType)
     return get_origin(hint) or hint

@@ -64,10 +64,10 @@ class Run:
         must not replace those that do.
 
         Args:
-            before: what the weights that a run starts from say of themselves, see `origin`; a
-                resumed run keeps what it began with.
-            device: what computes; a resumed run lists all that did.
-            facts: further entries.
+            before: origin of the weights that the run starts from, see `origin`; a resumed run
+                keeps the one it began with.
+            device: name of the device that computes; a resumed run lists all its devices.
+            facts: further entries of ``options.json``.
 
         Raises:
             LatentEditError: see `check` and `hold`, or the folder cannot be written.
@@ -80,7 +80,7 @@ class Run:
             before, commands = begun.get("before"), begun["commands"]
             commands = commands if command in commands else [*commands, command]
             devices = begun.get("devices", ["not noted"])
-            # cards name all that a run learned from
+            # cards name all data that a run learned from
             known = begun["data"]
             data = known if data in known else f"{known}; then {data}"
         else:
@@ -148,7 +148,7 @@ class Run:
         return dict(read_json(self.options))
 
     def origin(self) -> dict[str, Any]:
-        """Where the run's weights come from, for cards: data, commands, options.
+        """Return where the run's weights come from, for cards: data, commands, options.
 
         A run that started from other weights has their origin under ``before``.
 
@@ -158,10 +158,10 @@ class Run:
         return select_origin(self.read_options())
 
     def hours(self, until: float = float("inf")) -> float:
-        """Hours a generator's run took, with those of the weights it started from.
+        """Return the hours of a generator's run, with those of the weights it started from.
 
         Args:
-            until: count no further than so many images of the run.
+            until: number of images seen in the run at which counting ends.
         """
         seconds, images = 0.0, 0
         for record in self.read_log():
@@ -174,7 +174,7 @@ class Run:
 
 
 def select_origin(entries: Mapping[str, Any]) -> dict[str, Any]:
-    """The entries of a card, or of a run's options, that say where weights come from."""
+    """Return the entries of a card, or of a run's options, that say where weights come from."""
     names = ["data", "commands", "options", "devices", "images_seen", "hours", "before"]
     names += ["teacher", "terms"]
     return {name: entries[name] for name in names if name in entries}

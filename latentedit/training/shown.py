@@ -1,9 +1,9 @@
-"""What shows of latents: the pixels and the person that they decide of, linearly.
+"""Which differences of latents can be seen, in pixels and in identity, by a linear map.
 
 An encoder that learns latents from pairs cannot find all of their coordinates in a picture, and
-most of them show little. A linear map from latents to small pictures and to descriptors of whose
-face it is, fitted to pairs, says which differences of latents can be seen; it costs a product of
-matrices where drawing would cost a hundred times as much.
+most coordinates change the picture little. A linear map from latents to small pictures and to
+descriptors of identity, fitted to pairs, says which differences of latents can be seen. It costs
+one product of matrices; drawing would cost a hundred times as much.
 """
 
 from __future__ import annotations
@@ -20,25 +20,25 @@ from latentedit.photos.encoder import Encoder, Looks
 from latentedit.training.pairs import Pairs
 
 EXAMPLES = 20_000
-"""Pairs that the map is fitted to, at most."""
+"""Largest number of pairs that the map is fitted to."""
 
 EDGE = 32
-"""Of the pictures that it gives."""
+"""Edge in pixels of the small pictures that the map gives."""
 
 RIDGE = 4.0
-"""Of the fit, in coordinates' mean square times their number."""
+"""Ridge of the fit, as a multiple of the coordinates' mean square times their number."""
 
 BATCH = 64
 
 
 @dataclass(frozen=True)
 class ShownWeights:
-    """What counts how much, each in shares of what all latents differ by.
+    """Weights of the map's parts; each part is first scaled to a mean square of 1 over the pairs.
 
     Attributes:
-        pixels: of small pictures.
-        identity: of descriptors.
-        plain: of the coordinates themselves.
+        pixels: weight of small pictures.
+        identity: weight of descriptors.
+        plain: weight of the coordinates themselves.
     """
 
     pixels: float = 1.0
@@ -47,10 +47,11 @@ class ShownWeights:
 
 
 class Shown:
-    """Compares latents by what shows of them.
+    """Compares latents by their visible differences.
 
     Attributes:
-        map: from the coordinates of all groups to each part, by its weight: [G S, K].
+        map: [G S, K], from the coordinates of all groups to all parts, each times its weight's
+            root.
     """
 
     def __init__(self, mapped: Tensor) -> None:
@@ -69,12 +70,12 @@ class Shown:
         """Fit the map to the first pairs.
 
         Args:
-            encoder: whose coordinates and groups are used.
-            pairs: to learn from.
-            rows: how many of them may be learnt from; at most `EXAMPLES` are.
-            look: at pictures; see `Resemblance.looks`.
+            encoder: the encoder whose coordinates and groups are used.
+            pairs: the pairs to fit to.
+            rows: number of pairs that may be used, from the first on; at most `EXAMPLES` are.
+            look: returns what an encoder looks at in pictures, see `Resemblance.looks`.
             weights: see `ShownWeights`.
-            on_progress: called with how many pairs were looked at, of how many.
+            on_progress: called with the number of pairs looked at, and of all that are used.
         """
         weights = weights or ShownWeights()
         rows = min(rows, EXAMPLES)
@@ -103,12 +104,15 @@ class Shown:
         return cls(torch.cat(parts, 1).clone())
 
     def __call__(self, found: Tensor, wanted: Tensor) -> Tensor:
-        """Mean square of what shows of a difference of coordinates [N, G, S]; see `grouped`."""
+        """Return the mean square of the visible difference of coordinates [N, G, S].
+
+        For the coordinates see `grouped`.
+        """
         return ((found - wanted).flatten(1) @ self.map).square().sum(1).mean()
 
 
 def grouped(encoder: Encoder, latents: Tensor) -> Tensor:
-    """w+ [N, L, S] -> coordinates of the mean of each group of layers, [N, G, S]."""
+    """w+ [N, L, S] -> coordinates [N, G, S], the mean over each group of layers."""
     coordinates, group = encoder.coordinates(latents), encoder.group_of_layers()
     return torch.stack(
         [coordinates[:, group == each].mean(1) for each in range(len(encoder.config.groups))], 1
@@ -116,6 +120,6 @@ def grouped(encoder: Encoder, latents: Tensor) -> Tensor:
 
 
 def _share(mapped: Tensor, known: Tensor) -> Tensor:
-    """The map, scaled so that what it gives of known coordinates has a mean square of 1."""
+    """Scale a map so that its outputs for known coordinates have a mean square of 1."""
     power = (known @ mapped).square().sum(1).mean()
     return mapped / power.clamp_min(1e-12) ** 0.5

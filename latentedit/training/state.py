@@ -1,7 +1,7 @@
-"""Saving and restoring a training run: networks, optimisers, random state, one safetensors file.
+"""Saving and restoring a training run: networks, optimisers and random state in one file.
 
-One file is replaced atomically, so after a kill at any moment the run folder holds one
-consistent state.
+The safetensors file is replaced atomically. So a run folder holds one consistent state, even if the
+run is killed at any moment.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from latentedit.errors import LatentEditError
 from latentedit.io.files import atomic_path
 
 ALONE = "discriminators_alone"
-"""Entry in the progress of a state from which the generator was left out."""
+"""Entry in the progress of a state that holds discriminators, but no generator."""
 
 SAVE_EVERY = 60.0
-"""Seconds after which a run's state is saved, whatever its own counts say."""
+"""Seconds after which a run's state is saved, even between the saves that its options ask for."""
 
 SAVE_SHARE = 0.02
 """Share of a run's time that saving by time may take, so that large states are saved less often."""
 
 MOST_DETAIL = 200
-"""Characters of PyTorch's own words, which name every weight, that an error repeats."""
+"""Most characters of PyTorch's message that an error repeats; it names every weight."""
 
 
 class StateKeeper:
@@ -56,7 +56,10 @@ class StateKeeper:
 
     @property
     def due(self) -> bool:
-        """Whether `SAVE_EVERY` seconds have gone since the last save, or more for a slow one."""
+        """Whether it is time to save.
+
+        It is `SAVE_EVERY` seconds after the last save, or later if that was slow, see `SAVE_SHARE`.
+        """
         return time.monotonic() >= self._next
 
     def save(self, progress: Mapping[str, Any]) -> None:
@@ -123,7 +126,7 @@ def read_progress(path: str | Path) -> dict[str, Any]:
 def read_state(path: str | Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Return a state file's progress and all its tensors, named as in `save_state`.
 
-    A packed state's generator is the average that it keeps.
+    A packed state has no generator of its own: the average that it keeps is returned as generator.
 
     Raises:
         LatentEditError: missing or not a state file.
@@ -153,7 +156,7 @@ def load_state(
     cuda_state = tensors.pop("rng.cuda", None)
     if cuda_state is not None and torch.cuda.is_available():
         torch.cuda.set_rng_state(cuda_state)
-    tensors.pop("objective.sliced._step", None)  # runs begun earlier counted what queues hold
+    tensors.pop("objective.sliced._step", None)  # in states of older versions
     for name, network in networks.items():
         _load(network, with_prefix(tensors, name), path)
     for name, optimizer in optimizers.items():
@@ -163,11 +166,11 @@ def load_state(
             index, slot = key.split(".", 1)
             if int(index) >= len(weights):
                 raise LatentEditError(
-                    f"{path} was made with other options, of more networks: give those in the "
-                    "run's options.json"
+                    f"{path} was made with other options, of more networks: give the options "
+                    "in the run's options.json"
                 )
             like = weights[int(index)]
-            if value.shape == like.shape:  # fused steps walk through memory: the layouts must agree
+            if value.shape == like.shape:  # fused optimisers need the same memory layout
                 value = torch.empty_like(like, dtype=value.dtype, device="cpu").copy_(value)
             slots.setdefault(int(index), {})[slot] = value
         for place, moments in slots.items():
@@ -185,7 +188,10 @@ def load_state(
 
 
 def factor(moments: Tensor) -> tuple[Tensor, Tensor]:
-    """Rows [O] and columns [I ...] whose outer product has the means of `moments` [O, I, ...]."""
+    """Return rows [O] and columns [I ...] whose outer product approximates `moments` [O, I, ...].
+
+    The outer product has the same means along rows and columns as `moments`.
+    """
     flat = moments.flatten(1)
     return flat.mean(1), flat.mean(0) / flat.mean().clamp_min(1e-30)
 
@@ -219,12 +225,12 @@ def load_network(path: str | Path, name: str, network: nn.Module) -> dict[str, A
 
 
 def average_name(ema_kimg: float) -> str:
-    """Name of an average among a state's networks; it must hold no dot."""
+    """Return the name of an average among a state's networks; it must hold no dot."""
     return f"average_{round(ema_kimg * 1000)}"
 
 
 def is_average(name: str) -> bool:
-    """Whether a network, or a tensor of one, is an average."""
+    """Whether this is the name of an average, or of a tensor of one."""
     return name.startswith("average_")
 
 
@@ -240,6 +246,6 @@ def _load(network: nn.Module, weights: Mapping[str, Tensor], path: str | Path) -
 
 
 def with_prefix(tensors: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
-    """The tensors of one network or optimiser, under their own names."""
+    """Return the tensors of one network or optimiser, without its name in front of theirs."""
     prefix = f"{name}."
     return {key[len(prefix) :]: value for key, value in tensors.items() if key.startswith(prefix)}

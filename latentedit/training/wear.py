@@ -13,17 +13,17 @@ BLURS = ("gaussian", "motion", "defocus", "low resolution")
 LIGHTS = ("under-exposure", "over-exposure", "side light", "uneven light", "colour cast")
 
 BLURRED, LIT, NOISY, COMPRESSED, GREY = 0.2, 0.2, 0.3, 0.4, 0.03
-"""How often each kind of wear befalls a picture."""
+"""Probability of each kind of wear."""
 
 MOST_BLUR, MOST_LIGHT = 0.25, 0.2
-"""Strengths, of 1, that pictures are spoilt by at most."""
+"""Largest strengths of blur and light, on a scale from 0 to 1."""
 
 TURN, ZOOM, SHIFT = 2.0, 0.03, 0.015
-"""Standard deviations of crops that are off: degrees, share of the edge, share of the edge."""
+"""Standard deviations of a crop's errors: degrees, share of the edge, share of the edge."""
 
 
 def wear(picture: UInt8Array, random: RandomState) -> UInt8Array:
-    """Spoil a picture as photos are spoilt.
+    """Give a picture the wear of a photo, by chance.
 
     Args:
         picture: uint8 [S, S, 3].
@@ -50,7 +50,7 @@ def wear(picture: UInt8Array, random: RandomState) -> UInt8Array:
 
 
 def misplace(picture: UInt8Array, random: RandomState) -> UInt8Array:
-    """Turn, zoom and shift a picture a little; its edge goes on where it leaves."""
+    """Turn, zoom and shift a picture a little; beyond its edges it is mirrored."""
     size = len(picture)
     pad = size // 8
     angle = np.radians(random.normal(0, TURN))

@@ -1,9 +1,9 @@
 """Training on several processes (``accelerate launch``), or on one.
 
-Every process draws the same random numbers for the whole batch and works on its share of the rows;
-gradients are averaged before each step. So the weights stay equal everywhere, and a run on two
-processes computes what a run on one would at the same global batch, aside from what belongs to a
-share: statistics of a batch, the random changes of its faces, the queues of the sliced distance.
+Every process draws the same random numbers for the whole batch and works on its share of the rows.
+Gradients are averaged before each step, so the weights stay equal everywhere. With the same whole
+batch, a run on two processes computes the same as a run on one, except for what a process computes
+from its share alone: statistics of a batch, random changes of faces, queues of the sliced distance.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Rows = TypeVar("Rows")
 
 
 class Workers:
-    """This process among all that train together; from now on it keeps freed memory.
+    """This process, one of all that train together; from now on it keeps freed memory.
 
     Args:
         device: auto, cpu, cuda, mps; several processes choose their own GPU under ``auto``.
@@ -36,7 +36,7 @@ class Workers:
         if self.count == 1:
             self.rank = 0
             self.device = pick_device(device)
-            if self.device.index is not None:  # streams are the current GPU's
+            if self.device.index is not None:  # CUDA streams belong to the current GPU
                 torch.cuda.set_device(self.device)
             return
         try:
@@ -55,7 +55,7 @@ class Workers:
         return self.rank == 0
 
     def share(self, rows: Rows) -> Rows:
-        """This process's rows of a whole batch (an array or a tensor)."""
+        """Return this process's rows of a whole batch (an array or a tensor)."""
         return rows[self.rank :: self.count]  # type: ignore[index]
 
     def check_batch(self, batch_size: int) -> None:
@@ -83,17 +83,17 @@ class Workers:
             gradient.copy_(mean.view_as(gradient))
 
     def mean(self, value: float) -> float:
-        """Mean of a figure over the processes."""
+        """Return the mean of a figure over the processes."""
         if self.count == 1:
             return value
         return float(self._reduce(torch.tensor(value, device=self.device)))
 
     def any(self, here: bool) -> bool:
-        """Whether something holds in one of the processes, so that all of them act on it."""
+        """Whether `here` is true in at least one process, so that all processes act alike."""
         return here if self.count == 1 else self.mean(float(here)) > 0
 
     def wait(self) -> None:
-        """Let every process come to this point."""
+        """Wait until every process has come to this point."""
         if self.count > 1:
             self._accelerator.wait_for_everyone()
 

@@ -1,4 +1,4 @@
-"""`latentedit evaluate`: how good a model is."""
+"""`latentedit evaluate`: measure how good a model is."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ def age_estimator(
     celeba: Annotated[
         Path | None,
         typer.Option(
-            help="CelebA's folder or file: is Young told from the others in its last 1,000?"
+            help="CelebA's folder or file: do ages tell Young from the others in its last 1,000?"
         ),
     ] = None,
     generated: Annotated[
@@ -56,7 +56,7 @@ def age_estimator(
 ) -> None:
     """Compare estimated ages with true ones.
 
-    In UTKFace's framing and in the shared frame.
+    This is measured in UTKFace's framing and in the shared frame.
     """
     import numpy as np
 
@@ -114,7 +114,10 @@ def age_estimator(
 def _on_celeba(
     judges: Judges, faces: LabelledFolder, names: Sequence[str], *, independent: bool
 ) -> dict[str, Any]:
-    """Young from the others in CelebA's last faces; and agreement there, as on generated ones."""
+    """Measure on CelebA's last faces how well ages tell Young from the others.
+
+    With `independent`, the agreement with the independent estimator is measured too.
+    """
     import numpy as np
 
     from latentedit.data.utkface import RESOLUTION

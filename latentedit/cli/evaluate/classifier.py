@@ -69,7 +69,7 @@ def classifier(
 
 
 def _calibration(model: str | None) -> dict[str, Any]:
-    """What the card says of the calibration: its figures are cross-fitted."""
+    """Return the calibration that the classifier's card holds; its figures are cross-fitted."""
     from latentedit.io.files import read_json
     from latentedit.pretrained.bundles import find_bundle
 
@@ -113,13 +113,13 @@ def _print_classifier(report: Mapping[str, Any]) -> None:
         f"{report['skipped']} skipped"
     )
     print(
-        f"mean calibration error (ECE) {report['mean_ece']:.4f}; by chance alone, on as few faces, "
+        f"mean calibration error (ECE) {report['mean_ece']:.4f}; by chance, on so few faces, "
         f"exactly right probabilities would show {report['mean_ece_if_calibrated']:.4f}"
     )
     if "calibration" in report:
         fitted = report["calibration"]
         print(
-            f"calibrated on {fitted['faces']} faces held out from training; on these, each half "
-            f"as the other asks for: accuracy {fitted['accuracy']:.4f}, "
+            f"calibrated on {fitted['faces']} faces held out from training; on these, with each "
+            f"half calibrated on the other: accuracy {fitted['accuracy']:.4f}, "
             f"ECE {fitted['ece']:.4f} (chance {fitted['ece_if_calibrated']:.4f})"
         )

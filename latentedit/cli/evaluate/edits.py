@@ -1,4 +1,4 @@
-"""`latentedit evaluate age` and `evaluate all`: what edits do."""
+"""`latentedit evaluate age` and `evaluate all`: measure what edits do."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from latentedit.cli.options import ModelOption, PrecisionOption
 from latentedit.errors import LatentEditError
 
 WorkOption = Annotated[
-    Path, typer.Option("--work", help="Folder of what was measured, from which it goes on.")
+    Path, typer.Option("--work", help="Folder that keeps measurements, so that a run can go on.")
 ]
 
 _REPORT_WORK = Path("runs/evaluate")
-"""The report's; what `age` measured lies in it where the report looks for it."""
+"""Folder for the report's measurements; those of `age` lie in it, where the report finds them."""
 
 
 def age(
@@ -28,14 +28,16 @@ def age(
     seed: Annotated[int, typer.Option(min=0, max=4000, help="Which faces.")] = 0,
     step: Annotated[
         str,
-        typer.Option(help="Length of both moves, or auto: what is least short of what is wanted."),
+        typer.Option(
+            help="Length of both moves, or auto: the one that comes nearest to the goals."
+        ),
     ] = "auto",
     hold: Annotated[str, typer.Option(help="What must not change, as in 'edit'.")] = defaults.HOLD,
     slow: Annotated[
         int,
         typer.Option(
             min=1,
-            help="Of the faces, how many the independent estimator and dlib look at, in hundreds.",
+            help="Faces that the slow estimator and dlib look at, rounded up to hundreds.",
         ),
     ] = defaults.AGE_SLOW_FACES,
     images: Annotated[Path | None, typer.Option(help="Folder for example pairs.")] = None,
@@ -48,9 +50,9 @@ def age(
 ) -> None:
     """Make faces young and old: years, identity, what is kept.
 
-    Measured by the bundle's estimator and, where the extras 'faces' and 'evaluate' are installed,
-    by an independent one and dlib's descriptor. Several processes share the work where torchrun or
-    'accelerate launch' starts them.
+    The bundle's age estimator measures the years. If the extras 'faces' and 'evaluate' are
+    installed, an independent estimator and dlib's descriptor measure too. Several processes share
+    the work if torchrun or 'accelerate launch' starts them.
     """
     from latentedit.cli.progress import track
     from latentedit.editing.editor import FaceEditor
@@ -82,7 +84,7 @@ def age(
 
 
 def _in_words(pair: dict[str, float]) -> str:
-    """One figure of two ends of a face, and of the ends of two faces."""
+    """Return a figure for the two ends of one face and, if it is there, for ends of strangers."""
     others = f", of strangers {pair['strangers']:.3f}" if "strangers" in pair else ""
     return f"{pair['same']:.3f}{others}"
 
@@ -95,7 +97,9 @@ def _length(step: str) -> float | None:
     except ValueError:
         length = 0.0
     if not 0 < length <= 100:
-        raise LatentEditError(f"step {step!r} cannot be: give auto, or a length such as 2.5")
+        raise LatentEditError(
+            f"cannot use --step {step!r}: give auto, or a length up to 100 such as 2.5"
+        )
     return length
 
 
@@ -116,14 +120,14 @@ def _print_age(report: dict[str, Any]) -> None:
     for name, value in report["kept"].items():
         print(f"{name} kept in {value:.1%}")
     if below := report["wanted"]["missed"]:
-        print(f"below what is wanted: {', '.join(below)}")
+        print(f"goals that are not reached: {', '.join(below)}")
     for point in report["frontier"] or ():
         figures = [f"{row['mean']:.1f} years ({name})" for name, row in point["years"].items()]
         figures += [f"{value:.3f} in {name}" for name, value in point["identity"].items()]
         if "person" in point:
             figures.append(f"one person by dlib {point['person']['within']['same']:.0%}")
         figures += [f"{name} {value:.0%}" for name, value in point["kept"].items()]
-        figures.append(f"{point['shortfall']:.2f} short of what is wanted")
+        figures.append(f"{point['shortfall']:.2f} short of the goals")
         print(f"at {point['share']:.0%} of the safe range: {', '.join(figures)}")
 
 
@@ -145,12 +149,12 @@ def everything(
         defaults.AGE_FACES
     ),
     methods: Annotated[
-        Path | None, typer.Option(help="What 'evaluate methods' wrote: its folder.")
+        Path | None, typer.Option(help="The folder that 'evaluate methods' wrote.")
     ] = None,
     photos: Annotated[
         Path | None,
         typer.Option(
-            help="What 'evaluate photos' wrote: its .json; the sheet is the .png of that name."
+            help="The .json of 'evaluate photos'; its sheet is the .png of the same name."
         ),
     ] = None,
     work: WorkOption = _REPORT_WORK,
@@ -161,8 +165,8 @@ def everything(
 
     Every figure lies beside it as JSON.
 
-    Effects are those that 'boundaries measure' stored with the model; without them they are
-    measured here. Run again to go on after a break. Several processes share what is measured where
+    Effects are those that 'boundaries measure' stored with the model; if there are none, they are
+    measured here. Run again to go on after a break. Several processes share the measuring if
     torchrun or 'accelerate launch' starts them.
     """
     from latentedit.cli.progress import track

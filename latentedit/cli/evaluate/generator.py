@@ -27,7 +27,7 @@ def generator(
     n: Annotated[int, typer.Option("--n", "-n", min=8, help="How many samples.")] = 5000,
     validation: HeldOutOption = defaults.VALIDATION,
     first_seed: Annotated[
-        int, typer.Option(min=0, help="Samples are the seeds from here on.")
+        int, typer.Option(min=0, help="The samples' seeds run upwards from here.")
     ] = defaults.EVALUATION_FIRST_SEED,
     plot: Annotated[
         Path | None, typer.Option(help="Draw the 40 attributes' frequencies (.png, .svg, .pdf).")

@@ -1,4 +1,4 @@
-"""`latentedit evaluate methods`: methods of the field at equal effect."""
+"""`latentedit evaluate methods`: compare published methods at equal effect."""
 
 from __future__ import annotations
 
@@ -34,22 +34,23 @@ def methods(
     ] = None,
     pool: Annotated[
         Path | None,
-        typer.Option(help="A pool of this model that methods learn from; else faces are scored."),
+        typer.Option(help="A pool of this model to learn from; without one, faces are scored."),
     ] = None,
     judge: Annotated[
         Path | None,
         typer.Option(metavar="FILE.onnx", help="A classifier of your own that looks at the edits."),
     ] = None,
     share: Annotated[
-        float, typer.Option(help="Share of the faces in which the target flips, by all methods.")
+        float, typer.Option(help="Share of faces in which the target flips, equal for all methods.")
     ] = 0.5,
     size: Annotated[
         int | None,
-        typer.Option(min=1, help="Edge of the pictures that are judged [default: the fastest]."),
+        typer.Option(min=1, help="Edge in pixels of the judged pictures [default: the fastest]."),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, max=39, help="Which faces.")] = 0,
     work: Annotated[
-        Path, typer.Option("--work", help="Folder of what was measured, from which it goes on.")
+        Path,
+        typer.Option("--work", help="Folder that keeps measurements, so that a run can go on."),
     ] = Path("runs/evaluate/methods"),
     boundaries: BoundariesOption = None,
     precision: PrecisionOption = defaults.PRECISION,
@@ -57,10 +58,10 @@ def methods(
 ) -> None:
     """Compare methods at equal effect.
 
-    Each goes as far as it takes to flip the same share of faces: what else changes there, and is
-    it still the same person?
+    Each method goes as far as it must to flip the same share of faces. What else changes there,
+    and is it still the same person?
 
-    Written are report.json, table.csv, table.md, faces.png and, with the extra 'plots',
+    It writes report.json, table.csv, table.md, faces.png and, with the extra 'plots',
     frontiers.png and methods.png.
     """
     from latentedit.boundaries.pool import Pool
@@ -100,7 +101,7 @@ def methods(
 
 
 def _save(folder: Path, report: Mapping[str, Any]) -> None:
-    """Write the figures: plain data, tables and, where matplotlib is installed, plots."""
+    """Write the figures: plain data, tables and, if matplotlib is installed, plots."""
     from latentedit.evaluation.figures.method_plots import plot_frontiers, plot_methods
     from latentedit.evaluation.figures.plots import can_plot
     from latentedit.evaluation.methods.report import to_csv, to_markdown

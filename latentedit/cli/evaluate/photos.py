@@ -1,4 +1,4 @@
-"""`latentedit evaluate photos`."""
+"""`latentedit evaluate photos`: invert and edit photos, and measure the result."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def photos(
     folder: Annotated[Path, typer.Argument(help="A folder of photos with a face each.")],
     output: Annotated[Path, typer.Option("--json", help="The report to write.")],
     limit: Annotated[
-        int | None, typer.Option(min=1, help="Only so many photos, evenly over the folder.")
+        int | None, typer.Option(min=1, help="Only so many photos, taken evenly from the folder.")
     ] = None,
     refine: RefineOption = None,
     sheet: Annotated[
@@ -27,7 +27,7 @@ def photos(
 ) -> None:
     """Invert and edit photos, and measure how well it works.
 
-    Is it the same person, does the edit show, how long does it take.
+    Is it the same person? Does the edit show? How long does it take?
     """
     from latentedit.cli.progress import print_skipped, track
     from latentedit.data.aligned import photos_of

@@ -27,7 +27,7 @@ def portrait(
         int, typer.Option(min=1, help="The last faces, held out from training.")
     ] = defaults.VALIDATION,
     order: Annotated[
-        int, typer.Option(min=2, help="Faces to spoil in kinds that training did not use.")
+        int, typer.Option(min=2, help="Faces to spoil in ways that training did not use.")
     ] = 100,
     card: CardOption = False,
     model: Annotated[
@@ -36,7 +36,7 @@ def portrait(
 ) -> None:
     """Compare the six portrait qualities with flags.
 
-    And see that worse portraits score worse.
+    It also checks that worse portraits score worse.
     """
     import numpy as np
 
@@ -100,7 +100,7 @@ def _print_portrait(report: Mapping[str, Any], rows: list[tuple[str, ...]]) -> N
         table.add_row(*(cell.removesuffix("/-").replace("/", "\n") for cell in row))
     print(
         f"{report['portraits']} portraits of {report['held_out_faces']} held-out faces, "
-        "this network and, below, the slides' networks"
+        "this network and, below it, the slides' networks"
     )
     Console().print(table)
     print("the last column is the slides' accuracy on WFLW: other pictures, other flags")

@@ -1,4 +1,4 @@
-"""`latentedit evaluate run` and `latentedit evaluate truncation`: figures along a curve."""
+"""`latentedit evaluate run` and `evaluate truncation`: measure figures along a curve."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PlotOption = Annotated[Path | None, typer.Option(help="Draw the curves (.png, .s
 def run(
     run_folders: Annotated[
         list[Path],
-        typer.Argument(metavar="RUN...", help="A generator's run, and those that went on from it."),
+        typer.Argument(metavar="RUN...", help="A generator's run, and runs that went on from it."),
     ],
     data: TrainingFileOption,
     output: OutputOption,
@@ -41,8 +41,8 @@ def run(
 
     Figures are drawn against the images seen.
 
-    A run that started from another one's weights counts that one's images too. Faces of a run that
-    ended at a smaller resolution than the others are enlarged.
+    If a run started from another run's weights, the images of that run count too. If a run ended
+    at a smaller resolution than the others, its faces are enlarged.
     """
     from latentedit.training.gan.snapshots import load_snapshot, snapshot_files
     from latentedit.training.runs import Run, read_generator_options
@@ -95,7 +95,7 @@ def truncation(
     values = parse_numbers(psi, f"--psi {psi}: give numbers such as 0.5,0.75,1")
     generator, _ = load_generator(find_bundle(model))
     for value in values:
-        generator.truncated(value)  # refuse early what cannot be
+        generator.truncated(value)  # an impossible value is refused before work starts
 
     def load(value: float) -> Render:
         editor = FaceEditor(generator.truncated(value))

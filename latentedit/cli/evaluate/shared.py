@@ -1,4 +1,4 @@
-"""What the `evaluate` commands share: options, labelled faces, the report's way to disk."""
+"""What the `evaluate` commands share: options, labelled faces, and writing the report."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LabelledOption = Annotated[
     Path, typer.Option("--data", help="A training file, or the data set's folder as it ships.")
 ]
 LastOption = Annotated[
-    int | None, typer.Option(min=1, help="Only the last so many faces, held out from training.")
+    int | None, typer.Option(min=1, help="Only so many of the last faces, held out from training.")
 ]
 CardOption = Annotated[
     bool, typer.Option("--card", help="Keep the figures in the model's card too.")
@@ -28,7 +28,7 @@ CardOption = Annotated[
 
 
 def labelled(path: Path) -> tuple[LabelledFolder, tuple[str, ...]]:
-    """Labelled faces, from a training file or a data set's folder, and their labels' names."""
+    """Open the faces of a training file or a data set's folder; return them and label names."""
     from latentedit.attributes import ATTRIBUTES
     from latentedit.data.celeba import is_celeba, open_celeba
     from latentedit.data.face_file import open_face_data
@@ -49,7 +49,7 @@ def looking(rows: Iterator[int], total: int) -> Iterator[int]:
 
 
 def check_outputs(output: Path, plot: Path | None) -> None:
-    """Refuse early what could not be written at the end."""
+    """Refuse, before work starts, outputs that could not be written at the end."""
     from latentedit.evaluation.figures.plots import check_plot
     from latentedit.io.cards import check_report
     from latentedit.io.files import check_writable
@@ -75,7 +75,7 @@ def origin(
 
 
 def finish(report: dict[str, Any], output: Path, model: str | None, part: str | None) -> None:
-    """Write the report, and into a part's card if one is named."""
+    """Write the report; if a part is named, write the figures into its card too."""
     from latentedit.io.cards import update_card
     from latentedit.io.files import write_json
     from latentedit.pretrained.bundles import find_bundle, weights_file

@@ -1,4 +1,4 @@
-"""`latentedit train`: networks from a training file."""
+"""`latentedit train`: train networks from a training file."""
 
 from __future__ import annotations
 

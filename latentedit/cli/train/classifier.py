@@ -54,7 +54,7 @@ def classifier(
 ) -> None:
     """Train the 40-attribute classifier on CelebA.
 
-    Or, on UTKFace, one of genders and races for 'train generator --people'.
+    On UTKFace, it trains one of genders and races, for 'train generator --people'.
     """
     from latentedit.data.face_file import open_face_data
     from latentedit.data.utkface import LABELS

@@ -30,19 +30,19 @@ def encoder(
         typer.Option(help="Faces of 'prepare aligned', for the last steps [default: none]."),
     ] = None,
     pairs: Annotated[
-        int, typer.Option(min=2, help="Latents with pictures that the model draws for it.")
+        int, typer.Option(min=2, help="Pairs to learn from: latents, and their pictures.")
     ] = DEFAULTS.pairs,
     pairs_folder: Annotated[
         Path | None, typer.Option(help="Where pairs are kept [default: the run's].")
     ] = None,
     validation: Annotated[
-        int, typer.Option(min=1, help="The last so many pairs are held out.")
+        int, typer.Option(min=1, help="How many pairs are held out: the last ones.")
     ] = DEFAULTS.validation,
     steps: Annotated[
         int, typer.Option(min=1, help="Steps that learn from pairs.")
     ] = DEFAULTS.steps,
     face_steps: Annotated[
-        int, typer.Option(min=0, help="Further steps, by what the model draws, photos too.")
+        int, typer.Option(min=0, help="Further steps, which compare drawn faces; with photos too.")
     ] = DEFAULTS.face_steps,
     batch_size: BatchOption = DEFAULTS.batch_size,
     learning_rate: RateOption = DEFAULTS.learning_rate,
@@ -52,7 +52,7 @@ def encoder(
 ) -> None:
     """Train the network that finds a photo's latents.
 
-    From pairs first, then from photos.
+    It learns from pairs first, then from photos.
     """
     from latentedit.cli.progress import progress_bar
     from latentedit.data.face_file import open_face_data
@@ -77,7 +77,7 @@ def encoder(
     generator, classifier = bundle.generator(), bundle.classifier()
     if classifier is None:
         raise LatentEditError(
-            f"model {bundle.name} has no classifier, through which faces are compared: train one "
+            f"model {bundle.name} has no classifier, which is needed to compare faces: train one "
             "and add it (latentedit train classifier, latentedit bundle --classifier)"
         )
     resemblance = Resemblance(classifier, generator.frame, descriptor_network())

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from latentedit.training.gan.teacher import Teacher
 
 LENIENT = {"ignore_unknown_options": True, "allow_extra_args": True}
-"""So that options of old versions reach `_refuse_extra`, which knows what became of them."""
+"""Settings that let options of old versions reach `_refuse_extra`, which says what to write now."""
 
 
 FacesOption = Annotated[
@@ -33,7 +33,7 @@ FacesOption = Annotated[
 TeacherOption = Annotated[
     str | None,
     typer.Option(
-        help="Model to learn from instead: its pictures, and the latents they show.",
+        help="Model to learn from instead of --data: its latents and their pictures.",
         metavar="MODEL",
     ),
 ]
@@ -49,17 +49,21 @@ SetOption = Annotated[
 ]
 ClassifierOption = Annotated[
     Path | None,
-    typer.Option(help="Classifier run or bundle: frozen features that faces are seen through."),
+    typer.Option(
+        help="Classifier's run or bundle: discriminators look through its frozen features."
+    ),
 ]
 FeatureDataOption = Annotated[
     Path | None,
-    typer.Option(help="Training file the features look at instead; it may hold smaller faces."),
+    typer.Option(
+        help="Training file for the features instead of --data; it may hold smaller faces."
+    ),
 ]
 PeopleOption = Annotated[
     Path | None,
     typer.Option(
-        help="Classifier's run on UTKFace: another projected discriminator and sliced "
-        "distance look through it, at the face alone."
+        help="Classifier's run on UTKFace: a second projected discriminator and sliced "
+        "distance look through its features, at the face alone."
     ),
 ]
 InitOption = Annotated[
@@ -72,7 +76,7 @@ InitOption = Annotated[
 SeedOption = Annotated[
     int | None,
     typer.Option(
-        min=0, max=defaults.MAX_SEED, help="Of weights, order, noise [default: the recipe's]."
+        min=0, max=defaults.MAX_SEED, help="Seed of weights, order, noise [default: the recipe's]."
     ),
 ]
 DeviceOption = Annotated[
@@ -151,7 +155,7 @@ def generator(
             on_step=on_step,
         )
     if last is not None and last.images < last.total:
-        print(f"stopped in time at {last.images} of {last.total} images; to go on, add --resume")
+        print(f"time is up, at {last.images} of {last.total} images; to go on, add --resume")
     else:
         print(f"generator trained in {output}; next: latentedit bundle --generator {output}")
 
@@ -159,7 +163,7 @@ def generator(
 def _options(
     output: Path, recipe: Path | None, settings: Sequence[str], *, resume: bool
 ) -> GeneratorOptions:
-    """What a run shall do; one that goes on without a recipe keeps what it began with."""
+    """Return a run's options; a run that is resumed without a recipe keeps its own."""
     from latentedit.training.runs import Run, read_generator_options
 
     run = Run(output)
@@ -182,7 +186,7 @@ def _teacher(
     options: GeneratorOptions,
     on_pairs: Callable[[int, int], None],
 ) -> Teacher | None:
-    """The teacher with its pairs, if one is named."""
+    """Return the teacher with its pairs, or None if no model is named."""
     if model is None:
         return None
     from latentedit.pretrained.model import Bundle
@@ -194,10 +198,10 @@ def _teacher(
 
 
 def _refuse_extra(context: typer.Context) -> None:
-    """Refuse what is no option, and say what became of those that were.
+    """Refuse words that are no options; for options of old versions, say what replaces them.
 
     Raises:
-        LatentEditError: there is any.
+        LatentEditError: there is such a word.
     """
     words = context.args
     if not words:
@@ -225,10 +229,10 @@ def pack(
     ] = None,
     generator: Annotated[
         bool,
-        typer.Option(help="Keep the generator too, or discriminators alone, beside its bundle."),
+        typer.Option(help="Keep the generator too; without it, its bundle is needed."),
     ] = True,
 ) -> None:
-    """Keep a smaller copy of a run to train on from."""
+    """Write a smaller copy of a run, to go on training from."""
     from latentedit.training.gan.packing import pack_discriminators, pack_run
 
     if generator:
@@ -242,6 +246,6 @@ def pack(
         size = pack_discriminators(run_folder, output)
         begin = f"--init {output} --init BUNDLE, the bundle that has its generator"
     print(
-        f"{size / 1e6:.1f} MB in {output}; to train on, give {begin}, and the data of the last "
-        "command in its options.json"
+        f"{size / 1e6:.1f} MB in {output}; to go on training, give {begin}, and the data of the "
+        "last command in its options.json"
     )

@@ -1,4 +1,4 @@
-"""Networks to start from, or to learn from: a bundle's or a run's."""
+"""Load networks to start from or to learn from, out of a bundle or a run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,11 @@ if TYPE_CHECKING:
 
 
 def load_backbone(folder: Path, *loaders: Callable[[Path], Backbone]) -> Backbone:
-    """What to start a network from: what the first of `loaders` finds, or the next."""
+    """Load the network to start from with the first of `loaders` that can.
+
+    Raises:
+        LatentEditError: none of the loaders can; the error is the last one's.
+    """
     first, *others = loaders
     try:
         return first(folder)
@@ -27,7 +31,7 @@ def load_backbone(folder: Path, *loaders: Callable[[Path], Backbone]) -> Backbon
 
 
 def load_age_estimator(folder: Path) -> AgeEstimator:
-    """The age estimator of a bundle or of a run."""
+    """Load the age estimator of a bundle or of a run."""
     from latentedit.pretrained.bundles import load_age_estimator
     from latentedit.training.supervised.age_task import load_age_run
 
@@ -37,7 +41,7 @@ def load_age_estimator(folder: Path) -> AgeEstimator:
 
 
 def load_classifier(folder: Path) -> AttributeClassifier:
-    """The classifier of a bundle or of a run."""
+    """Load the classifier of a bundle or of a run."""
     from latentedit.pretrained.bundles import load_classifier
     from latentedit.training.supervised.attribute_task import load_classifier_run
 
@@ -47,7 +51,7 @@ def load_classifier(folder: Path) -> AttributeClassifier:
 
 
 def load_portrait(folder: Path) -> PortraitNetwork:
-    """The portrait network of a bundle or of a run."""
+    """Load the portrait network of a bundle or of a run."""
     from latentedit.pretrained.bundles import load_portrait
     from latentedit.training.supervised.portrait_task import load_portrait_run
 

@@ -16,17 +16,20 @@ DryRunOption = Annotated[
     bool, typer.Option("--dry-run", help="Check data and options, say what would run, and stop.")
 ]
 ValidationOption = Annotated[
-    int, typer.Option(min=1, help="Hold out the last so many faces of the file.")
+    int, typer.Option(min=1, help="How many faces to hold out: the last of the file.")
 ]
 CalibrationOption = Annotated[
-    int, typer.Option(min=1, help="So many faces before these calibrate the probabilities.")
+    int,
+    typer.Option(min=1, help="Faces just before the held-out ones; they calibrate probabilities."),
 ]
 EpochsOption = Annotated[int, typer.Option(min=1, help="Passes over the faces.")]
-BatchOption = Annotated[int, typer.Option(min=2, help="Faces a step.")]
+BatchOption = Annotated[int, typer.Option(min=2, help="Faces in each step.")]
 PatienceOption = Annotated[
     int, typer.Option(min=0, help="Stop after so many epochs without a better score; 0: never.")
 ]
-RateOption = Annotated[float, typer.Option(min=0, help="Peak of the cosine schedule.")]
+RateOption = Annotated[
+    float, typer.Option(min=0, help="Learning rate at the peak of the cosine schedule.")
+]
 SeedOption = Annotated[
     int,
     typer.Option(min=0, max=defaults.MAX_SEED, help="Seed of weights, order and augmentation."),

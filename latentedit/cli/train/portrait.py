@@ -46,7 +46,7 @@ def portrait(
 ) -> None:
     """Train the network of the portrait check.
 
-    One network for six qualities, which is calibrated at the end.
+    One network judges six qualities. It is calibrated at the end.
     """
     from latentedit.data.face_file import open_face_data
     from latentedit.training.supervised.portrait_task import train_portrait
@@ -78,20 +78,22 @@ def portrait_baselines(
     data: DataOption,
     output: RunOption,
     quality: Annotated[
-        list[str] | None, typer.Option(help="Only this one; give it several times.")
+        list[str] | None, typer.Option(help="Only this quality; give it several times.")
     ] = None,
     epochs: EpochsOption = BASELINE.epochs,
-    images: Annotated[int, typer.Option(min=100, help="Portraits for each.")] = BASELINE.images,
+    images: Annotated[
+        int, typer.Option(min=100, help="Portraits for each network.")
+    ] = BASELINE.images,
     validation: ValidationOption = defaults.VALIDATION,
     calibration: CalibrationOption = defaults.PORTRAIT_CALIBRATION,
     seed: SeedOption = BASELINE.seed,
     resume: ResumeOption = False,
 ) -> None:
-    """Train the slides' networks, one a quality.
+    """Train the slides' networks, one for each quality.
 
-    There are six, trained with the slides' settings.
+    There are six qualities. The networks are trained with the slides' settings.
     """
-    # torch's threads, spinning between its small parts, would take the convolutions' cores
+    # between small operations, torch's idle threads would spin and take cores from convolutions
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
     from latentedit.classifiers.portrait import QUALITIES

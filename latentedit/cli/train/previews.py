@@ -31,7 +31,7 @@ def previews(
         int, typer.Option(min=2, help="Whole pictures that they learn from.")
     ] = DEFAULTS.pictures,
     validation: Annotated[
-        int, typer.Option(min=1, help="The last so many pictures are held out.")
+        int, typer.Option(min=1, help="How many pictures are held out: the last ones.")
     ] = DEFAULTS.validation,
     steps: Annotated[int, typer.Option(min=1, help="Steps of each head.")] = DEFAULTS.steps,
     batch_size: BatchOption = DEFAULTS.batch_size,

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def score_bar(name: str, sign: float) -> Iterator[Callable[[int, int, dict[str, float]], None]]:
-    """A progress bar that shows the score times `sign`; gives `on_step` for the training."""
+    """Show a progress bar with the score times `sign`; yield the `on_step` for the training."""
     from latentedit.cli.progress import progress_bar
 
     with progress_bar() as bar:
@@ -36,14 +36,18 @@ def say_plan(
     check: Callable[[FaceData], None],
     further: int = 0,
 ) -> None:
-    """Say what a run would do, or refuse it as the run would.
+    """Print what a run would do.
 
     Args:
-        check: refuses faces that cannot be learned from.
-        further: faces without labels that are learned from too.
+        options: the run's options.
+        faces: the training file.
+        validation: how many of the faces are held out.
+        output: the run's folder.
+        check: raises an error if the faces cannot be learned from.
+        further: how many faces without labels are learned from too.
 
     Raises:
-        LatentEditError: see above.
+        LatentEditError: the run would be refused.
     """
     from latentedit.training.supervised.loop import steps_an_epoch
 

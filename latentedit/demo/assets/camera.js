@@ -1,4 +1,4 @@
-// A photo by the camera of a desktop; phones offer theirs where files are chosen.
+// Takes a photo with a desktop's camera. Phones offer their camera in the file chooser.
 
 import { $ } from "./tabs.js";
 
@@ -14,10 +14,10 @@ const REFUSED = {
   NotReadableError: "The camera is used by another program: close that, or choose a photo.",
 };
 
-let asked = 0; // of several askings only the last counts
+let asked = 0; // counts requests for the camera; only the last one is valid
 let stream = null;
 
-// Hides the button where there is no camera; otherwise it opens one.
+// Hides the button if the browser has no camera access; otherwise the button opens the camera.
 export function startCamera(button, onPhoto, onTrouble) {
   button.hidden = !navigator.mediaDevices?.getUserMedia;
   button.addEventListener("click", () => open(onTrouble));
@@ -49,7 +49,7 @@ async function open(onTrouble) {
   }
   stream = found;
   for (const track of found.getTracks()) {
-    track.addEventListener("ended", () => { // taken out; not by us
+    track.addEventListener("ended", () => { // for example unplugged; our own stop() sends no event
       dialog.close();
       onTrouble("The camera was switched off: choose a photo instead.");
     });
@@ -62,7 +62,7 @@ async function open(onTrouble) {
   video.srcObject = found;
 }
 
-// The whole picture as the camera gives it, not mirrored as it is shown.
+// Take the whole picture as the camera gives it; only the preview is mirrored.
 function shoot(onPhoto, onTrouble) {
   const still = document.createElement("canvas");
   still.width = video.videoWidth;

@@ -1,4 +1,4 @@
-// The models in the line above everything: which one draws, which others there are, how to get more.
+// The menu of models in the top bar: which one draws, which others are here, how to get more.
 
 import { $, make, post, whenClosed } from "./tabs.js";
 
@@ -8,7 +8,7 @@ const card = $(".card", menu);
 let listed = [];
 let choose = () => {};
 
-// Called with the name of the model that somebody chooses.
+// `onChoice` is called with the name of the model that the user chooses.
 export function startModels(onChoice) {
   choose = onChoice;
   whenClosed(menu);
@@ -18,8 +18,8 @@ export function startModels(onChoice) {
   menu.addEventListener("toggle", async () => {
     if (!menu.open) return;
     try {
-      drawModels((await post("models", {})).models); // one may have been pulled meanwhile
-    } catch { /* what is listed stays */ }
+      drawModels((await post("models", {})).models); // a model may have been pulled meanwhile
+    } catch { /* the old list stays */ }
   });
 }
 
@@ -33,14 +33,14 @@ export function drawModels(models) {
 
 export const drawing = () => listed.find((model) => model.drawing);
 
-// Says that a model is being loaded, or that it is no more.
+// Show that a model is being loaded; without a name, that loading has ended.
 export function loadingModel(name) {
   menu.toggleAttribute("data-loading", Boolean(name));
   if (name) menu.open = false;
   chip.textContent = name ? "Loading " + name + " ..." : drawing().name;
 }
 
-// A model here that takes photos, and one that can be got.
+// A model here that takes photos, and one that could be pulled.
 export const takesPhotos = () => listed.find((model) => model.takes_photos && !model.command);
 export const couldTakePhotos = () => listed.find((model) => model.takes_photos && model.command);
 
@@ -73,7 +73,7 @@ function missing(model, about) {
       await navigator.clipboard.writeText(model.command);
       copy.textContent = "Copied";
     } catch {
-      copy.hidden = true; // it can be selected by hand
+      copy.hidden = true; // the user can still select the text
     }
   });
   return make("li", { "data-name": model.name, class: "missing" },

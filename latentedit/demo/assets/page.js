@@ -1,5 +1,5 @@
-// The page. It holds what the user set (`model`), asks the server for one thing at a time, and draws
-// the replies.
+// The page. `model` holds what the user has set. The page sends one request at a time and draws the
+// replies.
 
 import { startCamera } from "./camera.js";
 import { couldTakePhotos, drawing, drawModels, loadingModel, openModels, startModels, takesPhotos } from "./models.js";
@@ -16,7 +16,7 @@ const now = {
   face: { key: "", kind: "seed", done: 1, version: 0 }, original: "", learned: new Map(), held: [], stale: false,
 };
 
-// ---- requests: one at a time; a preview that still waits is dropped when something newer comes
+// ---- requests: one at a time; a waiting preview is dropped when a newer request comes
 
 let waiting = [];
 let busy = false;
@@ -76,7 +76,7 @@ function draw(reply, request) {
 }
 
 function adopt(view) {
-  if (waiting.some((request) => request.do === "move")) return; // something newer is on its way
+  if (waiting.some((request) => request.do === "move")) return; // a newer move is on its way
   Object.assign(model, view, { locks: new Set(view.locks) });
   if (!now.typing) seedField.value = model.seed;
   setWay(model.photo ? "photo" : "seed");
@@ -143,7 +143,7 @@ function bar(change) {
     make("span", { class: "words", text: words }));
 }
 
-// What a lock did not hold is said where the lock is.
+// Tell beside the lock that its attribute changed all the same.
 function drawSlips(slipped) {
   const words = new Map(slipped.map((slip) => [slip.name, slip.words]));
   for (const [name, { row, slip }] of controls) {
@@ -168,7 +168,7 @@ function notice(text, bad = false) {
   if (text && !bad && !text.endsWith("...")) forgetting = setTimeout(() => notice(""), 9000);
 }
 
-// ---- who is on the page
+// ---- the face on the page
 
 function drawFace(face) {
   if (face.key !== now.face.key) now.learned.clear();
@@ -190,7 +190,7 @@ function drawFace(face) {
   for (const name of controls.keys()) if (model.steps[name]) place(name);
 }
 
-// In idle time: how far looking at a photo is, and what sliders do to this face.
+// In idle time, ask for the progress of refining a photo, and what sliders do to this face.
 let resting = 0;
 
 function rest() {
@@ -213,7 +213,7 @@ function toLearn() {
 }
 
 function learn(learned) {
-  now.stale = learned.face !== now.face.key; // the face has become better meanwhile: look first
+  now.stale = learned.face !== now.face.key; // the face was refined meanwhile: ask for it first
   if (now.stale) return;
   now.learned.set(learned.attribute, learned);
   place(learned.attribute);
@@ -222,7 +222,7 @@ function learn(learned) {
 // ---- sliders and locks
 
 function build(start) {
-  waiting = waiting.filter((request) => request.run); // the others are about what was here before
+  waiting = waiting.filter((request) => request.run); // the others belong to the page before
   Object.assign(now, { words: start.words, likeliest: start.likeliest, count: start.frames });
   if (start.token) Object.assign(now, { most: start.most, shared: start.shared });
   if (start.token) session.token = start.token;
@@ -251,7 +251,7 @@ function build(start) {
   if (shownFirst) setWay(shownFirst);
 }
 
-// Where the model that draws takes no photos: which one will, or how to get one.
+// If the current model takes no photos, say which one does, or how to get one.
 function drawLacking() {
   const line = $(".lacking");
   const { name, takes_photos: takes } = drawing();
@@ -306,7 +306,7 @@ function makeRow(control) {
   return row;
 }
 
-// Hundredths; near 0 is 0, so that a slider finds its way home.
+// Round to hundredths. Near 0 the step is 0, so that a slider is easily set back.
 const step = (control, value) => {
   const rounded = Math.round(value * 100) / 100;
   const home = Math.abs(rounded) < (control.high - control.low) / 120;
@@ -319,7 +319,7 @@ function set(name, value) {
   place(name);
 }
 
-// Put a slider where the model says; beyond its range (an opened recipe) the range grows.
+// Place a slider as `model` says. An opened recipe may go past its range: then the range grows.
 function place(name) {
   const control = controls.get(name);
   const value = model.steps[name] || 0;
@@ -340,7 +340,7 @@ function place(name) {
   row.toggleAttribute("data-moved", value !== 0);
 }
 
-// What a step does to this face, once that was looked at; before, what it usually does.
+// What a step does to this face, if that was measured already; else what it usually does.
 function readout(control, value) {
   const learned = now.learned.get(control.attribute);
   const knots = learned || control.calibration;
@@ -373,8 +373,8 @@ function move(preview) {
   send({ do: "move", steps: { ...steps }, auto, strictness, given, locks: [...model.locks], preview });
 }
 
-// A move counts once the slider rests: arrow keys held down are one move, not thirty. A mouse or
-// finger that lets go has come to rest.
+// A move counts for undo once the slider rests: arrow keys held down are one move, not thirty. With
+// a mouse or finger, the slider rests when it is let go.
 let settling = 0;
 let keyed = false;
 for (const kind of ["keydown", "pointerdown"]) {
@@ -482,7 +482,7 @@ function pick(face) {
   send({ do: "face", keep: $(".keep").checked, ...face });
 }
 
-// Several faces in a photo: all are outlined, one is clicked.
+// If a photo has several faces, all are outlined and the user clicks one.
 function choosing(on) {
   if (!on) $(".outlines").replaceChildren();
   for (const part of $$(".sliders, .locks, .bar, .story")) part.inert = on;
@@ -523,7 +523,7 @@ function open(file) {
   send({ run: () => post("file", file, { "x-name": encodeURIComponent(file.name || "photo") }) });
 }
 
-// ---- ways to look
+// ---- ways to show the edit
 
 function setMode(mode) {
   page.dataset.mode = mode;
@@ -583,7 +583,7 @@ function tick() {
   }, 130);
 }
 
-// ---- what the user touches
+// ---- buttons, fields, files and keys
 
 const acts = {
   undo: () => { settleNow(); send({ do: "undo" }); },
@@ -619,7 +619,7 @@ const seedField = $(".seed input");
 seedField.addEventListener("input", () => { now.typing = true; });
 seedField.addEventListener("keydown", (event) => { if (event.key === "Enter") pickTyped(); });
 seedField.addEventListener("blur", pickTyped);
-seedField.addEventListener("change", pickTyped); // the arrows beside the number
+seedField.addEventListener("change", pickTyped); // the arrow buttons of the number field
 
 function pickTyped() {
   if (!now.typing && Number(seedField.value) === model.seed) return;
@@ -684,7 +684,7 @@ document.addEventListener("paste", (event) => {
 document.addEventListener("keydown", (event) => {
   if (page.hidden || $("dialog[open]") || !(event.ctrlKey || event.metaKey) || event.altKey) return;
   const field = event.target.closest("input, textarea");
-  if (field && !["range", "checkbox", "file"].includes(field.type)) return; // text has its own undo
+  if (field && !["range", "checkbox", "file"].includes(field.type)) return; // text fields have their own undo
   const key = event.key.toLowerCase();
   const act = key === "y" || (key === "z" && event.shiftKey) ? "redo" : key === "z" ? "undo" : "";
   if (!act) return;

@@ -1,4 +1,4 @@
-// The picture: zoomed by pinch, scroll and keys, moved by dragging; held, it shows the original.
+// The picture. Pinch, scroll and keys zoom it, dragging moves it, and holding shows the original.
 
 import { $ } from "./tabs.js";
 
@@ -25,7 +25,7 @@ function draw() {
   canvas.toggleAttribute("data-zoomed", view.zoom > 1);
 }
 
-// Zoom so that what lies under a point of the window stays there.
+// Zoom around a point of the window, which stays in place; without one, around the middle.
 export function zoomBy(factor, at = null) {
   const box = canvas.getBoundingClientRect();
   const [x, y] = at ? [at.x - box.left - box.width / 2, at.y - box.top - box.height / 2] : [0, 0];
@@ -36,7 +36,8 @@ export function zoomBy(factor, at = null) {
   draw();
 }
 
-// Fill the canvas with a square of the picture: its middle, and its edge as a share of the width.
+// Fill the canvas with a square of the picture. Its middle is in shares of width and height, its
+// edge is a share of the width.
 export function zoomTo([x, y, edge]) {
   const { offsetWidth: wide, offsetHeight: high } = $(".le-edited");
   const box = canvas.getBoundingClientRect();

@@ -1,4 +1,4 @@
-// What all parts of the page share: requests and their replies; and the tabs beside Edit.
+// What all parts of the page share: requests and replies, menus, colours; and the other tabs.
 
 export const $ = (selector, root = document) => root.querySelector(selector);
 export const $$ = (selector, root = document) => [...root.querySelectorAll(selector)];
@@ -23,7 +23,7 @@ export const session = {
 // ---- requests
 
 const ANSWER_WITHIN = 120000;
-const LOADED_WITHIN = 600000; // where a model may have to be loaded first
+const LOADED_WITHIN = 600000; // for requests that may load a model first
 
 async function ask(path, body, headers = {}) {
   const file = body instanceof Blob;
@@ -45,7 +45,7 @@ async function ask(path, body, headers = {}) {
 
 export const post = async (path, body, headers) => unpack(await (await ask(path, body, headers)).arrayBuffer());
 
-// The length of the JSON, the JSON, and pictures, see `replies.pack`.
+// Reads a reply: the length of the JSON, the JSON, and the pictures, see `replies.pack`.
 function unpack(buffer) {
   const length = new DataView(buffer).getUint32(0, true);
   const text = new TextDecoder().decode(new Uint8Array(buffer, 4, length));
@@ -53,7 +53,7 @@ function unpack(buffer) {
     ? { key: value.key, url: urlOf(value, buffer, 4 + length) } : value));
 }
 
-// Pictures that the page has, by key; the oldest go, but for those that are seen.
+// Pictures that the page keeps, by key. The oldest are dropped, except those that are shown.
 const KEPT = 120;
 const urls = new Map();
 
@@ -87,7 +87,7 @@ export async function saveFile(what) {
 
 // ---- menus
 
-// A menu closes by Escape, and when something else is touched.
+// Close a menu on Escape, and on a press outside it.
 export function whenClosed(menu) {
   menu.addEventListener("keydown", (event) => {
     if (event.key !== "Escape" || !menu.open) return;
@@ -101,7 +101,7 @@ export function whenClosed(menu) {
 
 const opened = { compare: drawComparison, portrait: () => judge(null) };
 
-// What another tab shows is made again: another model draws.
+// Draw the open tab again, because another model draws now.
 export function drawTabs() {
   const shown = $$("[role=tab]").find((tab) => tab.getAttribute("aria-selected") === "true");
   if (opened[shown.dataset.tab]) opened[shown.dataset.tab]();
@@ -179,7 +179,7 @@ far.addEventListener("change", compare);
 
 const found = $("#portrait .found");
 const convention = $("#portrait select");
-let last = null; // what is judged again when the convention changes
+let last = null; // the file that is judged again when the convention changes
 
 async function judge(file) {
   last = file;

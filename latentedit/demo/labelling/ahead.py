@@ -1,4 +1,4 @@
-"""Faces chosen and drawn while the user looks at another one."""
+"""Choose and draw the next faces while the user looks at the current one."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from latentedit.boundaries.choosing import Answer, Chooser, Face
 from latentedit.demo.replies import Picture
 
 DRAWN = 12
-"""Faces that are drawn ahead."""
+"""How many faces are drawn ahead."""
 
 KEPT = 60
-"""Pictures in memory; the oldest go first."""
+"""How many pictures stay in memory; the oldest are dropped first."""
 
 PATIENCE = 300.0
-"""Seconds in which a picture or a choice must come."""
+"""Longest wait for a picture or a choice, in seconds."""
 
 
 class Ahead:
-    """One thread that chooses and draws; all else only looks at what it has done.
+    """One thread that chooses and draws faces; all methods only read its results.
 
     Args:
-        chooser: says which faces come.
+        chooser: chooses the faces that come next.
         draw: seed -> picture.
-        answers: all so far.
+        answers: all answers so far.
     """
 
     def __init__(
@@ -39,27 +39,27 @@ class Ahead:
         self._pictures: OrderedDict[int, Picture] = OrderedDict()
         self._failed: set[int] = set()
         self._news = Condition()
-        self._done: tuple[Answer, ...] | None = None  # that the last choice was made by
+        self._done: tuple[Answer, ...] | None = None  # the answers that the last choice used
         self._closed = False
         self._thread = Thread(target=self._work, name="draws ahead", daemon=True)
         self._thread.start()
 
     def told(self, answers: Sequence[Answer]) -> None:
-        """Take the answers as they are now."""
+        """Give the thread all answers up to now."""
         with self._news:
             if len(answers) < len(self._answers):
-                self._faces = self._done = None  # they may lead elsewhere
+                self._faces = self._done = None  # an answer was taken back: choose again
             self._answers = tuple(answers)
             self._news.notify_all()
 
     def faces(self) -> list[Face]:
-        """What comes next, in order; empty where no face is left."""
+        """Return the faces that come next, in order; empty if no face is left."""
         with self._news:
             self._news.wait_for(lambda: bool(self._left()) or self._settled(), PATIENCE)
             return self._left()
 
     def picture(self, seed: int) -> Picture | None:
-        """A face's picture, or None where it is not among those that come, or cannot be drawn."""
+        """Return a face's picture; None if the face does not come next, or cannot be drawn."""
 
         def ready() -> bool:
             return seed in self._pictures or seed in self._failed or not self._comes(seed)
@@ -69,7 +69,7 @@ class Ahead:
             return self._pictures.get(seed)
 
     def close(self) -> None:
-        """End the thread, after the picture that it draws."""
+        """End the thread after the picture that it is drawing."""
         with self._news:
             self._closed = True
             self._news.notify_all()
@@ -94,7 +94,9 @@ class Ahead:
             if answers != self._done:
                 faces = self._chooser.upcoming(answers)
                 with self._news:
-                    if self._answers[: len(answers)] == answers:  # none was taken back meanwhile
+                    if (
+                        self._answers[: len(answers)] == answers
+                    ):  # no answer was taken back meanwhile
                         self._faces, self._done = faces, answers
                     self._news.notify_all()
                 continue
@@ -103,7 +105,7 @@ class Ahead:
                     self._news.wait_for(self._has_work, PATIENCE)
 
     def _draw_one(self) -> bool:
-        """Draw the first face that lacks its picture; False where all have theirs."""
+        """Draw the next face without a picture; return False if all have one."""
         with self._news:
             coming = [face.seed for face in self._left()][:DRAWN]
             lacking = [seed for seed in coming if seed not in {*self._pictures, *self._failed}]
@@ -112,7 +114,7 @@ class Ahead:
         seed = lacking[0]
         try:
             picture = self._draw(seed)
-        except Exception:  # the page says so; the reason is for the terminal
+        except Exception:  # the page tells the user; the reason is logged in the terminal
             logging.getLogger(__name__).exception("seed %d cannot be drawn", seed)
             picture = None
         with self._news:

@@ -1,4 +1,4 @@
-"""What the labelling page asks for: its files, faces, and that an answer is kept."""
+"""The labelling page's routes: they send its files and faces, and keep answers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from latentedit.errors import LatentEditError
 PREFIX = "/labels"
 
 MAX_REQUEST = 1000
-"""Bytes of a request's body."""
+"""Largest size of a request's body in bytes."""
 
 SAYS = {"yes": True, "no": False, "unsure": None}
 
@@ -31,18 +31,18 @@ POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
     "connect-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
 )
-"""What the page may load: nothing of other hosts."""
+"""Content security policy: the page loads nothing from other hosts."""
 
 
 class Desk:
     """Answers the page's requests.
 
     Args:
-        file: where answers are kept.
-        ahead: what comes next.
-        wanted: labels that are enough.
+        file: the file that keeps the answers.
+        ahead: gives the faces that come next.
+        wanted: how many labels are enough.
         model: the model's name.
-        command: that fits a boundary to the labels.
+        command: the command that fits a boundary to the labels; the page shows it.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class Desk:
         self._one_at_a_time = Lock()
 
     def routes(self) -> list[Route]:
-        """For Starlette."""
+        """Return the routes for Starlette."""
         return [
             Route("/", self.page, methods=["GET", "HEAD"]),
             Route(f"{PREFIX}/face/{{seed:int}}", self.face, methods=["GET"]),
@@ -71,10 +71,10 @@ class Desk:
             Route(f"{PREFIX}/{{name}}", self.asset, methods=["GET"]),
         ]
 
-    # ---- what the page is told
+    # ---- answers to the page
 
     def state(self, asked: dict[str, Any]) -> dict[str, Any]:
-        """What comes next, and how far the user is."""
+        """Return which faces come next, and how many labels there are."""
         yes, no = self.file.count(True), self.file.count(False)
         return {
             **self._about,
@@ -87,10 +87,10 @@ class Desk:
         }
 
     def answer(self, asked: dict[str, Any]) -> dict[str, Any]:
-        """Keep an answer to the face that comes next.
+        """Keep an answer to the face that comes next, and return the new state.
 
         Raises:
-            LatentEditError: another face comes next, as where two pages are open.
+            LatentEditError: another face comes next, for example because two pages are open.
         """
         with self._one_at_a_time:
             faces = self.ahead.faces()
@@ -112,15 +112,15 @@ class Desk:
     # ---- files
 
     async def page(self, request: Request) -> Response:
-        """The page itself."""
+        """Send the page itself."""
         return send_page(__package__, "labels.html", POLICY)
 
     async def asset(self, request: Request) -> Response:
-        """A file that belongs to it."""
+        """Send a file that belongs to the page."""
         return send_asset(__package__, request.path_params["name"], ASSETS)
 
     async def face(self, request: Request) -> Response:
-        """The picture of a face that comes."""
+        """Send the picture of a face that comes next."""
         if not is_own(request):
             return Response("not here", status_code=403, media_type="text/plain")
         picture = await run_in_threadpool(self.ahead.picture, request.path_params["seed"])
@@ -129,7 +129,7 @@ class Desk:
         headers = {"cache-control": "private, max-age=3600"}
         return Response(picture.content, media_type=picture.type, headers=headers)
 
-    # ---- how
+    # ---- shared steps
 
     def _told(
         self, act: Callable[[dict[str, Any]], dict[str, Any]]
@@ -143,7 +143,7 @@ class Desk:
             try:
                 found = await run_in_threadpool(act, asked_json(await request.body()))
             except LatentEditError as error:
-                # no status of an error, which browsers would report on their consoles
+                # status 200: browsers would report an error status on their consoles
                 found = {**await run_in_threadpool(self.state, {}), "message": str(error)}
             return JSONResponse(found, headers={"cache-control": "no-store"})
 

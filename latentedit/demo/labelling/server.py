@@ -27,7 +27,7 @@ from latentedit.inference.networks import FaceNetworks
 from latentedit.io.files import reason
 
 PORTS = range(7870, 7890)
-"""Tried in turn where none is asked for."""
+"""Ports that are tried in turn if the user names none."""
 
 
 class Labelled(FaceNetworks, Protocol):
@@ -63,16 +63,16 @@ def open_desk(
     active: bool = True,
     size: int | None = None,
 ) -> Desk:
-    """Put together what answers the page.
+    """Return the `Desk` that answers the page.
 
     Args:
-        editor: samples and draws.
-        file: where answers are kept.
-        command: that fits a boundary to the labels.
-        wanted: labels that are enough.
-        whitening: coordinates that faces are chosen in; none for z.
-        active: see `Chooser`.
-        size: edge of the pictures; see `picture_size`.
+        editor: the model, which samples and draws faces.
+        file: the file that keeps the answers.
+        command: the command that fits a boundary to the labels.
+        wanted: how many labels are enough.
+        whitening: coordinates that faces are chosen in; None for z.
+        active: whether a quick fit chooses faces, see `Chooser`.
+        size: edge of the pictures in pixels, see `picture_size`.
     """
     first, most = defaults.LABELS_FIRST_SEED, defaults.LABELS_MOST
     chooser = Chooser(
@@ -92,10 +92,12 @@ def open_desk(
 
 
 def picture_size(editor: Labelled, size: int | None) -> int:
-    """Edge of the pictures in pixels: as asked for, or `defaults.LABELS_SIZE` at most.
+    """Return the edge of the pictures in pixels.
+
+    It is the size asked for. By default it is the model's own, at most `defaults.LABELS_SIZE`.
 
     Raises:
-        LatentEditError: more than the model draws.
+        LatentEditError: the size is larger than the model's pictures.
     """
     if size is not None and size > editor.resolution:
         raise LatentEditError(
@@ -109,14 +111,14 @@ def start(desk: Desk, *, host: str = "127.0.0.1", port: int | None = None) -> Se
     """Serve the page from a thread.
 
     Raises:
-        LatentEditError: the port is taken, or no address of this machine.
+        LatentEditError: the port is taken, or the host is no address of this machine.
     """
     try:
         listening = _listen(host, port)
     except LatentEditError:
         desk.ahead.close()
         raise
-    hosts = [*LOCAL, "[::1]"] if host in LOCAL else ["*"]  # no name that a stranger leads here
+    hosts = [*LOCAL, "[::1]"] if host in LOCAL else ["*"]  # against DNS rebinding by other sites
     app = Starlette(
         routes=desk.routes(),
         middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=hosts)],
@@ -131,10 +133,10 @@ def start(desk: Desk, *, host: str = "127.0.0.1", port: int | None = None) -> Se
 def serve(
     desk: Desk, *, host: str = "127.0.0.1", port: int | None = None, open_browser: bool = True
 ) -> None:
-    """Serve the page until Ctrl-C, then say how many labels there are.
+    """Serve the page until Ctrl-C, then print how many labels there are.
 
     Raises:
-        LatentEditError: the port is taken, or no address of this machine.
+        LatentEditError: the port is taken, or the host is no address of this machine.
     """
     file = desk.file
     serving = start(desk, host=host, port=port)
@@ -146,7 +148,7 @@ def serve(
     with suppress(KeyboardInterrupt):
         while True:
             threading.Event().wait(3600)
-    with suppress(KeyboardInterrupt):  # a second one: not to wait for what is being drawn
+    with suppress(KeyboardInterrupt):  # a second Ctrl-C: do not wait for the last drawing
         serving.close()
     print(
         f"{file.labelled} labels in {file.path}: {file.count(True)} yes, {file.count(False)} no, "

@@ -1,4 +1,4 @@
-"""What an edit is written to, by the file's ending. A kind is one file here and one line below."""
+"""Kinds of files that an edit is written to. A kind is one module here and a line in `OUTPUTS`."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ OUTPUTS = (
 
 
 def find_output(asked: Asked) -> Output:
-    """The kind of file that is asked for.
+    """Return the kind of file that is asked for, by its ending.
 
     Raises:
-        LatentEditError: an ending that none has, or what this kind cannot hold.
+        LatentEditError: an ending that no kind has, or something that this kind cannot hold.
     """
     if asked.frames is not None:
         check_frames(asked.frames)

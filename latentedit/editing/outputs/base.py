@@ -1,4 +1,4 @@
-"""What outputs know of an edit, and what is asked of them."""
+"""Base classes of outputs: the edit, the file that is asked for, and the kind of file."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from latentedit.photos.photograph import save_marked
 
 @dataclass(frozen=True)
 class Asked:
-    """What is to be written of an edit.
+    """The file that an edit is to be written to, and how.
 
     Attributes:
         path: the file; its ending says what goes into it.
-        frames: of a strip or a film, where somebody said how many.
-        alone: the edited faces alone, in place of the strip or the whole photo.
-        photo: whether a photo is edited, in place of faces that a model draws.
-        force: write over the photo, too.
+        frames: number of frames of a strip or a film, or None where nobody gave one.
+        alone: write the edited faces alone, not the strip or the whole photo.
+        photo: whether a photo is edited, and not faces that a model draws.
+        force: write over the photo itself, too.
     """
 
     path: Path
@@ -38,20 +38,20 @@ class Asked:
 
     @property
     def ending(self) -> str:
-        """With its dot, in small letters."""
+        """The file's ending with its dot, in small letters."""
         return self.path.suffix.lower()
 
     @property
     def whole_photo(self) -> bool:
-        """Whether the photo is written again as it was, but for the edit."""
+        """Whether the whole photo is written, changed only by the edit."""
         return self.photo and not self.alone and self.frames is None
 
 
 class Edited(ABC):
-    """An edit that was worked out. Nothing is drawn of it before an output asks.
+    """An edit that was worked out. Nothing is drawn before an output asks for it.
 
     Attributes:
-        source_type: IPTC's digital source type of pictures of it.
+        source_type: IPTC's digital source type of its pictures.
     """
 
     source_type: ClassVar[str]
@@ -68,7 +68,7 @@ class Edited(ABC):
 
     @abstractmethod
     def picture(self, asked: Asked) -> UInt8Array:
-        """What is drawn where nobody asks for the faces alone: uint8 [H, W, 3]."""
+        """The strip or the photo, where the faces alone are not asked for: uint8 [H, W, 3]."""
 
     @abstractmethod
     def faces(self) -> UInt8Array:
@@ -85,15 +85,15 @@ class Edited(ABC):
     @property
     @abstractmethod
     def origin(self) -> Mapping[str, Any]:
-        """What the latents are of: model, generator_hash, space."""
+        """What the latents belong to: model, generator_hash, space."""
 
     @abstractmethod
     def summary(self) -> dict[str, Any]:
-        """Recipe and, of each face, what is seen before and after."""
+        """The recipe and, for each face, what is seen in it before and after."""
 
     @property
     def marks(self) -> Marks:
-        """What pictures of it say of themselves."""
+        """What its pictures say about themselves: the recipe and the source type."""
         return Marks(json.dumps(self.recipe), self.source_type)
 
     def save_picture(self, asked: Asked) -> list[str]:
@@ -107,7 +107,7 @@ class Edited(ABC):
 
 
 def latents_origin(editor: FaceEditor) -> dict[str, Any]:
-    """What a file of a model's latents says of them."""
+    """Return what a file of latents says about their model."""
     return {
         "model": editor.name,
         "generator_hash": editor.generator_hash,
@@ -122,7 +122,7 @@ class Output:
     Attributes:
         name: plural, for messages.
         endings: of such files.
-        check: refuses early what cannot be written; takes what is asked.
+        check: takes what is asked, and refuses early what cannot be written.
         save: writes the file; returns what the user should know.
         moves: whether it shows the way from before to after, as a film does.
     """

@@ -25,7 +25,7 @@ class EditedFaces(Edited):
     Attributes:
         editor: the model that draws them.
         z: float32 [N, D] or [N, L, D].
-        way: the recipe, with the number of frames of strips and films.
+        way: the recipe, with the number of frames of the strip or film.
     """
 
     editor: FaceEditor
@@ -45,15 +45,17 @@ class EditedFaces(Edited):
 
     @cached_property
     def ends(self) -> EditStrip:
-        """The faces before and after at least."""
+        """The faces before and after; in all frames where these are drawn already."""
         if "strip" in self.__dict__:
             return self.strip
         return edit_strip(self.editor, self.z, replace(self.way, frames=2))
 
     @property
     def seen(self) -> list[dict[str, tuple[float, float]]]:
-        """Of each face probabilities before and after, by moved attribute; none where nothing was
-        drawn yet."""
+        """For each face the probabilities before and after, by moved attribute.
+
+        Empty where nothing was drawn yet.
+        """
         if not self.__dict__.keys() & {"strip", "ends"}:
             return []
         names = self.ends.attributes

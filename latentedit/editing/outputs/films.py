@@ -8,16 +8,16 @@ from latentedit.io.images import in_srgb
 from latentedit.photos.marks import write_marks
 
 EDGES = {".gif": 720, ".mp4": 1080}
-"""Longer edge of a film in pixels, at most: a GIF grows fast, and every player shows the other."""
+"""Largest longer edge of a film in pixels. A GIF grows fast; every player shows such an MP4."""
 
 
 def check(asked: Asked) -> None:
-    """Refuse videos without what writes them."""
+    """Refuse a video where the package that writes it is missing."""
     check_animation(asked.path)
 
 
 def save(edited: Edited, asked: Asked) -> list[str]:
-    """Draw and write."""
+    """Draw the film and write it."""
     frames = edited.film(EDGES[asked.ending], alone=asked.alone)
     for index, frame in enumerate(frames):
         frames[index] = in_srgb(frame, edited.icc)

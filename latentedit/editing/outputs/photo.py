@@ -21,10 +21,10 @@ from latentedit.photos.marks import COMPOSITE
 from latentedit.photos.photograph import Photograph, save_photograph
 
 STRIP_EDGE = 720
-"""Longer edge in pixels of a photo in a strip, at most."""
+"""Largest longer edge in pixels of a photo in a strip."""
 
 FACE_EDGE = 256
-"""Least edge in pixels of a face that is cut out, where the model draws as large ones."""
+"""Smallest edge in pixels of a face that is cut out, where the model draws faces that large."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +33,7 @@ class EditedPhoto(Edited):
 
     Attributes:
         photos: the model.
-        photo: as it is.
+        photo: as it is before the edit.
         portraits: of the faces that are edited.
         ways: a recipe for each, all with the same number of frames.
     """
@@ -124,7 +124,7 @@ class EditedPhoto(Edited):
 
     @property
     def _face_edge(self) -> int:
-        """As large as the faces are in the photo, and the model draws them."""
+        """Edge in pixels of faces that are cut out: as in the photo, but no larger than drawn."""
         largest = max(each.face.alignment.edge for each in self.portraits)
         return min(self.photos.editor.resolution, max(FACE_EDGE, round(largest)))
 
@@ -155,7 +155,7 @@ def _in(portrait: Portrait, pixels: UInt8Array) -> Portrait:
 
 
 def found(portrait: Portrait) -> dict[str, Any]:
-    """How near the latents come to a face, and how they were found."""
+    """Return how near a portrait's latents come to its face, and how they were found."""
     return {
         "face": portrait.face.number,
         "identity": round(portrait.identity, 3),
@@ -166,7 +166,7 @@ def found(portrait: Portrait) -> dict[str, Any]:
 def _seen(
     editor: FaceEditor, portrait: Portrait, end: NDArray[np.float32], names: Sequence[str]
 ) -> dict[str, Any]:
-    """What the classifier and the age estimator see before and after."""
+    """Return what the classifier and the age estimator see before and after."""
     both = editor.render(np.stack([portrait.latents, end]), editor.judged_size)
     scores = editor.score(both)
     seen = {

@@ -8,11 +8,11 @@ from latentedit.io.images import sheet
 from latentedit.photos.photograph import marked_format, save_marked
 
 DRAWN = (".png", ".jpg", ".jpeg", ".webp")
-"""What strips and faces are saved in; photos stay what they are."""
+"""Endings for strips and for faces alone. A whole photo may keep another format of its own."""
 
 
 def check(asked: Asked) -> None:
-    """Refuse frames of a single picture, and photos' formats for what is drawn."""
+    """Refuse frames with faces alone, and photos' own formats for strips and faces alone."""
     if asked.alone and asked.frames is not None:
         raise LatentEditError(
             "--frames is for strips and films: leave out --face-only, or end the name in .gif"
@@ -24,7 +24,7 @@ def check(asked: Asked) -> None:
 
 
 def save(edited: Edited, asked: Asked) -> list[str]:
-    """Draw and write."""
+    """Draw the picture and write it."""
     if not asked.alone:
         return edited.save_picture(asked)
     save_marked(asked.path, sheet(edited.faces()), edited.marks, icc=edited.icc)

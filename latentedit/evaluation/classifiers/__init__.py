@@ -1,1 +1,1 @@
-"""How right the networks that look at faces are."""
+"""Measuring the networks that look at faces."""

@@ -25,7 +25,7 @@ def evaluate_age_estimator(
         and ``n``.
 
     Raises:
-        LatentEditError: not one age is known.
+        LatentEditError: no age is known.
     """
     known = ages >= 0
     if not known.any():
@@ -52,14 +52,16 @@ def _figures(errors: NDArray[np.float64]) -> dict[str, Any]:
 
 
 def separation(estimates: NDArray[np.float32], young: NDArray[np.int8]) -> float:
-    """How well an age tells CelebA's Young from the others: ROC AUC of being younger.
+    """Return the ROC AUC with which estimated ages tell CelebA's Young faces from the others.
+
+    The lower the age, the more likely the face is Young.
 
     Args:
         estimates: years [N].
         young: 1 yes, 0 no, -1 not known [N].
 
     Raises:
-        LatentEditError: not both answers are among the labels.
+        LatentEditError: the labels do not hold both answers.
     """
     from sklearn.metrics import roc_auc_score
 
@@ -70,14 +72,14 @@ def separation(estimates: NDArray[np.float32], young: NDArray[np.int8]) -> float
 
 
 def agreement(ours: NDArray[np.float32], others: NDArray[np.float32]) -> dict[str, Any]:
-    """How far two estimators agree on the same faces.
+    """Measure how far two estimators agree on the same faces.
 
     Args:
         ours: years [N].
         others: years [N].
 
     Returns:
-        ``n`` and ``pearson_r``, which is None where one estimator gives a single age.
+        ``n`` and ``pearson_r``, which is None if one estimator gives all faces the same age.
     """
     varied = ours.std() > 0 and others.std() > 0
     r = float(np.corrcoef(ours, others)[0, 1]) if varied else None

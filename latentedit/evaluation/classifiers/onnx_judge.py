@@ -1,4 +1,4 @@
-"""Anyone's classifier of faces as a judge: an ONNX file, run by ONNX Runtime on the CPU."""
+"""A user's own face classifier as a judge: an ONNX file, run by ONNX Runtime on the CPU."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from latentedit.generators.onnx_files import open_session
 from latentedit.io.images import UInt8Array
 
 _EDGE = 224
-"""Of the pictures that it is given, where the file does not say."""
+"""Edge in pixels of the classifier's pictures, if the file does not say it."""
 
 _TRIALS = 4
 
@@ -24,22 +24,26 @@ _TRIALS = 4
 class OnnxJudge:
     """A classifier float32 [N, 3, H, W] -> [N, K], RGB.
 
-    What a file's shapes do not say, its metadata may: ``attributes``, names with commas between
-    them (CelebA's 40 where there are 40 outputs, else "output 1" ...); ``mean`` and ``std``, three
-    numbers each, of colours in [0, 1] (0.5: colours in [-1, 1]); ``outputs``, ``logits`` or
-    ``probabilities`` (by default logits, unless noise gives nothing outside [0, 1]).
+    The file's metadata may say what its shapes do not:
+
+    - ``attributes``: names with commas between them. The default is CelebA's 40 if there are 40
+      outputs, else "output 1" and so on.
+    - ``mean`` and ``std``: three numbers each, for colours in [0, 1]. The default is 0.5, which
+      brings colours to [-1, 1].
+    - ``outputs``: ``logits`` or ``probabilities``. The default is probabilities if the outputs for
+      pictures of noise all lie in [0, 1], else logits.
 
     Args:
         path: the file.
 
     Attributes:
         path: see above.
-        attributes: names of its outputs; those that are CelebA's are spelt so.
-        hash: 16 hex digits of the file.
+        attributes: names of its outputs; CelebA's attributes have CelebA's spelling.
+        hash: first 16 hex digits of the file's SHA-256.
 
     Raises:
-        LatentEditError: ONNX Runtime is not installed, or the file is missing, damaged or no such
-            classifier.
+        LatentEditError: ONNX Runtime is not installed, or the file is missing, damaged or not a
+            classifier of this form.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -68,12 +72,12 @@ class OnnxJudge:
         self._logits = kind == "logits"
 
     def __call__(self, images: UInt8Array) -> NDArray[np.float32]:
-        """Probabilities float32 [N, K] of pictures uint8 [N, R, R, 3] in the shared frame."""
+        """Return probabilities float32 [N, K] of uint8 [N, R, R, 3] faces in the shared frame."""
         outputs = self._raw(images)
         return sigmoid(outputs).astype(np.float32) if self._logits else outputs
 
     def _raw(self, images: UInt8Array) -> NDArray[np.float32]:
-        """Outputs as the network gives them: a picture at a time, for any fixed batch of 1."""
+        """Return the network's outputs. Pictures go in one by one: a file may fix a batch of 1."""
         name, rows = self._session.get_inputs()[0].name, []
         for image in images:
             small = Image.fromarray(image).resize(
@@ -98,7 +102,7 @@ class OnnxJudge:
         return edges[0] if edges else _EDGE
 
     def _colours(self, text: str | None) -> NDArray[np.float32]:
-        """Three numbers of the metadata; 0.5 where it says nothing."""
+        """Read three numbers from the metadata; they are 0.5 if it has none."""
         try:
             values = np.array([float(part) for part in (text or "0.5,0.5,0.5").split(",")])
         except ValueError:

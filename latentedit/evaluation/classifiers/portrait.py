@@ -1,4 +1,4 @@
-"""How good portrait assessors are: figures by quality, and order under growing degradation."""
+"""How good portrait assessors are: figures by quality, and scores as pictures get worse."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ SLIDES: Mapping[str, float] = {
     "expression": 0.9815,
     "pose": 0.9845,
 }
-"""Accuracies of the Photo-aid slides, on WFLW's flags: other pictures and other questions."""
+"""Accuracies of the Photo-aid slides on WFLW's flags. Their pictures and questions are not ours."""
 
 STRENGTHS = (0.2, 0.4, 0.6, 0.8, 1.0)
 
 
 def evaluate_flags(poor: NDArray[np.float32], flags: NDArray[np.int8]) -> dict[str, Any]:
-    """Compare probabilities that six qualities are poor with flags.
+    """Compare the probabilities that six qualities are poor with true flags.
 
     Args:
         poor: [N, 6] in [0, 1], columns as in `QUALITIES`; a column of NaN is left out.
@@ -43,7 +43,7 @@ def evaluate_flags(poor: NDArray[np.float32], flags: NDArray[np.int8]) -> dict[s
         giving the commoner answer).
 
     Raises:
-        LatentEditError: not one flag is known.
+        LatentEditError: no flag is known.
     """
     rows = {}
     for name, p, y in zip(QUALITIES, poor.T, flags.T, strict=True):
@@ -64,17 +64,18 @@ def evaluate_flags(poor: NDArray[np.float32], flags: NDArray[np.int8]) -> dict[s
 
 
 def evaluate_doubt(good: NDArray[np.float32], flags: NDArray[np.int8]) -> dict[str, Any]:
-    """Whether the verdict `cannot tell` stands where a guess would be worth less.
+    """Check that `cannot tell` is the verdict where a guess would be right less often.
 
     Args:
         good: scores [N, 6] in [0, 1], columns as in `QUALITIES`.
         flags: int8 [N, 6]; 1 poor, 0 good, -1 not known.
 
     Returns:
-        by quality: ``unsure``, of scores inside `UNSURE`, and, where `TOO_BLURRED` names the
-        quality, ``blurred``, of portraits whose score of blur is below it; each with its ``share``
-        of the portraits, and how often score > 0.5 is ``right`` there and ``elsewhere`` (None
-        where there is no such portrait).
+        by quality: ``unsure``, the portraits whose score is inside `UNSURE`; and, for the qualities
+        in `TOO_BLURRED`, ``blurred``, the portraits whose score of blur is below the value there.
+        Both have their ``share`` of the portraits with a known flag. They also say how often
+        "good if score > 0.5" is right: ``right`` among these portraits, ``elsewhere`` among the
+        others (None if there are none).
     """
     blur = good[:, QUALITIES.index("blur")]
     report = {}
@@ -97,7 +98,7 @@ def evaluate_doubt(good: NDArray[np.float32], flags: NDArray[np.int8]) -> dict[s
 def compare_with_baselines(
     ours: Mapping[str, Any], baselines: Mapping[str, Any]
 ) -> dict[str, dict[str, Any]]:
-    """Set figures of one network beside those of the slides' six, and beside the slides' own."""
+    """Set one network's figures beside those of six baselines and the slides' accuracies."""
     return {
         name: {
             "ours": row,
@@ -110,7 +111,7 @@ def compare_with_baselines(
 
 
 def _is_better(row: Mapping[str, Any], baseline: Mapping[str, Any]) -> bool:
-    """Whether all figures are above a baseline's that both have."""
+    """Whether a row is above the baseline's in every figure that both have."""
     figures = ("accuracy", "balanced_accuracy", "f1", "roc_auc")
     pairs = [(row[figure], baseline[figure]) for figure in figures]
     return all(ours > theirs for ours, theirs in pairs if None not in (ours, theirs))
@@ -123,18 +124,19 @@ def order_under_degradation(
     seed: int = 0,
     track: Callable[[Iterator[int], int], Iterator[int]] = lambda rows, total: rows,
 ) -> dict[str, dict[str, dict[str, Any]]]:
-    """How well scores fall as portraits get worse, in kinds that training did not use.
+    """Measure how well scores fall as portraits get worse, in ways that training did not use.
 
     Args:
         scores: portraits uint8 [N, S, S, 3] -> probability that each quality is good [N, 6].
         portraits: good ones, uint8 [N, S, S, 3].
-        seed: of the degradations; a portrait keeps its own at every strength.
+        seed: of the degradations; each portrait has its own seed, the same at every strength.
         track: wraps the iterator over portraits (a progress bar).
 
     Returns:
-        by quality and kind: ``spearman`` over all N x 5 pictures (Spearman 1904, of the strength
-        and one minus the score), ``by_portrait``, its mean over portraits of five pictures each,
-        and ``mean_scores`` at the five `STRENGTHS`. The kind ``all`` takes the kinds together.
+        by quality and kind of degradation: ``spearman``, the rank correlation (Spearman 1904) of
+        the strength and one minus the score over all N x 5 pictures; ``by_portrait``, the same
+        over the five pictures of each portrait, averaged over portraits; and ``mean_scores`` at
+        the five `STRENGTHS`. The kind ``all`` takes all kinds of a quality together.
     """
     tasks = [(quality, kind) for quality, kinds in UNSEEN.items() for kind in kinds]
     rows: dict[tuple[str, str], list[NDArray[np.float32]]] = {task: [] for task in tasks}
@@ -169,14 +171,14 @@ def _mean(values: NDArray[np.bool_]) -> float | None:
 
 
 def _rank_correlation(a: NDArray[Any], b: NDArray[Any]) -> float:
-    """Spearman's; 0 where one side is constant."""
+    """Return Spearman's rank correlation; 0 where `b` is constant."""
     if len(np.unique(b)) == 1:
         return 0.0
     return float(spearmanr(a, b).statistic)
 
 
 def portrait_rows(compared: Mapping[str, Any]) -> list[tuple[str, ...]]:
-    """A comparison as lines of a table: quality, figure of ours / of the baseline, ..."""
+    """Return table rows: quality, share of poor ones, ours/baseline by figure, slides' accuracy."""
     rows = []
     for name, row in compared.items():
         cells = []

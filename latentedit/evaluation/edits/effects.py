@@ -1,4 +1,4 @@
-"""What edits do: the re-scoring matrix, how soon the target flips, and what leaks into the rest."""
+"""What edits do: the re-scoring matrix, when the target flips, and how much others change."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ FILE = "effects.safetensors"
 """Name of the effects' file, beside the boundaries."""
 
 MODES = ("none", "one", "two", "auto", "all")
-"""Holds that are compared: nothing, InterFaceGAN's projection on the one or the two most similar
-boundaries, the boundaries' auto holds, every other attribute."""
+"""Kinds of holds that are compared: no holds, InterFaceGAN's projection on the one or the two most
+similar boundaries, the boundaries' auto holds, and holds on every other attribute."""
 
 HALF = 0.5
 """Share of flipped faces at which holds are compared."""
 
 OF_MOST = 0.8
-"""Where an edit without holds never flips so many, holds are compared at this part of the most that
-it flips: at the most itself longer steps only leak more."""
+"""If an edit without holds never flips half of the faces, holds are compared at this part of the
+largest share that it flips. At the largest share itself, longer steps only leak more."""
 
 LEAST_SHARE = 0.05
-"""Where an edit without holds flips fewer than this, nothing can be compared."""
+"""If an edit without holds flips a smaller share than this, nothing can be compared."""
 
 
 def similar_holds(boundaries: Boundaries, attribute: str, count: int) -> dict[str, float]:
-    """Hold the `count` boundaries of largest absolute cosine to an attribute's, fully."""
+    """Hold fully the `count` boundaries with the largest absolute cosine to an attribute's."""
     row = boundaries.index(attribute)
     cosines = np.abs(boundaries.normals @ boundaries.normals[row])
     order = [int(i) for i in np.argsort(-cosines, kind="stable") if i != row]
@@ -49,7 +49,7 @@ def similar_holds(boundaries: Boundaries, attribute: str, count: int) -> dict[st
 
 
 def mode_holds(boundaries: Boundaries, attribute: str, mode: str) -> dict[str, float]:
-    """{name: discount} that one of `MODES` means for an attribute."""
+    """Return {name: discount}, the holds of one of `MODES` for an attribute."""
     if mode in ("one", "two"):
         return similar_holds(boundaries, attribute, 1 if mode == "one" else 2)
     if mode == "all":
@@ -59,7 +59,7 @@ def mode_holds(boundaries: Boundaries, attribute: str, mode: str) -> dict[str, f
 
 @dataclass(frozen=True, eq=False)
 class Curve:
-    """An edit by magnitude, each face moved away from its own side of the attribute.
+    """What an edit does at each magnitude; each face moves away from its own side of the attribute.
 
     Attributes:
         magnitudes: float64 [M], from 0.
@@ -76,16 +76,16 @@ class Curve:
     dlib: Float64Array
 
     def magnitude(self, share: float = HALF) -> float | None:
-        """The magnitude at which this share is flipped, between measured ones; None if never."""
+        """Return the magnitude at which this share is flipped, interpolated; None if never."""
         return crossing(self.magnitudes, self.flipped, share)
 
     def leakage_at(self, share: float = HALF) -> float | None:
-        """Leakage at that magnitude, or None if it is never reached."""
+        """Return the leakage where this share is flipped, or None if it is never reached."""
         magnitude = self.magnitude(share)
         return None if magnitude is None else self.value(self.leakage, magnitude)
 
     def value(self, column: Float64Array, magnitude: float) -> float:
-        """A column's value at a magnitude, between measured ones."""
+        """Return a column's value at a magnitude, interpolated between measured ones."""
         return float(np.interp(magnitude, self.magnitudes, column))
 
 
@@ -95,7 +95,7 @@ def curve(trace: Trace, column: int, weights: NDArray[np.float32] | None = None)
     Args:
         trace: with steps on both sides of 0, or away from each face's side.
         column: of the attribute among the classifier's outputs.
-        weights: of the outputs in the leakage, [K]; all alike by default.
+        weights: weight of each output in the leakage, [K]; all equal by default.
     """
     both = {s for s in trace.steps if s >= 0} & {-s for s in trace.steps if s <= 0}
     magnitudes = trace.steps.tolist() if trace.is_away else sorted(both)
@@ -119,12 +119,16 @@ def curve(trace: Trace, column: int, weights: NDArray[np.float32] | None = None)
 
 
 def compared_share(most: float) -> float:
-    """Share of flipped faces to compare holds at, of the most that flip without holds."""
+    """Return the share of flipped faces at which holds are compared.
+
+    Args:
+        most: the largest share that flips without holds.
+    """
     return HALF if most >= HALF else OF_MOST * most
 
 
 def matched_leakage(curves: Mapping[str, Curve]) -> tuple[float, dict[str, float | None]]:
-    """Leakage in several modes at one share of flipped faces.
+    """Return each mode's leakage at one share of flipped faces.
 
     Args:
         curves: by mode; ``none`` is among them.
@@ -141,7 +145,8 @@ def matched_leakage(curves: Mapping[str, Curve]) -> tuple[float, dict[str, float
 
 
 _MAY_DIFFER = ("model", "hold_faces", "lock_faces", "surrogate_r2", "faces", "device")
-"""Facts in which effects that go together may differ; ``lock_faces`` is an older name."""
+"""Facts that may differ between joined effects; ``lock_faces`` is an older name of
+``hold_faces``."""
 
 _MEANS = ("probability", "absolute", "logit", "spread")
 _SINGLE = ("age", "identity", "dlib")
@@ -149,7 +154,7 @@ _SINGLE = ("age", "identity", "dlib")
 
 @dataclass(frozen=True, eq=False)
 class Effects:
-    """The re-scoring matrix: for each attribute that moves, what happens to everything.
+    """The re-scoring matrix: for each attribute that moves, how all attributes change.
 
     Attributes:
         attributes: A attributes that were moved.
@@ -159,10 +164,10 @@ class Effects:
         means: float32 [M, A, S, K] by name: mean change of the ``probability``, mean ``absolute``
             change of it, mean change of the ``logit``, and its standard deviation (``spread``).
         single: float32 [M, A, S] by name: mean change of the estimated ``age``, mean cosine of
-            ``identity`` (classifier) and of ``dlib``'s descriptor. Both NaN where not measured,
-            as where faces were followed away from their own side only.
+            ``identity`` (classifier) and of ``dlib``'s descriptor. `means` and `single` are NaN
+            where not measured, such as where faces only moved away from their own side.
         curves: by mode and attribute, each face moved away from its own side.
-        facts: what was measured on what.
+        facts: model, networks and faces that the effects were measured on.
     """
 
     attributes: tuple[str, ...]
@@ -175,12 +180,12 @@ class Effects:
     facts: Mapping[str, Any]
 
     def matrix(self, mode: str, step: float, measure: str = "probability") -> NDArray[np.float32]:
-        """One slice [A, K]: mean change of all attributes (columns) by moving each (rows)."""
+        """Return the mean changes [A, K] of all attributes (columns) by moving each (rows)."""
         at = int(np.argmin(np.abs(self.steps - step)))
         return np.asarray(self.means[measure][self.modes.index(mode), :, at])
 
     def at_half(self) -> dict[str, dict[str, Any]]:
-        """For each attribute the share of flipped faces compared at, and each mode's figures there.
+        """Return, by attribute, the share of flipped faces for comparison and the figures there.
 
         By mode: ``magnitude``, ``leakage``, ``identity``, ``dlib``; None where the mode does not
         reach the share.
@@ -213,17 +218,17 @@ class Effects:
         return {name: int(counts[name]) for name in self.attributes}
 
     def joined(self, before: Effects) -> Effects:
-        """These effects, and of further attributes those that were measured before.
+        """Return these effects, together with earlier ones of further attributes.
 
         Args:
-            before: left out where it was measured on something else: other ``facts`` than how holds
-                were chosen and how many faces were followed, other modes or steps.
+            before: the earlier effects. They are left out if they do not fit: if scored attributes,
+                modes, steps or ``facts`` differ. Facts in `_MAY_DIFFER` may differ.
         """
         if not self._goes_with(before):
             return self
         new = [name for name in self.attributes if name not in before.attributes]
         names = (*before.attributes, *new)
-        known = (*before.attributes, *self.attributes)  # of a name in both, the last
+        known = (*before.attributes, *self.attributes)  # for a name in both, the last row
         rows = [len(known) - 1 - known[::-1].index(name) for name in names]
 
         def both(ours: Arrays, theirs: Arrays) -> Arrays:
@@ -280,7 +285,7 @@ class Effects:
     def save_beside(
         self, path: str | Path, command: str, card: Mapping[str, Any] | None = None
     ) -> None:
-        """Save these effects with those of further attributes that the file holds, see `joined`.
+        """Save these effects, and keep the file's effects of further attributes, see `joined`.
 
         Args:
             path: where `save` wrote, or will write for the first time.
@@ -303,7 +308,7 @@ class Effects:
         """Read what `save` wrote.
 
         Raises:
-            LatentEditError: missing or damaged; says how to measure them.
+            LatentEditError: the file is missing or damaged; the message says how to measure.
         """
         path = Path(path)
         if not path.is_file():
@@ -353,16 +358,16 @@ def summarize(
     steps: Sequence[float],
     facts: Mapping[str, Any],
 ) -> Effects:
-    """Make the re-scoring matrix of traces, one in memory at a time.
+    """Make the re-scoring matrix from traces; only one of them is in memory at a time.
 
     Args:
-        traces: (mode, attribute, trace) for every mode and attribute; missing ones stay NaN, and
-            those away from the faces' own sides give a curve only.
+        traces: (mode, attribute, trace) for every mode and attribute. Missing ones stay NaN. Traces
+            that only move faces away from their own side give a curve only.
         attributes: A attributes that were moved.
         scored: K names of the classifier's outputs.
         modes: M kinds of holds.
         steps: S steps of the matrix, among those of the traces.
-        facts: what was measured on what.
+        facts: model, networks and faces that the effects were measured on.
     """
     shape = (len(modes), len(attributes), len(steps))
     means = {name: np.full((*shape, len(scored)), np.nan, np.float32) for name in _MEANS}
@@ -406,7 +411,7 @@ def _unmeasured(magnitudes: Float64Array) -> Curve:
 
 
 def _of_one_length(curves: Mapping[str, Curve]) -> dict[str, Curve]:
-    """The same curves; those that are not measured become as long as those that are."""
+    """Return the same curves; unmeasured ones get the length of measured ones."""
     whole = [found for found in curves.values() if np.isfinite(found.flipped).all()]
     magnitudes = (whole or list(curves.values()))[0].magnitudes
     return {
@@ -417,14 +422,14 @@ def _of_one_length(curves: Mapping[str, Curve]) -> dict[str, Curve]:
 def frontier(
     effects: Effects, shares: Sequence[float] = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
 ) -> dict[str, dict[str, list[float | None]]]:
-    """Leakage by share of flipped faces for each kind of holds, averaged over attributes.
+    """Return leakage by share of flipped faces for each kind of holds, averaged over attributes.
 
-    At each share over the attributes where every kind of holds reaches it, so the lines compare
-    like with like.
+    At each share, the mean is over the attributes where every kind of holds reaches that share. So
+    all lines average the same attributes.
 
     Returns:
         By mode ``shares``, ``leakage`` (None where no attribute is left) and ``attributes``, how
-        many are averaged. Modes that are not measured are left out.
+        many are averaged. Mode ``all`` and modes that are not measured are left out.
     """
     modes = [
         mode

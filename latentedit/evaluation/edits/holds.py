@@ -1,8 +1,9 @@
-"""Choosing what an edit holds, from what edits are measured to do.
+"""Choosing what an edit holds, by measuring what edits do.
 
-Discounts are searched by gradient in a surrogate of generator and classifier (`surrogate`): those
-whose direction changes the other probabilities least where as many faces flip as without holds.
-What the search finds is then rendered beside no holds, and what leaks least in real faces is kept.
+Discounts are searched by gradient in a surrogate of generator and classifier (`surrogate`). The
+search looks for the direction that changes the other probabilities least where as many faces flip
+as without holds. Then faces are rendered with the holds that were found, and without holds. The
+holds that leak least in these faces are kept.
 """
 
 from __future__ import annotations
@@ -34,18 +35,18 @@ from latentedit.io.folders import ResumableFolder
 FloatArray = NDArray[np.float32]
 
 REACHES = {"near": (1.5, 0.4), "far": (2.0, 0.8)}
-"""Longest step of a search: a multiple of the step without holds, but no more than a part of the
-way from there to the farthest step. The more of a direction is held away, the less it leaks and
-the longer the way."""
+"""Longest step of a search, as (multiple, part): this multiple of the step without holds, but at
+most this part of the way from that step to `FARTHEST`. The more of a direction the holds take away,
+the less it leaks, and the longer the step must be."""
 
 _KINDS = ("none", *REACHES)
 
 WEIGHTS = {"Male": 3.0, "Eyeglasses": 3.0}
-"""What people take for the person counts more in the choice than any other attribute; reported
-leakages count all alike."""
+"""Weights of attributes when holds are chosen; all others weigh 1. A change of these looks like
+another person. Reported leakages weigh all attributes equally."""
 
 MOST_HOLDS = 8
-"""Holds that are kept: the largest parts of the direction. More gained nothing."""
+"""Most holds that are kept: the largest parts of the direction. More holds gained nothing."""
 
 FARTHEST = 6.0
 """Longest step that is searched or rendered."""
@@ -57,19 +58,20 @@ LEAST_PART = 0.02
 """A hold whose normal is a smaller part of the direction is left out: it makes no difference."""
 
 _ALL_STEPS, _FEW_STEPS = 70, 35
-"""Steps of the search over all discounts, and over those that are kept."""
+"""Optimiser steps of the search over all discounts, and over those that are kept."""
 
 _BATCH = 192
 _RATE = 0.3
 _SOFTNESS = 0.4
-"""Of a flip, in logits: a step function has no gradient."""
+"""Softness of a flip, in logits: a hard flip has no gradient."""
 
 _MARGIN, _RARE_MARGIN = 1.03, 1.2
-"""More faces than without holds are asked to flip, because real ones follow less than predicted;
-above all where not even a half flips without holds."""
+"""The search asks for this many times the share of flips without holds, because rendered faces
+follow less than predicted. The second factor is for attributes where not even half of the faces
+flip without holds."""
 
 _START, _MOST = -2.0, 7.0
-"""Log odds g / (1 - g) of the discounts: where the search starts, and how far it goes."""
+"""Log odds, log(g / (1 - g)), of the discounts g: where the search starts, and how far it goes."""
 
 _GRID = np.linspace(0, FARTHEST, 17)
 _GRID_FACES = 500
@@ -77,18 +79,18 @@ _LEAST_SLOPE = 0.03
 
 
 class HoldSearch:
-    """Latents whose edits are predicted.
+    """Searches holds with predicted edits of latents.
 
-    What an edit changes is the surrogate's, what it starts from the classifier's.
+    The surrogate predicts how an edit changes the logits. The classifier's logits are the start.
 
     Args:
         surrogate: of the model.
         boundaries: A boundaries.
-        columns: of each boundary's attribute among the K logits, or None where it is not scored.
-        weights: of each logit's probability in the leakage, [K].
-        latents: float32 [N, D], none that the surrogate was fitted to.
+        columns: the place of each boundary's attribute among the K logits; None if not scored.
+        weights: the weight of each attribute's probability in the leakage, [K].
+        latents: float32 [N, D]; the surrogate was not fitted to them.
         logits: the classifier's, float32 [N, K].
-        name: the surrogate's, by which what is found is kept.
+        name: the surrogate's; files of found holds are named by it.
     """
 
     def __init__(
@@ -114,9 +116,10 @@ class HoldSearch:
         )  # of one step along each normal, [A, width + K]
 
     def holds(self, attribute: str, reach: tuple[float, float]) -> dict[str, float]:
-        """The holds of least predicted leakage.
+        """Return the holds with the least predicted leakage.
 
-        All discounts at once first, then again those of the `MOST_HOLDS` holds that matter most.
+        The first search is over all discounts at once. The second is over the discounts of the
+        `MOST_HOLDS` holds that matter most.
 
         Args:
             attribute: what moves; the classifier scores it.
@@ -147,15 +150,15 @@ class HoldSearch:
     def flip(
         self, attribute: str, holds: Mapping[str, float], share: float | None = None
     ) -> tuple[float, float]:
-        """Where a share of the faces flip, predicted.
+        """Predict the step at which a share of the faces flip.
 
         Args:
             attribute: what moves.
             holds: {name: discount}.
-            share: by default that of `effects.compared_share` of the most that flip.
+            share: by default `effects.compared_share` of the largest share that flips.
 
         Returns:
-            The share, or the largest that is reached, and the step at which it is.
+            The share, or the largest one if it is not reached; and the step there.
         """
         column = self._column(attribute)
         vector = discounted_direction(self.boundaries, attribute, holds).vector
@@ -178,7 +181,7 @@ class HoldSearch:
         return float(flipped[place]), float(_GRID[place])
 
     def _soft_share(self, own: int, step: float) -> float:
-        """The soft share of flipped faces after a step without holds."""
+        """Return the soft share of flipped faces after a step without holds."""
         column = self._column(self.boundaries.names[own])
         rows = slice(0, _GRID_FACES)
         side = _sides(self._logits[rows, column])
@@ -188,11 +191,12 @@ class HoldSearch:
     def _descend(
         self, own: int, rows: Sequence[int], odds: Tensor, share: float, longest: float, steps: int
     ) -> Tensor:
-        """Minimise leakage over log odds [R] of held rows, by Adam, the step following the share.
+        """Minimise leakage over the log odds [R] of held rows, with Adam.
 
-        With F(odds, s) the soft share of flipped faces and L(odds, s) the leakage, the step s(odds)
-        is where F is `share`, and dL/dodds = L_odds - (L_s / F_s) F_odds. At the longest step
-        L_s / F_s becomes a multiplier that grows while too few flip.
+        The step changes too, so that the same share of faces flips. Let F(odds, s) be the soft
+        share of flipped faces and L(odds, s) the leakage. The step s(odds) is where F is `share`,
+        so dL/dodds = L_odds - (L_s / F_s) F_odds. At the longest step, a multiplier that grows
+        while too few faces flip takes the place of L_s / F_s.
         """
         column = self._column(self.boundaries.names[own])
         weights = self._weights.clone()
@@ -232,17 +236,17 @@ class HoldSearch:
         return odds.detach()
 
     def _largest(self, own: int, rows: Sequence[int], odds: Tensor) -> tuple[list[int], Tensor]:
-        """The held rows, and their odds, whose normals are the largest parts of the direction."""
+        """Return the held rows with the largest parts of the direction, and their odds."""
         parts = self._mixture(own, rows, odds)[rows].abs()
         order = parts.argsort(descending=True, stable=True)[:MOST_HOLDS]
         kept = order[parts[order] >= LEAST_PART]
         return [rows[int(place)] for place in kept], odds[kept]
 
     def _mixture(self, own: int, rows: Sequence[int], odds: Tensor) -> Tensor:
-        """Coefficients [A] of the normals in the discounted projection, for unit length.
+        """Return coefficients [A] of the normals in the discounted projection, at unit length.
 
-        The formula of `projection.discounted_projection` as it stands: no discount is 1 here, so
-        its system is well conditioned, and torch knows its gradient.
+        It is the formula of `projection.discounted_projection`, solved directly. No discount is 1
+        here, so the system is well conditioned. With torch, the gradient is known.
         """
         between = self._cosines[rows][:, rows] + torch.diag(torch.exp(-odds))
         taken = torch.linalg.solve(between, self._cosines[rows, own])
@@ -252,7 +256,7 @@ class HoldSearch:
         return mixed / torch.sqrt(mixed @ self._cosines @ mixed)
 
     def _after(self, faces: Tensor | slice, along: Tensor, steps: Tensor) -> Tensor:
-        """Logits of some latents after a step each along a direction, [n, K]."""
+        """Return logits [n, K] of some latents, each after its own step along a direction."""
         moved = self._first[faces] + steps[:, None] * along
         return self.surrogate.rest(moved) + self._missed[faces]
 
@@ -264,12 +268,12 @@ class HoldSearch:
 
 
 def leak_weights(scored: Sequence[str]) -> FloatArray:
-    """`WEIGHTS` of the classifier's outputs, 1 where there is none, [K]."""
+    """Return the `WEIGHTS` of the classifier's outputs, [K]; 1 where there is none."""
     return np.array([WEIGHTS.get(name, 1.0) for name in scored], np.float32)
 
 
 def _sides(logits: Tensor) -> Tensor:
-    """Away from where a face is: 1 or -1."""
+    """Return the sign of a step away from each face's side: -1 if it has the attribute, else 1."""
     return torch.where(logits > 0, -1.0, 1.0)
 
 
@@ -295,13 +299,14 @@ def choose_holds(
 ) -> Choice:
     """Render the candidates for an attribute's holds and keep the one that leaks least.
 
-    One that makes more faces strange than `STRANGE_AT_FLIP`, and than no holds, is left out.
+    A candidate is left out if it makes more faces strange than `STRANGE_AT_FLIP` and more than no
+    holds do.
 
     Args:
         traces: follows faces.
         candidates: by name; ``none`` is among them.
         attribute: what moves.
-        seeds: faces to choose on; report on others.
+        seeds: faces to choose on; effects are reported on other faces.
     """
     column = traces.editor.attributes.index(attribute)
     followed: dict[str, Trace] = {}
@@ -334,7 +339,7 @@ class Candidate:
 
 
 def find_candidates(search: HoldSearch, attribute: str) -> dict[str, Candidate]:
-    """No holds, and what the search finds for each reach, without repetitions."""
+    """Return no holds, and the holds found for each reach, without repetitions."""
     share, step = search.flip(attribute, {})
     found = {"none": Candidate({}, max(step, float(_GRID[1])))}
     for name, reach in REACHES.items():
@@ -348,10 +353,10 @@ def find_candidates(search: HoldSearch, attribute: str) -> dict[str, Candidate]:
 def keep_candidates(
     folder: ResumableFolder, search: HoldSearch, attribute: str
 ) -> dict[str, Candidate]:
-    """What `find_candidates` finds, or found before in this folder.
+    """Return what `find_candidates` finds, or read what it found before in this folder.
 
-    So processes that share a measurement render the same candidates, whatever their processors make
-    of the last digits of a search.
+    So processes that share a measurement render the same candidates, even if their processors round
+    the last digits of a search differently.
     """
     names = search.boundaries.names
 

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from latentedit.editing.editor import FaceEditor
 
 _LEAST_PROBABILITY = 1e-6
-"""Pools keep probabilities; nearer to 0 or 1 than this, logits say nothing."""
+"""Pools keep probabilities. Nearer to 0 or 1 than this, their logits mean nothing."""
 
 
 @dataclass(frozen=True)
@@ -47,13 +47,13 @@ class Plan:
     """How much is measured.
 
     Attributes:
-        faces: that effects are reported on.
-        hold_faces: other ones that holds are chosen on.
+        faces: how many faces effects are reported on.
+        hold_faces: how many other faces holds are chosen on.
         modes: kinds of holds that are compared; ``none`` and ``auto`` are among them.
         steps: of the re-scoring matrix.
-        far_steps: all steps that are rendered with no holds and with auto ones; `steps` are among
+        far_steps: all steps that are rendered with no holds and with auto holds; `steps` are among
             them.
-        search_latents: that are scored to search holds with, where no pool is given.
+        search_latents: how many latents are scored to search holds with, if no pool is given.
     """
 
     faces: int = defaults.EFFECTS_FACES
@@ -65,17 +65,17 @@ class Plan:
 
     @property
     def seeds(self) -> range:
-        """Of the faces that effects are reported on."""
+        """Seeds of the faces that effects are reported on."""
         return range(defaults.EFFECTS_FIRST_SEED, defaults.EFFECTS_FIRST_SEED + self.faces)
 
     @property
     def magnitudes(self) -> tuple[float, ...]:
-        """Steps from 0 outwards."""
+        """The `far_steps` that are not below 0."""
         return tuple(step for step in self.far_steps if step >= 0)
 
     @property
     def hold_seeds(self) -> range:
-        """Of the faces that holds are chosen on."""
+        """Seeds of the faces that holds are chosen on."""
         return range(defaults.HOLDS_FIRST_SEED, defaults.HOLDS_FIRST_SEED + self.hold_faces)
 
 
@@ -98,10 +98,10 @@ def open_search(
     """Fit the surrogate that holds are searched in, or read the one in the traces' folder.
 
     Args:
-        pool: of the same model; without one `Plan.search_latents` are rendered and scored.
+        pool: of the same model; without one, `Plan.search_latents` latents are rendered and scored.
 
     Returns:
-        The search, and the surrogate's coefficient of determination, the mean over all logits.
+        The search, and the surrogate's coefficient of determination, averaged over all logits.
 
     Raises:
         LatentEditError: the pool is another model's, unfinished or damaged.
@@ -140,7 +140,7 @@ def open_search(
 
 
 def scored_latents(traces: Traces, count: int, track: Track) -> tuple[FloatArray, FloatArray]:
-    """Latents and logits of a pool's first seeds, scored once."""
+    """Return latents and logits of a pool's first seeds; they are scored only once."""
     seeds = range(defaults.POOL_FIRST_SEED, defaults.POOL_FIRST_SEED + count)
     z = traces.editor.sample(seeds)
 
@@ -154,7 +154,7 @@ def scored_latents(traces: Traces, count: int, track: Track) -> tuple[FloatArray
 
 
 def pooled_latents(traces: Traces, pool: Pool) -> tuple[FloatArray, FloatArray]:
-    """Latents and logits of a pool, `defaults.SEARCH_MOST` at most."""
+    """Return latents and logits of a pool, at most `defaults.SEARCH_MOST`."""
     for part in ("generator_hash", "classifier_hash", "space"):
         if getattr(pool, part) != getattr(traces.editor, part):
             raise LatentEditError(
@@ -203,17 +203,17 @@ def follow_modes(
 
     Processes that measure the same in the same folder share the traces.
 
-    The similar boundaries' holds are there to be compared, so faces are followed away from their
-    own side only; where all is held hardly anything moves, so no further than the matrix asks.
+    Modes ``one`` and ``two`` are only there for comparison, so faces are followed only away from
+    their own side. In mode ``all`` hardly anything moves, so only the matrix's steps are rendered.
 
     Args:
         boundaries: those of `traces`, with the auto holds to use.
 
     Yields:
-        (mode, attribute, trace); nothing where the holds leave nothing of a direction.
+        (mode, attribute, trace); left out if the holds leave nothing of a direction.
 
     Raises:
-        LatentEditError: what was kept of a trace is damaged, or it cannot be kept.
+        LatentEditError: a kept trace is damaged, or a trace cannot be kept.
     """
     pairs = [(mode, name) for mode in plan.modes for name in attributes]
 
@@ -245,14 +245,14 @@ def measure(
     pool: Pool | None = None,
     track: Track = no_bar,
 ) -> tuple[Boundaries, Effects]:
-    """Measure boundaries.
+    """Measure boundaries: choose their holds and measure their effects.
 
     Args:
         traces: follows faces, or remembers them.
-        plan: how much.
+        plan: how much is measured.
         attributes: to measure; by default all that the classifier scores.
-        choose: choose holds; otherwise the stored ones are measured.
-        pool: that holds are searched with, see `open_search`.
+        choose: choose holds; if False, the stored ones are measured.
+        pool: latents that holds are searched with, see `open_search`.
         track: draws progress bars.
 
     Returns:
@@ -260,15 +260,15 @@ def measure(
         effects.
 
     Raises:
-        LatentEditError: unknown attributes, some that the classifier does not score, or holds to
-            choose where it scores a single one.
+        LatentEditError: an attribute is unknown or not scored by the classifier, or holds are to be
+            chosen and the classifier scores a single attribute.
     """
     plan, boundaries = plan or Plan(), traces.boundaries
     scored = traces.editor.attributes
     chosen = measured_attributes(boundaries, scored, attributes)
     if choose and len(scored) < 2:
         raise LatentEditError(
-            f"holds are chosen by what else changes, and the classifier scores {scored[0]} alone: "
+            f"choosing holds needs several attributes, the classifier scores only {scored[0]}: "
             "give --keep-holds"
         )
     explained = None
@@ -314,7 +314,7 @@ def measure(
 def measured_attributes(
     boundaries: Boundaries, scored: Sequence[str], attributes: Sequence[str] | None
 ) -> list[str]:
-    """The boundaries' names of what is to be measured; all that are scored by default.
+    """Return the names of the boundaries to measure; by default all that are scored.
 
     Raises:
         LatentEditError: unknown attributes, or some that the classifier does not score.
@@ -332,7 +332,7 @@ def measured_attributes(
 
 
 def describe_plan(editor: FaceEditor, boundaries: Boundaries, plan: Plan) -> dict[str, Any]:
-    """What effects are measured on, for their facts; see `Effects.joined`."""
+    """Return what effects are measured on, for their `facts`; see `Effects.joined`."""
     return {
         "generator_hash": editor.generator_hash,
         "classifier_hash": editor.classifier_hash,
@@ -346,7 +346,7 @@ def describe_plan(editor: FaceEditor, boundaries: Boundaries, plan: Plan) -> dic
 def _with_leakages(
     figures: Mapping[str, Mapping[str, float]], at_half: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, dict[str, float]]:
-    """Add to each attribute's figures its holds' magnitudes and leakages where half flip."""
+    """Add to each attribute's figures the magnitudes and leakages of holds where half flip."""
     added = {name: dict(values) for name, values in figures.items()}
     for name, row in at_half.items():
         values = added.setdefault(name, {})
@@ -360,11 +360,11 @@ def _with_leakages(
 
 
 def holds_in_words(name: str, row: Mapping[str, Any]) -> str:
-    """One sentence of what an attribute's auto holds achieve.
+    """Say in one sentence what an attribute's auto holds achieve.
 
     Args:
-        name: in plain words.
-        row: the attribute's, of `Effects.at_half`.
+        name: the attribute in plain words.
+        row: the attribute's row of `Effects.at_half`.
     """
     none, auto, two = row.get("none"), row.get("auto"), row.get("two")
     if none is None:
@@ -388,9 +388,9 @@ class Reduction:
 
     Attributes:
         share: averaged over the attributes where both can be compared; 0.3 is 30 %.
-        compared: how many these are.
-        attributes: how many were measured.
-        unreached: where the other kind flips enough faces to be compared, and this one does not.
+        compared: how many attributes can be compared.
+        attributes: how many attributes were measured.
+        unreached: attributes where only the other kind flips enough faces to be compared.
     """
 
     share: float
@@ -399,7 +399,7 @@ class Reduction:
     unreached: tuple[str, ...]
 
     def in_words(self, against: str) -> str:
-        """One sentence, of auto holds.
+        """Say it in one sentence about auto holds.
 
         Args:
             against: the other kind in words, such as ``no holds``.

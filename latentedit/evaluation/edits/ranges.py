@@ -11,14 +11,15 @@ from latentedit.evaluation.edits.effects import curve
 from latentedit.evaluation.edits.traces import Trace, Typical, crossing
 
 MOST_STRANGE = 0.15
-"""A step is safe while no more of the edited faces than this are stranger than typical: three
-times as many as of unedited ones. What is strange by nature may be more: see `allowed_share`."""
+"""A step is safe while at most this share of the edited faces are stranger than typical. It is
+three times the share of unedited faces. For attributes that are strange by nature it is larger, see
+`allowed_share`."""
 
 STRANGE_AT_FLIP = 2 * MOST_STRANGE
-"""As many strange faces are put up with where half of the faces flip: an edit has to get there."""
+"""Largest share of strange faces on the way to where half flip: an edit has to get that far."""
 
 _LEAST_ALIKE = 30
-"""Unedited faces on a side of an attribute that say how strange that side is by nature."""
+"""Fewest unedited faces on a side of an attribute that show how strange that side is by nature."""
 
 BACKSLIDE = 0.01
 """A mean probability this close to the farthest one counts as reaching it."""
@@ -28,19 +29,20 @@ LEAST_SAFE = 0.5
 
 
 def strange_shares(trace: Trace, typical: Typical) -> NDArray[np.float64]:
-    """Share of faces at each step that are stranger than 95 % of unedited ones, float64 [S]."""
+    """Return the share of faces at each step stranger than 95 % of unedited ones, float64 [S]."""
     return np.asarray((trace.strangeness > typical.limit).mean(0))
 
 
 def allowed_share(typical: Typical, column: int, sign: int) -> float:
-    """Share of strange faces up to which steps to one side are safe.
+    """Return the share of strange faces up to which steps to one side are safe.
 
-    `MOST_STRANGE`, or the share among unedited faces that are on that side: hats are strange.
+    It is `MOST_STRANGE`, or the share among unedited faces on that side if that is larger: faces
+    with hats, for example, are strange by nature.
 
     Args:
         typical: unedited faces.
         column: of the attribute among the classifier's outputs.
-        sign: 1 for those that have the attribute, -1 for the others.
+        sign: 1 for the side of faces with the attribute, -1 for the other side.
     """
     alike = sign * typical.logits[:, column] > 0
     if alike.sum() < _LEAST_ALIKE:
@@ -49,12 +51,17 @@ def allowed_share(typical: Typical, column: int, sign: int) -> float:
 
 
 def safe_range(trace: Trace, typical: Typical, column: int) -> tuple[float, float]:
-    """Lowest and highest step at which pictures look like faces and the edit does what it says.
+    """Return the lowest and highest step where pictures look like faces and the edit works.
 
-    A side ends where more faces are strange than `allowed_share`, or, if that is farther, where
-    half of them have flipped or `STRANGE_AT_FLIP` are strange; or after the step that moves the
-    mean probability farthest: past it the attribute comes back. Between measured steps shares are
-    interpolated. Ends are rounded to tenths, towards 0.
+    Each side ends at the nearer of two steps:
+
+    - The step where more faces are strange than `allowed_share`. If half of the faces flip only
+      farther out, the side goes on to there, but not past the step where `STRANGE_AT_FLIP` are
+      strange.
+    - The step that moves the mean probability farthest. Past it, the edit undoes itself.
+
+    Between measured steps shares are interpolated. Ends are rounded to tenths, towards 0, and are
+    at least `LEAST_SAFE` away from 0.
 
     Args:
         trace: under the attribute's auto holds.
@@ -81,7 +88,7 @@ def safe_range(trace: Trace, typical: Typical, column: int) -> tuple[float, floa
 
 
 def _first(magnitudes: NDArray[np.float64], shares: NDArray[np.float64], level: float) -> float:
-    """Where the share of strange faces reaches a level; infinity if nowhere."""
+    """Return the step where the share of strange faces reaches a level; infinity if nowhere."""
     found = crossing(magnitudes, shares, level)
     return np.inf if found is None else found
 

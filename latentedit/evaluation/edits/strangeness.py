@@ -1,10 +1,10 @@
-"""How far a face is from unedited ones, place by place.
+"""How far a face is from unedited faces, measured place by place.
 
-What breaks in an edited face is a part of it: a mouth that melts, an eye that is gone. Averaged
-over the picture, a classifier's features hardly see that. So features are compared where they are:
-at each place of an early stage a normal distribution is fitted to those of unedited faces, and the
-distance is Mahalanobis' (PaDiM, Defard et al. 2021, without its random choice of features). The
-distances are averaged, not the features: a face that fades is a little strange everywhere.
+Edited faces break in parts: a mouth melts, or an eye is gone. A classifier's features, averaged
+over the picture, hardly show that. So features are compared at each place of an early stage. A
+normal distribution is fitted there to the features of unedited faces, and the distance from it is
+Mahalanobis' (PaDiM, Defard et al. 2021, without its random choice of features). Then the distances
+are averaged, not the features: a face that fades is a little strange everywhere.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from torch import Tensor
 FloatArray = NDArray[np.float32]
 
 _RIDGE = 0.01
-"""Of a place's mean variance, added to each variance: PaDiM's regularisation, relative to scale."""
+"""Share of a place's mean variance that is added to each variance. PaDiM's regularisation, but
+relative to the scale of the features."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +55,7 @@ class PlacesFit:
         self._squares: Tensor = torch.zeros(())
 
     def add(self, maps: FloatArray) -> FloatArray:
-        """Take maps [N, P, C] of unedited faces in; their distance is not known yet: NaN [N]."""
+        """Take in maps [N, P, C] of unedited faces. Return NaN [N]: no distance is known yet."""
         places = torch.from_numpy(maps).double().transpose(0, 1)
         self._count += len(maps)
         self._sum = self._sum + places.sum(1)
@@ -62,7 +63,7 @@ class PlacesFit:
         return np.full(len(maps), np.nan, np.float32)
 
     def fit(self) -> Places:
-        """The distributions of all that was taken in."""
+        """Return the distributions of all maps that were taken in."""
         mean = self._sum / self._count
         covariance = self._squares / self._count - mean[:, :, None] * mean[:, None]
         scale = covariance.diagonal(dim1=1, dim2=2).mean(1).clamp(min=1e-12)

@@ -1,8 +1,8 @@
-"""A small network that says what the classifier would say of a latent's face, without rendering it.
+"""A small network that predicts the classifier's logits from a latent, without rendering the face.
 
-Fitted to a pool in about a minute on one core, it answers a few hundred times faster than generator
-and classifier do, and it has gradients, so what an edit does can be searched. What a search finds
-with it is judged on real faces (`holds`).
+Fitting it to a pool takes about a minute on one core. It answers a few hundred times faster than
+generator and classifier. It also has gradients, so holds can be searched with it. What a search
+finds is then checked on rendered faces (`holds`).
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ WIDTH = 512
 BATCH = 512
 MOST_STEPS = 3000
 PASSES = 60
-"""Training ends after so many passes over the latents, or so many steps if those are fewer."""
+"""Training ends after `PASSES` passes over the latents, or after `MOST_STEPS` if that is sooner."""
 
 _RATE, _DECAY = 1e-3, 0.05
 _HELD_OUT = 10
-"""One latent of so many is held out."""
+"""One in this many latents is held out."""
 
 
 class Surrogate(nn.Module):
-    """Latents [N, D] -> logits [N, K]: a linear map and beside it two hidden layers.
+    """Latents [N, D] -> logits [N, K]: the sum of a linear map and a network of two hidden layers.
 
-    Its first layer is linear, so that moving many latents along one direction costs one row of it:
-    ``first(z + s v) = first(z) + s (first.weight v)``.
+    The first layer is linear. So to move many latents along one direction v, one product with its
+    weight is enough: ``first(z + s v) = first(z) + s (first.weight v)``.
     """
 
     scale: Tensor
@@ -52,7 +52,7 @@ class Surrogate(nn.Module):
         return self.rest(self.first(z))
 
     def rest(self, first: Tensor) -> Tensor:
-        """From what the first layer gave, [N, width + K], to logits [N, K]."""
+        """Turn the first layer's output [N, width + K] into logits [N, K]."""
         hidden, straight = first.split([first.shape[1] - self.outputs, self.outputs], dim=1)
         hidden = functional.gelu(self.second(functional.gelu(hidden)))
         return (straight + self.third(hidden)) * self.scale + self.shift
@@ -100,12 +100,12 @@ def fit_surrogate(latents: FloatArray, logits: FloatArray, *, width: int = WIDTH
 
 
 def held_out(count: int) -> int:
-    """How many of so many latents, the last ones, are not fitted to."""
+    """Return how many of `count` latents, the last ones, are held out of the fit."""
     return max(1, count // _HELD_OUT)
 
 
 def load_surrogate(weights: Mapping[str, FloatArray]) -> Surrogate:
-    """Make a surrogate of what its `state_dict` held; further entries are left alone."""
+    """Make a surrogate from the weights of its `state_dict`; further entries are ignored."""
     width, outputs = len(weights["second.bias"]), len(weights["third.bias"])
     network = Surrogate(weights["first.weight"].shape[1], outputs, width)
     known = network.state_dict()

@@ -1,8 +1,9 @@
 """Following faces along an edit: what the networks see at every step, kept on disk.
 
-Everything that is said about edits (effects, holds, safe ranges, calibration, ages) is computed
-from traces. A trace is found again by what it was made of, so a measurement that was stopped goes
-on where it was.
+Figures about edits (effects, holds, safe ranges, calibration) are computed from traces; `aging`
+keeps what it sees itself.
+A trace's file is named by what the trace was made of. So a measurement that was stopped goes on
+where it was.
 """
 
 from __future__ import annotations
@@ -39,13 +40,13 @@ Track = Callable[[Iterable[int], int, str], Iterator[int]]
 CARD = "traces.json"
 
 TYPICAL_SHARE = 0.95
-"""Unedited faces that count as typical."""
+"""Share of unedited faces that count as typical."""
 
 _FITTED = 0.75
-"""Unedited faces that distributions are fitted to; the others say what is typical."""
+"""Share of unedited faces that distributions are fitted to; the others say what is typical."""
 
 _CHUNK = 64
-"""Faces observed together, the most pictures in memory."""
+"""Faces observed together; no more pictures are in memory at once."""
 
 
 def no_bar(items: Iterable[int], total: int, title: str) -> Iterator[int]:
@@ -90,7 +91,7 @@ def observe(
         editor: with a classifier.
         describe: compute dlib's descriptors too (extra ``evaluate``).
         estimate: estimate ages, where the editor has an estimator.
-        measure: of strangeness.
+        measure: computes strangeness; without it, strangeness is NaN.
 
     Raises:
         LatentEditError: no classifier, or the extra is missing.
@@ -140,14 +141,14 @@ def observe_latents(
 
 @dataclass(frozen=True, eq=False)
 class Typical:
-    """Unedited faces, to say how far from them another one is.
+    """Figures of unedited faces, to say how far another face is from them.
 
     Attributes:
-        centre: the classifier's mean features, float32 [F].
-        places: distributions of its early features.
-        strangeness: of R faces that these were not fitted to, float32 [R].
-        logits: the classifier's of the same, float32 [R, K].
-        descriptor: dlib's mean, float32 [128]; NaN where it was not asked for.
+        centre: mean of the classifier's features, float32 [F].
+        places: distributions of the classifier's early features.
+        strangeness: of R unedited faces that `places` was not fitted to, float32 [R].
+        logits: the classifier's, of the same R faces, float32 [R, K].
+        descriptor: mean of dlib's descriptors, float32 [128]; NaN where not asked for.
     """
 
     centre: FloatArray
@@ -168,9 +169,9 @@ class Trace:
 
     Attributes:
         attribute: what moves.
-        holds: {name: discount} of what must not.
-        steps: float64 [S], increasing; one of them is 0, the unedited faces. If it is the first,
-            they are magnitudes: each face moves away from its own side of the attribute.
+        holds: {name: discount} of what must not move.
+        steps: float64 [S], increasing; one of them is 0, the unedited faces. If 0 is the first,
+            the steps are magnitudes: each face moves away from its own side of the attribute.
         logits: the classifier's, float32 [N, S, K].
         years: estimated ages, float32 [N, S]; NaN without an age estimator.
         identity: cosine of the classifier's centred features to the unedited face's, [N, S].
@@ -195,7 +196,7 @@ class Trace:
 
     @property
     def probabilities(self) -> NDArray[np.float64]:
-        """Float64 [N, S, K]."""
+        """The classifier's probabilities, float64 [N, S, K]."""
         return sigmoid(self.logits)
 
     @property
@@ -216,7 +217,10 @@ _ARRAYS = ("logits", "years", "identity", "dlib", "strangeness")
 def crossing(
     places: NDArray[np.float64], values: NDArray[np.floating[Any]], level: float
 ) -> float | None:
-    """Where values first reach a level, linearly between increasing places; None if nowhere."""
+    """Return the place where values first reach a level; None if nowhere.
+
+    Places increase. Between them, values are interpolated linearly.
+    """
     reached = np.flatnonzero(values >= level)
     if not len(reached):
         return None
@@ -256,7 +260,7 @@ class Traces:
         """Open the folder, or start it.
 
         Args:
-            typical_seeds: of the unedited faces that strangeness is measured against.
+            typical_seeds: seeds of the unedited faces that strangeness is measured against.
 
         Raises:
             LatentEditError: no boundaries or classifier, or the folder holds another measurement
@@ -287,7 +291,7 @@ class Traces:
         steps: Sequence[float],
         seeds: Sequence[int],
     ) -> Trace:
-        """Follow the faces of some seeds, or read what was seen when they were followed before.
+        """Follow the faces of some seeds, or read their trace if they were followed before.
 
         Args:
             attribute: a name in the boundaries.
@@ -313,7 +317,7 @@ class Traces:
         magnitudes: Sequence[float],
         seeds: Sequence[int],
     ) -> Trace:
-        """Follow each face away from its own side of an attribute only; ages are not estimated.
+        """Follow each face only away from its own side of an attribute; ages are not estimated.
 
         Args:
             attribute: a name in the boundaries that the classifier scores.
@@ -357,7 +361,7 @@ class Traces:
         *,
         estimate: bool = True,
     ) -> dict[str, FloatArray]:
-        """What is seen of N faces after S steps, each one for all faces [1] or one a face [N]."""
+        """Observe N faces after S steps; each step is [1] for all faces, or [N] for each face."""
         z, before = self.editor.sample(seeds), self.originals(seeds)
         seen = []
         for step in steps:
@@ -421,5 +425,5 @@ class Traces:
 
 
 def _digest(made_of: Sequence[Any]) -> str:
-    """Short name of what something was made of: plain data."""
+    """Return a short name for the plain data that something was made of."""
     return hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:16]

@@ -29,10 +29,10 @@ _PHOTO_ROWS = {
 
 
 def bring_methods(editor: FaceEditor, folder: Path, source: Path) -> None:
-    """Take what ``evaluate methods`` wrote into the report's folder.
+    """Copy what ``evaluate methods`` wrote to the report's folder.
 
     Raises:
-        LatentEditError: nothing of it is there, or it is of another generator.
+        LatentEditError: its report is missing, or is of another generator or other boundaries.
     """
     report = _checked(editor, source / "report.json", "evaluate methods")
     if report["boundaries"] != editor.boundaries.hash:
@@ -45,7 +45,7 @@ def bring_methods(editor: FaceEditor, folder: Path, source: Path) -> None:
 
 
 def show_methods(folder: Path) -> Section:
-    """Methods at equal effect: plots, means by method, leakage by attribute."""
+    """Show methods at equal effect: plots, means by method, leakage by attribute."""
     report: dict[str, Any] = read_json(folder / "methods.json")
     titles = {name: method["title"] for name, method in report["methods"].items()}
     return Section(
@@ -75,17 +75,17 @@ def _leakages(report: Mapping[str, Any], titles: Mapping[str, str]) -> Table:
 
 
 def bring_photos(editor: FaceEditor, folder: Path, source: Path) -> None:
-    """Take what ``evaluate photos --json FILE --sheet FILE.png`` wrote into the report's folder.
+    """Copy what ``evaluate photos --json FILE --sheet FILE.png`` wrote to the report's folder.
 
     Raises:
-        LatentEditError: it is not there, or of another generator.
+        LatentEditError: the JSON file is missing, or is of another generator.
     """
     _copy(source.with_suffix(".png"), folder / "photos.png")
     write_json(folder / "photos.json", _checked(editor, source, "evaluate photos"))
 
 
 def show_photos(folder: Path) -> Section:
-    """How well photos are inverted, and what edits do to them."""
+    """Show how well photos are inverted, and what edits do to them."""
     report: dict[str, Any] = read_json(folder / "photos.json")
     means = report["means"]
     lines = [
@@ -130,7 +130,7 @@ def _checked(editor: FaceEditor, file: Path, command: str) -> dict[str, Any]:
 
 
 def _copy(source: Path, target: Path) -> None:
-    if source.is_file():  # plots need an extra, sheets an option
+    if source.is_file():  # it may be missing: plots need an extra, sheets an option
         copy_file(source, target)
 
 

@@ -28,8 +28,8 @@ def plot_effects(
 ) -> None:
     """Draw the re-scoring matrix as one heat map for each kind of holds.
 
-    A cell is the mean change of an attribute's probability (column) by moving another one (row) by
-    one latent unit: half the difference between steps 1 and -1.
+    A cell is the mean change of one attribute's probability (column) when another one (row) moves
+    by a step of 1: half the difference between steps 1 and -1.
 
     Args:
         path: a ``.png``, ``.svg`` or ``.pdf`` file.
@@ -37,7 +37,7 @@ def plot_effects(
         modes: kinds of holds to draw.
 
     Raises:
-        LatentEditError: see `report.check_plot`, or the path cannot be written.
+        LatentEditError: see `plots.check_plot`, or the path cannot be written.
     """
     check_plot(path)
     save_figure(effects_figure(effects, modes), path)
@@ -49,7 +49,7 @@ def effects_figure(effects: Effects, modes: Sequence[str]) -> Figure:
 
     shown = [mode for mode in modes if mode in effects.modes]
     rows, columns = len(effects.attributes), len(effects.scored)
-    width, height = 2.2 + 0.155 * columns, max(3.4, 1.9 + 0.155 * rows)  # the bar has words
+    width, height = 2.2 + 0.155 * columns, max(3.4, 1.9 + 0.155 * rows)  # the bar has a label
     figure = Figure(figsize=(width * len(shown) + 0.6, height), layout="constrained")
     axes = figure.subplots(1, len(shown), squeeze=False, sharey=True)[0]
     for axis, mode in zip(axes, shown, strict=True):
@@ -74,7 +74,7 @@ def plot_frontier(path: str | Path, lines: Mapping[str, Mapping[str, Sequence[An
         lines: from `effects.frontier`.
 
     Raises:
-        LatentEditError: see `report.check_plot`, or the path cannot be written.
+        LatentEditError: see `plots.check_plot`, or the path cannot be written.
     """
     figure, axes = _figure(path, (6.5, 4.2))
     for mode, line in lines.items():
@@ -101,7 +101,7 @@ def plot_calibrations(path: str | Path, boundaries: Boundaries) -> None:
         boundaries: with calibrations.
 
     Raises:
-        LatentEditError: see `report.check_plot`, or the path cannot be written.
+        LatentEditError: see `plots.check_plot`, or the path cannot be written.
     """
     check_plot(path)
     from matplotlib.figure import Figure
@@ -124,14 +124,14 @@ def plot_calibrations(path: str | Path, boundaries: Boundaries) -> None:
 
 
 def plot_aging(path: str | Path, report: Mapping[str, Any]) -> None:
-    """Draw the distribution of years between young and old, and the frontier against identity.
+    """Draw the distribution of years between young and old, and identity along the frontier.
 
     Args:
         path: a ``.png``, ``.svg`` or ``.pdf`` file.
         report: from `aging.evaluate_age`.
 
     Raises:
-        LatentEditError: see `report.check_plot`, or the path cannot be written.
+        LatentEditError: see `plots.check_plot`, or the path cannot be written.
     """
     check_plot(path)
     from matplotlib.figure import Figure

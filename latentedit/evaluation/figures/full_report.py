@@ -40,7 +40,7 @@ STRIPS = ("Young", "Male", "Smiling", "Eyeglasses", "Blond_Hair", "Bangs")
 
 PAGE = "index.html"
 ORIGINS = "origins.json"
-"""Says of what each part in the folder was made, see `_origin`."""
+"""Name of the file that says what each part in the folder was made from, see `_origin`."""
 
 
 @dataclass(frozen=True)
@@ -48,17 +48,18 @@ class Settings:
     """How much goes into a report.
 
     Attributes:
-        work: folder of what was measured.
-        plan: of the effects.
-        typical: unedited faces that say what is typical.
-        age_faces: faces that are aged.
+        work: folder that keeps what was measured.
+        plan: how much is measured for the effects.
+        typical: number of unedited faces that say what is typical.
+        age_faces: number of faces that are aged.
         seed: the face on the strips.
-        directions: unlabelled directions of each kind.
+        directions: number of unlabelled directions of each kind.
         judges: slow networks that measure ages and identities too.
-        effects: measured already, beside the bundle's boundaries; they are measured where it is
-            None.
-        methods: folder of ``evaluate methods``, for its part of the report.
-        photos: JSON of ``evaluate photos``, likewise; its sheet lies beside it, ending in .png.
+        effects: file of effects that were measured already with the bundle's boundaries; if None,
+            they are measured.
+        methods: folder that ``evaluate methods`` wrote, for its part of the report.
+        photos: JSON file that ``evaluate photos`` wrote, for its part; the sheet lies beside it
+            and ends in .png.
     """
 
     work: Path
@@ -81,7 +82,7 @@ def build_report(
     parts: Sequence[str] | None = None,
     track: Track = no_bar,
 ) -> Path:
-    """Make parts of the report, and the page of all parts of this generator in the folder.
+    """Make parts of the report, and the page of all parts in the folder that fit the model.
 
     Args:
         editor: with classifier and boundaries.
@@ -94,21 +95,21 @@ def build_report(
         The page's path.
 
     Raises:
-        LatentEditError: an unknown part, a bundle's folder, or see the parts' own functions.
+        LatentEditError: a part is unknown or cannot be made, or the folder is a bundle's.
     """
     folder = make_folder(folder)
     for name in _chosen(parts, settings):
-        check_report(folder / f"{name}.json")  # of a bundle
+        check_report(folder / f"{name}.json")  # it may be a card of a bundle
     path, origins = folder / PAGE, folder / ORIGINS
     found = read_json(origins) if origins.is_file() else {}
     made_of: dict[str, Any] = found if isinstance(found, dict) else {}
     for name in _chosen(parts, settings):
-        made_of[name] = None  # half of a part is nobody's
+        made_of[name] = None  # a half-made part must not be shown
         write_json(origins, made_of)
         PARTS[name].make(editor, folder, settings, track)
         made_of[name] = _origin(editor, name)
         write_json(origins, made_of)
-        _write_page(path, editor, made_of)  # so that there is one, should the next part fail
+        _write_page(path, editor, made_of)  # so that there is a page if the next part fails
     return path
 
 
@@ -139,7 +140,7 @@ def _chosen(parts: Sequence[str] | None, settings: Settings) -> Sequence[str]:
 
 
 def _origin(editor: FaceEditor, part: str) -> list[str]:
-    """Hashes of what a part is made of: of networks, and of boundaries with what was measured."""
+    """Return hashes of the networks and measured boundaries that a part is made from."""
     networks = [editor.generator_hash, editor.classifier_hash]
     if part == "directions":
         return networks
@@ -160,7 +161,7 @@ def _make_photos(editor: FaceEditor, folder: Path, settings: Settings, track: Tr
 
 
 def _write_page(path: Path, editor: FaceEditor, made_of: Mapping[str, Any]) -> None:
-    """Put together what lies beside the page and is of this editor."""
+    """Write the page from the parts that lie beside it and fit this editor."""
     folder = path.parent
     words = [
         f"Model {editor.name}, generator {editor.generator_hash}. Every face here is generated.",
@@ -173,7 +174,7 @@ def _write_page(path: Path, editor: FaceEditor, made_of: Mapping[str, Any]) -> N
             if (folder / f"{name}.json").is_file() and made_of.get(name) == _origin(editor, name)
         ]
         html = page(f"latentedit: {editor.name}", words, made)
-    except OSError as error:  # a picture
+    except OSError as error:  # a picture cannot be read
         raise LatentEditError(
             f"cannot read {error.filename}, a picture of the page: make its part again"
         ) from error
@@ -277,7 +278,7 @@ def _show_effects(folder: Path) -> Section:
     report: dict[str, Any] = read_json(folder / "effects.json")
     modes = ("none", "one", "two", "auto", "all")
     lines = []
-    # what an earlier version wrote has one number for all
+    # a report of an earlier version has one number for all attributes
     faces = report.get("faces") or dict.fromkeys(report["at_half"], report["facts"]["faces"])
     for name, row in report["at_half"].items():
         low, high = report["safe_ranges"][name]
@@ -424,8 +425,8 @@ def _number(value: float | None, digits: int = 3) -> str:
 class _Part:
     """How a part is made (JSON and PNG files) and shown.
 
-    Where that takes long, `share` does what other processes can do of it. `possible` says whether
-    there is what it is made of.
+    `share` is for parts that take long: it does the work that other processes can share. `possible`
+    says whether the settings have what the part needs.
     """
 
     make: Callable[[FaceEditor, Path, Settings, Track], None]

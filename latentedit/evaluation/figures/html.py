@@ -12,7 +12,7 @@ from latentedit.io.html import data_uri, render
 from latentedit.io.images import image_bytes, open_image, within
 
 _EDGE, _LIGHT = 1600, 400_000
-"""Most pixels along an edge of a page's pictures, and bytes up to which they stay as they are."""
+"""Largest edge of a page's pictures in pixels; files of at most this many bytes stay unchanged."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Section:
 
     @property
     def anchor(self) -> str:
-        """What links to the section name."""
+        """The name that links to this section use."""
         return "".join(letter if letter.isalnum() else "-" for letter in self.title.lower())
 
 
@@ -93,7 +93,7 @@ def page(title: str, words: Sequence[str], sections: Sequence[Section]) -> str:
 
 
 def _embedded(path: Path) -> str:
-    """A PNG as an address; what is heavy gets smaller, and is whole beside the page."""
+    """Return a PNG as a data URI. Large ones are made smaller, and lie whole beside the page."""
     content = path.read_bytes()
     if len(content) <= _LIGHT:
         return data_uri(content, "image/png")

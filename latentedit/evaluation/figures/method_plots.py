@@ -69,7 +69,7 @@ def plot_frontiers(path: str | Path, report: Mapping[str, Any]) -> None:
 
 
 def _frontier(figures: Mapping[str, Any], most: float) -> tuple[list[float], list[float]]:
-    """Shares from 0 to `most`, and the leakage there."""
+    """Return shares from 0 to `most`, and the leakage there."""
     line = figures["frontier"]
     steps, shares, leaks = (np.array(line[name]) for name in ("steps", "shares", "leakage"))
     places = [float(share) for share in np.linspace(0, most, 11)[1:]]
@@ -148,10 +148,10 @@ def method_sheet(
     methods: Sequence[Method],
     rows: Mapping[str, tuple[float, Mapping[str, Measured]]],
 ) -> UInt8Array:
-    """Faces side by side: the unedited one, then each method's at the step of equal effect.
+    """Draw faces side by side: the unedited one, then each method's edit at equal effect.
 
-    A row, and another face, for each of the first `SHEET_ATTRIBUTES` attributes. A method that does
-    not reach the share is drawn at its longest step.
+    Each of the first `SHEET_ATTRIBUTES` attributes has one row, with another face. A method that
+    does not reach the share is drawn at its longest step.
 
     Returns:
         uint8 [H, W, 3].
@@ -181,7 +181,7 @@ def method_sheet(
 def _edited(
     comparison: Comparison, done: Measured, attribute: str, face: slice
 ) -> tuple[UInt8Array | None, str]:
-    """One face's picture by a method, if it can be used, and what is written under it."""
+    """Return one face's picture by a method (None if it cannot be used), and its caption."""
     if done.found is None or done.search is None:
         return None, "cannot"
     step = done.search.step or done.search.steps[-1]

@@ -22,11 +22,10 @@ PLOT_ENDINGS = (".png", ".svg", ".pdf")
 
 
 def check_plot(path: str | Path) -> None:
-    """Refuse early a plot that could not be drawn.
+    """Raise an error early if a plot could not be drawn.
 
     Raises:
-        LatentEditError: matplotlib is missing, or the name ends in something else than PNG, SVG
-            or PDF.
+        LatentEditError: matplotlib is missing, or the name does not end in .png, .svg or .pdf.
     """
     try:
         import matplotlib.figure  # noqa: F401
@@ -44,7 +43,7 @@ def can_plot() -> bool:
 def plot_epochs(
     path: str | Path, epochs: Sequence[int], scores: Sequence[float], title: str
 ) -> None:
-    """Draw a figure by epoch of a training run.
+    """Draw one score of a training run by epoch.
 
     Raises:
         LatentEditError: see `check_plot`, or the path cannot be written.
@@ -242,7 +241,7 @@ def plot_frequencies(path: str | Path, report: Mapping[str, Any]) -> None:
 
 
 def save_figure(figure: Figure, path: str | Path) -> None:
-    """Write a figure whole or not at all, the same bytes for the same figure."""
+    """Write a figure, whole or not at all. The same figure always gives the same bytes."""
     kind = Path(path).suffix.lower().removeprefix(".")
     metadata = {"png": {"Software": ""}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}[kind]
     with atomic_path(path) as temporary:
@@ -256,7 +255,7 @@ def neighbours_panel(strips: Sequence[tuple[UInt8Array, list[str]]]) -> UInt8Arr
         strips: from `evaluation.generators.report.nearest_training_faces`.
 
     Returns:
-        uint8 [H, W, 3]. It shows faces of the data set: for looking at, not for publishing.
+        uint8 [H, W, 3]. It shows faces of the data set: look at it, but do not publish it.
     """
     return film_strip(
         [faces for faces, _ in strips],
@@ -268,7 +267,7 @@ def neighbours_panel(strips: Sequence[tuple[UInt8Array, list[str]]]) -> UInt8Arr
 
 
 def generator_rows(report: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
-    """A generator report as lines of a table: figure, samples, real, halves of the real."""
+    """Return a generator report as table rows: figure, samples, real, halves of the real."""
     rows: list[tuple[str, str, str, str]] = []
 
     def add(name: str, figure: Mapping[str, Any]) -> None:

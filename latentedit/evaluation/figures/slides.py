@@ -1,4 +1,4 @@
-"""Figures of the slides that this project implements, to stand beside its own."""
+"""Figures from the slides that this project began with, to stand beside ours."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ SVM_F1: Mapping[str, float] = _by_attribute(
 """F1 of the slides' boundaries."""
 
 AGE_CHANGE, AGE_FACES = 19.2, 10_000
-"""Mean absolute difference in years between faces moved to young and to old, and of how many."""
+"""Mean absolute difference in years between faces moved to young and to old; number of faces."""
 
 
 def boundary_rows(boundaries: Boundaries) -> dict[str, dict[str, Any]]:
-    """What `fit_boundaries` measured, by attribute, with the slides' figures beside it.
+    """Return what `fit_boundaries` measured, by attribute, with the slides' figures beside it.
 
     Returns:
         By attribute the figures, ``slides_accuracy`` and ``slides_f1`` (None for other attributes

@@ -1,4 +1,4 @@
-"""Figures of a generator along something: images seen in training, or truncation."""
+"""How a generator's figures change along one axis: images seen in training, or truncation."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ def measure_curve(
 
     Args:
         path: JSON, written anew after each moment.
-        moments: by the value on the curve's axis, what loads that generator.
+        moments: for each value on the curve's axis, a function that loads that generator.
         classifier: for its features.
         real: from `describe_real_faces`; as many samples are drawn as it has training faces.
         along: what the axis is.
         first_seed: samples are the seeds from here on.
         subject: what is measured, where `along` leaves that open; kept with the settings.
-        sources: the same, where it differs by moment, such as the commands of runs; kept with the
+        sources: the same, where it differs by value, such as the commands of runs; kept with the
             points.
 
     Returns:
@@ -54,8 +54,8 @@ def measure_curve(
         and the sliced Wasserstein distances by level.
 
     Raises:
-        LatentEditError: the file holds a curve of other settings, or a point of another source or
-            resolution, or is none.
+        LatentEditError: the file is no curve, or holds one of other settings, or a point of
+            another source or resolution.
     """
     n = len(real.training.images)
     settings = {
@@ -94,7 +94,7 @@ def _open(
     edge: int,
     sources: Mapping[float, str],
 ) -> dict[str, Any]:
-    """Begin a curve, or read one and check that what is to be measured goes with it."""
+    """Begin a curve, or read one and check that the new points fit it."""
     curve: dict[str, Any] = {"along": along, "settings": settings, "points": []}
     if not Path(path).exists():
         return curve

@@ -30,7 +30,7 @@ _SUBSETS, _SUBSET_SIZE = 100, 1000
 
 
 class _Precomputed(nn.Module):
-    """What torchmetrics takes for a feature network: features in, features out."""
+    """Stands in for the feature network in torchmetrics: features in, features out."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -47,11 +47,11 @@ def frechet_distance(reference: Features, features: Features) -> float:
     float64. It is biased upwards by small sets: compare only at equal sizes.
 
     Args:
-        reference: float [N, D], at least two rows.
-        features: float [M, D].
+        reference: float [N, D], at least four rows.
+        features: float [M, D], at least four rows.
 
     Raises:
-        LatentEditError: sets of other shapes, or the extra is missing.
+        LatentEditError: sets of unfit shapes or too small, or the extra is missing.
     """
     _check(reference, features)
     metric = _extra("torchmetrics.image.fid", "FrechetInceptionDistance")(
@@ -69,15 +69,15 @@ def kernel_distance(reference: Features, features: Features, *, seed: int = 0) -
 
     Bińkowski et al. 2018, sec. 4, by torchmetrics: the mean over 100 random subsets of 1,000 rows,
     or of half the smaller set. g is one over the mean squared length of the reference features,
-    which gives features of any scale the same kernel; 1 / D, the paper's, does so for Inception's.
+    so features of any scale get the same kernel. The paper's 1 / D does this for Inception's.
 
     Args:
         reference: float [N, D], at least four rows.
-        features: float [M, D].
+        features: float [M, D], at least four rows.
         seed: of the subsets.
 
     Raises:
-        LatentEditError: sets of other shapes, or the extra is missing.
+        LatentEditError: sets of unfit shapes or too small, or the extra is missing.
     """
     _check(reference, features)
     with warnings.catch_warnings():
@@ -99,10 +99,10 @@ def kernel_distance(reference: Features, features: Features, *, seed: int = 0) -
 def coverage(reference: Features, features: Features) -> dict[str, float]:
     """Precision, recall (Kynkäänniemi et al. 2019), density and coverage (Naeem et al. 2020).
 
-    With balls that reach to each row's 5th neighbour in its own set, by the authors' package
-    `prdc`, on the first 10,000 rows of each set. Precision: share of `features` in a ball of the
-    reference; recall: the other way round; density: how many balls, relative to chance; coverage:
-    share of the reference's balls that hold a feature.
+    Each row has a ball that reaches to its 5th neighbour in its own set. The authors' package
+    `prdc` computes the figures on the first 10,000 rows of each set. Precision: share of `features`
+    in a ball of the reference. Recall: the other way round. Density: how many balls, relative to
+    chance. Coverage: share of the reference's balls that hold a feature.
 
     Args:
         reference: float [N, D], at least seven rows.
@@ -112,7 +112,7 @@ def coverage(reference: Features, features: Features) -> dict[str, float]:
         ``precision``, ``recall``, ``density``, ``coverage``.
 
     Raises:
-        LatentEditError: sets of other shapes or too small, or the extra is missing.
+        LatentEditError: sets of unfit shapes or too small, or the extra is missing.
     """
     _check(reference, features)
     if min(len(reference), len(features)) < NEAREST + 2:
@@ -126,7 +126,7 @@ def coverage(reference: Features, features: Features) -> dict[str, float]:
 def nearest(
     queries: Features, features: Features, count: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """The rows of `features` nearest to each query, nearest first, by Euclidean distance.
+    """Return the rows of `features` nearest to each query by Euclidean distance, nearest first.
 
     Args:
         queries: float [Q, D].

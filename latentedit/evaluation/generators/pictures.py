@@ -32,11 +32,12 @@ def sliced_wasserstein(
 ) -> dict[str, float]:
     """Sliced Wasserstein distance of 7x7 patches on each level of the Laplacian pyramid.
 
-    As Karras et al. 2018, sec. 5 and appendix, measure: levels from full size to 16 pixels (the
-    last is the low-pass rest), 128 random patches a picture and level, each channel normalised to
-    mean 0 and deviation 1 within a set, 4 times 128 random directions, times 1,000. The paper
-    takes 16,384 pictures; with fewer all values rise alike, so look at the real ones' beside them.
-    Both sets are cut to the shorter one's length, and to 2,048 pictures.
+    Measured as in Karras et al. 2018, sec. 5 and appendix: levels from full size to 16 pixels (the
+    last is the low-pass rest), 128 random patches for each picture and level, each channel
+    normalised to mean 0 and deviation 1 within a set, 4 times 128 random directions, times 1,000.
+    The paper takes 16,384 pictures. With fewer pictures all values rise alike, so compare them with
+    the values of real faces. Both sets are cut to the length of the shorter one, and to 2,048
+    pictures.
 
     Args:
         reference: uint8 [N, R, R, 3], R at least 8.
@@ -122,17 +123,17 @@ def _sliced_distance(a: Tensor, b: Tensor, random: torch.Generator) -> float:
 
 
 def ms_ssim_scales(edge: int) -> int:
-    """How many of MS-SSIM's five scales fit pictures of `edge` pixels.
+    """Return how many of MS-SSIM's five scales fit pictures of `edge` pixels.
 
     The window of 11 pixels must fit the smallest scale: 1 at 16, 2 at 32, 3 at 64, 4 at 128, 5
     from 256.
 
     Raises:
-        LatentEditError: smaller than the window.
+        LatentEditError: pictures smaller than the window.
     """
     if edge <= _WINDOW - 1:
         raise LatentEditError(f"MS-SSIM needs pictures of {_WINDOW} pixels or more, got {edge}")
-    # torchmetrics asks for the squares as well as for the powers of two
+    # torchmetrics also divides the edge by the square of (scales - 1), not only by powers of two
     smallest = {
         count: min(edge >> (count - 1), edge // max(1, count - 1) ** 2) for count in _SCALES
     }
@@ -140,7 +141,7 @@ def ms_ssim_scales(edge: int) -> int:
 
 
 def ms_ssim(images: UInt8Array, *, batch_size: int = 64) -> float:
-    """Mean multi-scale structural similarity of pictures 0 and 1, 2 and 3, ...
+    """Return the mean multi-scale structural similarity of pictures 0 and 1, 2 and 3, ...
 
     How alike faces are: higher means less variety (Odena et al. 2017, sec. 4.2; Karras et al.
     2018). By torchmetrics (window 11, deviation 1.5, negative terms as 0), with the first weights
@@ -175,7 +176,7 @@ def ms_ssim(images: UInt8Array, *, batch_size: int = 64) -> float:
 
 
 def load_detector() -> Any:
-    """dlib's frontal face detector (King 2009: HOG features and a linear classifier).
+    """Load dlib's frontal face detector (King 2009: HOG features and a linear classifier).
 
     Raises:
         LatentEditError: the extra is missing.

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from latentedit.editing.editor import FaceEditor
 
 RARE, FACTOR = 0.05, 2.0
-"""Attributes more frequent than this must not differ by more than this factor."""
+"""Attributes more frequent than `RARE` must not differ by more than `FACTOR`."""
 
 FEWEST = 8
 _CHUNK = 256
@@ -73,7 +73,7 @@ class FaceSet:
 
 @dataclass(frozen=True)
 class RealFaces:
-    """The real side of an evaluation; one serves any number of generators.
+    """The real faces of an evaluation; they can be used for any number of generators.
 
     Attributes:
         reference: the held-out faces.
@@ -89,7 +89,7 @@ class RealFaces:
 
 
 def check_extras() -> None:
-    """Refuse early, before an hour of rendering, if a part of the extra is missing.
+    """Raise an error early, before an hour of rendering, if a part of the extra is missing.
 
     Raises:
         LatentEditError: naming the extra.
@@ -122,7 +122,7 @@ def describe_real_faces(
         data: a training file; its last `validation` faces are the held-out ones.
         classifier: the bundle's.
         n: training faces to describe, as many as there will be samples.
-        resolution: edge to reduce larger faces to, the generator's.
+        resolution: the generator's edge; larger faces are reduced to it.
         seed: of the choice of training faces.
 
     Raises:
@@ -190,14 +190,15 @@ def evaluate_generator(
 
     Args:
         editor: the generator.
-        classifier: the bundle's; its features flatter a generator that was trained through it.
+        classifier: the bundle's; its figures are too good for a generator that was trained with it.
         real: from `describe_real_faces`.
         first_seed: samples are the seeds from here on.
         seed: of patches, projections, subsets and halves.
 
     Returns:
         The report, plain data for JSON, and the samples. Each figure is a dictionary with
-        ``samples`` and ``real``, and ``halves`` where that is measured. dlib's features decide.
+        ``samples`` and ``real``, and ``halves`` where that is measured. Figures on dlib's features
+        decide which generator is better.
 
     Raises:
         LatentEditError: seeds out of range, or the extra ``evaluate`` is missing.
@@ -239,7 +240,7 @@ def attribute_frequencies(
     held_out: NDArray[np.float32],
     labels: NDArray[np.int8],
 ) -> dict[str, dict[str, Any]]:
-    """How often attributes are in samples and in held-out faces.
+    """Count how often attributes are in samples and in held-out faces.
 
     A classifier that is cautious about an attribute finds it too rarely in both. So where labels
     are known, samples are counted above the threshold at which the classifier finds the attribute
@@ -252,10 +253,15 @@ def attribute_frequencies(
         labels: of the held-out faces, int8 [M, K]; 1 yes, 0 no, -1 not known.
 
     Returns:
-        By name: ``samples`` and ``held_out``, shares with more than 0.5; ``labels``, the share
-        of the labels, and ``at_labels``, the samples' share above that threshold, or None for
-        both; ``ratio`` of at_labels and labels, or else of the first two, None if it would be
-        by 0; and ``off``: the data has the attribute in more than 5 %, and the ratio is beyond 2.
+        By name:
+
+        - ``samples`` and ``held_out``: shares of faces with a probability above 0.5.
+        - ``labels``: share of the labels that say yes; ``at_labels``: share of the samples above
+          that threshold. Both are None if no label is known.
+        - ``ratio``: ``at_labels`` divided by ``labels``; without labels, ``samples`` divided by
+          ``held_out``; None for a division by 0.
+        - ``off``: more than 5 % of the data have the attribute, and the ratio is above 2 or below
+          one half.
     """
     rows: dict[str, dict[str, Any]] = {}
     columns = zip(names, samples.T, held_out.T, labels.T, strict=True)
@@ -288,9 +294,9 @@ def nearest_training_faces(
     device: str | torch.device = "cpu",
     track: Track = no_bar,
 ) -> list[tuple[UInt8Array, list[str]]]:
-    """The training faces nearest to some samples, to see whether any is remembered.
+    """Return the training faces nearest to some samples, to see whether the generator copies any.
 
-    By Euclidean distance of the classifier's features, among all training faces.
+    Nearest by the Euclidean distance of the classifier's features, among all training faces.
 
     Returns:
         For each sample uint8 [1 + neighbours, R, R, 3], the sample first, and captions: the

@@ -1,1 +1,1 @@
-"""Methods of latent editing compared where they have the same effect on what they edit."""
+"""Methods of latent editing, compared where they have the same effect on their target."""

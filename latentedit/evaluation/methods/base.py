@@ -1,4 +1,4 @@
-"""What a method is: something that finds a direction for an attribute, and what it may look at."""
+"""Methods: how one finds a direction for an attribute, and what it may look at."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ REACH = 8.0
 
 @dataclass(frozen=True, eq=False)
 class Reference:
-    """Latents whose faces the classifier scored: what methods that learn from samples learn from.
+    """Latents whose faces the classifier scored. Some methods learn from these samples.
 
     Attributes:
         latents: float32 [R, D].
@@ -40,16 +40,16 @@ class Reference:
 
     @cached_property
     def mean(self) -> Float64Array:
-        """Of the latents, [D]."""
+        """Mean of the latents, [D]."""
         return self.latents.mean(0, dtype=np.float64)
 
     @cached_property
     def covariance(self) -> Float64Array:
-        """Of the latents, [D, D]."""
+        """Covariance of the latents, [D, D]."""
         return np.asarray(np.cov(self.latents.astype(np.float64), rowvar=False, bias=True))
 
     def spread(self, rows: Float64Array) -> Float64Array:
-        """Standard deviation of the latents' products with rows [..., D] -> [...]."""
+        """Return the standard deviation of the latents' products with rows: [..., D] -> [...]."""
         return np.asarray(np.sqrt(((rows @ self.covariance) * rows).sum(-1)))
 
     @cached_property
@@ -67,8 +67,8 @@ class Material:
         editor: generator and judges.
         boundaries: linear boundaries of the attributes.
         reference: scored latents.
-        folder: where what is rendered for a choice is kept.
-        seeds: faces that methods may try directions on; none that they are compared on.
+        folder: keeps what a method sees of faces that it renders.
+        seeds: faces that methods may try directions on; they are compared on other faces.
         size: edge of the pictures that the judges look at.
     """
 
@@ -80,7 +80,7 @@ class Material:
     size: int
 
     def column(self, attribute: str) -> int:
-        """Of an attribute among the classifier's outputs."""
+        """Return an attribute's column among the classifier's outputs."""
         return self.editor.attributes.index(attribute)
 
     @cached_property
@@ -88,15 +88,15 @@ class Material:
         return self.editor.with_precision(defaults.PRECISION)
 
     def editor_for(self, move: Float64Array) -> FaceEditor:
-        """The editor that draws latents after a move.
+        """Return the editor that draws latents after a move.
 
-        One channel moves by large changes of its layer's latent that cancel in all other channels,
-        which they do in float32 alone; so moves [L, D] are drawn in that.
+        To move one channel, its layer's latent changes a lot, and the changes cancel in all other
+        channels. They cancel only in float32. So moves [L, D] are drawn in float32.
         """
         return self._exact if move.ndim == 2 else self.editor
 
     def scaled(self, direction: Float64Array) -> Float64Array:
-        """A direction [D] of latents at the length of one standard deviation of the reference."""
+        """Scale a direction [D] of latents to one standard deviation of the reference along it."""
         unit = direction / np.linalg.norm(direction)
         return np.asarray(unit * self.reference.spread(unit))
 
@@ -106,8 +106,8 @@ class Found:
     """A direction that a method found for an attribute.
 
     Attributes:
-        move: what a step of 1 adds to latents, float64 [D], or [L, D] with one a layer; it leads
-            towards "has the attribute".
+        move: what a step of 1 adds to latents, float64 [D], or [L, D] with one for each layer; it
+            leads towards faces with the attribute.
         note: what was chosen, in a few words.
         reach: the longest step that is tried.
     """
@@ -134,7 +134,7 @@ class Method:
         title: what tables call it.
         source: paper and equation.
         find: finds its direction.
-        published: whether it is another's: one of those that ours is compared with.
+        published: whether it is a method of others, which ours is compared with.
     """
 
     name: str
@@ -147,12 +147,12 @@ class Method:
 def moved(
     latents: NDArray[np.float32], move: Float64Array, steps: ArrayLike
 ) -> NDArray[np.float32]:
-    """Latents after steps along a move.
+    """Return latents after steps along a move.
 
     Args:
         latents: float32 [N, D].
         move: what a step of 1 adds, [D] or [L, D].
-        steps: one for all faces [1], or one a face [N].
+        steps: one for all faces [1], or one for each face [N].
 
     Returns:
         float32 [N, D], or [N, L, D].
@@ -164,7 +164,7 @@ def moved(
 
 
 def digest(*parts: object) -> str:
-    """16 hex digits that name what something was made of: arrays, numbers and texts."""
+    """Return 16 hex digits that stand for arrays, numbers and texts."""
     found = hashlib.sha256()
     for part in parts:
         array = isinstance(part, np.ndarray)

@@ -9,26 +9,27 @@ from latentedit.evaluation.methods.base import Float64Array, Found, Material, Re
 from latentedit.evaluation.methods.matching import best_match, screen
 
 CANDIDATES = 5
-"""Channels that are tried for an attribute, those that tell its faces from others best."""
+"""Channels that are tried for an attribute: those that best tell its faces from others."""
 
 EXEMPLARS = 30
 """Faces with the most extreme logits, which stand for the attribute, as in the paper."""
 
 STEP = 10.0
-"""Back and forth, in standard deviations of the channel."""
+"""Step back and forth at which channels are tried, in standard deviations of the channel."""
 
 REACH = 40.0
-"""One channel out of thousands must move far before anything shows."""
+"""Longest step. One channel out of thousands must move far before anything shows."""
 
 
 def channel(material: Material, attribute: str) -> Found:
     """Move the one channel of style space that fits an attribute best (Wu et al. 2021).
 
-    Candidates come from exemplars ("Detecting attribute-specific channels"): a style's difference
-    from the mean face's, in its standard deviations, averaged over exemplars and divided by its
-    spread over them. The one is chosen as other directions are, see `matching.best_match`. A style
-    is linear in its layer's latent, s = A w + b, so one channel moves by d where w moves by A's
-    pseudoinverse times d, and no other channel of the layer moves.
+    Candidates are the channels with the largest `relevances` in exemplars (the paper's "Detecting
+    attribute-specific channels"). One of them is chosen as other directions are, see
+    `matching.best_match`.
+
+    A style is linear in its layer's latent, s = A w + b. If w moves by A's pseudoinverse times d,
+    one channel moves by d, and no other channel of the layer moves.
 
     Raises:
         LatentEditError: the generator has no styles, or see `best_match`.
@@ -37,7 +38,7 @@ def channel(material: Material, attribute: str) -> Found:
     layers = material.editor.layers
     shown = generator.layers_of(material.size)
     if generator.source_of(material.size) != generator.resolution:
-        shown -= 1  # whose latent makes the preview's colours too
+        shown -= 1  # the last layer's latent makes the preview's colours too
     weights = [each.detach().double().cpu().numpy() for each in generator.style_weights()][:shown]
     reference = material.reference
     order = np.argsort(reference.logits[:, column], kind="stable")
@@ -56,15 +57,17 @@ def channel(material: Material, attribute: str) -> Found:
 
 
 def relevances(reference: Reference, weight: Float64Array, exemplars: Float64Array) -> Float64Array:
-    """How well each channel of a layer tells exemplars from all (Wu et al. 2021).
+    """Say how well each channel of a layer tells exemplars from all faces (Wu et al. 2021).
+
+    A style's difference is from the mean face's style, in standard deviations of that style.
 
     Args:
-        reference: latents of all.
+        reference: latents of all faces.
         weight: of the layer's style, [C, D]; the bias plays no part.
-        exemplars: latents of those, [E, D].
+        exemplars: latents of the exemplars, [E, D].
 
     Returns:
-        |mean| / standard deviation of the exemplars' normalised differences, [C].
+        |mean| / standard deviation of the differences over exemplars, [C].
     """
     spreads = np.maximum(reference.spread(weight), 1e-12)
     differences = (exemplars - reference.mean) @ weight.T / spreads
@@ -74,7 +77,7 @@ def relevances(reference: Reference, weight: Float64Array, exemplars: Float64Arr
 def single_channel(
     reference: Reference, weight: Float64Array, layer: int, number: int, layers: int
 ) -> Float64Array:
-    """What moves one channel by its standard deviation, and nothing else: [L, D].
+    """Return the move [L, D] of one channel by its standard deviation, and of no other channel.
 
     Raises:
         LatentEditError: the layer's channels are not independent.

@@ -1,4 +1,4 @@
-"""Each method at equal effect: the step is found, then all judges look at the faces there."""
+"""Methods at equal effect: find each method's step, then let all judges look at the faces there."""
 
 from __future__ import annotations
 
@@ -44,10 +44,10 @@ FloatArray = NDArray[np.float32]
 Seen = dict[str, NDArray[Any]]
 
 MOST_FACES = 100_000
-"""Faces of one seed."""
+"""Most faces of one ``seed``."""
 
 SEEDS = 40
-"""Values of ``seed``, from 0."""
+"""Number of values of ``seed``, from 0."""
 
 _CHUNK = 32
 """Faces drawn and looked at together."""
@@ -58,13 +58,13 @@ class Plan:
     """How much is compared.
 
     Attributes:
-        faces: that every method edits.
+        faces: number of faces that every method edits.
         seed: which faces.
-        share: of faces in which the target should cross 0.5.
+        share: share of faces in which the target's probability should cross 0.5.
         size: edge of the pictures that all judges look at; `FaceEditor.judged_size` by default.
-        reference: latents that are scored for methods that learn from samples, without a pool.
-        typical: unedited faces that strangeness is measured against.
-        trials: faces that directions without names are tried on.
+        reference: number of latents to score for methods that learn from samples, without a pool.
+        typical: number of unedited faces that strangeness is measured against.
+        trials: number of faces that directions without names are tried on.
     """
 
     faces: int = defaults.METHODS_FACES
@@ -77,33 +77,31 @@ class Plan:
 
     def __post_init__(self) -> None:
         if not 2 <= self.faces <= MOST_FACES or not 0 <= self.seed < SEEDS:
-            raise LatentEditError(
-                f"a seed has 2 to {MOST_FACES} faces, and seeds are 0 to {SEEDS - 1}"
-            )
+            raise LatentEditError(f"give 2 to {MOST_FACES} faces, and a seed from 0 to {SEEDS - 1}")
         if not LEAST_SHARE <= self.share < 1:
             raise LatentEditError(f"share {self.share} cannot be: give {LEAST_SHARE} to below 1")
 
     @property
     def seeds(self) -> range:
-        """Of the compared faces."""
+        """Seeds of the compared faces."""
         first = defaults.METHODS_FIRST_SEED + self.seed * MOST_FACES
         return range(first, first + self.faces)
 
     @property
     def tolerance(self) -> float:
-        """Difference from `share` that is equal enough: 1 %, or less than one face makes."""
+        """Difference from `share` that counts as equal: 1 %, or half a face if that is more."""
         return max(0.01, 0.5 / self.faces)
 
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """One method at one attribute.
+    """What was measured of one method for one attribute.
 
     Attributes:
-        found: its direction; None where it cannot be used.
-        why: if so, the reason.
-        seconds: it took to find the direction.
-        search: where faces were looked at.
+        found: the method's direction; None if the method cannot be used.
+        why: the reason, if it cannot be used.
+        seconds: how long it took to find the direction.
+        search: the steps at which faces were looked at.
         leaks: at each of the search's steps the mean absolute change of the other attributes'
             probabilities, [S].
         seen: what all judges see at the step of equal effect, by name; empty where the share is
@@ -123,7 +121,7 @@ class Comparison:
 
     Attributes:
         editor: generator, classifier, boundaries.
-        plan: how much.
+        plan: how much is compared.
         material: what methods look at.
         judge: the user's own classifier, or None.
         size: edge of the pictures that the judges look at.
@@ -181,7 +179,7 @@ class Comparison:
 
     @cached_property
     def latents(self) -> FloatArray:
-        """Of the compared faces, [N, D]."""
+        """Latents of the compared faces, [N, D]."""
         return self.editor.sample(self.plan.seeds)
 
     @cached_property
@@ -203,12 +201,12 @@ class Comparison:
         return self._everything(still, np.zeros(self.plan.faces), "original-float32")
 
     def sides(self, attribute: str) -> NDArray[np.float64]:
-        """-1 for faces with the attribute, 1 for those without: where each one is moved, [N]."""
+        """Return the sign of each face's step, [N]: -1 with the attribute, 1 without it."""
         logits = self.originals["logits"][:, self.material.column(attribute)]
         return np.where(logits > 0, -1.0, 1.0)
 
     def find(self, method: Method, attribute: str) -> tuple[Found | None, str, float]:
-        """A method's direction, or why there is none, and the seconds that finding it took."""
+        """Return a method's direction, or None and why, and the seconds that finding it took."""
         begun = time.perf_counter()
         try:
             found, why = method.find(self.material, attribute), ""
@@ -217,7 +215,7 @@ class Comparison:
         return found, why, time.perf_counter() - begun
 
     def measure(self, method: Method, attribute: str, share: float) -> Measured:
-        """One method at one attribute, where a share of the faces has crossed."""
+        """Measure one method for one attribute, where a share of the faces has crossed."""
         found, why, seconds = self.find(method, attribute)
         if found is None:
             return Measured(None, why, seconds)
@@ -271,7 +269,7 @@ class Comparison:
         return float(((logits[:, column] > 0) != before).mean())
 
     def _start(self, found: Found, attribute: str, share: float) -> float:
-        """A first guess of the step, from the boundary; within the reach."""
+        """Return a first guess of the step, from the boundary; it is within the reach."""
         boundaries = self.material.boundaries
         row = boundaries.index(attribute)
         move = found.move if found.move.ndim == 1 else found.move.mean(0)
@@ -283,7 +281,7 @@ class Comparison:
         return float(np.clip(most if guess is None else guess, least, most))
 
     def _scores(self, found: Found, steps: NDArray[np.float64], key: str) -> Seen:
-        """Logits and strangeness of all faces after a step each; the pictures stay at hand."""
+        """Return logits and strangeness of all faces after a step each; keep the last pictures."""
         editor = self.material.editor_for(found.move)
         parts, pictures = [], []
         for start in range(0, self.plan.faces, _CHUNK):
@@ -298,7 +296,7 @@ class Comparison:
         return _joined(parts)
 
     def _everything(self, found: Found, steps: NDArray[np.float64], key: str) -> Seen:
-        """What the classifier and all witnesses see of all faces after a step each."""
+        """Return what the classifier and all witnesses see of all faces after a step each."""
         if key.startswith("original"):
             key = f"{key}-{digest(list(self.plan.seeds), self.size)}"
         scores = self.material.folder.keep(key, lambda: self._scores(found, steps, key))
@@ -335,13 +333,13 @@ def compare(
     *,
     track: Track = no_bar,
 ) -> dict[str, tuple[float, dict[str, Measured]]]:
-    """Measure all methods at all attributes.
+    """Measure all methods for all attributes.
 
-    The first method sets the share: where it flips less than the plan's, all are compared at
-    `effects.compared_share` of what it flips at most.
+    The first method sets the share. If it never flips the plan's share, all methods are compared at
+    `effects.compared_share` of the largest share that it flips, but at `LEAST_SHARE` or more.
 
     Returns:
-        By attribute the share, and what was measured by method's name.
+        By attribute the share and, by the method's name, what was measured.
     """
     wanted = comparison.plan.share
     pairs = [(name, method) for name in attributes for method in methods]

@@ -1,7 +1,7 @@
-"""The step at which an edit has a wanted effect, found with few looks at faces.
+"""Finding the step at which an edit has a wanted effect, with few looks at faces.
 
-Methods measure their steps in units of their own, so equal steps compare nothing. What is compared
-is the effect: the share of faces in which the target attribute crosses probability 0.5.
+Each method has its own unit of steps, so equal steps cannot be compared. Methods are compared at
+equal effect: the share of faces in which the target attribute crosses probability 0.5.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ GROWTH = 1.6
 """Ratio of a step and the one before it, while the wanted share is not reached."""
 
 INSIDE = 0.15
-"""Part of a bracket at either end that interpolation keeps out of: it goes on shrinking."""
+"""Interpolation keeps out of this part of a bracket at either end, so that it always shrinks."""
 
 REFINED = 4
-"""Looks inside a bracket, at most."""
+"""Most looks inside a bracket."""
 
 
 @dataclass(frozen=True)
@@ -56,9 +56,9 @@ def search_step(
 ) -> Search:
     """Find the step at which a share of the faces has crossed.
 
-    Half of a guess is looked at, the guess, then longer steps until the share is reached. Between
-    the step that first reaches it and the one before, it is found by the false position method,
-    kept off the bracket's ends so that the bracket shrinks.
+    It looks at half of the first guess, at the guess, and then at longer steps until the share is
+    reached. Then the false position method searches between the first step that reaches the share
+    and the step before it. It keeps away from both ends, so that this bracket shrinks.
 
     Args:
         share_at: step above 0 -> share, 0 to 1; it need not grow with the step.
@@ -92,7 +92,7 @@ def search_step(
 
 
 def _bracket(seen: dict[float, float], wanted: float) -> tuple[float, float]:
-    """The first step that reaches the share, and the one before it, or 0."""
+    """Return the step before the first one that reaches the share, or 0, and that first one."""
     high = min(step for step, share in seen.items() if share >= wanted)
     return max((step for step in seen if step < high), default=0.0), high
 
@@ -105,7 +105,7 @@ def _between(low: float, high: float, seen: dict[float, float], wanted: float) -
 
 
 def predicted_step(distances: Float64Array, gain: float, share: float) -> float | None:
-    """The step at which a share of faces should cross a linear boundary.
+    """Predict the step at which a share of faces crosses a linear boundary.
 
     A face at signed distance d crosses when it has moved ``|d| / gain`` steps away from its side.
 
@@ -125,12 +125,12 @@ def predicted_step(distances: Float64Array, gain: float, share: float) -> float 
 def at_share(
     steps: Float64Array, shares: Float64Array, values: Float64Array, share: float
 ) -> float:
-    """What was measured at a share of crossed faces, linearly between measured steps.
+    """Return a measured value at a share of crossed faces, interpolated between steps.
 
     Args:
         steps: increasing, [S]; 0, where nothing has changed, is added.
         shares: of faces that crossed, [S].
-        values: measured there, [S].
+        values: what was measured at the steps, [S].
         share: 0 to 1.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Directions of a file: anyone's boundaries, or directions that are matched to attributes."""
+"""Directions from a user's file: boundaries, or directions that are matched to attributes."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ def from_file(name: str, path: Path) -> Method:
 
     Args:
         name: what the report calls it.
-        path: boundaries or directions that this package saved, used by their names where these are
-            attributes; or arrays [D], [1, D], [K, D] as other tools save them, see
-            `boundaries_npy.read_direction`, each attribute with the one that fits it best.
+        path: boundaries or directions that this package saved: a row with the attribute's name is
+            used. Or arrays [D], [1, D] or [K, D] of other programs, see
+            `boundaries_npy.read_direction`. Without a name, the direction that fits the attribute
+            best is used.
 
     Raises:
         LatentEditError: no such file, or it holds no directions.

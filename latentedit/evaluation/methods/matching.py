@@ -1,4 +1,4 @@
-"""Directions without names, matched to attributes: by what they do to a few faces."""
+"""Matching directions without names to attributes, by what they do to a few faces."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from latentedit.evaluation.edits.traces import observe_latents, sigmoid
 from latentedit.evaluation.methods.base import Float64Array, Material, digest, moved
 
 NEAR = 0.5
-"""Share of the strongest effect on the attribute that a direction needs to be chosen."""
+"""A direction needs this share of the strongest effect on the attribute to be chosen."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,10 +52,11 @@ def screen(material: Material, moves: Sequence[Float64Array], step: float) -> Sc
 
 
 def best_match(screening: Screening, column: int) -> tuple[int, int]:
-    """The direction that is used for an attribute: its number, and the side (1, -1) that adds it.
+    """Return the direction for an attribute: its number, and the side (1, -1) that adds it.
 
-    Of the directions with at least `NEAR` of the largest effect on the attribute's logit, the one
-    that changes others least beside it. A person who looks through film strips chooses so.
+    It is one of the directions with at least `NEAR` of the largest effect on the attribute's logit:
+    the one that changes other attributes least, relative to this effect. A person who looks through
+    film strips chooses in the same way.
 
     Raises:
         LatentEditError: no direction changes the attribute at all.

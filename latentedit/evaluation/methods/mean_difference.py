@@ -1,4 +1,4 @@
-"""The difference of mean latents: faces with the attribute less faces without."""
+"""The difference of mean latents: faces with the attribute minus faces without it."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from latentedit.errors import LatentEditError
 from latentedit.evaluation.methods.base import Found, Material
 
 LEAST = 0.02
-"""Share of the reference on either side, at the least: rarer ones are the most extreme faces."""
+"""Smallest share of the reference on either side; a rarer side takes the most extreme faces."""
 
 
 def mean_difference(material: Material, attribute: str) -> Found:
-    """A global direction as StyleCLIP's, with a classifier's labels where that has texts.
+    """Return a global direction like StyleCLIP's, from a classifier's labels instead of texts.
 
-    The mean latent of the reference's faces with the attribute less that of those without
-    (Radford et al. 2016, section 6.3.2, averages exemplars' z so; Patashnik et al. 2021 take global
-    directions from CLIP's texts). Where less than `LEAST` of the
-    faces are on one side, the `LEAST` of the faces with the most extreme logits are.
+    It is the mean latent of the reference's faces with the attribute, minus the mean latent of
+    those without it. Radford et al. 2016, section 6.3.2, average exemplars' z in this way;
+    Patashnik et al. 2021 take global directions from CLIP's texts. If less than `LEAST` of the
+    faces are on one side, the faces with the most extreme logits, `LEAST` of all, are used there.
     """
     logits = material.reference.logits[:, material.column(attribute)]
     count = max(1, round(LEAST * len(logits)))

@@ -31,10 +31,10 @@ OURS = "auto"
 
 
 def find_methods(names: Sequence[str] | None, given: Sequence[Method] = ()) -> list[Method]:
-    """Methods by name, and those given, in the registry's order; all by default.
+    """Return methods by name and those in `given`, in the registry's order; all by default.
 
     Raises:
-        LatentEditError: no such method, or a name that is there twice.
+        LatentEditError: there is no such method, or a given one has a name that is taken.
     """
     known = {method.name: method for method in METHODS}
     for method in given:
@@ -44,5 +44,5 @@ def find_methods(names: Sequence[str] | None, given: Sequence[Method] = ()) -> l
     wanted = list(known) if not names else [*names, *(method.name for method in given)]
     for name in wanted:
         if name not in known:
-            raise LatentEditError(f"no method {name!r}: choose of {', '.join(known)}")
+            raise LatentEditError(f"no method {name!r}: choose from {', '.join(known)}")
     return [method for name, method in known.items() if name in wanted]

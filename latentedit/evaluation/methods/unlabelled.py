@@ -1,4 +1,4 @@
-"""SeFa's and GANSpace's directions, and anyone's, each matched to the attribute."""
+"""Directions without labels, of SeFa, GANSpace or a file, matched to the attribute."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from latentedit.evaluation.methods.base import Find, Float64Array, Found, Materi
 from latentedit.evaluation.methods.matching import best_match, screen
 
 DIRECTIONS = 20
-"""That are tried for every attribute, the first ones."""
+"""How many directions, the first ones, are tried for every attribute."""
 
 STEP = 2.0
-"""Back and forth, in standard deviations of the latents."""
+"""Step back and forth at which directions are tried, in standard deviations of the latents."""
 
 PCA_LATENTS = 4000
 
 
 def unlabelled(method: str) -> Find:
-    """The best of the first `DIRECTIONS` directions of one of `unsupervised.METHODS`.
+    """Use the best of the first `DIRECTIONS` directions of one of `unsupervised.METHODS`.
 
-    SeFa (Shen and Zhou 2021, equation 8) factorises the weights by which all layers look at the
-    latent; GANSpace (Haerkoenen et al. 2020, section 2.2) takes principal components of w, or of
-    the first layer's features where latents are z. Papers choose the layers that move by hand; here
-    all layers do.
+    SeFa (Shen and Zhou 2021, equation 8) factorises the weights that all layers apply to the
+    latent. GANSpace (Haerkoenen et al. 2020, section 2.2) takes principal components of w, or of
+    the first layer's features where latents are z. The papers choose by hand which layers move;
+    here all layers move.
     """
     return partial(_unlabelled, method=method)
 
@@ -49,10 +49,10 @@ def _unlabelled(material: Material, attribute: str, method: str) -> Found:
 
 
 def matched(material: Material, attribute: str, rows: Float64Array) -> Found:
-    """The direction among rows [K, D] that fits an attribute best, on its side.
+    """Return the direction among rows [K, D] that fits an attribute best, signed to add it.
 
     Raises:
-        LatentEditError: none changes the attribute.
+        LatentEditError: no direction changes the attribute.
     """
     moves = np.array([material.scaled(row) for row in rows])
     best, side = best_match(screen(material, list(moves), STEP), material.column(attribute))

@@ -1,7 +1,7 @@
-"""Judges that no method was led by: who is it, how old, man or woman, is there a face at all.
+"""Independent judges: who is it, how old, man or woman, and is there a face at all?
 
-The attributes' classifier leads the edits, so that its word alone is not worth much. These are
-other projects' networks, each used where its extra is installed.
+The attribute classifier guides the edits, so its answer alone proves little. These judges are other
+projects' networks, which guide no method. Each is used if its extra is installed.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ class Witness:
     """One independent judge.
 
     Attributes:
-        name: of what it says.
-        package: that must be installed; of a file its hash.
+        name: what its answers are called.
+        package: the package that must be installed; for a user's file, the file's hash.
         look: pictures uint8 [N, R, R, 3] in the shared frame -> float32 [N] or [N, F].
     """
 
@@ -46,7 +46,7 @@ WITNESSES: tuple[Witness, ...] = (
 
 
 def installed_witnesses(judge: OnnxJudge | None = None) -> tuple[Witness, ...]:
-    """Those whose packages are installed, and a classifier of the user's own, called ``judge``."""
+    """Return the witnesses whose packages are installed, and the user's classifier as ``judge``."""
     found = [each for each in WITNESSES if find_spec(each.package) is not None]
     if judge is not None:
         found.append(Witness("judge", judge.hash, judge))
@@ -54,5 +54,5 @@ def installed_witnesses(judge: OnnxJudge | None = None) -> tuple[Witness, ...]:
 
 
 def ask(images: UInt8Array, witnesses: Sequence[Witness]) -> dict[str, FloatArray]:
-    """What witnesses say of pictures in the shared frame."""
+    """Return what witnesses say of pictures in the shared frame."""
     return {each.name: each.look(images) for each in witnesses}

@@ -1,13 +1,13 @@
-"""Spoiling portraits by a known amount: blur, bad light, things in front of the face.
+"""Spoil portraits by a known amount: blur, bad light, things in front of the face.
 
-All of it works on portraits in the *portrait frame* (`photos.align.portrait`), at any size. A
-strength of 0 changes next to nothing and 1 leaves little to see:
+Every function takes portraits in the *portrait frame* (`photos.align.PORTRAIT_EDGE`), of any size.
+A strength of 0 changes almost nothing, and 1 leaves little to see:
 
     blur           standard deviation of the blur, 4 pixels of 96 at strength 1
     illumination   stops of light, or of colour, and how unevenly they fall
     occlusion      covered share of the face, 0.6 at strength 1
 
-`KINDS` are for training. `UNSEEN` are of other kinds, for measuring what was learnt from `KINDS`.
+`KINDS` are for training. `UNSEEN` are other kinds, which measure what was learnt from `KINDS`.
 """
 
 from __future__ import annotations
@@ -67,14 +67,14 @@ KINDS: Mapping[str, Mapping[str, Degradation]] = {
         "lattice": covers.lattice,
     },
 }
-"""What training portraits are spoilt by."""
+"""Degradations for training portraits, by quality and kind."""
 
 UNSEEN: Mapping[str, Mapping[str, Degradation]] = {
     "blur": {"camera shake": blur.shake, "zoom": blur.zoom},
     "illumination": {"hard shadow": light.hard_shadow, "spotlight": light.spotlight},
     "occlusion": {"hair": covers.strands, "leaves": covers.leaves},
 }
-"""Kept out of training, for measuring."""
+"""Degradations that are kept out of training, for measuring."""
 
 
 def degrade(
@@ -87,13 +87,15 @@ def degrade(
         quality: ``blur``, ``illumination`` or ``occlusion``.
         kind: a key of ``KINDS[quality]`` or ``UNSEEN[quality]``.
         strength: 0 to 1.
-        random: everything that is not given is drawn from it; the same state, the same picture.
+        random: everything that is not given is drawn from it; the same state gives the same
+            picture.
 
     Returns:
         uint8 [S, S, 3].
 
     Raises:
-        ValueError: another shape or dtype, an unknown kind, or a strength outside 0 to 1.
+        ValueError: the picture has another shape or dtype, the kind is not known, or the strength
+            is not in 0 to 1.
     """
     if image.ndim != 3 or image.shape[0] != image.shape[1] or image.dtype != np.uint8:
         raise ValueError(f"a portrait is uint8 [S, S, 3], got {image.dtype} {list(image.shape)}")

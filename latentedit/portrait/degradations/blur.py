@@ -1,4 +1,4 @@
-"""Blurs. Each kind is scaled to one variance, averaged over the two axes."""
+"""Blurs. At one strength all kinds have the same variance, averaged over the two axes."""
 
 from __future__ import annotations
 
@@ -35,20 +35,20 @@ def motion(image: UInt8Array, strength: float, random: RandomState) -> UInt8Arra
 
 
 def astigmatic(image: UInt8Array, strength: float, random: RandomState) -> UInt8Array:
-    """A Gaussian that is wider one way than the other."""
+    """A Gaussian that is wider in one direction than in the other."""
     angle, ratio = random.uniform(0, math.pi), random.uniform(0.2, 0.8)
     wide = math.sqrt(2 / (1 + ratio**2)) * _deviation(image, strength)
     y, x = _offsets(math.ceil(3 * wide))
     along = math.cos(angle) * x + math.sin(angle) * y
     across = math.cos(angle) * y - math.sin(angle) * x
-    narrow = max(ratio * wide, 0.3)  # pixels: a kernel narrower than they are would alias
+    narrow = max(ratio * wide, 0.3)  # in pixels: a narrower kernel would alias
     return _convolve(image, np.exp(-(np.square(along / wide) + np.square(across / narrow)) / 2))
 
 
 def spin(image: UInt8Array, strength: float, random: RandomState) -> UInt8Array:
     """The camera turns about its axis: pictures of growing angle, averaged.
 
-    Scaled to the wanted variance at 0.3 of the edge from the axis, which is near the face.
+    The variance is the wanted one at 0.3 of the edge from the axis, which is near the face.
     """
     axis = random.uniform(0.3, 0.7, 2) * len(image)
     reach = math.sqrt(24) * _deviation(image, strength) / (0.3 * len(image))
@@ -62,7 +62,7 @@ def spin(image: UInt8Array, strength: float, random: RandomState) -> UInt8Array:
 
 
 def low_resolution(image: UInt8Array, strength: float, random: RandomState) -> UInt8Array:
-    """Reduced by averaging and enlarged again by straight lines; together half a large pixel."""
+    """Reduce by averaging and enlarge by straight lines: together a blur of half a large pixel."""
     size = len(image)
     small = max(2, round(size / max(1.0, 2 * _deviation(image, strength))))
     reduced = Image.fromarray(image).resize((small, small), Image.Resampling.BOX)
@@ -80,7 +80,7 @@ def shake(image: UInt8Array, strength: float, random: RandomState) -> UInt8Array
 def zoom(image: UInt8Array, strength: float, random: RandomState) -> UInt8Array:
     """The lens zooms while the shutter is open: pictures of growing scale, averaged.
 
-    Scaled to the wanted variance at 0.3 of the edge from the middle.
+    The variance is the wanted one at 0.3 of the edge from the middle.
     """
     size = len(image)
     reach = math.sqrt(24) * _deviation(image, strength) / (0.3 * size)
@@ -94,8 +94,8 @@ def zoom(image: UInt8Array, strength: float, random: RandomState) -> UInt8Array:
 
 
 def _averaged(image: UInt8Array, moved: Callable[[float], tuple[float, ...]]) -> UInt8Array:
-    """Mean of an image under 24 affine maps, `moved` of -0.5 to 0.5 (as Pillow's transform has
-    them); where a map leaves the image, that pixel stays as it was."""
+    """Return the mean of an image under 24 affine maps: `moved` of numbers from -0.5 to 0.5, in the
+    form of Pillow's transform. Where a map leaves the image, that pixel stays as it was."""
     shape, total, steps = (len(image), len(image)), np.zeros(image.shape), 24
     picture, white = Image.fromarray(image), Image.new("L", shape, 255)
     for t in np.linspace(-0.5, 0.5, steps):
@@ -119,7 +119,7 @@ def _offsets(reach: int) -> tuple[Floats, Floats]:
 
 
 def _path(x: Floats, y: Floats) -> Floats:
-    """A kernel [K, K] from points in pixels about its middle, each shared by its four pixels."""
+    """Return a kernel [K, K] of points, in pixels from its middle; four pixels share each point."""
     reach = math.ceil(max(np.abs(x).max(), np.abs(y).max())) + 1
     rows, columns = _offsets(reach)
     near = np.clip(1 - np.abs(columns[..., None] - x), 0, 1)

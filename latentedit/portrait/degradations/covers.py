@@ -1,4 +1,4 @@
-"""Things in front of the face. Each is drawn in the size that covers the wanted share of it."""
+"""Things in front of the face. Each is drawn so large that it covers the wanted share of it."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def hand(image: UInt8Array, strength: float, random: RandomState) -> UInt8Array:
 
 
 def mask(image: UInt8Array, strength: float, random: RandomState) -> UInt8Array:
-    """A cloth over mouth and nose, drawn up as far as it takes."""
+    """A cloth over mouth and nose; it reaches as high as the wanted share asks."""
     lean, colour = random.uniform(-0.04, 0.04), _colour(random)
     bow = random.uniform(0.02, 0.06)
 
@@ -99,7 +99,7 @@ def shape(image: UInt8Array, strength: float, random: RandomState) -> UInt8Array
 
 
 def straps(image: UInt8Array, strength: float, random: RandomState) -> UInt8Array:
-    """Straight bands across the face, as of a fence, a cable or a microphone's stand."""
+    """Straight bands across the face, such as a fence, a cable or a microphone's stand."""
     count, angle = random.randint(1, 5), random.uniform(0, math.pi)
     angles = angle + random.uniform(-0.5, 0.5, count)
     middles = random.uniform((0.3, 0.35), (0.7, 0.85), (count, 2))
@@ -178,7 +178,7 @@ def _cover(
     draw: Callable[[ImageDraw.ImageDraw, float, float], None],
     texture: Floats,
 ) -> UInt8Array:
-    """Put `texture` where `draw` (pen, edge, scale) draws, at the scale that covers enough."""
+    """Put `texture` where `draw` (pen, edge, scale) draws, at the scale for the wanted share."""
     size, wanted = len(image), strength * MOST_COVERED
     face = face_mask(size)
 
@@ -197,8 +197,8 @@ def _cover(
 def _flood(
     image: UInt8Array, strength: float, field: Floats, softness: float, texture: Floats
 ) -> UInt8Array:
-    """Put `texture` where `field` [S, S] is lowest, over as much of the face as is wanted; the edge
-    is as wide as the field changes by `softness`."""
+    """Put `texture` where `field` [S, S] is lowest, over the wanted share of the face. Its edge is
+    as wide as the places in which the field changes by `softness`."""
     level = np.quantile(field[face_mask(len(image))], strength * MOST_COVERED)
     return _blend(image, texture, np.clip((level - field) / softness + 0.5, 0, 1))
 
@@ -218,7 +218,7 @@ def _oval(
 
 
 def _skin(image: UInt8Array) -> Floats:
-    """Median colour of the face's middle, [3]."""
+    """Return the median colour of the face's middle, [3]."""
     low, high = round(0.35 * len(image)), round(0.75 * len(image))
     return np.median(image[low:high, low:high].reshape(-1, 3), axis=0)
 
@@ -229,7 +229,10 @@ def _colour(random: RandomState) -> Floats:
 
 
 def _cloth(image: UInt8Array, colour: Floats, random: RandomState) -> Floats:
-    """A texture [S, S, 3] about a colour: plain, striped, mottled, or rough at several scales."""
+    """Return a texture [S, S, 3] around a colour.
+
+    It is plain, striped, mottled (spots), or rough at several scales.
+    """
     size, kind = len(image), random.randint(4)
     pattern = np.zeros((size, size))
     if kind == 1:

@@ -1,4 +1,4 @@
-"""The portrait frame, pixel by pixel: where the face lies, distances and fields over it."""
+"""The portrait frame, pixel by pixel: where the face lies, distances, and random fields."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from PIL import Image
 from latentedit.io.images import UInt8Array
 
 Degradation = Callable[[UInt8Array, float, RandomState], UInt8Array]
-"""Portrait uint8 [S, S, 3], strength 0 to 1, source of chance -> portrait uint8 [S, S, 3]."""
+"""Portrait uint8 [S, S, 3], strength 0 to 1, random numbers -> portrait uint8 [S, S, 3]."""
 
 Floats = NDArray[np.float64]
 
@@ -28,7 +28,10 @@ def grid(size: int) -> tuple[Floats, Floats]:
 
 
 def along(size: int, angle: float, shift: float) -> Floats:
-    """Distance of every pixel from a line through the face, across it, in shares of the edge."""
+    """Return the signed distance [S, S] of every pixel from a line, in shares of the edge.
+
+    The line lies at `shift` from the face's centre; `angle` is the direction across the line.
+    """
     y, x = grid(size)
     dx, dy = x - FACE_CENTRE[0], y - FACE_CENTRE[1]
     return np.asarray(math.cos(angle) * dx + math.sin(angle) * dy + shift)
@@ -37,7 +40,7 @@ def along(size: int, angle: float, shift: float) -> Floats:
 def soft_ellipse(
     size: int, centre: tuple[float, float], axes: tuple[float, float], softness: float
 ) -> Floats:
-    """1 inside an ellipse and 0 outside, [S, S], changing over `softness` of its size."""
+    """Return 1 inside an ellipse and 0 outside, [S, S], changing over `softness` of its size."""
     y, x = grid(size)
     distance = np.hypot((x - centre[0]) / axes[0], (y - centre[1]) / axes[1])
     return np.asarray(1 / (1 + np.exp((distance - 1) / softness)))
@@ -54,7 +57,10 @@ def face_mask(size: int) -> NDArray[np.bool_]:
 
 
 def smooth_field(size: int, cells: int, random: RandomState) -> Floats:
-    """A smooth random field [S, S], about 0 with a spread of 1: `cells` numbers along an edge."""
+    """Return a smooth random field [S, S] with mean 0 and standard deviation 1.
+
+    It is interpolated between random numbers, `cells` along each edge.
+    """
     coarse = random.standard_normal((cells, cells)).astype(np.float32)
     fine = Image.fromarray(coarse).resize((size, size), Image.Resampling.BICUBIC)
     field = np.array(fine, np.float64)

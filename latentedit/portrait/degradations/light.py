@@ -1,4 +1,4 @@
-"""Bad light. It is added up in linear light (gamma 2.2) and counted in stops."""
+"""Bad light. It is computed in linear light (gamma 2.2) and measured in stops."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def over(image: UInt8Array, strength: float, random: RandomState) -> UInt8Array:
 
 
 def side(image: UInt8Array, strength: float, random: RandomState) -> UInt8Array:
-    """Light from one side: the other half of the face lies in shadow, its edge soft or sharp."""
+    """Light from one side: the other half lies in a shadow whose edge is soft or sharp."""
     angle = random.choice((0.0, math.pi)) + random.uniform(-0.9, 0.9)
     distance = along(len(image), angle, random.uniform(-0.12, 0.12))
     shadow = 1 / (1 + np.exp(-distance / math.exp(random.uniform(math.log(0.004), math.log(0.12)))))
@@ -41,7 +41,7 @@ def side(image: UInt8Array, strength: float, random: RandomState) -> UInt8Array:
 
 
 def patches(image: UInt8Array, strength: float, random: RandomState) -> UInt8Array:
-    """Light through foliage: shadows of any shape, their edges soft or sharp."""
+    """Light through leaves: shadows of any shape, with soft or sharp edges."""
     field = smooth_field(len(image), random.randint(2, 9), random)
     threshold = np.quantile(field, random.uniform(0.2, 0.8))
     softness = math.exp(random.uniform(math.log(0.03), math.log(0.5)))
@@ -51,7 +51,7 @@ def patches(image: UInt8Array, strength: float, random: RandomState) -> UInt8Arr
 
 
 def uneven(image: UInt8Array, strength: float, random: RandomState) -> UInt8Array:
-    """Several lamps and none: light that changes smoothly over the picture, by five stops."""
+    """Light that changes smoothly over the picture, by five stops, as of several lamps."""
     field = smooth_field(len(image), random.randint(2, 5), random)
     low, high = field[face_mask(len(image))].min(), field[face_mask(len(image))].max()
     share = np.clip((field - low) / (high - low), -0.3, 1.3)
@@ -59,20 +59,20 @@ def uneven(image: UInt8Array, strength: float, random: RandomState) -> UInt8Arra
 
 
 def back(image: UInt8Array, strength: float, random: RandomState) -> UInt8Array:
-    """Light from behind: a bright ground and a dark face."""
+    """Light from behind: a bright background and a dark face."""
     face = soft_ellipse(len(image), FACE_CENTRE, (0.33, 0.48), 0.08)
     return _expose(image, (2.0 * strength * (1 - face) - 4.0 * strength * face)[..., None])
 
 
 def cast(image: UInt8Array, strength: float, random: RandomState) -> UInt8Array:
-    """Light of a colour."""
+    """Coloured light."""
     colour = random.standard_normal(3)
     colour -= colour.mean()
     return _expose(image, 2.0 * strength * colour / np.abs(colour).max())
 
 
 def hard_shadow(image: UInt8Array, strength: float, random: RandomState) -> UInt8Array:
-    """A shadow with sharp edges, as of a branch or a window's frame, across a part of the face."""
+    """A shadow with sharp edges across a part of the face, as of a branch or a window's frame."""
     angle, half = random.uniform(0, 2 * math.pi), random.uniform(0.1, 0.2)
     distance = along(len(image), angle, random.uniform(-0.05, 0.05))
     shadow = np.clip((half - np.abs(distance)) / 0.01 + 0.5, 0, 1)

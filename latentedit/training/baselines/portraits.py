@@ -1,7 +1,7 @@
-"""Training the slides' six networks: what `SlidesNetwork` needs and nothing more.
+"""Training of the slides' six networks, each a `SlidesNetwork`.
 
-The portraits lie in memory as bytes; half of a batch is mirrored on its way through the
-convolutions, and the dense layers compute in bfloat16.
+The portraits lie in memory as bytes. Half of each batch is mirrored before the convolutions. The
+dense layers compute in bfloat16.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Epochs:
     Args:
         images: uint8 [N, 3, 96, 96], contiguous.
         flags: float [N]; 1 poor, 0 good.
-        settings: the quality's.
+        settings: those of the quality.
         bf16: bfloat16 autocast of the dense layers.
     """
 
@@ -53,9 +53,10 @@ class Epochs:
         )
 
     def convolutions(self, images: Tensor, rows: Tensor, *, mirror: bool = True) -> Tensor:
-        """Features float32 [M, 4608] of rows [M] of uint8 [N, 3, 96, 96].
+        """Return features float32 [M, 4608] of the pictures at rows [M] of uint8 [N, 3, 96, 96].
 
-        The second half is mirrored. Rows come in random order, so which are is chance too.
+        With `mirror` the second half of the rows is mirrored. Rows come in random order, so chance
+        decides which pictures these are.
         """
         chosen = images[rows].float()
         if mirror:
@@ -64,7 +65,7 @@ class Epochs:
         return self.network.features(chosen)
 
     def run(self) -> dict[str, float]:
-        """Train one epoch; return its mean loss and accuracy, as they were along the way."""
+        """Train one epoch; return its mean loss and accuracy, measured before each step."""
         self.network.train()
         totals = torch.zeros(2)
         for rows in torch.randperm(len(self.images)).split(self.settings.batch_size):
@@ -84,7 +85,7 @@ class Epochs:
         return {"loss": loss, "accuracy": right}
 
     def accuracy(self, images: Tensor, flags: Tensor) -> float:
-        """Share of other portraits, like those to train on, that the network is right about."""
+        """Return the share of right answers on portraits, given as in `Epochs`."""
         self.network.eval()
         with torch.inference_mode():
             parts = [
@@ -125,21 +126,24 @@ def train_baselines(
 ) -> dict[str, SlidesNetwork]:
     """Train the slides' network for each quality, with the slides' settings.
 
-    Each gets `options.images` portraits whose flag is known, drawn from the same faces that
-    `train_portrait` uses. Accuracy on held-out portraits is written down after every epoch and
-    decides nothing.
+    Each network gets at most `options.images` portraits whose flag is known. They are drawn from
+    the faces that `train_portrait` trains on. Accuracy on held-out portraits is logged after every
+    epoch; it decides nothing.
 
     Args:
         data: from `prepare_portraits`, at 96 pixels.
-        run_folder: a run is put into it for each quality.
+        run_folder: the folder in which each quality gets a run of its own.
         resume: go on with unfinished runs, leave finished ones.
         on_epoch: called after each epoch with quality, epoch and figures.
 
     Raises:
-        LatentEditError: not portraits of 96 pixels, an unknown quality, or a run is there already.
+        LatentEditError: the portraits do not have 96 pixels, too few have a flag, a quality is
+            unknown, or there is a run already.
     """
     if data.resolution != EDGE:
-        raise LatentEditError(f"the slides' network looks at {EDGE} pixels: prepare portraits so")
+        raise LatentEditError(
+            f"the slides' network takes portraits of {EDGE} pixels: prepare them at this size"
+        )
     wrong = [name for name in qualities if name not in QUALITIES]
     if wrong:
         raise LatentEditError(f"no quality {wrong[0]!r}: choose from {', '.join(QUALITIES)}")
@@ -188,10 +192,10 @@ def train_baselines(
 
 
 def load_baselines(run_folder: str | Path) -> Iterator[tuple[str, SlidesNetwork, int]]:
-    """Quality, network and epochs trained, for each of the six that is there.
+    """Yield quality, network and number of trained epochs of each baseline in the folder.
 
     Raises:
-        LatentEditError: none is.
+        LatentEditError: the folder holds no baseline.
     """
     found = [name for name in QUALITIES if (Path(run_folder) / name / "state.safetensors").exists()]
     if not found:

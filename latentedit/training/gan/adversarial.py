@@ -70,30 +70,34 @@ def train_generator(
     minutes: float = math.inf,
     on_step: Callable[[Report], None] = lambda report: None,
 ) -> Growing:
-    """Train, saving state and sample grids on the way; on several processes see `workers`.
+    """Train a generator; save its state and grids of samples on the way.
+
+    For training on several processes see `workers`.
 
     Args:
         data: faces at `options.resolution` or larger by a power of two.
         run_folder: where options, log, samples and state go.
-        feature_data: faces that frozen features look at instead of `data`, as when `data` holds
-            only the few that are sharp enough; they may be smaller.
-        validation: hold out the last so many faces of each, for measuring the result.
-        classifier: frozen features of the projected objective.
-        people: further ones, of tightly cropped faces (see `utkface.as_questions`).
-        teacher: whose pictures `data` are; the generator then learns to draw in its w.
-        init: runs or bundles to start from, of this resolution or smaller ones; what several of
-            them hold comes from the last.
+        feature_data: faces that frozen features look at instead of `data`. It helps if `data`
+            holds only the few faces that are sharp enough. These faces may be smaller.
+        validation: number of faces at the end of each file that are held out, for measuring the
+            result.
+        classifier: the network with the frozen features of the projected objective.
+        people: a further frozen network, for tightly cropped faces (see `utkface.as_questions`).
+        teacher: the generator that drew `data`; the new one then learns to draw in its w.
+        init: runs or bundles to start from, of this resolution or smaller ones; if several hold the
+            same network, the last one counts.
         command: the command line, for the model's card.
         resume: go on from the last saved state: the same weights, averages, optimisers, phase,
-            images seen and random numbers, so a killed run ends as an undisturbed one.
-        minutes: save the state and stop after so many, even if images are left to see.
+            images seen and random numbers. So a killed run ends like a run that was not killed.
+        minutes: save the state and stop after this time, even before `total_kimg`.
         on_step: called after every step.
 
     Returns:
         the generator with weights averaged over the first half-life, in eval mode.
 
     Raises:
-        LatentEditError: options that do not fit the data or the state.
+        LatentEditError: options that do not fit the data or the state, or losses that are no
+            longer finite.
     """
     until = time.monotonic() + 60 * minutes
     check_options(data, feature_data, people, teacher is not None, options)
@@ -138,9 +142,10 @@ def _train(
     until: float,
     on_step: Callable[[Report], None],
 ) -> Growing:
-    """The loop: draw a batch, take a step; now and then log, make a snapshot, save the state.
+    """Run the loop: draw a batch, take a step; now and then log, make a snapshot, save the state.
 
-    Images seen decide when; by time only the state is saved, so that all else repeats.
+    The number of images seen decides when. Only the saving of states also depends on time, so that
+    everything else is the same in every run.
     """
     schedule, batch_size = options.schedule, options.batch_size
     total = int(options.total_kimg * 1000)
@@ -171,7 +176,7 @@ def _train(
             meter.read(seen, workers)
             if workers.leads:
                 run.write_log(meter.record(seen, phase))
-        # before the state: a run killed in between makes it again
+        # before the state: if the run is killed in between, it makes the snapshot again
         if workers.leads and _passed(seen, batch_size, int(options.snapshot_kimg * 1000)):
             save_snapshot(run, seen, adversaries.shown)
         if workers.leads and saves:
@@ -191,7 +196,7 @@ def _build(
     teacher: Teacher | None,
     workers: Workers,
 ) -> Adversaries:
-    """Generator, discriminators and optimisers, their weights drawn from the run's seed."""
+    """Build generator, discriminators and optimisers; the run's seed decides the weights."""
     torch.backends.cudnn.benchmark = True  # shapes stay the same for a whole phase
     torch.manual_seed(options.seed)
     generator = new_generator(options, teacher).to(workers.device)
@@ -214,14 +219,14 @@ def _build(
 def _source(
     faces: RunFaces, teacher: Teacher | None, generator: Growing, workers: Workers
 ) -> Source:
-    """Where batches come from: photographs, or the teacher's pairs."""
+    """Return the source of batches: photographs, or the teacher's pairs."""
     if teacher is None:
         return Photographs(faces, generator.latent_dim, workers)
     return TeachersPairs(faces, teacher.latents, teacher.paired, workers)
 
 
 def _seen_through(options: GeneratorOptions, people: AttributeClassifier | None) -> str:
-    """What else than faces a run learns from; cards name it."""
+    """Return words for the card: the other data sets whose features a run uses."""
     words = ""
     if options.imagenet_weight > 0:
         words += "; seen through features learned on ImageNet"
@@ -240,7 +245,7 @@ def _check_finite(figures: Mapping[str, Tensor], seen: int) -> None:
 
 
 def _passed(seen: int, batch: int, every: int) -> bool:
-    """Whether the last batch passed a multiple of so many images; never of 0."""
+    """Return whether the last batch passed a multiple of `every` images; False if that is 0."""
     return every > 0 and seen // every > (seen - batch) // every
 
 

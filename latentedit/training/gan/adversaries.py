@@ -22,10 +22,10 @@ from latentedit.training.state import average_name
 from latentedit.training.workers import Workers
 
 _BETAS = (0.0, 0.99)
-"""Adam's (Karras et al. 2018, app. A.1)."""
+"""Adam's betas (Karras et al. 2018, app. A.1)."""
 
 _ON_FEATURES = ("projected", "imagenet", "people")
-"""Discriminators on frozen features, which have a rate of their own."""
+"""Discriminators on frozen features; they have a learning rate of their own."""
 
 
 class Adversaries:
@@ -33,10 +33,11 @@ class Adversaries:
 
     Args:
         options: of the run.
-        generator: on the workers' device; weights that want no gradient are left as they are.
-        objective: its networks are placed there; None for no discriminators.
+        generator: on the workers' device; weights that need no gradient stay as they are.
+        objective: its networks are moved to that device; None for no discriminators.
         workers: processes that share each batch.
-        distillation: adds the difference from what a batch says is wanted to the generator's loss.
+        distillation: adds to the generator's loss how far its pictures are from those that a batch
+            says are wanted.
     """
 
     def __init__(
@@ -115,12 +116,13 @@ class Adversaries:
         Args:
             batch: at the phase's resolution.
             phase: of the growth.
-            number: of steps before this one.
-            images: seen when it is over, by the weights; sets the averages' pace.
+            number: number of steps before this one.
+            images: number of images that the weights have seen after this step, in earlier runs
+                too; it sets the pace of the averages.
             freeze: leave the generator as it is.
 
         Returns:
-            Figures for the log, scalars that may still be being computed.
+            Figures for the log: scalars that the device may still be computing.
         """
         if self.objective is not None:
             self.objective.before_step(number)
@@ -129,7 +131,7 @@ class Adversaries:
         if self._recorder is not None and phase.alpha == 1:
             penalised = self.objective is not None and self.objective.penalises(number)
             figures = self._recorder((phase.resolution, freeze, penalised), learn, *tensors)
-        elif self._recorder is not None:  # a resolution fades in: the last one's are not wanted
+        elif self._recorder is not None:  # a resolution fades in: drop the last one's recordings
             self._recorder.forget()
             figures = learn(*tensors)
         else:
@@ -232,5 +234,5 @@ def _follow(
 
 
 def _trained(network: nn.Module) -> list[Tensor]:
-    """Its weights that want a gradient."""
+    """Return the network's weights that need a gradient."""
     return [weight for weight in network.parameters() if weight.requires_grad]

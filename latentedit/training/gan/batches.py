@@ -1,4 +1,4 @@
-"""What a run learns from: faces, some of them held out, latents, and random batches of both."""
+"""What a run learns from: faces (some are held out), latents, and random batches of both."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from latentedit.training.gan.schedule import Phase
 from latentedit.training.workers import Workers
 
 SHARE_FOR_FACES = 0.25
-"""Of a GPU's free memory, that training files may take."""
+"""Share of a GPU's free memory that a training file may take, at most."""
 
 MEASURED, HELD_OUT_BATCH = 256, 32
-"""Held-out pairs that are measured, at most, and how many together."""
+"""Largest number of held-out pairs that are measured, and how many make one batch."""
 
 
 @dataclass(frozen=True)
@@ -33,10 +33,10 @@ class RunFaces:
 
     Attributes:
         shown: what discriminators see.
-        features: what those on frozen features see instead; None where it is the same.
-        source: of both, in words.
-        judged: what the pixel discriminator sees, one of the two.
-        held_out: faces of the same file that nobody is trained on.
+        features: what discriminators on frozen features see instead; None if they see `shown`.
+        source: where both come from, in words.
+        judged: what the pixel discriminator sees, either `shown` or `features`.
+        held_out: faces of the same file as `judged` that are never trained on.
     """
 
     shown: FaceData
@@ -53,8 +53,8 @@ def hold_out(
 
     Args:
         data: a run's faces.
-        feature_data: those that frozen features look at instead.
-        validation: how many are held out.
+        feature_data: faces that frozen features look at instead, or None.
+        validation: how many faces of each file are held out.
         patches: whether the pixel discriminator sees `feature_data` too, see `losses.Projected`.
 
     Raises:
@@ -75,10 +75,10 @@ class Batch:
     """What one step learns from.
 
     Attributes:
-        latents: float [N, D], to draw fakes of.
+        latents: float [N, D], from which fakes are drawn.
         faces: real ones, [N, 3, r, r] at the phase's resolution.
-        seen: other faces that frozen features look at, if they do.
-        wanted: what a teacher drew of the latents, [N, 3, r, r]; None without one.
+        seen: faces that frozen features look at instead; None if they look at `faces`.
+        wanted: a teacher's pictures of the latents, [N, 3, r, r]; None without a teacher.
     """
 
     latents: Tensor
@@ -91,24 +91,24 @@ class Source(Protocol):
     """Where batches come from."""
 
     def draw(self, count: int, phase: Phase) -> Batch:
-        """A random batch; several processes draw their shares of the same one."""
+        """Return a random batch; each of several processes gets its share of the same batch."""
         ...
 
     def examples(self, count: int, phase: Phase) -> Batch:
-        """Latents that samples are drawn of, always the same; `wanted` where there is a teacher."""
+        """Return the latents of the samples, always the same; with `wanted` if taught."""
         ...
 
     def held_out(self, phase: Phase) -> Iterator[Batch]:
-        """Batches that nobody is trained on; none without a teacher."""
+        """Yield batches that are never trained on; none without a teacher."""
         ...
 
 
 class Photographs:
-    """Faces of training files, and latents at random.
+    """Faces of training files, and random latents.
 
     Args:
         faces: of the run.
-        latent_dim: of the generator, which is used in z.
+        latent_dim: D of the generator, which is used in z.
         workers: processes that share each batch.
     """
 
@@ -137,16 +137,16 @@ class Photographs:
 
 
 class TeachersPairs:
-    """A teacher's pictures with the latents that made them; all its pictures are real faces.
+    """A teacher's pictures with the latents that made them; all of them count as real faces.
 
     Args:
         faces: the teacher's pictures, split.
-        values: float32 [N, D], the latent of each.
-        paired: bool [N], whether the latent alone made the picture.
+        values: float32 [N, D], the latent of each picture.
+        paired: bool [N], whether this latent alone made the picture.
         workers: processes that share each batch.
 
     Raises:
-        LatentEditError: no pair to learn from, or to measure by.
+        LatentEditError: there is no pair to learn from, or none to measure with.
     """
 
     def __init__(
@@ -164,7 +164,8 @@ class TeachersPairs:
         self._kept = torch.from_numpy(np.flatnonzero(paired[learnt:]))
         if not len(self._pairs) or not len(self._kept):
             raise LatentEditError(
-                "no picture is of one latent alone: lower pairs_mixed, draw them to another folder"
+                "no picture is made from one latent alone: lower pairs_mixed, and draw the pairs "
+                "into another folder"
             )
 
     def draw(self, count: int, phase: Phase) -> Batch:
@@ -203,12 +204,12 @@ class Pictures:
         return len(self._data)
 
     def at(self, rows: Tensor, phase: Phase, *, mirrored: bool = False) -> Tensor:
-        """Some of them, [N, 3, r, r], at the phase's resolution, or smaller where the file's is.
+        """Return pictures [N, 3, r, r] at the phase's resolution, or the file's if it is smaller.
 
         Args:
             rows: int [N].
             phase: of the growth.
-            mirrored: half of them, by chance.
+            mirrored: mirror each of them with probability 1/2.
         """
         if self._copy is None:
             images = to_tensor(self._data.images[rows.numpy()], self._device)
@@ -217,6 +218,6 @@ class Pictures:
         images = flip(images) if mirrored else images
         images = downsample(images, max(1, self._data.resolution // phase.resolution))
         if phase.alpha < 1 and images.shape[-1] == phase.resolution:
-            # fade in the reals' detail as the networks' (Karras et al. 2018, sec. 2)
+            # the detail of real pictures fades in like the networks' (Karras et al. 2018, sec. 2)
             images = torch.lerp(upsample(downsample(images)), images, phase.alpha)
         return images

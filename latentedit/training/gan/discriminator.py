@@ -62,7 +62,7 @@ class Discriminator(nn.Module):
         self.blocks.extend(ShrinkBlock(b, a) for a, b in pairwise(widths))
 
     def forward(self, images: Tensor, *, alpha: float = 1.0) -> Tensor:
-        """Score.
+        """Return the scores.
 
         Args:
             images: float [N, 3, r, r] in [-1, 1].

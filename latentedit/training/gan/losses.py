@@ -1,9 +1,9 @@
 """Adversarial objectives: what the discriminators and the generator minimise.
 
-An objective first makes discriminators' inputs of pictures (for a projected discriminator that
-means computing frozen features), then losses of inputs. Those of fakes keep their graph to the
-generator; the discriminator's loss uses them detached, so one generated batch and one feature pass
-serve both.
+An objective first turns pictures into inputs of the discriminators; for a projected discriminator
+it computes frozen features. Then it computes losses from inputs. Inputs of fakes keep their graph
+to the generator, and the discriminator's loss uses them detached. So both losses share one
+generated batch and one pass through the frozen network.
 """
 
 from __future__ import annotations
@@ -35,9 +35,10 @@ class Inputs:
 
     Attributes:
         images: the pictures.
-        features: mixed features, for each projected discriminator.
-        descriptions: rows of features, for each one's sliced distance; empty where it has none.
-        full_size: the pictures at full size, where `images` are smaller ones.
+        features: for each projected discriminator, its mixed features.
+        descriptions: for each projected discriminator, rows of features for its sliced distance;
+            empty if it has none.
+        full_size: the pictures at full size, if `images` are smaller ones.
     """
 
     images: Tensor
@@ -46,7 +47,7 @@ class Inputs:
     full_size: Tensor | None = None
 
     def detach(self) -> Inputs:
-        """The same without the graph."""
+        """Return the same inputs without the graph."""
         return Inputs(
             self.images.detach(),
             tuple(tuple(map.detach() for map in maps) for maps in self.features),
@@ -61,7 +62,7 @@ class Objective(Protocol):
     networks: nn.ModuleDict
 
     def inputs(self, images: Tensor, seen: Tensor | None = None) -> Inputs:
-        """Make inputs of pictures; frozen features look at `seen` where it is given."""
+        """Turn pictures into inputs; frozen features look at `seen` instead if it is given."""
         ...
 
     def discriminator_loss(
@@ -71,11 +72,11 @@ class Objective(Protocol):
         ...
 
     def penalises(self, step: int) -> bool:
-        """Whether the discriminator's loss of this step has a penalty that not every step's has."""
+        """Return whether this step's discriminator loss has a penalty that other steps lack."""
         ...
 
     def before_step(self, step: int) -> None:
-        """Do before a step what is done only every so many steps."""
+        """Do the work before a step that only some of the steps need."""
         ...
 
     def generator_loss(self, fake: Inputs, alpha: float) -> Tensor:
@@ -117,7 +118,7 @@ class WassersteinGP:
         return loss, _figures(on_real, on_fake)
 
     def penalises(self, step: int) -> bool:
-        return False  # every step's has it
+        return False  # every step has the penalty
 
     def before_step(self, step: int) -> None:
         pass
@@ -130,8 +131,8 @@ class NonSaturatingR1:
     """Non-saturating loss (Goodfellow et al. 2014) with lazy R1 (Mescheder et al. 2018).
 
     Args:
-        gamma: weight of the penalty; half of it times the squared gradient at real pictures.
-        every: the penalty is taken every so many steps, times that number (Karras et al. 2020).
+        gamma: weight; the penalty is gamma / 2 times the squared gradient at real pictures.
+        every: only every `every`-th step has the penalty, times `every` (Karras et al. 2020).
         augment: look at moved and partly covered pictures (DiffAugment, Zhao et al. 2020).
     """
 
@@ -178,24 +179,24 @@ class NonSaturatingR1:
 
 
 class FrozenNetwork(Protocol):
-    """What projected discriminators look through."""
+    """A frozen network whose features projected discriminators judge."""
 
     def features(self, images: Tensor, size: int | None = None) -> list[Tensor]:
-        """Images [N, 3, H, W] in [-1, 1], looked at `size` pixels wide -> stages, finest first."""
+        """Images [N, 3, H, W] in [-1, 1], resized to `size` -> features by stage, finest first."""
         ...
 
 
 @dataclass(frozen=True)
 class FeatureDiscriminator:
-    """A projected discriminator with the frozen network it looks through.
+    """A projected discriminator with its frozen network.
 
     Attributes:
-        network: frozen.
-        heads: on its features.
-        weight: of the losses.
-        scale: the network sees pictures so many times as large as the classifier does.
-        close_ups: of every other picture it sees the face alone.
-        tight_crop: of all pictures it sees what UTKFace's chips show.
+        network: the frozen network.
+        heads: the discriminator on its features.
+        weight: weight of its losses.
+        scale: its pictures are so many times as large as those that the classifier sees.
+        close_ups: whether it sees only the face of every other picture.
+        tight_crop: whether it sees all pictures cropped as tightly as UTKFace's chips.
         sliced: queues of its features, whose distance is added to the generator's loss.
     """
 
@@ -211,22 +212,22 @@ class FeatureDiscriminator:
 class Projected:
     """Projected discriminators (Sauer et al. 2021, hinge loss) beside a pixel discriminator.
 
-    The features see moved pictures (translation only); the pixel discriminator sees them as
-    they are, so the generator cannot learn the augmentation.
+    Frozen features see moved pictures (translation only). The pixel discriminator sees the pictures
+    as they are, so the generator cannot learn the augmentation.
 
     Args:
-        classifier: the frozen network; small pictures are looked at small (from 32 on), which
-            keeps growth's early phases cheap.
-        projected: discriminator on its features.
+        classifier: the frozen network. It sees small pictures at their own size (from 32 pixels
+            on), which keeps the early phases of growth cheap.
+        projected: the discriminator on its features.
         pixel: the objective of the pixel discriminator.
-        weight: of the projected losses.
+        weight: weight of the projected losses.
         sliced: adds the sliced Wasserstein distance between features to the generator's loss.
-        sliced_weight: of all such distances.
+        sliced_weight: weight of all such distances.
         augment: let the features see moved pictures.
-        patches: judges what is finer than the pixel discriminator's largest pictures, which then
-            are those that the features look at.
-        patch_weight: of its losses.
-        further: other projected discriminators by name, that see the same pictures.
+        patches: judges detail that is too fine for the pixel discriminator. That one then sees
+            the pictures that the features look at, up to its own resolution.
+        patch_weight: weight of its losses.
+        further: other projected discriminators on the same pictures, by name.
     """
 
     def __init__(
@@ -284,7 +285,7 @@ class Projected:
         self, real: Inputs, fake: Inputs, alpha: float, step: int
     ) -> tuple[Tensor, dict[str, Tensor]]:
         if real.full_size is not None:
-            alpha = 1.0  # the growing is above what the pixel discriminator sees
+            alpha = 1.0  # the pixel discriminator sees nothing of the block that fades in
         loss, figures = self.pixel.discriminator_loss(real, fake, alpha, step)
         if self.patches is not None and real.full_size is not None and fake.full_size is not None:
             on_real = self.patches(real.full_size).float()
@@ -322,20 +323,20 @@ class Projected:
         return loss
 
     def _queued(self, inputs: Inputs) -> Iterator[tuple[SlicedFeatures, tuple[Tensor, ...]]]:
-        """Queues and the rows that are theirs."""
+        """Yield each queue and its rows of features."""
         for discriminator, rows in zip(self.projected.values(), inputs.descriptions, strict=False):
             if discriminator.sliced:
                 yield discriminator.sliced, rows
 
 
 def close_up_every_other(pictures: Tensor, faces: Tensor) -> Tensor:
-    """Show the face alone, twice as large, in every other place.
+    """Replace every other picture by its face alone, twice as large.
 
-    Eyes are a tenth of the frame's width: what is wrong with them is easily overlooked.
+    Eyes are a tenth of the frame's width, so it is easy to overlook what is wrong with them.
 
     Args:
-        pictures: [N, 3, r, r], of which every other one is kept.
-        faces: [N, 3, r, r] in the shared frame.
+        pictures: [N, 3, r, r]; every other one is kept.
+        faces: [N, 3, r, r] in the shared frame; the close-ups are cut out of these.
     """
     left, top, right, bottom = (round(share * faces.shape[-1]) for share in FACE)
     shown = pictures.clone()

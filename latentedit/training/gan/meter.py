@@ -27,7 +27,7 @@ SHOWN, COLUMNS = 48, 12
 
 @dataclass(frozen=True)
 class Report:
-    """What a progress display may want: images seen and to see, speed, phase, last figures."""
+    """What a progress display may show: images seen, images in all, speed, phase, last figures."""
 
     images: int
     total: int
@@ -37,11 +37,11 @@ class Report:
 
 
 class Meter:
-    """Means of the figures and the speed since they were read last.
+    """Means of the figures, and the speed, since the last reading.
 
     Attributes:
-        figures: means by name, as read last.
-        on_held_out: of `memory_check` and `pair_check`, as measured last.
+        figures: means by name, from the last reading.
+        on_held_out: the last figures of `memory_check` and `pair_check`.
         speed: images a second.
     """
 
@@ -53,12 +53,15 @@ class Meter:
         self._values: dict[str, list[Tensor]] = {}
 
     def add(self, figures: Mapping[str, Tensor]) -> None:
-        """Remember the figures of one step, scalars that may still be being computed."""
+        """Remember the figures of one step: scalars that the device may still be computing."""
         for name, value in figures.items():
             self._values.setdefault(name, []).append(value)
 
     def read(self, images: int, workers: Workers) -> None:
-        """Average what was added since, over all workers; `images` are seen by now."""
+        """Average all figures added since the last reading, over all workers.
+
+        `images` is the number of images seen until now.
+        """
         self.speed = (images - self._images) / (time.perf_counter() - self._since)
         self._since, self._images = time.perf_counter(), images
         self.figures = {
@@ -68,7 +71,7 @@ class Meter:
         self._values.clear()
 
     def record(self, images: int, phase: Phase) -> dict[str, Any]:
-        """The log's record of what was read last."""
+        """Return the last reading as a record of the log."""
         figures = self.figures | self.on_held_out
         return {
             "images": images,
@@ -83,10 +86,10 @@ class Meter:
 def memory_check(
     objective: Objective | None, run_faces: RunFaces, phase: Phase, device: torch.device
 ) -> dict[str, float]:
-    """The pixel discriminator's mean score of training and of held-out faces.
+    """Return the pixel discriminator's mean score of training faces, and of held-out faces.
 
-    They part when it knows the training faces by heart (Karras et al. 2020, sec. 2). No random
-    number is drawn, so a run is the same with and without it.
+    The two scores differ if it knows the training faces by heart (Karras et al. 2020, sec. 2). The
+    check draws no random number, so a run is the same with and without it.
     """
     if objective is None:
         return {}
@@ -104,11 +107,11 @@ def memory_check(
 
 @torch.inference_mode()
 def pair_check(average: Growing, source: Source, phase: Phase) -> dict[str, float]:
-    """How far the average's faces are from the teacher's of held-out latents, if there are any.
+    """Return how far the average's faces are from the teacher's, for held-out latents.
 
     Returns:
-        ``pairs_l1``, the mean absolute difference in a range of 2, and ``pairs_psnr`` in dB, the
-        mean over pictures.
+        ``pairs_l1``, the mean absolute difference of pixels in a range of 2, and ``pairs_psnr`` in
+        dB, the mean over pictures; nothing if there are no held-out latents.
     """
     apart: list[Tensor] = []
     decibels: list[Tensor] = []
@@ -130,7 +133,10 @@ def pair_check(average: Growing, source: Source, phase: Phase) -> dict[str, floa
 def draw_samples(
     run: Run, average: Growing, source: Source, phase: Phase, seen: int, resolution: int
 ) -> None:
-    """Save a grid of the average's faces at full resolution, its teacher's above each row."""
+    """Save a grid of the average's faces at full resolution.
+
+    If there is a teacher, its faces are above each row.
+    """
     batch = source.examples(SHOWN, phase)
     with torch.inference_mode():
         images = average(batch.latents, resolution=phase.resolution, alpha=phase.alpha)

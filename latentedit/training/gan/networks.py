@@ -1,4 +1,4 @@
-"""The generator of a run: made anew, and built again from what the run's folder says of it."""
+"""The generator of a run: a new one, or one with the shape that the run's folder describes."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _BUILD: dict[str, Callable[[Mapping[str, Any]], Growing]] = {
     Generator.kind: lambda config: Generator(config_from_json(GeneratorConfig, config)),
     ProgressiveW.kind: lambda config: ProgressiveW(config_from_json(ProgressiveWConfig, config)),
 }
-"""By the kinds that are trained here."""
+"""How to build each kind of generator that is trained here."""
 
 
 def new_generator(options: GeneratorOptions, teacher: Teacher | None) -> Growing:
-    """An untrained generator: used in z, or a teacher's student, used in its w.
+    """Return an untrained generator: one in z, or a student of the teacher, in the teacher's w.
 
-    The student's mapping network is the teacher's and wants no gradient.
+    The student has the teacher's mapping network, which is not trained.
     """
     if teacher is None:
         return Generator(options.generator)
@@ -35,7 +35,7 @@ def new_generator(options: GeneratorOptions, teacher: Teacher | None) -> Growing
 
 
 def generator_facts(generator: Growing, teacher: Teacher | None) -> dict[str, Any]:
-    """What a run's folder says of its generator, and whom it learns from."""
+    """Return what a run's folder says about its generator and its teacher."""
     facts: dict[str, Any] = {
         "generator": {"network": generator.kind, "config": asdict(generator.config)}
     }
@@ -48,7 +48,7 @@ def generator_facts(generator: Growing, teacher: Teacher | None) -> dict[str, An
 
 
 def generator_of(run: Run) -> Growing:
-    """An untrained generator of a run's shape.
+    """Return an untrained generator of the shape that a run's folder describes.
 
     Raises:
         LatentEditError: it is not a generator's run.
@@ -61,5 +61,5 @@ def generator_of(run: Run) -> Growing:
         return _BUILD[entry["network"]](entry["config"])
     except (KeyError, TypeError, LatentEditError):
         raise LatentEditError(
-            f"{run.options} describes no generator that can be built: take the whole run's folder"
+            f"{run.options} describes no generator that can be built: give a complete run folder"
         ) from None

@@ -1,4 +1,4 @@
-"""From a run's options to its discriminators and losses."""
+"""Build a run's discriminators and losses from its options."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ def build_objective(
     device: torch.device | None = None,
     people: AttributeClassifier | None = None,
 ) -> Objective | None:
-    """Build the discriminators of a run; none where they weigh nothing.
+    """Build the discriminators of a run; return None if their weight is 0.
 
     Args:
         options: of the run.
-        classifier: frozen features of the projected objective.
-        feature_resolution: of the faces that these look at, if they are others.
-        device: of the features learned on ImageNet; the CPU by default.
-        people: frozen features of tightly cropped faces, for another projected discriminator.
+        classifier: the network with the frozen features of the projected objective.
+        feature_resolution: resolution of the faces for frozen features, if these are other faces.
+        device: device of the network learned on ImageNet; the CPU by default.
+        people: a frozen network for tightly cropped faces, for another projected discriminator.
 
     Raises:
-        LatentEditError: unknown objective, a projected one without a classifier, or patches to be
-            judged without faces for all that is coarser.
+        LatentEditError: an unknown objective, a projected one without a classifier, or a
+            `patch_weight` without smaller faces for the frozen features.
     """
     for what, name, known in (
         ("objective", options.objective, OBJECTIVES),
@@ -79,12 +79,12 @@ def build_objective(
 def build_distillation(
     options: GeneratorOptions, classifier: AttributeClassifier | None, device: torch.device
 ) -> Distillation:
-    """Build what compares a student's pictures with its teacher's.
+    """Build the loss that compares a student's pictures with its teacher's.
 
     Args:
         options: of the run.
-        classifier: frozen, for differences of features; none without one.
-        device: of the features learned on ImageNet.
+        classifier: the frozen network for differences of features; None leaves these out.
+        device: device of the network learned on ImageNet.
     """
     views = []
     if classifier is not None and options.distil_features > 0:
@@ -105,7 +105,8 @@ def _by_pixels(
     if options.patch_weight:
         if feature_resolution is None or feature_resolution >= options.resolution:
             raise LatentEditError(
-                "patch_weight is for detail beyond the faces of --feature-data: give smaller ones"
+                "patch_weight needs --feature-data with faces below the run's resolution: "
+                "give smaller ones"
             )
         config = replace(config, resolution=feature_resolution)
     discriminator = Discriminator(config)
@@ -117,7 +118,7 @@ def _by_pixels(
 def _further_discriminators(
     options: GeneratorOptions, people: AttributeClassifier | None, device: torch.device | None
 ) -> dict[str, FeatureDiscriminator]:
-    """Projected discriminators beside that on the classifier's features."""
+    """Build the projected discriminators on features of networks other than the classifier."""
     discriminators = {}
     if options.imagenet_weight:
         network = place(load_efficientnet(), device or torch.device("cpu"))

@@ -1,4 +1,4 @@
-"""Small copies of generator runs, to publish what training can go on from."""
+"""Small copies of generator runs, to be published; training can go on from them."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from latentedit.training.state import (
 )
 
 _QUEUES = ("objective.sliced.", "objective.sliced_people.")
-"""Beginnings of the names of what only remembers features of the last few hundred faces."""
+"""Prefixes of tensors that only remember features of the last few hundred faces."""
 
 
 def pack_run(
     run_folder: str | Path, output: str | Path, ema_kimg: float | None = None
 ) -> tuple[float, int]:
-    """Write a smaller copy of a run, from which training goes on, though not to the last bit.
+    """Write a smaller copy of a run; training can go on from it, but not exactly the same.
 
-    Networks become float16. Of the generator one average is kept, as which it begins again. First
-    moments are left out: with Adam's beta1 of 0 the next gradient replaces them. Of the second
-    moments, which a few hundred steps replace, the means of rows and columns are kept (Shazeer &
-    Stern 2018, Adafactor).
+    Networks become float16. Only one average of the generator is kept, and the generator begins
+    again from it. First moments are left out: with Adam's beta1 of 0 the next gradient replaces
+    them. Of second moments only the means of rows and columns are kept (Shazeer & Stern 2018,
+    Adafactor); a few hundred steps replace them.
 
     Args:
         run_folder: a generator's run.
@@ -64,9 +64,9 @@ def pack_run(
 
 
 def pack_discriminators(run_folder: str | Path, output: str | Path) -> int:
-    """Write a run's discriminators, for another run to start from them and a bundle's generator.
+    """Write a run's discriminators; another run can start from them and a bundle's generator.
 
-    They become float16. What they remember of the last few hundred faces is left out.
+    They become float16. Features of the last few hundred faces, which they remember, are left out.
 
     Args:
         run_folder: a generator's run.
@@ -91,7 +91,7 @@ def pack_discriminators(run_folder: str | Path, output: str | Path) -> int:
 def _open(
     run_folder: str | Path, output: str | Path
 ) -> tuple[Run, Run, dict[str, Any], dict[str, Tensor]]:
-    """The run, the one to write, and the first one's progress and tensors."""
+    """Return the run, the copy to write, and the run's progress and tensors."""
     run, kept = Run(run_folder), Run(output)
     read_generator_options(run)
     if not run.state.exists():
@@ -112,7 +112,7 @@ def _write(
     progress: Mapping[str, Any],
     changes: Mapping[str, Any],
 ) -> int:
-    """Write a copy, `changes` made to its options; return the size of its state."""
+    """Write a copy with these changes of its options; return its state's size in bytes."""
     entries = run.read_options()
     entries["options"] |= changes
     make_folder(kept.folder)

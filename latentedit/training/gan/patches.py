@@ -6,18 +6,17 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 GAIN = 4.0
-"""Of the pictures: fine detail is faint, and a normalised network cannot magnify it."""
+"""Factor of the pictures: fine detail is faint, and a normalised network cannot magnify it."""
 
 
 class PatchDiscriminator(nn.Module):
     """Images [N, 3, r, r] -> a score map [N, 1, r / 4, r / 4] (Isola et al. 2017).
 
-    Every score sees 20x20 pixels and knows nothing of the rest, so faces of one sort, if they are
-    sharp, can teach the detail of all sorts. Spectrally normalised (Miyato et al. 2018), for the
-    hinge loss.
+    Every score sees only 20x20 pixels. So sharp faces of one sort can teach the detail of faces of
+    all sorts. Spectrally normalised (Miyato et al. 2018), for the hinge loss.
 
     Args:
-        width: of the first features; they double with each halving.
+        width: channels of the first features; they double with each halving of the edge.
     """
 
     def __init__(self, width: int = 16) -> None:

@@ -12,10 +12,10 @@ from latentedit.generators.layers import minibatch_stddev
 
 
 class ProjectedDiscriminator(nn.Module):
-    """Small heads on randomly mixed, frozen features; one score map a stage.
+    """Small heads on randomly mixed, frozen features; one score map for each stage.
 
-    Cross-channel mixing (random 1x1 convolutions) and cross-scale mixing (random 3x3
-    convolutions, top down) are fixed at random, sec. 3.2 of the paper; only the heads learn.
+    Cross-channel mixing (1x1 convolutions) and cross-scale mixing (3x3 convolutions, top down) keep
+    their random weights (sec. 3.2 of the paper); only the heads learn.
 
     Args:
         widths: channels of the frozen network's stages, finest first, each half as large.
@@ -50,12 +50,12 @@ class ProjectedDiscriminator(nn.Module):
         return tuple(reversed(mixed))
 
     def forward(self, features: tuple[Tensor, ...]) -> list[Tensor]:
-        """Mixed features -> one score map [N, 1, h, w] a stage."""
+        """Mixed features -> one score map [N, 1, h, w] for each stage."""
         return [head(map) for head, map in zip(self.heads, features, strict=True)]
 
 
 class _Head(nn.Module):
-    """Mixed features [N, C, h, w] -> a score map; knows how much the batch's features vary."""
+    """Mixed features [N, C, h, w] -> a score map; also sees how much the batch's features vary."""
 
     def __init__(self, channels: int, halvings: int) -> None:
         super().__init__()

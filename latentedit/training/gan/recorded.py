@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 WARM = 3
-"""Calls before one is recorded: cuDNN chooses its kernels, and optimisers make their moments."""
+"""Calls before one is recorded; in these, cuDNN chooses kernels and optimisers make moments."""
 
 Step = Callable[..., dict[str, Tensor]]
 
@@ -26,10 +26,10 @@ class _Recording:
 
 
 class Recorder:
-    """Does steps, and after `WARM` of one key replays a recording of the next.
+    """Runs steps; after `WARM` steps with one key it records the next one, and replays that.
 
-    What a step does to tensors is done again; what it does in Python is not. It must not wait for
-    the GPU, and must draw its random numbers there.
+    A replay repeats what the step does to tensors, but not what it does in Python. A step must not
+    wait for the GPU, and must draw its random numbers there.
     """
 
     def __init__(self) -> None:
@@ -43,10 +43,10 @@ class Recorder:
         self._recordings.clear()
 
     def __call__(self, key: Hashable, step: Step, *inputs: Tensor | None) -> dict[str, Tensor]:
-        """Do a step.
+        """Run a step, or replay its recording.
 
         Args:
-            key: steps of one key differ in the values of `inputs` alone.
+            key: steps with one key differ only in the values of `inputs`.
             step: tensors, or None in their place -> figures by name.
             inputs: of the step.
         """

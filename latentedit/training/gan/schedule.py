@@ -45,7 +45,7 @@ class Schedule:
             )
         phases = (*self.stable, *self.fade)
         if not self.stable or not self.fade or not all(0 <= kimg < math.inf for kimg in phases):
-            raise LatentEditError("phases must be lists of thousands of images, none negative")
+            raise LatentEditError("stable_kimg and fade_kimg: give thousands of images, 0 or more")
 
     @property
     def kimg(self) -> float:

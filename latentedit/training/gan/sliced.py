@@ -1,9 +1,9 @@
 """Sliced Wasserstein distance between the frozen features of many fakes and of many reals.
 
-A discriminator judges each picture by itself and hardly notices that the fakes resemble each other;
-a distance between distributions does. It is taken along random directions, where optimal transport
-is a matter of sorting (Rabin et al. 2011; for generators Deshpande et al. 2018), between queues of
-recent features, because one batch alone says little about a distribution.
+A discriminator judges each picture by itself, so it hardly notices if all fakes resemble each
+other. A distance between distributions does. It is measured along random directions, where optimal
+transport only needs sorting (Rabin et al. 2011; for generators Deshpande et al. 2018). It compares
+queues of recent features, because one batch alone says little about a distribution.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 GRID = 2
-"""The two coarsest stages are also described by their means over a grid of so many cells a side."""
+"""Cells along each side of a grid; means over its cells also describe the two coarsest stages."""
 
 AXES = 4
-"""Principal axes of the reals that make up a direction."""
+"""Number of the reals' principal axes that are mixed into one direction."""
 
 
 class SlicedFeatures(nn.Module):
-    """Queues of recent features and the distance of a new batch's from where they should lie.
+    """Queues of recent features, and the distance of a new batch from where it should lie.
 
     Args:
         widths: channels of the frozen network's stages, finest first.
-        reals: recent real faces that are remembered.
-        fakes: recent fakes that are remembered; few, as the generator moves on, and no more than
-            reals.
-        directions: random directions for each description, drawn anew each step.
+        reals: number of recent real faces that are remembered.
+        fakes: number of recent fakes that are remembered: few, because the generator changes, and
+            no more than `reals`.
+        directions: number of random directions for each description, new ones in each step.
         refresh: steps between two estimates of the whitening.
     """
 
@@ -54,7 +54,10 @@ class SlicedFeatures(nn.Module):
             self.register_buffer(f"whitening_{index}", torch.zeros(width, width))
 
     def describe(self, stages: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """Stages [N, widths[i], h, w] -> descriptions, float32 [N, widths[i]] and two of a grid."""
+        """Stages [N, widths[i], h, w] -> descriptions, float32 [N, widths[i]].
+
+        They are the means of all stages, then the mixed grid cells of the two coarsest stages.
+        """
         means = [stage.float().mean((2, 3)) for stage in stages]
         for index, stage in enumerate(stages[-2:]):
             cells = F.adaptive_avg_pool2d(stage.float(), GRID).flatten(1)
@@ -73,16 +76,16 @@ class SlicedFeatures(nn.Module):
 
     @torch.no_grad()
     def remember(self, reals: Sequence[Tensor]) -> None:
-        """Put descriptions of real faces in place of the oldest."""
+        """Put descriptions of real faces into the queues; the oldest ones drop out."""
         for index, described in enumerate(reals):
             _append(self.get_buffer(f"real_{index}"), described)
 
     def distance(self, fakes: Sequence[Tensor]) -> Tensor:
-        """Mean squared distance of fakes from their places among the reals, then remember them.
+        """Return the mean squared distance of fakes from their places among the reals.
 
-        Along each direction the fakes and the remembered ones are ranked together, and a fake's
-        place is the real value of the same rank. Zero until the reals have been whitened, when
-        both queues are full.
+        Along each direction the fakes are ranked together with the remembered ones. A fake's place
+        is the real value of the same rank. Then the fakes are remembered too. The distance is zero
+        until the whitening has been estimated; then both queues are full.
         """
         distances = []
         for index, described in enumerate(fakes):
@@ -114,12 +117,12 @@ def _append(queue: Tensor, rows: Tensor) -> None:
 
 
 def _whitening(features: Tensor, *, ridge: float = 0.1) -> Tensor:
-    """W such that features @ W has about the identity for a covariance.
+    """Return W such that the covariance of features @ W is about the identity.
 
     Args:
         features: float [N, D].
-        ridge: added to the variances, as a share of their mean, so that directions without
-            variance are not blown up.
+        ridge: added to the variances, as a share of their mean, so that directions with almost no
+            variance are not magnified.
     """
     spread, axes = torch.linalg.eigh(torch.cov(features.T))
     return axes * (spread + ridge * spread.mean()).rsqrt()

@@ -1,4 +1,4 @@
-"""The averaged generator as it was at times in a run, for curves of figures against images seen."""
+"""Snapshots of a run's averaged generator, for curves of figures against images seen."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Snapshot:
     """One moment of a run.
 
     Attributes:
-        images: seen in this run until then.
+        images: number of images seen in this run until then.
         phase: the resolution, and how far it had faded in.
         generator: the averaged weights, in eval mode.
     """
@@ -40,11 +40,11 @@ class Snapshot:
 
     @torch.inference_mode()
     def render(self, seeds: Iterable[int], *, resolution: int | None = None) -> UInt8Array:
-        """Faces uint8 [N, R, R, 3]; smaller ones are enlarged.
+        """Draw faces uint8 [N, R, R, 3]; smaller pictures are enlarged.
 
         Args:
-            seeds: of the faces.
-            resolution: R, by default the run's final one; no smaller than that.
+            seeds: seeds of the faces.
+            resolution: R, at least the run's final resolution, which is the default.
         """
         latents = torch.from_numpy(self.generator.sample(seeds))
         times = (resolution or self.generator.config.resolution) // self.phase.resolution
@@ -56,7 +56,7 @@ class Snapshot:
 
 
 def save_snapshot(run: Run, images: int, generator: nn.Module) -> None:
-    """Keep averaged weights in half precision."""
+    """Save averaged weights in half precision."""
     folder = make_folder(run.folder / "snapshots")
     halves = {name: value.half().contiguous() for name, value in generator.state_dict().items()}
     with atomic_path(folder / f"{images:09d}.safetensors") as temporary:
@@ -64,7 +64,7 @@ def save_snapshot(run: Run, images: int, generator: nn.Module) -> None:
 
 
 def snapshot_files(run_folder: str | Path) -> dict[int, Path]:
-    """Images seen -> file, in that order.
+    """Return a run's snapshots: number of images seen -> file, in that order.
 
     Raises:
         LatentEditError: the run has no snapshot yet.
@@ -102,7 +102,7 @@ def load_snapshot(run_folder: str | Path, images: int) -> Snapshot:
 def mean_of_snapshots(
     run_folder: str | Path, first: float, last: float
 ) -> tuple[Growing, list[int]]:
-    """The mean of a run's snapshots: an average over longer than the run's own half-lives.
+    """Return the mean of a run's snapshots: an average over more time than its own averages.
 
     Source: stochastic weight averaging, Izmailov et al. 2018.
 
@@ -115,11 +115,11 @@ def mean_of_snapshots(
         The generator, in eval mode, and the images seen at each of its snapshots.
 
     Raises:
-        LatentEditError: see `load_snapshot`, no snapshot between the two, or one from before the
-            final resolution had faded in.
+        LatentEditError: no snapshot between the two, one from before the final resolution had
+            faded in, or see `load_snapshot`.
     """
     known = snapshot_files(run_folder)
-    # half an image of room: a thousand times a number may not be the number of images
+    # half an image of room: 1000 * first may be a rounding error away from the number of images
     chosen = [n for n in known if 1000 * first - 0.5 <= n <= 1000 * last + 0.5]
     if not chosen:
         raise LatentEditError(
@@ -131,7 +131,8 @@ def mean_of_snapshots(
     early = snapshots[0].phase
     if early.alpha < 1 or early.resolution < generator.config.resolution:
         raise LatentEditError(
-            f"{run_folder} had not grown up at {chosen[0] / 1000:.10g} thousand images: start later"
+            f"{run_folder} had not grown up at {chosen[0] / 1000:.10g} thousand images: start "
+            "later, with a snapshot at the final resolution"
         )
     states = [snapshot.generator.state_dict() for snapshot in snapshots]
     generator.load_state_dict(

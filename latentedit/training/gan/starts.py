@@ -29,7 +29,7 @@ from latentedit.training.state import (
 )
 
 BUNDLED = "generator.json"
-"""Of a bundle's files the one that tells it from a run."""
+"""The file that marks a bundle; a run has no such file."""
 
 
 @dataclass(frozen=True)
@@ -37,12 +37,11 @@ class Start:
     """Where a run begins, or goes on.
 
     Attributes:
-        hashes: of the frozen networks that it looks through, by name; None where there is none.
-        images_before: seen by its weights in other runs.
-        images: seen in this one.
-        steps: of the optimisers in this one.
-        history: what the weights that it starts from say of themselves; None where it starts anew
-            or resumes.
+        hashes: hash of each frozen network, by name; None if the run does not use it.
+        images_before: number of images that its weights saw in other runs.
+        images: number of images seen in this run.
+        steps: number of steps of the optimisers in this run.
+        history: origin of the weights that it starts from; None if it starts anew or resumes.
     """
 
     hashes: Mapping[str, str | None] = field(default_factory=dict)
@@ -52,7 +51,7 @@ class Start:
     history: Mapping[str, Any] | None = None
 
     def progress(self, images: int, steps: int) -> dict[str, Any]:
-        """What a state keeps of how far the run is."""
+        """Return the progress for a state: how far the run is."""
         before = {"images_before": self.images_before}
         return {**before, "images": images, "step": steps, **self.hashes}
 
@@ -62,15 +61,16 @@ def start_from(
     networks: Mapping[str, nn.Module],
     hashes: Mapping[str, str | None],
 ) -> Start:
-    """Copy the networks of runs and bundles; what several of them hold comes from the last.
+    """Copy the networks of runs and bundles; if several hold the same one, the last one counts.
 
     Args:
         folders: runs or bundles; none to start anew.
-        networks: by their names in a state.
+        networks: networks by their names in a state.
         hashes: of the frozen networks, see `Start`.
 
     Raises:
-        LatentEditError: neither a run nor a bundle, or one of other widths.
+        LatentEditError: a folder is neither a run nor a bundle, its networks do not fit, or the
+            last one has no generator.
     """
     starts = [Path(folder) for folder in folders]
     if not starts:
@@ -85,7 +85,7 @@ def resume_run(run: Run, parts: Mapping[str, Any], hashes: Mapping[str, str | No
     """Load a run's last saved state.
 
     Args:
-        run: to go on with.
+        run: the run to go on with.
         parts: networks and optimisers, as `state.load_state` takes them.
         hashes: of the frozen networks, see `Start`.
 
@@ -107,7 +107,7 @@ def check_options(
     """Refuse options that do not fit the faces, or each other.
 
     Raises:
-        LatentEditError: naming the option.
+        LatentEditError: an option does not fit; the message names it.
     """
     if data.resolution < options.resolution:
         raise LatentEditError(
@@ -119,7 +119,7 @@ def check_options(
             f"faces of {data.resolution}x{data.resolution} cannot be halved down to "
             f"{options.resolution}: prepare them at a power of two"
         )
-    _ = options.schedule  # refuses phases that lead nowhere
+    _ = options.schedule  # refuses impossible schedules
     for name, value in asdict(options).items():
         if isinstance(value, float) and not math.isfinite(value):
             raise LatentEditError(f"{name} must be a finite number")
@@ -153,23 +153,23 @@ def check_options(
 
 
 def _check_resumed(run: Run, hashes: Mapping[str, str | None]) -> None:
-    """Refuse to resume without a generator, or through other networks than the run began with."""
+    """Refuse to resume without a generator, or with other frozen networks than before."""
     progress = read_progress(run.state)
     check_whole(progress, run.folder)
     for name, given in hashes.items():
         if given is not None and progress.get(name) is None:
             raise LatentEditError(
-                f"this run did not look through such a network: leave out --{name}, or start "
+                f"this run began without such a network: leave out --{name}, or start "
                 f"another run from this one with --init {run.folder}"
             )
         if progress.get(name) != given:
             raise LatentEditError(
-                f"this run looked through another {name}: give --{name} the same weights"
+                f"this run began with another {name}: give --{name} the same weights"
             )
 
 
 def _check_last(folder: Path) -> None:
-    """Check that the last of those that a run starts from has a generator, if it is a run."""
+    """Check that the last folder that a run starts from has a generator, if it is a run."""
     if not (folder / BUNDLED).is_file():
         check_whole(read_progress(Run(folder).state), folder)
 
@@ -179,11 +179,11 @@ def _copy(
 ) -> dict[str, Any]:
     """Copy the networks of a run, or the generator of a bundle; return where they come from.
 
-    Heads and queues of another network's features are left to begin anew, narrower networks are
-    widened, and averages that a run did not keep begin as its first.
+    Heads and queues begin anew if they are for features of another network. Narrower networks are
+    widened. Averages that a run did not keep begin as a copy of its first one.
 
     Raises:
-        LatentEditError: neither a run nor a bundle, or one of other widths.
+        LatentEditError: neither a run nor a bundle, or networks that do not fit.
     """
     generators = [name for name in networks if not name.startswith("objective.")]
     if (folder / BUNDLED).is_file():
@@ -218,9 +218,9 @@ def _copy(
         copied = copy_or_widen(found, network)
         if name in generators and not copied:
             raise LatentEditError(
-                f"{folder} holds a generator of another kind: start from one that also learned "
-                "with, or without, a teacher"
+                f"{folder} holds a generator of another kind: if this run has a teacher, start "
+                "from one that had a teacher too; if not, from one without"
             )
         if name in generators and len(found) != copied:
-            raise LatentEditError(f"{folder} has a larger resolution: set no smaller one")
+            raise LatentEditError(f"{folder} has a larger resolution: set the same or a larger one")
     return origin

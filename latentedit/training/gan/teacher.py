@@ -28,7 +28,7 @@ from latentedit.training.options import GeneratorOptions
 from latentedit.training.pairs import Progress, Shard, render_pairs, shard_files
 
 WHITENED_FROM = 20_000
-"""Latents that the student's whitening is made from."""
+"""Number of latents that the student's whitening is computed from."""
 
 _BATCH = 1000
 
@@ -38,13 +38,13 @@ class Teacher:
     """What a student learns from.
 
     Attributes:
-        name: of the model.
-        hash: of its generator's weights.
-        terms: of the model, in words.
-        generator: used in w.
+        name: name of the model.
+        hash: hash of its generator's weights.
+        terms: terms of the model, in words.
+        generator: its generator, used in w.
         faces: its pictures in the shared frame, at the student's resolution.
         latents: float32 [N, D], w of each picture.
-        paired: bool [N], whether the latent alone made the picture; others are of two.
+        paired: bool [N], whether this latent alone made the picture; other pictures mix two.
     """
 
     name: str
@@ -57,12 +57,12 @@ class Teacher:
 
     @property
     def _mapping(self) -> tuple[int, ...]:
-        """Sizes along the mapping network."""
+        """Widths of the mapping network: its input's, then each layer's."""
         weights = [layer.weight for layer in cast(Iterable[nn.Linear], self.generator.mapping)]
         return (weights[0].shape[1], *(len(weight) for weight in weights))
 
     def student_config(self, options: GeneratorOptions) -> ProgressiveWConfig:
-        """The shape of its students."""
+        """Return the shape of its students."""
         return ProgressiveWConfig(
             options.resolution,
             options.fmap_base,
@@ -92,20 +92,20 @@ def open_teacher(
     options: GeneratorOptions,
     on_progress: Progress,
 ) -> Teacher:
-    """Let a generator draw what a student learns from; what is there already is kept.
+    """Let a generator draw what a student learns from; existing pairs are kept.
 
     Args:
-        name: of the model.
-        generator: one that maps z to w, whose layers take a latent each.
-        card: of it.
-        folder: of its pairs, see `render_pairs`. Beside them goes a training file of the same
-            pictures, cut out and made smaller.
+        name: name of the model.
+        generator: one that maps z to w, and whose layers take a latent each.
+        card: the model's card.
+        folder: folder of its pairs, see `render_pairs`. It also gets a training file of the same
+            pictures, cut to the shared frame and made smaller.
         options: of the student's run.
         on_progress: see `pairs.Progress`.
 
     Raises:
-        LatentEditError: the generator has no mapping network, see `render_pairs`, or pictures that
-            are smaller than the student's.
+        LatentEditError: the generator has no mapping network, its faces are smaller than the
+            student's, `pairs_psi` is not two numbers, or see `render_pairs`.
     """
     if not isinstance(generator, MappedGenerator):
         raise LatentEditError(
@@ -146,7 +146,7 @@ def open_teacher(
 def _cut_faces(
     files: list[Path], count: int, source: str, frame: Frame, resolution: int
 ) -> FaceData:
-    """The training file of so many pairs' pictures, made where it is not there or too short."""
+    """Return the training file of the pairs' pictures; write it unless it has `count` of them."""
     path = files[0].parent / f"shared{resolution}.faces"
     if path.is_file():
         faces = open_face_data(path)
@@ -159,10 +159,10 @@ def _cut_faces(
 
 
 def _cut(files: list[Path], frame: Frame, resolution: int) -> Iterator[UInt8Array]:
-    """The pictures of pairs, each cut out of its frame and made smaller.
+    """Yield the pictures of pairs, each cut to the shared frame and made smaller.
 
     Raises:
-        LatentEditError: they are too small.
+        LatentEditError: the pictures are too small.
     """
     for file in files:
         shard = Shard.read(file)
@@ -177,6 +177,6 @@ def _cut(files: list[Path], frame: Frame, resolution: int) -> Iterator[UInt8Arra
 
 
 def _latents_of(file: Path) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """The first latent of each pair of a file, and where the second begins."""
+    """Return each pair's first latent, and the layer from which its second latent is used."""
     with safe_open(str(file), framework="np") as shard:
         return shard.get_tensor("first"), shard.get_tensor("cuts")

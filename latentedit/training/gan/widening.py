@@ -1,4 +1,4 @@
-"""Networks that compute what a narrower one did, with room to learn more.
+"""Wider networks that compute the same as a narrower one, with room to learn more.
 
 Net2WiderNet of Chen et al. 2016, for layers of equalised learning rate.
 """
@@ -15,26 +15,26 @@ from latentedit.errors import LatentEditError
 from latentedit.generators.layers import EqualizedConv2d, EqualizedLinear
 
 NOISE = 0.05
-"""Standard deviation of what makes copies differ, as a share of the weights'."""
+"""Standard deviation of the noise that makes copies differ, as a share of the weights' own."""
 
 
 def copy_or_widen(tensors: Mapping[str, Tensor], network: nn.Module) -> int:
     """Copy weights into a network of the same or larger widths and as many or more blocks.
 
-    Where the network is wider, features are repeated and the weight of a repeated input is divided
-    among its copies, with regard to the layer's run-time scale; a little noise, the same at every
-    call, lets the copies learn different things. Pixel norms, and a batch's standard deviation, are
-    the same where all features are repeated equally often.
+    If the network is wider, features are repeated. The weight of a repeated input is divided among
+    its copies; the layer's run-time scale is taken into account. A little noise, the same at every
+    call, lets the copies learn different things. Pixel norms and a batch's standard deviation stay
+    the same if all features are repeated equally often.
 
     Args:
-        tensors: the narrower network's, of the same names.
+        tensors: the narrower network's tensors, with the same names.
         network: changed in place; what `tensors` lacks stays as it is.
 
     Returns:
-        how many tensors were taken over.
+        the number of tensors that were copied.
 
     Raises:
-        LatentEditError: a tensor is larger than the network's.
+        LatentEditError: a weight is larger than the network's.
     """
     own = network.state_dict()
     layers = {
@@ -58,7 +58,7 @@ def copy_or_widen(tensors: Mapping[str, Tensor], network: nn.Module) -> int:
 
 
 def _widen_weight(weight: Tensor, wide: Tensor, random: torch.Generator) -> Tensor:
-    """Repeat rows and divide columns as `wide` has more of them."""
+    """Widen a weight to the shape of `wide`: repeat its rows, repeat and divide its columns."""
     if any(new < old for new, old in zip(wide.shape, weight.shape, strict=True)):
         raise LatentEditError(
             f"weights of {tuple(weight.shape)} do not fit into {tuple(wide.shape)}: give the "
@@ -74,9 +74,9 @@ def _widen_weight(weight: Tensor, wide: Tensor, random: torch.Generator) -> Tens
 
 
 def _sources(wide: int, narrow: int) -> Tensor:
-    """Which feature each of `wide` features repeats.
+    """Return which of `narrow` features each of `wide` features repeats.
 
-    An odd number ends with the batch's standard deviation, of which there is one.
+    If `narrow` is odd, its last feature is the batch's standard deviation, which is not repeated.
     """
     if wide == narrow:
         return torch.arange(wide)

@@ -61,8 +61,8 @@ class AgeTask:
 class AgeTeaching:
     """Self-training: unlabelled faces in the shared frame, and the estimator that labels them.
 
-    Real frames show hair and background where a padded chip shows none, so what was learnt on
-    chips is carried over by their estimates from several views.
+    Real frames show hair and background where a padded chip shows none. The teacher learned on
+    chips; its estimates from several views carry its knowledge over to whole frames.
     """
 
     teacher: AgeEstimator
@@ -72,8 +72,9 @@ class AgeTeaching:
 def taught(
     faces: LabelledFaces, teaching: AgeTeaching, options: SupervisedOptions
 ) -> LabelledFaces:
-    """Add unlabelled faces with the teacher's mean estimate, in the tight and in the wide framing,
-    mirrored too.
+    """Add unlabelled faces, labelled with the teacher's mean estimate.
+
+    The mean is over four views: the tight and the wide framing, mirrored or not.
 
     Raises:
         LatentEditError: unlabelled faces of another size.
@@ -110,7 +111,7 @@ def _targets(years: Tensor, *, chips: bool) -> Tensor:
 
 
 class _Distribution(nn.Module):
-    """The estimator with its distribution for an output, which the loss needs."""
+    """The estimator with the logits of all years as output, which the loss needs."""
 
     def __init__(self, estimator: AgeEstimator) -> None:
         super().__init__()
@@ -137,7 +138,7 @@ def train_age_estimator(
     Args:
         start: a network of the same shape (the attribute classifier, or an age estimator) whose
             stages are copied.
-        teaching: further faces without known ages, and who estimates them.
+        teaching: further faces without known ages, and the estimator that labels them.
 
     Returns:
         the network with averaged weights, in eval mode.
@@ -152,7 +153,7 @@ def train_age_estimator(
     estimator = AgeEstimator(config)
     normalise(estimator, train.images)
     with torch.no_grad():
-        estimator.head.weight.mul_(0.1)  # near-uniform at first
+        estimator.head.weight.mul_(0.1)  # at first all ages are about equally likely
     if start is not None:
         start_from(start, estimator)
     column = data.label_names.index("Age")

@@ -37,7 +37,7 @@ from latentedit.training.workers import Workers
 class AttributeTask:
     """Independent yes-or-no questions: smoothed binary cross-entropy, mean accuracy.
 
-    Targets are 1 yes, 0 no, -1 not known, or a probability between.
+    Targets are 1 yes, 0 no, -1 not known, or a probability between 0 and 1.
 
     Attributes:
         smoothing: targets become `smoothing` and 1 - `smoothing`.
@@ -57,7 +57,7 @@ class AttributeTask:
     def metrics(self, outputs: Tensor, targets: Tensor) -> dict[str, float]:
         known = targets >= 0
         right = ((outputs > 0) == (targets > 0)) & known
-        asked = known.any(0)  # without attributes that nobody labelled
+        asked = known.any(0)  # leave out attributes that nobody labelled
         accuracy = (right.sum(0) / known.sum(0))[asked].mean()
         return {"score": float(accuracy), "validation_loss": float(self.loss(outputs, targets))}
 
@@ -77,7 +77,7 @@ def train_classifier(
     """Train the classifier on all but the last `validation` faces, then calibrate it on those.
 
     Args:
-        data: labelled faces; of UTKFace's it learns `utkface.QUESTIONS`.
+        data: labelled faces; from UTKFace's labels it learns `utkface.QUESTIONS`.
         start: a classifier to go on from, or another network of the same shape whose stages are
             copied.
         teaching: teachers, and further faces without labels.
@@ -119,7 +119,7 @@ def train_classifier(
         on_step=on_step,
     )
     assert isinstance(result, AttributeClassifier)
-    if workers.leads:  # batch norm's statistics are each process's own, and the leader's are saved
+    if workers.leads:  # each process has its own batch norm statistics; the leader's are saved
         logits = predict(result, held_out.images, workers.device, bf16=options.bf16)
         write_json(Path(run_folder) / CALIBRATION, calibration(logits, known))
     workers.wait()
@@ -148,7 +148,7 @@ def load_classifier_run(run_folder: str | Path) -> AttributeClassifier:
 
 @torch.no_grad()
 def _calibrated(network: AttributeClassifier, run_folder: str | Path) -> AttributeClassifier:
-    """Scale and shift the logits; the last layer is linear and takes that in."""
+    """Scale and shift the logits by changing the last layer, which is linear."""
     if fitted := read_calibration(run_folder):
         weight, bias = network.head.weight, network.head.bias
         scale, shift = (bias.new_tensor(fitted[name]) for name in ("scale", "shift"))

@@ -1,4 +1,4 @@
-"""Platt scaling: making probabilities mean what they say."""
+"""Platt scaling: it corrects probabilities to match how often the answer is yes."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from latentedit.classifiers.reliability import error_if_calibrated, expected_cal
 from latentedit.io.files import read_json
 
 CALIBRATION = "calibration.json"
-"""In the folder of a finished run: ``scale`` and ``shift`` of each output, see `fit_platt`."""
+"""The file in a finished run's folder: ``scale`` and ``shift`` of each output, see `fit_platt`."""
 
 CAUTION = 20.0
-"""Precision of the prior on what is fitted: chosen once, on held-out faces of CelebA, where 1,000
-faces are too few for the rarest attributes to be trusted alone."""
+"""Precision of the prior on scales and shifts. It was chosen once, on held-out faces of CelebA:
+1,000 faces are too few to fit the rarest attributes without a prior."""
 
 
 def fit_platt(
@@ -26,8 +26,8 @@ def fit_platt(
 ) -> tuple[Tensor, Tensor]:
     """Find the scale and shift of each output that give the least cross-entropy (Platt 1999).
 
-    With a normal prior of precision `caution`: logarithms of the scales around their own mean, and
-    shifts around zero.
+    A normal prior of precision `caution` draws the logarithms of the scales to their own mean, and
+    the shifts to zero.
 
     Args:
         logits: float [N, K] on faces that the network was not trained on.
@@ -64,9 +64,9 @@ def fit_platt(
 
 
 def cross_fitted(logits: Tensor, targets: Tensor) -> Tensor:
-    """Calibrate the even faces as the odd ones ask for, and the other way round.
+    """Calibrate the even faces by a fit to the odd ones, and the other way round.
 
-    So that no figure is measured on the faces that its calibration was fitted on.
+    So no figure is measured on the faces that its calibration was fitted to.
 
     Returns:
         probabilities, float64 [N, K].
@@ -79,7 +79,7 @@ def cross_fitted(logits: Tensor, targets: Tensor) -> Tensor:
 
 
 def calibration(logits: Tensor, targets: Tensor) -> dict[str, Any]:
-    """Fit on all faces, and say what to expect of it elsewhere.
+    """Fit the calibration to all faces, and measure how good it is on faces it was not fitted to.
 
     Returns:
         ``scale`` and ``shift``, lists of K; ``faces``; and, where there are labels, means over the
@@ -111,6 +111,6 @@ def _figures(probabilities: Tensor, targets: Tensor) -> dict[str, float]:
 
 
 def read_calibration(run_folder: str | Path) -> dict[str, Any]:
-    """Return what a finished run's calibration is, or nothing where there is none."""
+    """Return the calibration of a finished run, or an empty dictionary if there is none."""
     path = Path(run_folder) / CALIBRATION
     return dict(read_json(path)) if path.is_file() else {}

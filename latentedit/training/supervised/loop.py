@@ -37,10 +37,10 @@ class Normalised(Protocol):
 
 
 class Task(Protocol):
-    """What is learnt: from which pictures, by which loss, and the figures on validation faces."""
+    """What is learned: random changes of pictures, the loss, and figures on validation faces."""
 
     def augment(self, images: Tensor, targets: Tensor) -> Tensor:
-        """Change a training batch [N, 3, R, R] in [-1, 1] at random, knowing its targets."""
+        """Change a training batch [N, 3, R, R] in [-1, 1] at random; targets may decide how."""
         ...
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
@@ -63,14 +63,14 @@ class LabelledFaces:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a run is, as its state keeps it.
+    """How far a run is; its state keeps this.
 
     Attributes:
-        epoch: epochs that are finished.
-        best, stale: the best score so far, and epochs since.
-        order: seed of the order of the faces in the epoch that has begun; None before it begins.
-        step: steps of that epoch that are done.
-        losses: their sum.
+        epoch: number of finished epochs.
+        best, stale: the best score so far, and the number of epochs since.
+        order: seed of the order of the faces in the current epoch; None before it begins.
+        step: number of finished steps of the current epoch.
+        losses: sum of the losses of these steps.
     """
 
     epoch: int = 0
@@ -105,7 +105,8 @@ def fit(
         network_options: the network's configuration, saved with the options.
         workers: the processes that train together; by default those that were launched.
         command: the command line, for the model's card.
-        resume: go on from the last saved step; a state is saved after each epoch, and by time.
+        resume: go on from the last saved step; the state is saved after each epoch, and in between
+            when `StateKeeper.due`.
         on_step: called after every step with (step, all steps, last figures).
 
     Raises:
@@ -166,7 +167,7 @@ def _epoch(
     options: SupervisedOptions,
     at: Place,
 ) -> Iterator[Place]:
-    """Take the steps of an epoch that are not done yet; gives where the run is after each."""
+    """Take the remaining steps of an epoch; yield after each how far the run is."""
     network.train()
     if at.order is None:
         at = replace(at, order=int(torch.randint(2**31, ())))
@@ -192,7 +193,7 @@ def _step(
     *,
     bf16: bool,
 ) -> float:
-    """Learn from some faces, as all workers do from theirs; return the mean loss."""
+    """Learn from this worker's faces, while the others learn from theirs; return the mean loss."""
     targets = train.targets[rows].to(workers.device)
     images = task.augment(to_tensor(train.images[rows], workers.device), targets)
     with autocast(workers.device, bf16):
@@ -231,7 +232,7 @@ def start_from(source: Backbone, target: Backbone) -> None:
 
 
 def _kind(network: Backbone) -> tuple[type[Backbone], tuple[str, ...]]:
-    """What a head answers."""
+    """Return the network's type, and the attributes that its head answers, if any."""
     return type(network), getattr(network.config, "attributes", ())
 
 
@@ -242,7 +243,7 @@ def load_averaged(
 
     Args:
         run_folder: the run.
-        config_type: of the network's configuration, saved as its ``network_options``.
+        config_type: type of the network's configuration, which `fit` got as ``network_options``.
         build: makes the network that was given to `fit`.
         what: names such a run in errors, "a classifier's run".
 
@@ -279,10 +280,10 @@ def predict(
 
 
 def steps_an_epoch(faces: int, batch_size: int) -> int:
-    """How many batches some faces fill.
+    """Return how many batches the faces fill.
 
     Raises:
-        LatentEditError: not one.
+        LatentEditError: they do not fill one.
     """
     if faces < batch_size:
         raise LatentEditError(
@@ -292,7 +293,7 @@ def steps_an_epoch(faces: int, batch_size: int) -> int:
 
 
 def _batches(train: LabelledFaces, size: int, seed: int | None) -> Iterator[NDArray[np.int64]]:
-    """Rows of the batches of an epoch, whose order a seed gives."""
+    """Yield the rows of each batch of an epoch; the seed decides the order of the faces."""
     count = len(train.images)
     chance = torch.Generator()
     if seed is not None:

@@ -32,8 +32,8 @@ from latentedit.training.supervised.loop import (
 from latentedit.training.workers import Workers
 
 _CAUTION = 1e-3
-"""Of the calibration: portraits have many answers of both kinds, so the prior only has to keep a
-perfect separation finite."""
+"""Precision of the calibration's prior. Portraits have many answers of both kinds, so the prior
+only has to keep the fit finite where answers are separated perfectly."""
 
 _POOR_FROM = {**POOR_FROM, "pose": POSE_POOR_FROM / POSE_FULL}
 
@@ -43,9 +43,9 @@ class PortraitTask:
     """Six yes-or-no questions, four of which have a known strength behind them.
 
     Attributes:
-        ranking: weight of the strengths. Where something was spoilt by strength s, the logit is
-            drawn to ``steepness * (s - s0)``, s0 being the strength from which it counts as poor:
-            so that twice as bad also scores worse, and not just "poor" twice.
+        ranking: weight of the strengths. If a portrait was spoilt with strength s, the logit is
+            drawn to ``steepness * (s - s0)``; from strength s0 on, the portrait counts as poor. So
+            a portrait that is twice as bad also scores worse.
         steepness: see `ranking`.
         shift: largest move of a portrait, as a share of its edge.
     """
@@ -86,7 +86,10 @@ class PortraitTask:
 
 
 def targets_of(labels: NDArray[np.int8]) -> Tensor:
-    """Labels of a file of portraits -> float32 [N, 10]: six flags, four strengths from 0 to 1."""
+    """Labels of a file of portraits -> float32 [N, 10]: six flags, four strengths from 0 to 1.
+
+    -1 is not known.
+    """
     targets = torch.tensor(labels, dtype=torch.float32)
     strengths = targets[:, len(QUALITIES) :]
     strengths[strengths > 0] /= 100
@@ -105,13 +108,13 @@ def train_portrait(
     resume: bool = False,
     on_step: Callable[[int, int, dict[str, float]], None] = lambda step, total, figures: None,
 ) -> PortraitNetwork:
-    """Train on all faces but the last; calibrate on those before the held-out ones.
+    """Train on all faces but the last; calibrate on the faces just before the held-out ones.
 
     Args:
         data: from `prepare_portraits`.
-        validation: faces at the end that are left alone, for `evaluate portrait`.
-        calibration: faces before these, for the figures of each epoch and for Platt scaling.
-        start: what to start from, instead of random weights; its calibration is forgotten.
+        validation: number of faces at the end that are held out, for `evaluate portrait`.
+        calibration: number of faces before these, for figures of each epoch and Platt scaling.
+        start: the network to start from, instead of random weights; its calibration is forgotten.
 
     Returns:
         the calibrated network with averaged weights, in eval mode.
@@ -127,7 +130,9 @@ def train_portrait(
     if start is None:
         normalise(network, train.images)
     elif start.config != config:
-        raise LatentEditError("a portrait network of another shape: start from one of this shape")
+        raise LatentEditError(
+            "the portrait network to start from is of another shape: leave out --init"
+        )
     else:
         network.load_state_dict(start.state_dict())
         network.forget_calibration()

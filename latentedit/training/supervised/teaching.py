@@ -23,12 +23,12 @@ SOFT_TARGETS = "soft_targets.safetensors"
 
 @dataclass(frozen=True)
 class Teaching:
-    """Who teaches, how much that counts, and what else is taught.
+    """The teachers, how much they count, and further faces that they label.
 
     Attributes:
         teachers: classifiers whose mean probability, over mirrored pictures too, is the target.
-        weight: of the teachers where a label is known; elsewhere they alone count.
-        unlabelled: further faces, taught by the teachers alone.
+        weight: weight of the teachers if a label is known; if not, they alone count.
+        unlabelled: further faces, which the teachers alone label.
     """
 
     teachers: Sequence[AttributeClassifier]
@@ -46,7 +46,7 @@ def taught(
 ) -> LabelledFaces:
     """Mix the teachers' probabilities into labels, and add the unlabelled faces.
 
-    What the teachers said is kept in the run's folder, for when the run goes on.
+    The teachers' answers are kept in the run's folder, for a run that is resumed.
 
     Raises:
         LatentEditError: unlabelled faces of another size, or the folder cannot be written.
@@ -75,7 +75,7 @@ def taught(
 def _ask(
     teachers: Sequence[AttributeClassifier], images: Faces, device: torch.device, bf16: bool
 ) -> Tensor:
-    """Mean probabilities, float32 [N, K], of all teachers, of faces and of mirrored faces."""
+    """Return mean probabilities, float32 [N, K], over all teachers and mirrored faces too."""
     answers = [
         torch.sigmoid(predict(teacher, images, device, bf16=bf16, mirrored=mirrored))
         for teacher in teachers
@@ -85,7 +85,7 @@ def _ask(
 
 
 def _read(path: Path, lesson: str, count: int) -> Tensor | None:
-    """What the same teachers said of the same faces, if it is there."""
+    """Return the kept answers of the same teachers to the same faces; None if there are none."""
     try:
         with safe_open(str(path), framework="pt") as file:
             targets: Tensor = file.get_tensor("targets")

@@ -1,14 +1,14 @@
-// One face at a time. The next one is on the screen before the server has written the answer.
+// Shows one face at a time. The next face appears before the server has saved the answer.
 
 const $ = (selector) => document.querySelector(selector);
 const KEYS = { j: "yes", arrowright: "yes", f: "no", arrowleft: "no", " ": "unsure", backspace: "back" };
 const WORDS = { yes: "Yes", no: "No", unsure: "Cannot tell" };
-const AHEAD = 8; // pictures that the browser loads before they are shown
+const AHEAD = 8; // how many pictures the browser loads before they are shown
 
 let state = null;
-let faces = []; // seeds that come, the one on the screen first
+let faces = []; // the next seeds; the first one is on the screen
 let chain = Promise.resolve(); // requests go one after another
-let waiting = 0; // answers that are on their way
+let waiting = 0; // how many requests wait for a reply
 const loaded = new Map();
 
 function load(seed) {
@@ -122,7 +122,7 @@ async function back() {
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
   const does = KEYS[event.key.toLowerCase()];
-  if (!does || (event.key === " " && event.target.closest("button"))) return; // Space presses what has the focus
+  if (!does || (event.key === " " && event.target.closest("button"))) return; // Space presses a focused button
   event.preventDefault();
   if (does === "back") back();
   else answer(does);
@@ -131,7 +131,7 @@ document.addEventListener("keydown", (event) => {
 document.addEventListener("click", (event) => {
   const button = event.target.closest("button");
   if (!button) return;
-  if (event.detail > 0) button.blur(); // of a mouse or finger: the keys stay free
+  if (event.detail > 0) button.blur(); // keep Space free for 'Cannot tell'
   if (button.dataset.says) answer(button.dataset.says);
   else back();
 });
