@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from latentedit.boundaries.choosing import NEAR, RANDOM, Answer
@@ -13,10 +13,10 @@ from latentedit.errors import LatentEditError
 from latentedit.io.files import atomic_path, check_writable
 
 SEED = "seed"
-"""The column of a .csv that names faces."""
+"""Name of the .csv column with the seeds of faces."""
 
 CHOSEN, GENERATOR = "chosen", "generator"
-"""Columns of how a face was chosen, and of the hash of the generator that draws it."""
+"""Names of the columns for how a face was chosen, and for the hash of its generator."""
 
 HASH = re.compile(r"[0-9a-f]{16}")
 
@@ -25,9 +25,11 @@ _VALUES = {cell: value for value, cell in _CELLS.items()}
 
 
 class LabelFile:
-    """Answers on disk: ``seed``, the attribute (1, 0, or nothing where nobody can tell), how the
-    face was chosen, and the generator's hash. Each answer is written at once; a kill leaves the
-    file as it was before the answer, or after it.
+    """Answers in a .csv file.
+
+    Its columns are ``seed``, the attribute (1, 0, or nothing where nobody can tell), how the face
+    was chosen, and the generator's hash. Each answer is written at once. If the program is killed
+    meanwhile, the file is as it was before the answer, or as it is after it.
 
     Attributes:
         path: a ``.csv`` file.
@@ -51,7 +53,7 @@ class LabelFile:
         self.answers: tuple[Answer, ...] = self._read() if self.path.exists() else ()
 
     def count(self, value: bool | None) -> int:
-        """How many answers are yes, no, or None."""
+        """How many answers are `value`: True for yes, False for no, or None."""
         return sum(answer.value is value for answer in self.answers)
 
     @property
@@ -63,14 +65,14 @@ class LabelFile:
         """Keep one more answer.
 
         Raises:
-            LatentEditError: its seed has one, or the file cannot be written.
+            LatentEditError: its seed has an answer already, or the file cannot be written.
         """
         if any(answer.seed == other.seed for other in self.answers):
             raise LatentEditError(f"seed {answer.seed} has an answer already")
         self._write((*self.answers, answer))
 
     def take_back(self) -> Answer | None:
-        """Drop the last answer and return it; None where there is none."""
+        """Drop the last answer and return it; return None where there are no answers."""
         if not self.answers:
             return None
         last = self.answers[-1]
@@ -94,9 +96,10 @@ class LabelFile:
         advice = "give another file with -o"
         try:
             with open(self.path, newline="", encoding="utf-8-sig") as file:
-                head, *rows = [row for row in csv.reader(file) if row] or [[]]
+                rows, lines = filled_rows(file)
         except (OSError, UnicodeDecodeError, csv.Error) as error:
             raise LatentEditError(f"cannot read {self.path}: {error}; {advice}") from None
+        head, *rows = rows or [[]]
         if head[:1] != [SEED] or head[2:] != [CHOSEN, GENERATOR]:
             raise LatentEditError(
                 f"{self.path} was not made by label-seeds: its first line is "
@@ -108,8 +111,8 @@ class LabelFile:
                 f"{head[1]}, or {advice}"
             )
         answers = []
-        for number, row in enumerate(rows, start=2):
-            answers.append(self._answer(row, f"{self.path}, line {number}"))
+        for line, row in zip(lines[1:], rows, strict=True):
+            answers.append(self._answer(row, f"{self.path}, line {line}"))
         if len({answer.seed for answer in answers}) < len(answers):
             raise LatentEditError(f"{self.path} names a seed twice: keep one row for each")
         return tuple(answers)
@@ -129,15 +132,29 @@ class LabelFile:
             raise LatentEditError(f"{place}: cannot read {','.join(row)!r}") from None
 
 
-def fitting_order(at_random: Sequence[bool]) -> list[int]:
-    """Row numbers in the order in which a fit should have labels.
+def filled_rows(lines: Iterable[str]) -> tuple[list[list[str]], list[int]]:
+    """Read the rows of a .csv that are not empty.
 
-    It takes its held-out faces from the end, and those should be what the model draws, so the
-    last ones that were shown at random go there. All others stay as they came: both ways of
-    choosing mixed.
+    Returns:
+        the rows' cells, and for each row the number of its last line, from 1.
+
+    Raises:
+        csv.Error: the text is no .csv.
+    """
+    reader = csv.reader(lines)
+    numbered = [(row, reader.line_num) for row in reader if row]
+    return [row for row, _ in numbered], [number for _, number in numbered]
+
+
+def fitting_order(at_random: Sequence[bool]) -> list[int]:
+    """Return row numbers in the order in which a fit should get the labels.
+
+    A fit holds out the faces at the end. These should be faces as the model draws them, so the last
+    ones that were shown at random go there. All others keep their order, in which both ways of
+    choosing are mixed.
 
     Args:
-        at_random: of each row, in the order of the answers.
+        at_random: whether each face was shown at random, in the order of the answers.
     """
     rows = range(len(at_random))
     chance = [row for row in rows if at_random[row]]

@@ -1,4 +1,4 @@
-"""What boundaries are fitted on: latents and their scores, from a pool or from the user's own."""
+"""Samples: latents with scores that boundaries are fitted on, from a pool or a user's file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from latentedit.attributes import spelling_key
 from latentedit.boundaries.choosing import NEAR, RANDOM
 from latentedit.boundaries.finder import Latents
-from latentedit.boundaries.labels import CHOSEN, GENERATOR, HASH, SEED, fitting_order
+from latentedit.boundaries.labels import CHOSEN, GENERATOR, HASH, SEED, filled_rows, fitting_order
 from latentedit.boundaries.pool import Pool
 from latentedit.boundaries.whitening import Whitening
 from latentedit.errors import LatentEditError
@@ -35,7 +35,8 @@ class Samples:
         names: of the K attributes.
         generator_hash: of the generator that the latents belong to.
         space: the latent space.
-        data: one line for the card.
+        data: one line for the card that says where they are from.
+        whitening: coordinates to fit in, where they are known.
     """
 
     latents: Latents
@@ -56,7 +57,7 @@ def samples_of_npy(path: str | Path, pool: Pool, names: Sequence[str]) -> Sample
         names: of the K columns.
 
     Raises:
-        LatentEditError: another shape, not between 0 and 1, or names that cannot be.
+        LatentEditError: another shape, values outside 0 to 1, or see `named_attributes`.
     """
     try:
         scores = np.load(path, allow_pickle=False)
@@ -86,7 +87,7 @@ def samples_of_npy(path: str | Path, pool: Pool, names: Sequence[str]) -> Sample
 def samples_of_csv(path: str | Path, editor: FaceNetworks) -> Samples:
     """Read a user's labels of seeds: a header with ``seed`` and the attributes, then one row each.
 
-    Rows without any label are left out. Those of ``label-seeds`` come in
+    Rows without any label are left out. The rows of a file by ``label-seeds`` are put in
     `labels.fitting_order`.
 
     Args:
@@ -99,7 +100,7 @@ def samples_of_csv(path: str | Path, editor: FaceNetworks) -> Samples:
     """
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
-            rows = [row for row in csv.reader(file) if row]
+            rows, lines = filled_rows(file)
     except FileNotFoundError:
         raise LatentEditError(
             f"{path} does not exist: make it with 'latentedit label-seeds', or check the path"
@@ -113,7 +114,7 @@ def samples_of_csv(path: str | Path, editor: FaceNetworks) -> Samples:
     rows, at_random = _without_provenance(rows, path, editor.generator_hash)
     column = rows[0].index(SEED)
     seeds, values, chance, silent = [], [], [], 0
-    for number, row in enumerate(rows[1:], start=2):
+    for number, row in enumerate(rows[1:]):
         try:
             if len(row) != len(rows[0]):
                 raise ValueError
@@ -122,9 +123,12 @@ def samples_of_csv(path: str | Path, editor: FaceNetworks) -> Samples:
                 continue
             seeds.append(int(row[column]))
             values.append([float(cell) for at, cell in enumerate(row) if at != column])
-            chance.append(at_random[number - 2])
+            chance.append(at_random[number])
         except ValueError:
-            raise LatentEditError(f"{path}, line {number}: cannot read {','.join(row)!r}") from None
+            raise LatentEditError(
+                f"{path}, line {lines[number + 1]}: cannot read {','.join(row)!r}: give "
+                "a whole number as seed and a number for each attribute"
+            ) from None
     if len(set(seeds)) < len(seeds):
         raise LatentEditError(f"{path} names a seed twice: keep one row for each")
     if not seeds:
@@ -146,9 +150,9 @@ def samples_of_csv(path: str | Path, editor: FaceNetworks) -> Samples:
 def _without_provenance(
     rows: list[list[str]], path: str | Path, generator: str
 ) -> tuple[list[list[str]], list[bool]]:
-    """A table without what `labels.LabelFile` says of where its rows are from.
+    """Return a table without the columns in which `labels.LabelFile` says where rows are from.
 
-    With it comes, for each row below the head, whether its face was chosen at random.
+    Also return, for each row below the head, whether its face was chosen at random.
 
     Raises:
         LatentEditError: seeds of another generator.
@@ -176,11 +180,11 @@ def _without_provenance(
 
 
 _INDEX = ("", "unnamed: 0", "index", "level_0")
-"""What pandas calls the numbers of rows that it writes beside a table."""
+"""Names that pandas gives to a column of row numbers."""
 
 
 def _without_index(rows: list[list[str]]) -> list[list[str]]:
-    """A table without the columns that only number its rows."""
+    """Return a table without the columns that only number its rows."""
     numbers = [
         {str(float(number)) for number in range(first, len(rows) + first)} for first in (0, 1)
     ]
@@ -213,11 +217,11 @@ def _checked(
 
 
 def named_attributes(names: Sequence[str]) -> tuple[str, ...]:
-    """Names of a user's own attributes as boundaries keep them.
+    """Return the names of a user's own attributes as boundaries keep them.
 
     Raises:
-        LatentEditError: a name has more than letters, digits, spaces and underscores, or two are
-            one.
+        LatentEditError: a name has other characters than letters, digits, spaces and underscores,
+            or two names are the same.
     """
     stripped = tuple(name.strip().replace(" ", "_") for name in names)
     for name in stripped:

@@ -52,7 +52,7 @@ class ConvertedGenerator:
 
     @property
     def card(self) -> dict[str, Any]:
-        """The entries that a bundle's card gets beside the network's own."""
+        """Entries for a bundle's card, besides those that the network gives itself."""
         return {
             "network": self.network.kind,
             "terms": TERMS,
@@ -75,7 +75,7 @@ class ConvertedGenerator:
             The folder.
 
         Raises:
-            LatentEditError: it holds a generator already, or cannot be written.
+            LatentEditError: the folder holds a generator already, or cannot be written.
         """
         folder = Path(folder)
         if any(folder.glob("generator.*")):
@@ -110,29 +110,32 @@ def convert(
 ) -> ConvertedGenerator:
     """Read a generator from another project's checkpoint.
 
-    The format is told by the file's first bytes and its keys, not by its name: progressive GANs of
-    InterFaceGAN, HiGAN, GenForce, pytorch_GAN_zoo and Karras et al. (TensorFlow pickles), and
-    StyleGAN2 of rosinality, BasicSR, GenForce and NVIDIA; PyTorch files, safetensors, and pickles
-    of whole modules such as NVIDIA's snapshots. Nothing in the file is ever executed (see
-    `tensors`, `pickles` and `objects`). An ONNX file of z to pictures is kept as it is.
-    MobileStyleGAN's OpenVINO IR files are a wheel, a folder or an .xml (see `openvino`).
+    The format is told by the file's first bytes and its keys (see `kinds`). These can be read:
+
+    - progressive GANs of InterFaceGAN, HiGAN, GenForce, pytorch_GAN_zoo and Karras et al.
+      (TensorFlow pickles);
+    - StyleGAN2 of rosinality, BasicSR, GenForce and NVIDIA;
+    - MobileStyleGAN's OpenVINO IR files, given as a wheel, a folder or an .xml (see `openvino`);
+    - an ONNX file from z to pictures, which is kept as it is.
+
+    The first two come as PyTorch files, safetensors, or pickles of whole modules such as NVIDIA's
+    snapshots. Nothing in a file is ever executed (see `tensors`, `pickles` and `objects`).
 
     Args:
         path: the file, or a folder of IR files.
-        space: of a StyleGAN2, a MobileStyleGAN or an ONNX file, the space that latents will be
-            given in.
-        truncation: of a StyleGAN2 or a MobileStyleGAN, psi.
-        value_range: of an ONNX file, the values of black and white.
+        space: the space that latents will be given in; for StyleGAN2, MobileStyleGAN and ONNX.
+        truncation: psi; for StyleGAN2 and MobileStyleGAN.
+        value_range: the values of black and white; for ONNX.
 
     Raises:
-        LatentEditError: no such format, a file that is refused or damaged, or keys that are
-            missing, extra or mis-shaped.
+        LatentEditError: the format is unknown, the file is refused or damaged, or keys are missing,
+            extra or mis-shaped.
     """
     converted = _read(Path(path), space, truncation, value_range)
     if (converted.network.space.name, converted.network.truncation) != (space, truncation):
         raise LatentEditError(
-            f"{path} holds no StyleGAN2 ({converted.format}): leave out space w, truncation is for "
-            "StyleGAN2 only"
+            f"{path} holds a network of z alone ({converted.format}): leave out space w and "
+            "truncation, which need a mapping network, as StyleGAN2 has one"
         )
     if value_range != (-1.0, 1.0) and kind_of(Path(path)) != "onnx":
         raise LatentEditError(
@@ -171,7 +174,7 @@ def _read(
 
 
 def _digest(path: Path) -> str | dict[str, str]:
-    """The SHA-256 of a file; of IR files in a folder, of each by its name."""
+    """Return the SHA-256 of a file; for IR files outside a zip, one for each file by its name."""
     if kind_of(path) != "ir" or zipfile.is_zipfile(path):
         return sha256(path)
     files = [Path(file) for pair in pairs(path) for file in (pair.where, pair.weights_where)]

@@ -1,12 +1,14 @@
-"""StyleGAN2 generators as rosinality's, GenForce's and NVIDIA's PyTorch code stores them.
+"""StyleGAN2 generators as PyTorch code of rosinality, BasicSR, GenForce and NVIDIA stores them.
 
 rosinality: a checkpoint with ``g_ema`` (the moving average), ``g``, ``d``, optimisers and perhaps
 ``latent_avg``; keys ``style.{1..8}``, ``input.input``, ``conv1``, ``to_rgb1``, ``convs.{i}``,
 ``to_rgbs.{b}``, ``noises.noise_{i}``. Style biases include the 1 that a neutral style has.
 
+BasicSR: rosinality's layers under other names.
+
 GenForce: ``generator_smooth`` (the moving average) or ``generator``; keys ``mapping.dense{i}``,
 ``truncation.w_avg``, ``synthesis.early_layer.const``, ``synthesis.layer{i}``,
-``synthesis.output{b}``. The 1 is added when it runs, and kernels of enlarging layers are mirrored.
+``synthesis.output{b}``. Its code adds the 1 when it runs. Kernels of enlarging layers are mirrored.
 
 NVIDIA (stylegan2-ada-pytorch and stylegan3's StyleGAN2): the state dictionary of ``G_ema``; keys
 ``mapping.fc{i}``, ``mapping.w_avg``, ``synthesis.b{R}.const``, ``.conv0``, ``.conv1``, ``.torgb``
@@ -17,8 +19,8 @@ Arithmetic of all: z pixel-normalised; mapping layers (weight * 0.01 / sqrt(fan_
 leaky ReLU 0.2 times sqrt(2)); styles from w (weight / sqrt(fan_in)); kernels / sqrt(fan_in),
 modulated, demodulated with 1e-8 (not for colours); enlarging as a transposed convolution followed
 by the filter [1, 3, 3, 1]; noise times its strength, bias, leaky ReLU times sqrt(2); colours summed
-over resolutions, enlarged by the same filter. The factor 0.01 is the published one; the files do
-not tell.
+over resolutions, enlarged by the same filter. The factor 0.01 is the published one; state
+dictionaries do not hold it.
 """
 
 from __future__ import annotations
@@ -81,12 +83,14 @@ def convert_stylegan2(
         truncation: psi.
 
     Raises:
-        LatentEditError: keys that are missing, extra or mis-shaped, or another filter than
-            [1, 3, 3, 1].
+        LatentEditError: keys are missing, extra or mis-shaped, the network needs a class, or a
+            filter is not [1, 3, 3, 1].
     """
     layout = recognise(state)
     if layout is None:
-        raise LatentEditError(f"{what} holds no StyleGAN2 of rosinality, GenForce or NVIDIA")
+        raise LatentEditError(
+            f"{what} holds no StyleGAN2 of rosinality, BasicSR, GenForce or NVIDIA"
+        )
     if layout == "basicsr":
         state = _in_rosinality_names(state)
     reader = _LAYOUTS[layout](state)
@@ -121,7 +125,7 @@ def convert_stylegan2(
 
 
 def _one_mean(mean: Any) -> Any:
-    """A mean of W [D], or of W+ with the same one in every layer (pSp, e4e); None if it differs."""
+    """Return the mean of W [D], also if W+ repeats it for every layer (pSp, e4e); else None."""
     if not isinstance(mean, Tensor) or mean.ndim < 2:
         return mean
     rows = mean.flatten(0, -2)
@@ -132,7 +136,7 @@ _OF_LABELS = re.compile(r"(^|\.)(mapping\.embed|label_weight|label_embed|class_e
 
 
 def _check_unconditional(state: Mapping[str, Any], reader: _Layout, what: str) -> None:
-    """Refuse a network that draws the faces of a class: latents alone do not say which."""
+    """Refuse a network that needs a class besides the latent."""
     labels = next((key for key in state if _OF_LABELS.search(key)), None)
     first, style = reader.mapping_sizes()[0], reader.style
     joined = first is not None and style is not None and first > style
@@ -141,8 +145,8 @@ def _check_unconditional(state: Mapping[str, Any], reader: _Layout, what: str) -
         if labels:
             sign = f"its label embedding is {labels}"
         raise LatentEditError(
-            f"{what} holds a class-conditional StyleGAN2 ({sign}), which draws no face of a latent "
-            "alone: fix the class in a module of your own and export that to ONNX"
+            f"{what} holds a class-conditional StyleGAN2 ({sign}), which draws no face from a "
+            "latent alone: fix the class in a module of your own and export that to ONNX"
         )
 
 
@@ -154,13 +158,14 @@ def check_module(module: SavedModule, what: str) -> None:
         what: the file, for messages.
 
     Raises:
-        LatentEditError: classes, or another learning rate of the mapping than the published one.
+        LatentEditError: the network needs a class, or the learning rate of its mapping is not the
+            published one.
     """
     classes = module.get("c_dim", 0)
     if isinstance(classes, int) and classes > 0:
         raise LatentEditError(
             f"{what} holds a class-conditional StyleGAN2 ({classes} classes), which draws no face "
-            "of a latent alone: fix the class in a module of your own and export that to ONNX"
+            "from a latent alone: fix the class in a module of your own and export that to ONNX"
         )
     first = module.module("mapping", "fc0")
     rate = first.get("bias_gain", MAPPING_RATE) if first else MAPPING_RATE
@@ -172,7 +177,7 @@ def check_module(module: SavedModule, what: str) -> None:
 
 
 def _in_rosinality_names(state: Mapping[str, Any]) -> dict[str, Any]:
-    """BasicSR's names of the same layers."""
+    """Rename BasicSR's layers as rosinality names them."""
     renamed = {}
     for key, value in state.items():
         for pattern, name in _BASICSR:
@@ -237,7 +242,7 @@ class _Layout(ABC):
     def conv_shapes(
         self, name: str, affine: str, inputs: int | None, outputs: int | None, kernel: int
     ) -> dict[str, Shape]:
-        """Of a convolution and of the layer, called `affine`, that scales its inputs by w."""
+        """Shapes of a convolution and of the layer `affine` that scales its inputs by w."""
         return {
             f"{name}.weight": (outputs, inputs, kernel, kernel),
             f"{name}.bias": (outputs,),

@@ -1,8 +1,8 @@
-"""PyTorch's files without PyTorch: what was saved, as inert data, and the bytes of its storages.
+"""Read PyTorch files without PyTorch: saved values as inert data, and the bytes of storages.
 
-A file is an archive (``data.pkl``, and a storage an entry, stored without compression) or, before
-PyTorch 1.6, five pickles followed by the storages. A pickle of whole modules, such as NVIDIA's
-snapshots, holds a file of the old kind for each tensor.
+A file is an archive with ``data.pkl`` and one entry for each storage, without compression. An old
+file, from before PyTorch 1.6, is five pickles followed by the storages. A pickle of whole modules,
+such as NVIDIA's snapshots, holds an old file for each tensor.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import mmap
 import zipfile
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -26,12 +26,13 @@ from latentedit.checkpoints.pickles import (
     to_bytes,
 )
 from latentedit.errors import LatentEditError
+from latentedit.io.files import reason
 
 LEGACY_MAGIC = b"\x8a\n\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"
-"""The pickled number that an old file begins with, behind the two bytes of the protocol."""
+"""The number at the start of an old file, after the two bytes of the pickle protocol."""
 
 MOST_OPCODES = 400_000
-"""Both networks and both optimisers of a StyleGAN2 take 55,000."""
+"""Most pickle operations; both networks and both optimisers of a StyleGAN2 take 55,000."""
 
 _LARGEST_PICKLE = 64 * 2**20
 
@@ -49,7 +50,7 @@ DTYPES = {
     "ComplexFloat": "complex64",
     "ComplexDouble": "complex128",
 }
-"""torch's name of a dtype by the beginning of its storage's name."""
+"""torch's name of a dtype, by the name of its storage class without ``Storage``."""
 
 _SIZES = {"float64": 8, "int64": 8, "complex64": 8, "complex128": 16, "float32": 4, "int32": 4}
 _SIZES |= {"float16": 2, "bfloat16": 2, "int16": 2, "int8": 1, "uint8": 1, "bool": 1}
@@ -87,7 +88,7 @@ _FUNCTIONS = (
         Name("numpy", "dtype"),
     }
 )
-"""Functions that write numpy's and PyTorch's values, times and containers; none is ever called."""
+"""Functions that files name for arrays, tensors, times and containers; none is ever called."""
 
 CHECKPOINT_NAMES = OpenNames(_FUNCTIONS)
 
@@ -101,13 +102,14 @@ class Storage(NamedTuple):
 
 @dataclass(frozen=True)
 class TorchFile:
-    """A file of PyTorch's, open.
+    """An open PyTorch file.
 
     Attributes:
         what: how messages call it.
         value: what was saved, see `pickles.read_pickle`.
-        archive: where the storages are, by ``prefix`` and key; None of an old file.
-        old: an old file, and where in it each storage begins and ends.
+        archive: holds the storages, each named by ``prefix`` and key; None for an old file.
+        prefix: the folder in the archive, with its slash.
+        old: for an old file, the file, and by key where each storage begins and ends in it.
     """
 
     what: str
@@ -117,10 +119,10 @@ class TorchFile:
     old: tuple[IO[bytes], Mapping[str, tuple[int, int]]] | None = None
 
     def storage(self, reference: Any) -> Storage:
-        """The storage that a `Persistent`, or a call of ``_load_from_bytes``, stands for.
+        """Return the storage that a `Persistent` or a call of ``_load_from_bytes`` stands for.
 
         Raises:
-            LatentEditError: there is none, or it has fewer bytes than it claims.
+            LatentEditError: there is no such storage, or it has fewer bytes than it claims.
         """
         if is_call(reference, "_load_from_bytes"):
             return _nested(reference.arguments, self.what)
@@ -150,7 +152,7 @@ def _damaged(what: str, why: str) -> NoReturn:
 
 
 def _parse(reference: Any, what: str) -> tuple[str, str, int]:
-    """Key, dtype and length of a storage that is referred to."""
+    """Return key, dtype and length of a storage from a reference to it."""
     parts = reference.key if isinstance(reference, Persistent) else None
     if not isinstance(parts, tuple) or len(parts) < 5 or parts[0] != "storage":
         _damaged(what, "a tensor without a storage")
@@ -163,7 +165,7 @@ def _parse(reference: Any, what: str) -> tuple[str, str, int]:
 
 
 def _nested(arguments: tuple[Any, ...], what: str) -> Storage:
-    """The one storage in the bytes of a file of the old kind."""
+    """Return the only storage of an old file that is given as bytes."""
     try:
         (given,) = arguments
         raw = to_bytes(given)
@@ -175,13 +177,13 @@ def _nested(arguments: tuple[Any, ...], what: str) -> Storage:
 
 @contextmanager
 def open_torch(path: str | Path) -> Iterator[TorchFile]:
-    """Open a file of PyTorch's, an archive or an old one, and read what was saved as inert data.
+    """Open a PyTorch file, an archive or an old one, and read what was saved as inert data.
 
-    Needs no torch. The archive may not be compressed, so it cannot unfold into more memory than it
+    Needs no torch. A compressed archive is refused, because it could fill far more memory than it
     has bytes.
 
     Raises:
-        LatentEditError: refused (see `pickles.read_pickle`), damaged, or no such file.
+        LatentEditError: the file is refused (see `pickles.read_pickle`) or damaged.
     """
     path, what = Path(path), str(path)
     if not zipfile.is_zipfile(path):
@@ -241,7 +243,7 @@ def _legacy(file: IO[bytes], length: int, what: str) -> TorchFile:
 
 
 def _storage_sizes(value: Any, what: str) -> dict[str, int]:
-    """Bytes of a number in each storage that is referred to somewhere in an inert value."""
+    """Return the bytes per number of each storage that an inert value refers to, by key."""
     sizes: dict[str, int] = {}
     seen: set[int] = set()
     pending = [value]
@@ -266,11 +268,24 @@ def _storage_sizes(value: Any, what: str) -> dict[str, int]:
 
 @contextmanager
 def mapped(path: Path) -> Iterator[IO[bytes]]:
-    """A file's bytes, without reading them."""
-    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as view:
+    """Map a file into memory; only the bytes that are used are read.
+
+    Raises:
+        LatentEditError: the file is missing, empty, or cannot be read.
+    """
+    with ExitStack() as opened:
+        try:
+            file = opened.enter_context(open(path, "rb"))
+            view = opened.enter_context(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+        except FileNotFoundError:
+            raise LatentEditError(f"{path} does not exist: check the path") from None
+        except ValueError:  # mmap's word for an empty file
+            raise LatentEditError(f"{path} is empty: fetch it again") from None
+        except OSError as error:
+            raise LatentEditError(f"cannot read {path}: {reason(error)}") from None
         yield cast("IO[bytes]", view)
 
 
 def names_of(names: Collection[Name]) -> OpenNames:
-    """Those of a checkpoint, and functions of a format's own."""
+    """Return the names that a checkpoint may use, with further functions of one format."""
     return OpenNames(frozenset(_FUNCTIONS) | frozenset(names))

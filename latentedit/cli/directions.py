@@ -1,4 +1,4 @@
-"""`latentedit directions`: what can be moved without labels."""
+"""`latentedit directions`: find directions without labels."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from latentedit import defaults
-from latentedit.cli.options import ModelOption
+from latentedit.cli.options import ModelOption, check_picture
 
 app = typer.Typer(help="Find directions without labels.", no_args_is_help=True)
 
@@ -18,7 +18,7 @@ SheetOption = Annotated[
     Path | None, typer.Option(help="Draw them as film strips [default: beside --output, .png].")
 ]
 SeedOption = Annotated[int, typer.Option(help="The face on the sheet.")]
-FacesOption = Annotated[int, typer.Option(min=1, help="Faces that names are taken from.")]
+FacesOption = Annotated[int, typer.Option(min=1, help="Faces on which directions are named.")]
 
 
 @app.callback()
@@ -64,8 +64,8 @@ def _find(
     from latentedit.io.images import save_image
 
     sheet = sheet or output.with_suffix(".png")
-    for path in (check_path(output), sheet):
-        check_writable(path)
+    check_writable(check_path(output))
+    check_picture(sheet)
     editor = FaceEditor.load(model)
     directions = find_directions(editor, method, k)
     first = defaults.EVALUATION_FIRST_SEED

@@ -1,4 +1,4 @@
-"""`latentedit models`: what bundles there are, what is in them, whether they are whole."""
+"""`latentedit models`: list, show, check, fetch and publish bundles."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="List, show, check, fetch and publish bundles.", no_args_is_help=True)
 
-_PARTS = ("generator", "previews", "encoder", "classifier", "age", "boundaries")
+_PARTS = ("generator", "previews", "encoder", "classifier", "age", "boundaries", "portrait")
 
 ModelArgument = Annotated[
     str | None,
@@ -64,7 +64,7 @@ def show(model: ModelArgument = None, as_json: JsonOption = False) -> None:
 def check(model: ModelArgument = None) -> None:
     """Verify a bundle, and render a few faces.
 
-    Checksums, shapes, and that the parts belong together.
+    It checks the checksums and shapes of all parts, and that the parts belong together.
     """
     import numpy as np
     import torch
@@ -134,7 +134,7 @@ def pull(
     """Fetch ffhq1024, or a model of the Hugging Face Hub.
 
     ffhq1024 (38 MB, for non-commercial research only) is kept in your cache and is then the
-    default. No command but this and 'models push' uses the network.
+    default. Only this command, 'models push' and 'demo --share' use the network.
     """
     from latentedit.errors import LatentEditError
 
@@ -169,7 +169,7 @@ def push(
 
     It gets a model card and a picture.
 
-    The model's terms go along; whether they let you publish it is for you to read. You need to
+    The model's terms are published with it: read in them whether you may publish it. You need to
     be logged in: 'hf auth login'.
     """
     import tempfile
@@ -193,7 +193,7 @@ def push(
 
 
 def _write_published(editor: FaceEditor, folder: Path, name: str) -> None:
-    """Write a bundle with a picture of four faces, and below them the same ones edited."""
+    """Write a bundle with a picture of four faces and, below them, the same faces edited."""
     import numpy as np
 
     from latentedit.io.files import make_folder

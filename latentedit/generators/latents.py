@@ -21,17 +21,17 @@ MAX_SEED = defaults.MAX_SEED
 MAX_SEEDS = 1_000_000
 
 LATENT_ENDINGS = (".npy", ".safetensors")
-"""Of files that latents are saved in."""
+"""Endings of files that latents are saved in."""
 
 FloatArray = NDArray[np.float32]
 
 
 def sample(seeds: Iterable[int], dim: int = LATENT_DIM) -> FloatArray:
-    """Return one latent a seed, on the sphere of radius sqrt(dim).
+    """Return one latent per seed, on the sphere of radius sqrt(dim).
 
-    Normal vectors, pixel-normalised (Karras et al. 2018, sec. 4.2). Each row comes from its own
-    ``numpy.random.RandomState(seed)``, whose stream numpy guarantees never to change, so a seed
-    gives the same row alone, in a batch, and in years to come.
+    Latents are normal vectors, pixel-normalised (Karras et al. 2018, sec. 4.2). Each row comes
+    from its own ``numpy.random.RandomState(seed)``. Numpy guarantees never to change its stream.
+    So a seed gives the same row alone, in a batch, and in years to come.
 
     Returns:
         float32 [N, dim].
@@ -78,8 +78,8 @@ def parse_seeds(text: str, what: str = "seed") -> list[int]:
     """Read seeds as people write them: ``7``, ``0-7``, ``0-7,12,20-22``.
 
     Args:
-        text: what they wrote.
-        what: the numbers are, for messages.
+        text: the seeds as written.
+        what: word for one of the numbers in messages.
 
     Raises:
         LatentEditError: any other syntax, a backward range, or more than a million seeds.
@@ -92,7 +92,7 @@ def parse_seeds(text: str, what: str = "seed") -> list[int]:
             raise LatentEditError(f"cannot read {what}s {text!r}: write them like 7 or 0-7,12")
         try:
             start, stop = (int(bound) for bound in bounds)
-        except ValueError:  # thousands of digits
+        except ValueError:  # int refuses thousands of digits
             raise LatentEditError(f"a {what} is out of range: use 0 to {MAX_SEED}") from None
         if stop < start:
             raise LatentEditError(f"{what}s {part.strip()!r} run backwards: write {stop}-{start}")
@@ -117,7 +117,7 @@ def check_latents(z: Any, dim: int = LATENT_DIM, layers: int = 1) -> FloatArray:
     """
     shapes = f"[N, {dim}]" + (f" or [N, {layers}, {dim}]" if layers > 1 else "")
     try:
-        with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused below
+        with np.errstate(over="ignore"):  # too large values become infinite, refused below
             array = np.asarray(z).astype(np.float32, casting="same_kind", copy=False)
     except (TypeError, ValueError):
         raise LatentEditError(f"latents must be numbers in shape {shapes}") from None
@@ -134,7 +134,9 @@ def check_latents(z: Any, dim: int = LATENT_DIM, layers: int = 1) -> FloatArray:
 
 
 def check_length(z: FloatArray) -> None:
-    """Refuse latents of z that an edit would destroy: the generator draws them by their direction.
+    """Refuse latents of z that are much too short or too long: an edit would destroy them.
+
+    The generator draws a latent of z by its direction alone.
 
     Args:
         z: float32 [..., dim].
@@ -154,7 +156,7 @@ def check_length(z: FloatArray) -> None:
 def save_latents(path: str | Path, z: FloatArray, metadata: Mapping[str, Any]) -> None:
     """Write [N, dim] or [N, L, dim] to ``.npy`` (values only) or ``.safetensors`` (with metadata).
 
-    The file is whole or not there.
+    The file is written whole or not at all.
 
     Raises:
         LatentEditError: another ending, or the path cannot be written.
@@ -174,7 +176,7 @@ def save_latents(path: str | Path, z: FloatArray, metadata: Mapping[str, Any]) -
 
 
 def latents_bytes(z: FloatArray, metadata: Mapping[str, Any]) -> bytes:
-    """What `save_latents` writes to a ``.safetensors``, in memory."""
+    """Return what `save_latents` would write to a ``.safetensors`` file."""
     return save({"z": z}, metadata={"latents": json.dumps(dict(metadata))})
 
 
@@ -185,11 +187,12 @@ def load_latents(path: str | Path, dim: int = LATENT_DIM, layers: int = 1) -> Fl
         float32 [N, dim], or [N, layers, dim].
 
     Raises:
-        LatentEditError: missing, another format, or not latents (see `check_latents`).
+        LatentEditError: the file is missing, has another format, or holds no latents (see
+            `check_latents`).
     """
     path = Path(path)
     try:
-        if path.suffix == ".safetensors":
+        if path.suffix.lower() == ".safetensors":
             with safe_open(str(path), framework="numpy") as file:
                 z = file.get_tensor("z")
         else:

@@ -1,7 +1,7 @@
 """StyleGAN2's generator (Karras et al. 2020, the skip architecture), for inference.
 
 Every scale is folded into the weights and the noise is fixed, so a latent always gives the same
-picture. Trained weights are read by `latentedit.checkpoints.stylegan2`.
+picture. `latentedit.checkpoints.stylegan2` reads trained weights.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ class StyleGAN2Config:
 
     Attributes:
         widths: channels at 4, 8, ...; their number gives the resolution.
-        mapping: sizes along the mapping network, from z to w.
+        mapping: lengths of the vectors along the mapping network, from z to w.
         space: the latent space that the generator is called with, ``z`` or ``w``.
-        truncation: psi; w is drawn towards the mean by ``mean + psi * (w - mean)``, so 1 leaves it
-            and less gives tamer faces. In W space it acts on `StyleGAN2Generator.sample` only: a w
-            is rendered as it is.
+        truncation: psi; w is moved towards the mean: ``mean + psi * (w - mean)``. 1 changes
+            nothing, less gives more typical faces. In W space it acts on
+            `StyleGAN2Generator.sample` only: a given w is rendered as it is.
     """
 
     widths: tuple[int, ...] = (512, 512, 512, 512, 512, 256, 128, 64, 32)
@@ -58,15 +58,15 @@ class StyleGAN2Config:
 
     @property
     def layers(self) -> int:
-        """Layers that take a latent each: one at 4 pixels, two a block, and the last colours."""
+        """Layers with a latent each: one at 4 pixels, two per block, and the last colours."""
         return 2 * len(self.widths)
 
 
 class ModulatedConv2d(nn.Module):
     """Convolution whose input channels are scaled by a style (sec. 2.2, equations 1 to 3).
 
-    `weight` [O, I, k, k]; where `upsample` is set it is the kernel of a transposed convolution of
-    stride 2, followed by the filter [1, 3, 3, 1].
+    The `weight` is [O, I, k, k]. With `upsample` it is the kernel of a transposed convolution of
+    stride 2; the filter [1, 3, 3, 1] follows.
     """
 
     def __init__(
@@ -132,9 +132,9 @@ class ToRGB(nn.Module):
 class StyleGAN2Generator(MappedGenerator):
     """Latents of the config's space -> images [N, 3, R, R], about [-1, 1].
 
-    In W space latents are [N, D], or [N, L, D] with one a layer (W+): the first for the layer at 4
-    pixels, two for each block, the last for the last colours. A block's colours take the latent of
-    the layer that follows it.
+    In W space latents are [N, D], or [N, L, D] with one latent per layer (W+): the first for the
+    layer at 4 pixels, two for each block, the last for the last colours. A block's colours take the
+    latent of the layer that follows the block.
     """
 
     kind: ClassVar[str] = "stylegan2"
@@ -157,7 +157,7 @@ class StyleGAN2Generator(MappedGenerator):
 
     @property
     def spaces(self) -> tuple[LatentSpace, ...]:
-        """Z, and W with a latent a layer where wanted."""
+        """Z, and W, also with one latent per layer (W+)."""
         mapping = self.config.mapping
         return LatentSpace("z", mapping[0]), LatentSpace("w", mapping[-1], self.config.layers)
 
@@ -167,7 +167,7 @@ class StyleGAN2Generator(MappedGenerator):
         return max(width * (4 * 2**block) ** 2 for block, width in enumerate(self.config.widths))
 
     def first_weights(self) -> Tensor:
-        """The mapping network's first layer in Z; in W the styles of all layers, stacked."""
+        """In Z return the mapping's first layer; in W the style weights of all layers, stacked."""
         if self.config.space == "z":
             return cast(nn.Linear, self.mapping[0]).weight
         layers = cast(Iterable[StyledLayer], self.layers)

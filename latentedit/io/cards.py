@@ -23,7 +23,8 @@ def save_with_card(
         card: the card's entries; ``kind`` and the weights' ``sha256`` are added.
 
     Raises:
-        LatentEditError: the folder cannot be written, or what is there is of another kind.
+        LatentEditError: the folder cannot be written, or it holds weights of another kind under
+            this name.
     """
     found = _kind(weights)
     if found not in (None, kind):
@@ -35,10 +36,10 @@ def save_with_card(
 
 
 def _kind(weights: Path) -> object:
-    """What a card says the weights are, or None where none says it."""
+    """Return the kind that the weights' card names; None without a readable card."""
     try:
         card = read_json(card_path(weights))
-    except LatentEditError:  # none, or damaged: to be written anew
+    except LatentEditError:  # a missing or damaged card is written anew
         return None
     return card.get("kind") if isinstance(card, dict) else None
 
@@ -48,7 +49,7 @@ def load_card(weights: Path, kind: str) -> dict[str, Any]:
 
     Raises:
         LatentEditError: a file is missing, the card is damaged or of another kind, or the weights
-            are not those that it describes.
+            are not those that the card describes.
     """
     for path in (weights, card_path(weights)):
         if not path.is_file():
@@ -67,7 +68,8 @@ def update_card(weights: Path, entries: Mapping[str, Any]) -> None:
     Raises:
         LatentEditError: see `load_card`, or the folder cannot be written.
     """
-    kind = read_json(card_path(weights)).get("kind", "")
+    card = read_json(card_path(weights))
+    kind = str(card.get("kind", "")) if isinstance(card, dict) else ""
     write_json(card_path(weights), {**load_card(weights, kind), **entries})
 
 
@@ -77,7 +79,7 @@ def card_path(weights: Path) -> Path:
 
 
 def check_report(path: str | Path) -> None:
-    """Refuse a report whose file would take the place of a card, or of something else.
+    """Refuse a report whose file would replace a card, or that is not named as JSON.
 
     Raises:
         LatentEditError: `path` does not end in .json, or weights of the same name lie beside it.

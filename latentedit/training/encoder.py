@@ -1,8 +1,8 @@
 """Training of an encoder: from pairs that the generator draws, then from photos.
 
-Pairs say what latents a picture has, and are free. Photos have none: there what the generator
-draws of the encoder's latents is compared with the photo, by pixels, the classifier's features
-and identity (Tov et al. 2021; Alaluf et al. 2021).
+A pair is a picture with its latents; the generator can draw any number of them. A photo has no
+known latents. So the generator draws the encoder's latents, and this picture is compared with the
+photo, by pixels, the classifier's features and identity (Tov et al. 2021; Alaluf et al. 2021).
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ from latentedit.training.state import StateKeeper, load_network, load_state
 from latentedit.training.supervised.loop import rising_average
 
 SHOWN = "shown.safetensors"
-"""The file in a run's folder that keeps what shows of latents."""
+"""The file in a run's folder that keeps the map of `Shown`."""
 
 DRAWN = 60
-"""Held-out pairs that are drawn again to measure, at least."""
+"""Least number of held-out pairs whose latents the encoder finds and the generator draws again."""
 
 Progress = Callable[[str, int, int, str], None]
-"""Called with what is done, how much of it, of how much, and a note."""
+"""Called with the name of the work, how much of it is done, the total, and a note."""
 
 
 def train_encoder(
@@ -61,26 +61,28 @@ def train_encoder(
     resume: bool = False,
     on_progress: Progress = lambda what, done, total, note: None,
 ) -> Encoder:
-    """Train an encoder of a generator; killed at any moment, a run goes on with `resume`.
+    """Train an encoder of a generator; a run that was killed goes on with `resume`.
 
     Args:
-        generator: to be inverted, used in a space whose layers take a latent each.
+        generator: the generator to invert, used in a space whose layers take a latent each.
         run_folder: where options, log and state go.
         options: see `EncoderOptions`.
-        resemblance: what the last steps make better, and the encoder looks through.
+        resemblance: the loss of the last steps; its descriptors are also the encoder's input.
         network: the encoder's shape; by default the shipped one's, for this generator.
-        pairs_folder: where pairs are, or are drawn to; by default ``pairs`` in the run folder.
-        photos: aligned as the generator's faces are, for the last steps; pairs alone by default.
+        pairs_folder: the folder of the pairs; missing ones are drawn into it. By default ``pairs``
+            in the run folder.
+        photos: photos for the last steps, aligned as the generator's faces are; by default these
+            steps use pairs alone.
         command: the command line, for the card.
-        resume: go on from the last saved state; pairs that are there are kept in any case.
+        resume: go on from the last saved state; existing pairs are kept in any case.
         on_progress: see `Progress`.
 
     Returns:
         The averaged encoder, in eval mode.
 
     Raises:
-        LatentEditError: the run folder holds another run, or there is none to resume, or pairs of
-            another generator.
+        LatentEditError: the run folder holds another run, there is no run to resume, or the pairs
+            are of another generator.
     """
     keep_memory()
     run, device = Run(run_folder), pick_device(options.device)
@@ -118,6 +120,8 @@ def train_encoder(
     )
     if resume:
         run.rewind_log("step", step)
+    if not resume:
+        (run.folder / SHOWN).unlink(missing_ok=True)  # of a run that ended before its first state
     shown = _shown(run, encoder, pairs, resemblance, options, on_progress)
     learnt = PairStage(encoder, optimizer, pairs, shown, resemblance, options)
     refined = FaceStage(encoder, optimizer, pairs, photos, renderer.generator, resemblance, options)
@@ -140,7 +144,7 @@ def train_encoder(
 
 
 def config_of(renderer: Renderer) -> EncoderConfig:
-    """The shape of an encoder for a generator: groups are the layers of a block each."""
+    """Return the shape of an encoder for a generator: the shipped one's, fitted to it."""
     space, usual = renderer.space, EncoderConfig()
     layers = space.layers
     groups = tuple(first for first in usual.groups if first < layers)
@@ -156,7 +160,7 @@ def _shown(
     options: EncoderOptions,
     on_progress: Progress,
 ) -> Shown:
-    """What pairs say that shows of latents; kept in the run's folder."""
+    """Return `Shown`, fitted to the pairs; its map is kept in the run's folder."""
     path = run.folder / SHOWN
     if not path.is_file():
         shown = Shown.fit(
@@ -164,7 +168,7 @@ def _shown(
             pairs,
             len(pairs) - options.validation,
             resemblance.looks,
-            on_progress=lambda done, total: on_progress("What shows", done, total, ""),
+            on_progress=lambda done, total: on_progress("Looking at pairs", done, total, ""),
         )
         with atomic_path(path) as temporary:
             save_file({"map": shown.map.contiguous().cpu()}, temporary)
@@ -174,7 +178,7 @@ def _shown(
 def new_encoder(
     config: EncoderConfig, pairs: Pairs, renderer: Renderer, resemblance: Resemblance
 ) -> Encoder:
-    """An untrained encoder that knows the generator's mean, spread and mean face."""
+    """Return an untrained encoder that holds the mean, spread and mean face of the generator."""
     network = Encoder(config)
     whitening = Whitening.of(pairs.first)
     mean = whitening.mean.astype(np.float32)
@@ -198,11 +202,11 @@ def measure(
     resemblance: Resemblance,
     options: EncoderOptions,
 ) -> dict[str, float]:
-    """Figures on held-out pairs.
+    """Return figures on held-out pairs.
 
-    ``validation`` is the loss, in shares of that of the mean latent; ``mse`` and ``psnr`` are of
-    some that are drawn again, of pictures in [-1, 1], and ``apart`` is the distance of their
-    descriptors.
+    ``validation`` is the loss, divided by the loss of the mean latent. The other figures compare
+    pictures with those that the generator draws again, for at least `DRAWN` pairs: ``mse`` and
+    ``psnr`` (in dB) of pixels in [-1, 1], and ``apart``, the mean distance of the descriptors.
     """
     network.eval()
     rows = np.arange(len(pairs) - options.validation, len(pairs))
@@ -237,7 +241,7 @@ def load_encoder_run(run_folder: str | Path) -> Encoder:
     """Return a run's averaged encoder, in eval mode.
 
     Raises:
-        LatentEditError: not such a run, or no state saved yet.
+        LatentEditError: not an encoder's run, or no state saved yet.
     """
     run = Run(run_folder)
     averaged = AveragedModel(Encoder(read_network(run, EncoderConfig, "an encoder")))

@@ -1,7 +1,7 @@
-"""Training of preview heads: small pictures from early features, by the generator alone.
+"""Training of preview heads, which draw small pictures from a generator's early features.
 
-A generator that was published without the layers to draw small pictures gets them here. Its whole
-pictures, made smaller, are what the heads learn to draw; nothing else is needed. Features of one
+Some generators were published without layers that draw small pictures; preview heads add them. They
+learn to draw the generator's whole pictures, made smaller, and need no other data. Features of one
 patch of each picture are kept on disk, so that no step of the training has to run the generator.
 """
 
@@ -26,32 +26,45 @@ from latentedit.generators.base import FaceGenerator
 from latentedit.generators.mobilestylegan import MobileStyleGAN
 from latentedit.generators.previews import PreviewHead, PreviewHeads, PreviewHeadsConfig
 from latentedit.inference.devices import autocast, keep_memory, pick_device
-from latentedit.io.files import atomic_path, make_folder
+from latentedit.io.files import atomic_path, make_folder, read_json, write_json
 from latentedit.io.resampling import downsample
 from latentedit.pretrained.hashing import weights_hash
 from latentedit.training.options import PreviewOptions
 from latentedit.training.runs import Run, read_network
 from latentedit.training.state import StateKeeper, load_network, load_state
 
+FACTS = "pictures.json"
+"""What a folder of examples was made of."""
+
 SHARD = 50
 """Pictures in one file of examples."""
 
 MARGIN = 6
-"""Pixels next to a patch's edges that do not count: the head would look beyond them."""
+"""Pixels at a patch's edges that do not count: they depend on features outside the patch."""
 
 Progress = Callable[[str, int, int, str], None]
-"""Called with what is done, how much of it, of how much, and a note."""
+"""Called with the name of the work, how much of it is done, the total, and a note."""
 
 
 def render_examples(
     generator: MobileStyleGAN, folder: Path, options: PreviewOptions, on_progress: Progress
 ) -> None:
-    """Keep features of one patch of each picture, and the patch; whole files are kept.
+    """Save one patch of each picture, and its features; finished files are kept.
 
     Each file ``NNNN.safetensors`` holds `SHARD` examples: ``w`` [n, S], and for each size
     ``features.SIZE`` float16 [n, C, s, s] and ``pictures.SIZE`` uint8 [n, 3, 2s, 2s].
+
+    Raises:
+        LatentEditError: the folder holds examples of another generator or of other sizes.
     """
     make_folder(folder)
+    facts = {"generator_hash": weights_hash(generator), "sizes": list(options.sizes)}
+    if not (folder / FACTS).exists():
+        write_json(folder / FACTS, facts)
+    elif read_json(folder / FACTS) != facts:
+        raise LatentEditError(
+            f"{folder} holds pictures of another generator, or of other sizes: choose another run"
+        )
     shards = math.ceil(options.pictures / SHARD)
     for shard in range(shards):
         path = folder / f"{shard:04d}.safetensors"
@@ -69,7 +82,7 @@ def render_examples(
 
 @torch.inference_mode()
 def _example(generator: MobileStyleGAN, number: int, sizes: tuple[int, ...]) -> dict[str, Tensor]:
-    """One picture by its number: features and pixels of the same patch at every size."""
+    """Make one example by its number: features and pixels of the same patch at every size."""
     random = np.random.RandomState(number)
     device = generator.mean.device
     # edits reach beyond what is sampled, so the heads learn from more and less typical faces
@@ -113,7 +126,13 @@ class Examples:
         return len(self.w)
 
     def batch(self, rows: Tensor, edge: int, at: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor]:
-        """Features and pixels of a patch of the patches, and latents."""
+        """Return features and pixels of a smaller patch, and the latents.
+
+        Args:
+            rows: int [n], the examples.
+            edge: edge of the smaller patch, in places of the features.
+            at: its top and left place inside the patch that is kept.
+        """
         top, left = at
         features = self.features[rows, :, top : top + edge, left : left + edge]
         pixels = self.pictures[rows, :, 2 * top : 2 * (top + edge), 2 * left : 2 * (left + edge)]
@@ -129,22 +148,22 @@ def train_previews(
     resume: bool = False,
     on_progress: Progress = lambda what, done, total, note: None,
 ) -> PreviewHeads:
-    """Train one head for each size; killed at any moment, a run goes on with `resume`.
+    """Train one head for each size; a run that was killed goes on with `resume`.
 
     Args:
-        generator: whose pictures are learnt; its weights stay as they are.
+        generator: the generator whose pictures are learned; its weights stay as they are.
         run_folder: where examples, options, log and state go.
         options: sizes, pictures, steps.
         command: the command line, for the card.
-        resume: go on from the last saved state; pictures that are there are kept in any case.
+        resume: go on from the last saved state; existing pictures are kept in any case.
         on_progress: see `Progress`.
 
     Returns:
         The heads, in eval mode.
 
     Raises:
-        LatentEditError: a size that the generator cannot draw, the run folder holds
-            another run, or there is none to resume.
+        LatentEditError: the generator cannot draw a size, the run folder holds another run, or
+            there is no run to resume.
     """
     keep_memory()
     run, device = Run(run_folder), pick_device(options.device)
@@ -214,7 +233,7 @@ def _step(
     options: PreviewOptions,
     step: int,
 ) -> float:
-    """One step of one head; gives the mean square error of its batch, of a range of 2."""
+    """Train one head on one batch; return the mean square error, of pixels in [-1, 1]."""
     done = step / options.steps
     rate = options.learning_rate * min(1, (step + 1) / 50) * (0.5 + 0.5 * math.cos(math.pi * done))
     for group in optimizer.param_groups:
@@ -236,14 +255,14 @@ def _step(
 
 
 def inside(pixels: Tensor) -> Tensor:
-    """Pixels of patches that are `MARGIN` away from their edges, where there are that many."""
+    """Return patches without `MARGIN` pixels at each edge; small patches lose fewer."""
     margin = min(MARGIN, (pixels.shape[-1] - 1) // 4)
     return pixels[..., margin:-margin, margin:-margin] if margin else pixels
 
 
 @torch.inference_mode()
 def measure(head: PreviewHead, examples: Examples, options: PreviewOptions) -> float:
-    """Mean PSNR in dB over the held-out examples, whose last `options.validation` they are."""
+    """Return the mean PSNR in dB over the held-out examples, the last `options.validation`."""
     device = next(head.parameters()).device
     values = []
     for row in range(len(examples) - options.validation, len(examples)):
@@ -265,7 +284,7 @@ def load_previews_run(run_folder: str | Path) -> PreviewHeads:
     """Return a run's heads, in eval mode.
 
     Raises:
-        LatentEditError: not such a run, or no state saved yet.
+        LatentEditError: not a run of preview heads, or no state saved yet.
     """
     run = Run(run_folder)
     heads = PreviewHeads(read_network(run, PreviewHeadsConfig, "preview heads"))

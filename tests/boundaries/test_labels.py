@@ -80,6 +80,7 @@ def test_a_kill_while_writing_loses_the_last_answer_alone(
         (f"seed,wink,chosen,generator\n1,1,random,{'f' * 16}\n", "of generator ffff"),
         (f"seed,wink,chosen,generator\n1,1,far,{HASH}\n", "line 2: cannot read"),
         (f"seed,wink,chosen,generator\n1,0.5,near,{HASH}\n", "line 2: cannot read"),
+        (f"seed,wink,chosen,generator\n\n1,0.5,near,{HASH}\n", "line 3: cannot read"),
         (f"seed,wink,chosen,generator\n1,1,near,{HASH}\n1,1,near,{HASH}\n", "twice"),
     ],
 )

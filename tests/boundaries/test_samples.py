@@ -98,6 +98,7 @@ def test_one_selection_is_all_latents_as_they_are_labelled() -> None:
         ("seed,wink\n", "needs a first line"),
         ("seed,wink\n1,yes\n", "line 2: cannot read '1,yes'"),
         ("seed,wink\n1,0\n2\n", "line 3"),
+        ("seed,wink\n\n1,0\n\n2\n", "line 5"),
         ("seed,wink\n1,0\n1,1\n", "names a seed twice"),
         ("seed,wink\n1,0\n2,2\n", "between 0 and 1"),
         ("seed,wink\n1,0\n2,nan\n", "between 0 and 1"),

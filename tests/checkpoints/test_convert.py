@@ -312,7 +312,7 @@ def test_a_network_that_has_not_grown_up(tmp_path):
 @pytest.mark.parametrize("options", [{"space": "w"}, {"truncation": 0.5}])
 def test_options_of_stylegan2_for_another_network(tmp_path, options):
     path = save(tmp_path / "a.pth", writers.pggan_state("higan", [6, 4]))
-    with pytest.raises(LatentEditError, match="for StyleGAN2 only"):
+    with pytest.raises(LatentEditError, match="need a mapping network"):
         convert(path, **options)
 
 

@@ -287,3 +287,12 @@ def test_plain_values_survive():
         data = pickle.dumps(value if protocol > 2 else {"a": [1, "x"]}, protocol)
         wanted = value if protocol > 2 else {"a": [1, "x"]}
         assert read_pickle(io.BytesIO(data), names) == wanted
+
+
+@pytest.mark.parametrize(("content", "words"), [(None, "does not exist"), (b"", "is empty")])
+def test_a_file_that_is_not_there_or_empty_is_named(tmp_path, content, words):
+    path = tmp_path / "a.pt"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(LatentEditError, match=words):
+        load_torch(path)

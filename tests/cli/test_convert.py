@@ -153,7 +153,7 @@ def test_an_onnx_file_becomes_a_bundle(run, tmp_path, tiny_classifier):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (("--truncation", 0.5), "truncation is for StyleGAN2 only"),
+        (("--truncation", 0.5), "truncation, which need a mapping network"),
         (("--value-range", 1, 1), "is empty"),
     ],
 )

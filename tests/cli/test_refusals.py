@@ -371,6 +371,13 @@ def test_faces_and_their_sheet_are_two_files(run: Run, make_celeba: Callable[...
     assert (result.code, "give two names" in result.err) == (2, True)
 
 
+def test_a_sheet_that_cannot_be_saved_is_refused_before_the_search(
+    run: Run, tiny_bundle: Path
+) -> None:
+    words = ("directions", "pca", "--model", tiny_bundle, "-o", "d.safetensors", "--sheet", "d.txt")
+    assert "end its name in" in refuse(run, tiny_bundle, *words)
+
+
 @pytest.mark.parametrize("kind", ["classifier", "age"])
 def test_a_dry_run_refuses_what_the_run_would(
     run: Run, make_celeba: Callable[..., Path], kind: str

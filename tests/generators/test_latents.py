@@ -149,7 +149,7 @@ def test_what_are_no_latents_is_refused(z: object, said: str) -> None:
         latents.check_latents(z, dim=3)
 
 
-@pytest.mark.parametrize("ending", ["npy", "safetensors"])
+@pytest.mark.parametrize("ending", ["npy", "safetensors", "SAFETENSORS"])
 def test_saved_latents_come_back_bit_for_bit(tmp_path: Path, ending: str) -> None:
     path, z = tmp_path / f"z.{ending}", latents.sample(range(3))
     latents.save_latents(path, z, {"seeds": [0, 1, 2], "model": "tiny"})

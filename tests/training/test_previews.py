@@ -10,6 +10,7 @@ import torch
 from tiny_generators import mobilestylegan, stylegan2
 
 from latentedit.errors import LatentEditError
+from latentedit.io.files import make_folder, write_json
 from latentedit.training import previews, state
 from latentedit.training.options import PreviewOptions
 from latentedit.training.previews import load_previews_run, train_previews
@@ -56,6 +57,14 @@ def test_a_killed_run_goes_on_with_the_same_pictures(
     monkeypatch.setattr(previews, "_example", killed)  # nothing is rendered again
     train_previews(mobilestylegan(), folder, TINY, resume=True)
     assert [record["step"] for record in Run(folder).read_log()] == [20, 40]
+
+
+def test_pictures_of_other_sizes_are_not_learned_from(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    make_folder(folder / "pictures")
+    write_json(folder / "pictures" / previews.FACTS, {"generator_hash": "0", "sizes": [8]})
+    with pytest.raises(LatentEditError, match="choose another run"):
+        train_previews(mobilestylegan(), folder, TINY)
 
 
 def test_a_run_saved_by_time_ends_as_one_that_was_not_killed(

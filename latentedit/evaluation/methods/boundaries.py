@@ -1,4 +1,4 @@
-"""Methods that lead along linear boundaries: ours, with and without holds, and InterFaceGAN's."""
+"""Methods that use linear boundaries: ours, with and without holds, and InterFaceGAN's."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from latentedit.evaluation.methods.base import Find, Found, Material
 
 
 def held(mode: str) -> Find:
-    """Along the boundary's own direction with the holds of an `effects.MODES`."""
+    """Move along the boundary's own direction, with the holds of one of `effects.MODES`."""
     return partial(_held, mode=mode)
 
 
@@ -34,9 +34,9 @@ def conditional(count: int) -> Find:
     """InterFaceGAN's projection on `count` conditions (Shen et al. 2020, "Conditional
     Manipulation").
 
-    As published: normals of the hyperplanes in latents as they are, not in whitened coordinates,
-    and orthogonal projection. The conditions are the attributes whose logits correlate most with
-    the target's in generated faces.
+    As published, it takes the normals of the hyperplanes in latents as they are, not in whitened
+    coordinates, and projects orthogonally. The conditions are the attributes whose logits correlate
+    most with the target's in generated faces.
     """
     return partial(_conditional, count=count)
 
@@ -48,19 +48,23 @@ def _conditional(material: Material, attribute: str, count: int) -> Found:
     conditions = np.array([boundaries.plane(name)[0] for name in names]).reshape(count, len(normal))
     free = discounted_projection(normal, conditions, np.ones(count))
     if np.linalg.norm(free) < MIN_RESIDUAL:
-        raise LatentEditError(f"{attribute} lies in the span of its conditions")
+        raise LatentEditError(
+            f"{attribute} lies in the span of its conditions: no direction is left"
+        )
     return Found(material.scaled(free), ", ".join(display_name(name) for name in names))
 
 
 def correlated(material: Material, attribute: str, count: int) -> list[str]:
-    """The attributes with a boundary that go most with one, either way, the strongest first.
+    """Return the attributes with a boundary that correlate most with one, strongest first.
+
+    The sign of a correlation does not count.
 
     Raises:
-        LatentEditError: there are fewer others.
+        LatentEditError: there are fewer than `count` others.
     """
     strength = np.abs(material.reference.correlations[material.column(attribute)])
     order = [material.editor.attributes[i] for i in np.argsort(-strength, kind="stable")]
     names = [name for name in order if name != attribute and name in material.boundaries.names]
     if len(names) < count:
-        raise LatentEditError(f"there are only {len(names)} other attributes")
+        raise LatentEditError(f"there are only {len(names)} other attributes, {count} are needed")
     return names[:count]

@@ -1,4 +1,4 @@
-"""What was compared as plain data: figures by attribute and method, winners, means, tables."""
+"""Results of a comparison as plain data: figures by attribute and method, winners, tables."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ COLUMNS: Mapping[str, str] = {
     "agreed": "judge's flips",
     "seconds": "seconds",
 }
-"""Figures of a row, and what tables call them."""
+"""Names of a row's figures, and their headings in tables."""
 
 
 def build_report(
@@ -39,10 +39,10 @@ def build_report(
     methods: Sequence[Method],
     rows: Mapping[str, tuple[float, Mapping[str, Measured]]],
 ) -> dict[str, Any]:
-    """Everything as plain data.
+    """Return the results of a comparison as plain data.
 
     Returns:
-        ``attributes``: by name ``share``, ``winner``, ``runner_up``, ``against`` (ours less the
+        ``attributes``: by name ``share``, ``winner``, ``runner_up``, ``against`` (ours minus the
         best published: mean and 95 % bootstrap interval of the faces' paired differences) and
         ``methods``, see `_figures`; ``summary`` by method, see `_summary`; ``ours``, see
         `_standing`; and what was compared on what.
@@ -103,7 +103,7 @@ def _leakage(comparison: Comparison, done: Measured, attribute: str) -> NDArray[
 
 
 def ranked(figures: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Methods that reach the share, the one that leaks least first."""
+    """Return the methods that reach the share; the one that leaks least comes first."""
     reached = [name for name, row in figures.items() if "leakage" in row]
     return sorted(reached, key=lambda name: figures[name]["leakage"])
 
@@ -113,7 +113,7 @@ def _is_published(methods: Sequence[Method], name: str) -> bool:
 
 
 def _figures(comparison: Comparison, attribute: str, done: Measured) -> dict[str, Any]:
-    """One row: ``why`` where the method cannot be used, ``most`` where it flips too few."""
+    """Return one row: ``why`` if the method cannot be used, ``most`` if it flips too few."""
     if done.found is None or done.search is None:
         return {"why": done.why}
     search = done.search
@@ -156,7 +156,7 @@ def judged(
     names: Sequence[str],
     attribute: str,
 ) -> dict[str, float]:
-    """What the user's classifier says of an edit.
+    """Return what the user's classifier says of an edit.
 
     Args:
         before: its probabilities of the unedited faces, [N, J].
@@ -165,8 +165,8 @@ def judged(
         attribute: the target.
 
     Returns:
-        ``judged``, the mean absolute change of all but the target, and, if it knows the target,
-        ``agreed``, the share of faces in which that crossed 0.5.
+        ``judged``, the mean absolute change of all outputs but the target; and, if it knows the
+        target, ``agreed``, the share of faces in which the target crossed 0.5.
     """
     own = np.array([name == attribute for name in names])
     row: dict[str, float] = {}
@@ -180,11 +180,12 @@ def judged(
 def _summary(
     attributes: Mapping[str, Mapping[str, Any]], methods: Sequence[Method]
 ) -> dict[str, dict[str, Any]]:
-    """By method: how often it reaches the share and wins, and means over what it reaches.
+    """Return, by method, how often it reaches the share and wins, and means of its figures.
 
-    A method that reaches only the easy attributes would look good in a mean over what it reaches;
-    so beside that mean stand ``ratio`` and ``distance_ratio``: its leakage, and dlib's distance,
-    over ours, the mean over the attributes that both reach.
+    The means are over the attributes for which the method reaches the share. So a method that
+    reaches only easy attributes would look good. For a fair comparison, ``ratio`` is its leakage
+    divided by ours, and ``distance_ratio`` its dlib distance divided by ours. Both are means over
+    the attributes that both methods reach.
     """
     found: dict[str, dict[str, Any]] = {}
     for method in methods:
@@ -209,7 +210,7 @@ def _summary(
 def _ratios(
     attributes: Mapping[str, Mapping[str, Any]], reached: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, Any]:
-    """Leakage and dlib's distance in ours, over attributes that both reach, and how many."""
+    """Return leakage and dlib's distance relative to ours over attributes that both reach."""
     ours = {name: attributes[name]["methods"].get(OURS, {}) for name in reached}
     both = [name for name in reached if "leakage" in ours[name]]
     means: dict[str, Any] = {"compared": len(both)}
@@ -226,11 +227,12 @@ def _ratios(
 def _standing(
     attributes: Mapping[str, Mapping[str, Any]], methods: Sequence[Method]
 ) -> dict[str, Any] | None:
-    """How ours stands against the best published method of each attribute; None without ours.
+    """Compare ours with the best published method of each attribute; None without ours.
 
-    ``leads`` and ``loses`` name attributes by the smaller leakage, ``sure`` are those of both whose
-    interval leaves out 0, ``unreached`` those where ours does not reach the share and ``alone``
-    those where no published one does. ``less`` is the mean share by which ours leaks less.
+    ``leads`` names attributes where ours leaks less, ``loses`` those where it does not. ``sure``
+    names those of both whose interval leaves 0 out. ``unreached`` names those where ours does
+    not reach the share, and ``alone`` those where no published method does. ``less`` is the mean
+    share by which ours leaks less.
     """
     if OURS not in {method.name for method in methods}:
         return None
@@ -265,7 +267,7 @@ def _standing(
 
 
 def table_rows(report: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """One flat row for each attribute and method."""
+    """Return one flat row for each attribute and method."""
     rows = []
     for attribute, row in report["attributes"].items():
         for method, figures in row["methods"].items():
@@ -302,7 +304,7 @@ def to_markdown(report: Mapping[str, Any]) -> str:
         f"{report['faces']} faces of {report['model']}, {len(report['attributes'])} attributes"
     ]
     lines = [", ".join(words), "", *_summary_lines(report), ""]
-    head = ["attribute", "flipped", *titles.values(), "ours less the best published"]
+    head = ["attribute", "flipped", *titles.values(), "ours minus the best published"]
     lines += _line(head), _line(["---", *["---:"] * (len(head) - 1)])
     for name, row in report["attributes"].items():
         cells = [_leakage_cell(row, method) for method in titles]
@@ -358,7 +360,7 @@ def _line(cells: Sequence[str]) -> str:
 
 
 def standing_in_words(report: Mapping[str, Any]) -> list[str]:
-    """Where ours leads, and where it loses."""
+    """Say where ours leads, and where it loses."""
     ours = report["ours"]
     if ours is None:
         return []
