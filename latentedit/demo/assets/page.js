@@ -245,7 +245,7 @@ function build(start) {
     ? "Your photo travels to the computer that runs this page and stays in its memory alone"
     : "Your photo stays in this program's memory, on this computer";
   for (const line of $$(".privacy")) {
-    line.textContent = where + "; it is never written to disk, and forgotten when you close the page or after 30 minutes.";
+    line.textContent = where + "; it is never written to disk, and forgotten when you close the page or after 30 minutes without use.";
   }
   const shownFirst = sessionStorage.getItem("way");
   if (shownFirst) setWay(shownFirst);
