@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from latentedit.inference.networks import FaceNetworks
 
 Float64Array = NDArray[np.float64]
+Track = Callable[[Sequence[Any], int, str], Iterable[Any]]
+"""Rows, how many, and a title -> the same rows, while a progress bar moves."""
 
 METHODS = ("sefa", "pca")
 PCA_LATENTS = 10_000
@@ -147,7 +149,12 @@ class Moves:
 
 
 def name_by_attributes(
-    editor: FaceNetworks, directions: Boundaries, seeds: Sequence[int], *, most: int = 3
+    editor: FaceNetworks,
+    directions: Boundaries,
+    seeds: Sequence[int],
+    *,
+    most: int = 3,
+    track: Track = lambda rows, count, title: rows,
 ) -> list[Moves]:
     """Say which attributes each direction moves most.
 
@@ -156,12 +163,14 @@ def name_by_attributes(
         directions: from `find_directions`.
         seeds: faces to look at.
         most: attributes named for each.
+        track: shows progress over the directions.
 
     Raises:
         LatentEditError: the model has no classifier.
     """
     z, moves = editor.sample(seeds), []
-    for name, row in zip(directions.names, directions.normals, strict=True):
+    rows = list(zip(directions.names, directions.normals, strict=True))
+    for name, row in track(rows, len(rows), "Naming directions"):
         move = directions.moves(row)
         ends = [(z + step * move).astype(np.float32) for step in (-NAMING_STEP, NAMING_STEP)]
         low, high = (editor.score(editor.render(end, editor.judged_size)).mean(0) for end in ends)

@@ -58,13 +58,13 @@ def assess(
     best = best_shot([assessment for _, assessment in done])
     name = None if best is None or len(done) < 2 else done[best][0]
     seen.report()
-    if report is not None:
+    if report is not None and done:
         write_report(report, done, seen.refused, best=name, convention=asked)
     if as_json:
         print(json.dumps(_entries(seen, name, asked)))
     else:
         _print_verdicts(done, name, asked)
-        if report is not None:
+        if report is not None and done:
             print(f"report in {report}")
     seen.finish("assessed", lambda assessment: bool(assessment.qualities))
 

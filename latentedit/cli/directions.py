@@ -58,6 +58,7 @@ def _find(
     from latentedit.boundaries.model import check_path
     from latentedit.boundaries.unsupervised import card_entries, find_directions, name_by_attributes
     from latentedit.cli.invocation import command_line
+    from latentedit.cli.progress import track
     from latentedit.editing.editor import FaceEditor
     from latentedit.editing.strips import direction_sheet
     from latentedit.io.files import check_writable
@@ -69,7 +70,7 @@ def _find(
     editor = FaceEditor.load(model)
     directions = find_directions(editor, method, k)
     first = defaults.EVALUATION_FIRST_SEED
-    moves = name_by_attributes(editor, directions, range(first, first + faces))
+    moves = name_by_attributes(editor, directions, range(first, first + faces), track=track)
     labels = [[f"{name} {change:+.2f}" for name, change in each.changes] for each in moves]
     save_image(sheet, direction_sheet(editor, directions, labels, seed))
     directions.save(output, {**card_entries(moves), "commands": [command_line()]})

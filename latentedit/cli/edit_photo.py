@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from latentedit.attributes import AGE_ATTRIBUTE
 from latentedit.cli.photos import inverted, parse_face
 from latentedit.cli.plans import EditRequest, Replay, known_model
 from latentedit.errors import LatentEditError
@@ -110,7 +111,7 @@ def edit_photo(
     for face, each in faces:
         portrait = inverted(photos, opened, face, each.refine)
         z = photos.editor.lay_out(portrait.latents[None], each.moves.layers)
-        way, said = each.moves.plan(photos.editor, z, frames=frames)
+        way, said = each.moves.plan(photos.editor, z, photos.looks(portrait), frames=frames)
         portraits.append(portrait)
         ways.append(way)
         notes += said
@@ -125,5 +126,8 @@ def in_words(faces: Sequence[dict[str, Any]]) -> str:
             f"{name} {before:.2f} -> {after:.2f}"
             for name, (before, after) in face["probability"].items()
         )
+        if "age" in face and AGE_ATTRIBUTE in face["probability"]:
+            before, after = face["age"]
+            moves += f", {before:.0f} -> {after:.0f} years"
         said.append(f"face {face['face']} ({moves})")
     return ", ".join(said)

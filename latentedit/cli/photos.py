@@ -167,8 +167,7 @@ def _bar(what: str, refine: int | None) -> Iterator[Callable[[Progress], None]]:
         task = bar.add_task(what, total=100, note="")
 
         def show(progress: Progress) -> None:
-            done = f"per cent, {progress.step} steps, loss {progress.loss:.3f}"
-            note = f"{done}, Ctrl-C keeps the best"
+            note = f"per cent, refining step {progress.step}, Ctrl-C keeps the best"
             bar.update(task, completed=round(100 * progress.share), note=note)
 
         yield show
@@ -177,5 +176,8 @@ def _bar(what: str, refine: int | None) -> Iterator[Callable[[Progress], None]]:
 def _likeness(portrait: Portrait) -> str:
     from latentedit.inference.descriptors import ONE_PERSON
 
-    alike = "one person" if portrait.identity < ONE_PERSON else "not one person"
-    return f"distance {portrait.identity:.2f} from the photo ({alike} to dlib's network)"
+    alike = "the same person" if portrait.identity < ONE_PERSON else "another person"
+    return (
+        f"distance {portrait.identity:.2f} from the photo: {alike}, by dlib's network, which draws "
+        f"the line at {ONE_PERSON}"
+    )

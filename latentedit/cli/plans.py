@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from latentedit.editing.editor import FaceEditor
     from latentedit.editing.recipes import EditRecipe, Hold
     from latentedit.editing.saved import SavedRecipe
+    from latentedit.editing.search import Look
 
 FORCED_REACH = 2.0
 """With --force, --age may go so many times as far as the safe ranges."""
@@ -85,10 +86,14 @@ class EditRequest:
         editor.apply(recipe, editor.sample([defaults.SEED]))
 
     def plan(
-        self, editor: FaceEditor, z: NDArray[np.float32], **described: Any
+        self,
+        editor: FaceEditor,
+        z: NDArray[np.float32],
+        look: Look | None = None,
+        **described: Any,
     ) -> tuple[EditRecipe, list[str]]:
         """Return the recipe for some latents, and notes; see the function `plan`."""
-        return plan(editor, z, self, **described)
+        return plan(editor, z, self, look, **described)
 
 
 @dataclass(frozen=True)
@@ -118,7 +123,11 @@ class Replay:
         editor.apply(one, editor.sample([defaults.SEED]))
 
     def plan(
-        self, editor: FaceEditor, z: NDArray[np.float32], **described: Any
+        self,
+        editor: FaceEditor,
+        z: NDArray[np.float32],
+        look: Look | None = None,
+        **described: Any,
     ) -> tuple[EditRecipe, list[str]]:
         """Return the recipe for these faces, and no notes."""
         seeds = described.pop("seeds", None)
@@ -139,7 +148,11 @@ Moves = EditRequest | Replay
 
 
 def plan(
-    editor: FaceEditor, z: NDArray[np.float32], request: EditRequest, **described: Any
+    editor: FaceEditor,
+    z: NDArray[np.float32],
+    request: EditRequest,
+    look: Look | None = None,
+    **described: Any,
 ) -> tuple[EditRecipe, list[str]]:
     """Return the recipe of a request for some latents, and notes for the user.
 
@@ -147,11 +160,12 @@ def plan(
         editor: the model.
         z: latents, laid out for the request's layers.
         request: what the options ask for.
+        look: see `search.search_age`.
         described: further fields of the recipe: seeds, frames and psi.
     """
     described["layers"] = request.layers
     if request.ages:
-        recipe, notes = _aged(editor, z, request.ages, request.hold, request.force, described)
+        recipe, notes = _aged(editor, z, request, look, described)
     else:
         recipe = editor.recipe(request.steps, request.hold, to=request.goals, **described)
         recipe, notes = (recipe, []) if request.force else _within_safe_ranges(editor, z, recipe)
@@ -188,9 +202,8 @@ def _ages(
 def _aged(
     editor: FaceEditor,
     z: NDArray[np.float32],
-    ages: Mapping[str, float],
-    hold: Hold,
-    force: bool,
+    request: EditRequest,
+    look: Look | None,
     described: Mapping[str, Any],
 ) -> tuple[EditRecipe, list[str]]:
     """Search each face's steps to an age; return the recipe, and notes on the ages reached.
@@ -200,18 +213,20 @@ def _aged(
     """
     from latentedit.editing.search import search_age
 
-    reach = FORCED_REACH if force else 1.0
+    reach = FORCED_REACH if request.force else 1.0
     layers, seeds = described["layers"], described.get("seeds")
-    found = search_age(editor, z, **ages, hold=hold, reach=reach, layers=layers)
+    found = search_age(
+        editor, z, **request.ages, hold=request.hold, reach=reach, layers=layers, look=look
+    )
     notes = []
     for index, short in enumerate(found.short):
         face = f"face {index + 1}" if seeds is None else f"seed {seeds[index]}"
         before, reached = found.before[index], found.reached[index]
         moves = {name: steps[index] for name, steps in found.steps.items() if steps[index]}
         way = ", ".join(f"{name} {step:+.2f}" for name, step in moves.items()) or "no step"
-        note = f"{face}: {before:.0f} -> {reached:.0f} years at {way}"
+        note = f"{face}: about {before:.0f} -> {reached:.0f} years at {way}"
         if short:
-            within = "" if force else " within the safe ranges; --force goes past"
+            within = "" if request.force else " within the safe ranges; --force goes past"
             note += f": {found.goals[index]:.0f} is out of this face's reach{within}"
         notes.append(note)
     return found.recipe(editor, **described), notes

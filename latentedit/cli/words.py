@@ -56,7 +56,8 @@ def unmoved(steps: Mapping[str, Step], faces: Sequence[Mapping[str, Sequence[flo
         for whether, advice in (
             (_stuck, "hardly changes ({:.2f} -> {:.2f}): not every face takes every edit; try "
              "another face, --hold none or --force"),
-            (_there, "was so before the edit already ({:.2f} -> {:.2f})"),
+            (_there, "was there already before the edit ({:.2f} -> {:.2f}): more of it does "
+             "not show in this number"),
         ):  # fmt: skip
             rows = [
                 row

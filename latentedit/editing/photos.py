@@ -20,6 +20,7 @@ from latentedit import defaults
 from latentedit.boundaries.whitening import Whitening
 from latentedit.editing.editor import FaceEditor
 from latentedit.editing.recipes import EditRecipe, Hold
+from latentedit.editing.search import Look
 from latentedit.errors import LatentEditError
 from latentedit.generators.base import FFHQ_FRAME
 from latentedit.inference.descriptors import describe, descriptor_network
@@ -27,6 +28,7 @@ from latentedit.inference.devices import computes_bfloat16, keep_memory, place
 from latentedit.io.images import UInt8Array, reduced
 from latentedit.photos.encoder import Encoder, EncoderConfig, mean_answer
 from latentedit.photos.faces import PhotoFace, choose_faces
+from latentedit.photos.ffhq import Alignment
 from latentedit.photos.inversion import (
     Inversion,
     InversionOptions,
@@ -282,6 +284,23 @@ class PhotoEditor:
         face = portrait.face
         assert face.face.points is not None
         return ground.paste(drawn, region(names, face.face.points, face.alignment))
+
+    def looks(self, portrait: Portrait) -> Look:
+        """Return what shows edits of a portrait to the judges, as they look in the photo.
+
+        The latents that the portrait has show the photo's own face.
+        """
+        editor, face, size = self.editor, portrait.face, self.editor.judged_size
+        drawn = editor.render(portrait.latents[None], size)[0]
+        ground = Ground(portrait.aligned(size), Alignment.whole(size), drawn)
+        points = face.face.points
+        assert points is not None
+
+        def look(latents: NDArray[np.float32], names: Iterable[str]) -> UInt8Array:
+            where = region(names, points, face.alignment)
+            return np.stack([ground.paste(each, where) for each in editor.render(latents, size)])
+
+        return look
 
     @cached_property
     def _sketch(self) -> Sketch:

@@ -22,6 +22,10 @@ Float64Array = NDArray[np.float64]
 Measure = Callable[[UInt8Array], ArrayLike]
 """Images uint8 [N, H, W, 3] -> a number for each, [N]."""
 
+Look = Callable[[NDArray[np.float32], Sequence[str]], UInt8Array]
+"""Latents [N, ...], and the attributes that were edited -> what the judges look at, uint8
+[N, H, W, 3]."""
+
 _GRID = 13
 _HALVINGS = 7
 
@@ -194,6 +198,7 @@ def search_age(
     hold: Hold = defaults.HOLD,
     reach: float = 1.0,
     layers: Sequence[int] | None = None,
+    look: Look | None = None,
 ) -> FoundAges:
     """Find for each face the steps at which its estimated age is as asked.
 
@@ -212,6 +217,8 @@ def search_age(
         hold: what must not change.
         reach: limits of the steps, as a multiple of the attributes' safe ranges.
         layers: those that move; see `FaceEditor.edit`.
+        look: shows edits to the age estimator; by default the generator draws them. In photos,
+            `PhotoEditor.looks`.
 
     Raises:
         LatentEditError: no age estimator, both or neither of `by` and `to`, or see
@@ -225,14 +232,17 @@ def search_age(
     if (by is None) == (to is None):
         raise LatentEditError("give years to add, or an age to reach")
     z = editor.lay_out(z, layers)
-    before = np.asarray(editor.age(editor.render(z, editor.judged_size)), dtype=np.float64)
+    look = look or (lambda latents, names: editor.render(latents, editor.judged_size))
+    before = np.asarray(editor.age(look(z, ())), dtype=np.float64)
     goals = before + by if by is not None else np.full(len(z), to, dtype=np.float64)
     holds = _held(editor.boundaries, hold)
 
     def ages_at(rows: NDArray[np.int64], steps: Mapping[str, Float64Array]) -> Float64Array:
         moves = {name: each.tolist() for name, each in steps.items()}
-        moved = editor.apply(_recipe(editor, moves, holds, layers=layers), z[rows])
-        return np.asarray(editor.age(editor.render(moved, editor.judged_size)), np.float64)
+        recipe = _recipe(editor, moves, holds, layers=layers)
+        return np.asarray(
+            editor.age(look(editor.apply(recipe, z[rows]), recipe.edited)), np.float64
+        )
 
     everyone = np.arange(len(z))
     ends = _limits(editor.boundaries, AGE_ATTRIBUTE, reach, -1, goals - before)

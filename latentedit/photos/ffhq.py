@@ -72,6 +72,11 @@ class Alignment:
         (a, d), (b, e), (c, f) = ((float(p), float(q)) for p, q in (2 * x, 2 * y, corner))
         return cls((a, b, c, d, e, f), width, height)
 
+    @classmethod
+    def whole(cls, size: int) -> Self:
+        """Return the alignment of a picture that is the square itself, of so many pixels a side."""
+        return cls((size, 0.0, 0.0, 0.0, size, 0.0), size, size)
+
     def scaled(self, width: int, height: int) -> Self:
         """Return the same square in the photo resized to `width` x `height` pixels."""
         across, down = width / self.width, height / self.height

@@ -178,7 +178,7 @@ def test_a_convention_is_chosen(
     out = capsys.readouterr().out
     assert out.count("poor: make-up, expression") == 2
     assert "judged for a passport: 0 good, 2 with something poor" in out
-    assert "not looked at: open eyes" in out
+    assert "needs it: open eyes" in out
     assert "judged for a passport" in page.read_text(encoding="utf-8")
     assert run("assess", *photos, *words, "--json") == 0
     assert {entry["convention"] for entry in json.loads(capsys.readouterr().out)} == {"passport"}

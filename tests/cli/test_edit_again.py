@@ -133,6 +133,6 @@ def test_a_recipe_of_a_seed_in_a_photo(run: Run, bundle: Path, photo: Path) -> N
     assert run("edit", *words, "--seed", 1, "-o", "seed.png", *model).code == 0
     done = run("edit", photo, "--recipe", "seed.png", "--refine", 2, "-o", "one.png", *model)
     assert done.code == 0, done.err
-    assert "of another face" in done.err
+    assert "made for another face" in done.err
     assert run("edit", photo, *words, "--refine", 2, "-o", "two.png", *model).code == 0
     np.testing.assert_array_equal(open_image("one.png"), open_image("two.png"))

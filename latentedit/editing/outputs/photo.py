@@ -11,7 +11,6 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from latentedit.editing.editor import FaceEditor
 from latentedit.editing.outputs.base import Asked, Edited, latents_origin
 from latentedit.editing.photos import PhotoEditor, Portrait
 from latentedit.editing.recipes import EditRecipe
@@ -108,7 +107,7 @@ class EditedPhoto(Edited):
 
     def summary(self) -> dict[str, Any]:
         faces = [
-            {**found(portrait), **_seen(self.photos.editor, portrait, end, way.edited)}
+            {**found(portrait), **_seen(self.photos, portrait, end, way.edited)}
             for portrait, end, way in zip(self.portraits, self._ends, self.ways, strict=True)
         ]
         return {"recipe": self.recipe, "faces": faces}
@@ -164,10 +163,11 @@ def found(portrait: Portrait) -> dict[str, Any]:
 
 
 def _seen(
-    editor: FaceEditor, portrait: Portrait, end: NDArray[np.float32], names: Sequence[str]
+    photos: PhotoEditor, portrait: Portrait, end: NDArray[np.float32], names: Sequence[str]
 ) -> dict[str, Any]:
-    """Return what the classifier and the age estimator see before and after."""
-    both = editor.render(np.stack([portrait.latents, end]), editor.judged_size)
+    """Return what classifier and age estimator see in the photo, before and after the edit."""
+    editor = photos.editor
+    both = photos.looks(portrait)(np.stack([portrait.latents, end]), names)
     scores = editor.score(both)
     seen = {
         name: [round(float(scores[i, editor.attributes.index(name)]), 3) for i in (0, 1)]
