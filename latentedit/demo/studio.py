@@ -41,6 +41,7 @@ from latentedit.demo.story import Change, find_changes, find_fights, find_slips,
 from latentedit.demo.takeaways import FILM_FRAMES, Shown, Turn, frame
 from latentedit.editing.editor import FaceEditor
 from latentedit.editing.photos import PhotoEditor, Portrait, ground_of
+from latentedit.editing.search import Look
 from latentedit.errors import LatentEditError
 from latentedit.generators.latents import MAX_SEED
 from latentedit.io.images import UInt8Array, reduced
@@ -368,7 +369,10 @@ class Studio:
         else:
             key = ("learned", name)
             if key not in sitter.seen:
-                sitter.seen[key] = self._learned(sitter.latents, name)
+                assert self.photos is not None
+                if "look" not in sitter.seen:
+                    sitter.seen["look"] = self.photos.looks(sitter.portrait, quick=True)
+                sitter.seen[key] = self._learned(sitter.latents, name, sitter.seen["look"])
             learned = sitter.seen[key]
         return session, {
             "learned": {"face": self._face(session)["key"], "attribute": name, **learned}
@@ -468,12 +472,13 @@ class Studio:
         return self._scored(picture_of(drawn), drawn)
 
     def _seen_photo(self, sitter: Sitter, view: View, size: int, *, preview: bool) -> ScoredFace:
-        """Return the photo with an edit in it; the judges look at the drawn face."""
+        """Return the photo with an edit in it; the judges look at the face in the photo."""
         assert self.photos is not None
         if not view.steps:
             if "original" not in sitter.seen:
                 picture = picture_of(sitter.upload.shown.pixels)
-                sitter.seen["original"] = self._scored(picture, sitter.portrait.reconstruction)
+                face = sitter.portrait.aligned(self.editor.judged_size)
+                sitter.seen["original"] = self._scored(picture, face)
             original: ScoredFace = sitter.seen["original"]
             return original
         latents = latent_of(self.editor, view, sitter)
@@ -481,7 +486,8 @@ class Studio:
         portrait = sitter.small() if preview else sitter.portrait
         ground = self._ground(sitter, portrait, size)
         pixels = self.photos.put_back(portrait, latents[0], view.steps, drawn=drawn, ground=ground)
-        return self._scored(picture_of(pixels), drawn)
+        face = portrait.face.alignment.cut(pixels, self.editor.judged_size)
+        return self._scored(picture_of(pixels), face)
 
     def _ground(self, sitter: Sitter, portrait: Portrait, size: int) -> Ground:
         """Return what edited faces of a size are pasted into, see `ground_of`."""
@@ -497,12 +503,12 @@ class Studio:
         drawn = self.editor.render(self.editor.sample([seed]), size)[0]
         return self._scored(picture_of(drawn), drawn)
 
-    def _scored(self, picture: Picture, drawn: UInt8Array) -> ScoredFace:
-        """Judge a drawn face, uint8 [S, S, 3]."""
+    def _scored(self, picture: Picture, face: UInt8Array) -> ScoredFace:
+        """Judge an aligned face, uint8 [S, S, 3]."""
         editor = self.editor
-        images = drawn[None]
-        if len(drawn) > editor.judged_size:
-            images = reduced(drawn, editor.judged_size)[None]
+        images = face[None]
+        if len(face) > editor.judged_size:
+            images = reduced(face, editor.judged_size)[None]
         scores = dict(zip(editor.attributes, editor.score(images)[0].tolist(), strict=True))
         age = float(editor.age(images)[0]) if editor.estimates_age else None
         return ScoredFace(picture, scores, age)
@@ -510,15 +516,22 @@ class Studio:
     def _make_learned(self, seed: int, name: str) -> Reply:
         return self._learned(self.editor.sample([seed]), name)
 
-    def _learned(self, latents: NDArray[np.float32], name: str) -> Reply:
-        """Return a slider's steps, and the years or probabilities there, for latents [1, ...]."""
+    def _learned(self, latents: NDArray[np.float32], name: str, look: Look | None = None) -> Reply:
+        """Return a slider's steps, and the years or probabilities there, for latents [1, ...].
+
+        `look` shows edits in a photo; without it, the generator draws them.
+        """
         editor, control = self.editor, self.controls[name]
         steps = [share * (control.high if share > 0 else -control.low) for share in LEARNED_AT]
         ways = [
             editor.apply(editor.recipe({name: step}), latents) if step else latents
             for step in steps
         ]
-        images = editor.render(np.concatenate(ways), editor.judged_size, quick=True)
+        moved = np.concatenate(ways)
+        if look is None:
+            images = editor.render(moved, editor.judged_size, quick=True)
+        else:
+            images = look(moved, [name])
         if name == "Young" and editor.estimates_age:
             return {"steps": steps, "years": editor.age(images).tolist()}
         if name not in editor.attributes:
