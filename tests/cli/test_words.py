@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from latentedit.cli.edit_photo import in_words
 from latentedit.cli.words import unmoved
 
 
@@ -40,3 +41,10 @@ def test_what_is_there_already_is_named() -> None:
 
 def test_an_attribute_that_nobody_judges_is_passed_over() -> None:
     assert unmoved({"My_Own": 3.0}, [{}]) == []
+
+
+def test_years_are_told_where_age_moves() -> None:
+    young = {"face": 1, "probability": {"Young": [0.9, 0.2]}, "age": [28.4, 38.6]}
+    assert in_words([young]) == "face 1 (Young 0.90 -> 0.20, 28 -> 39 years)"
+    smiling = {"face": 2, "probability": {"Smiling": [0.1, 0.9]}, "age": [28.4, 38.6]}
+    assert in_words([smiling]) == "face 2 (Smiling 0.10 -> 0.90)"

@@ -73,6 +73,15 @@ def test_no_step_gives_the_photo_back(
     assert edited is not photo
 
 
+def test_judges_look_at_edits_in_the_photo(photos: PhotoEditor, portrait: Portrait) -> None:
+    look, size = photos.looks(portrait), photos.editor.judged_size
+    edited = photos.editor.edit(portrait.latents[None], {"Smiling": 3.0}, "none")
+    own, other = look(np.concatenate((portrait.latents[None], edited)), ["Smiling"])
+    np.testing.assert_array_equal(own, portrait.aligned(size))
+    assert (other != own).any()
+    assert (other == own).any()  # the region of a smile leaves the rest
+
+
 def test_files_and_pixels_open_alike(
     photos: PhotoEditor, photo: NDArray[np.uint8], tmp_path: Path
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -174,6 +175,19 @@ def test_a_step_of_nothing_needs_no_search(editor: FaceEditor) -> None:
     z = editor.sample(range(2))
     found = search_age(editor, z, by=0.0)
     np.testing.assert_allclose(found.reached, found.before, atol=0.2)
+
+
+def test_ages_are_those_of_what_is_looked_at(editor: FaceEditor) -> None:
+    z, shown = editor.sample(range(2)), []
+
+    def look(latents: NDArray[np.float32], names: Sequence[str]) -> NDArray[np.uint8]:
+        shown.append(tuple(names))
+        return 255 - editor.render(latents)
+
+    found = search_age(editor, z, by=0.5, hold="none", look=look)
+    np.testing.assert_array_equal(found.before, editor.age(255 - editor.render(z)))
+    assert shown[0] == ()
+    assert all(names[0] == "Young" for names in shown[1:])
 
 
 def test_the_measure_may_be_anything(editor: FaceEditor) -> None:
