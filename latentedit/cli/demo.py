@@ -7,14 +7,18 @@ from typing import Annotated
 
 import typer
 
-from latentedit.cli.options import BoundariesOption, ModelOption, PsiOption
+from latentedit.cli.options import (
+    BoundariesOption,
+    BrowserOption,
+    HostOption,
+    ModelOption,
+    PsiOption,
+)
 from latentedit.errors import LatentEditError
 
 
 def demo(
-    host: Annotated[
-        str, typer.Option(help="Address to listen on; 0.0.0.0 lets the whole network in.")
-    ] = "127.0.0.1",
+    host: HostOption = "127.0.0.1",
     port: Annotated[
         int | None,
         typer.Option(min=1, max=65535, help="Port [default: the first free one from 7860]"),
@@ -22,7 +26,7 @@ def demo(
     share: Annotated[
         bool, typer.Option("--share", help="Also open a public link through Gradio's servers.")
     ] = False,
-    open_browser: Annotated[bool, typer.Option(help="Show the page in the browser.")] = True,
+    open_browser: BrowserOption = True,
     psi: PsiOption = None,
     model: ModelOption = None,
     boundaries: BoundariesOption = None,

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from latentedit import defaults
-from latentedit.cli.options import ModelOption
+from latentedit.cli.options import BrowserOption, HostOption, ModelOption
 from latentedit.errors import LatentEditError
 
 
@@ -38,14 +38,12 @@ def label_seeds(
             f"[default: {defaults.LABELS_SIZE}, or what the model draws].",
         ),
     ] = None,
-    host: Annotated[
-        str, typer.Option(help="Address to listen on; 0.0.0.0 lets the whole network in.")
-    ] = "127.0.0.1",
+    host: HostOption = "127.0.0.1",
     port: Annotated[
         int | None,
         typer.Option(min=1, max=65535, help="Port [default: the first free one from 7870]"),
     ] = None,
-    open_browser: Annotated[bool, typer.Option(help="Show the page in the browser.")] = True,
+    open_browser: BrowserOption = True,
     model: ModelOption = None,
 ) -> None:
     """Label generated faces for an attribute of your own.

@@ -34,6 +34,12 @@ BoundariesOption = Annotated[
 ]
 
 
+HostOption = Annotated[
+    str, typer.Option(help="Address to listen on; 0.0.0.0 lets the whole network in.")
+]
+BrowserOption = Annotated[
+    bool, typer.Option("--open-browser/--no-open-browser", help="Show the page in the browser.")
+]
 PsiOption = Annotated[
     float | None,
     typer.Option(
