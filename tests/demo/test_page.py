@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from page_needs import CHROMIUM, give_up, lacking
+from page_needs import give_up, lacking
 from PIL import Image
 from torch import Tensor
 
 if why := lacking(browser=True):
     give_up(why)
 
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from latentedit import defaults
 from latentedit.boundaries.calibration import Calibration
@@ -51,15 +51,6 @@ def address(_bundle: Path) -> Iterator[str]:
     blocks = serve(FaceEditor(*parts, name="tiny", device="cpu"), wait=False)
     yield f"http://127.0.0.1:{blocks.server_port}"
     blocks.close()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        # no sandbox: as root, in a container, Chromium has none
-        running = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield running
-        running.close()
 
 
 class Watch:

@@ -17,7 +17,7 @@ from PIL import Image
 if why := lacking(browser=True):
     give_up(why)
 
-from playwright.sync_api import Browser, FilePayload, Page, expect, sync_playwright
+from playwright.sync_api import Browser, FilePayload, Page, expect
 
 from latentedit.demo import sitters
 from latentedit.demo.refining import Refiner
@@ -53,14 +53,6 @@ def address(_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         blocks = serve(FaceEditor.load(folder, device="cpu"), wait=False)
         yield f"http://127.0.0.1:{blocks.server_port}"
         blocks.close()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield running
-        running.close()
 
 
 def visit(browser: Browser, address: str, size: dict[str, int], script: str = "") -> Page:

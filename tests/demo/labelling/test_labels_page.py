@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from page_needs import CHROMIUM, give_up, lacking
+from page_needs import give_up, lacking
 
 if why := lacking(browser=True):
     give_up(why)
 
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from latentedit.boundaries.labels import LabelFile
 from latentedit.demo.labelling.server import Serving, open_desk, start
@@ -25,15 +24,6 @@ COMMAND = "latentedit boundaries fit --scores wink.csv -o wink.safetensors"
 @pytest.fixture(scope="module")
 def editor(_bundle: Path) -> FaceEditor:
     return FaceEditor.load(_bundle)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        # no sandbox: as root, in a container, Chromium has none
-        running = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield running
-        running.close()
 
 
 def serving(path: Path, editor: FaceEditor) -> Serving:
