@@ -138,6 +138,11 @@ class Boundaries:
         """
         return (self.coordinates(z) @ self.normals.T + self.biases) / self.spread(self.normals)
 
+    @property
+    def distances_of_mean(self) -> Float64Array:
+        """Signed distances of the mean latent to all boundaries, float64 [K]; see `distances`."""
+        return np.asarray(self.biases / self.spread(self.normals), dtype=np.float64)
+
     def coordinates(self, z: ArrayLike) -> Float64Array:
         """Latents [..., D] in the coordinates of the normals, float64."""
         if self.whitening is None:

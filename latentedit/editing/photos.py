@@ -29,6 +29,7 @@ from latentedit.io.images import UInt8Array, reduced
 from latentedit.photos.encoder import Encoder, EncoderConfig, mean_answer
 from latentedit.photos.faces import PhotoFace, choose_faces
 from latentedit.photos.ffhq import Alignment
+from latentedit.photos.fields import Field
 from latentedit.photos.inversion import (
     Inversion,
     InversionOptions,
@@ -41,6 +42,8 @@ from latentedit.photos.photograph import Photograph, open_photograph
 from latentedit.photos.regions import region
 from latentedit.photos.resemblance import Resemblance
 from latentedit.photos.sketch import Sketch
+
+HAT = "Wearing_Hat"
 
 SPREAD_SAMPLES = 2000
 """Latents that are sampled to learn how a model's latents vary, where it has no encoder."""
@@ -58,6 +61,7 @@ class Portrait:
         identity: distance between dlib's descriptors of the photo and of the reconstruction; below
             0.6 both count as one person (King 2017).
         origin: how the latents were found, as JSON values.
+        hat: whether the person wears a hat, by the classifier.
     """
 
     photo: Photograph
@@ -66,6 +70,12 @@ class Portrait:
     reconstruction: UInt8Array
     identity: float
     origin: Mapping[str, Any]
+    hat: bool = False
+
+    def region(self, names: Iterable[str]) -> Field | None:
+        """Where edits of some attributes may change the photo; see `photos.regions.region`."""
+        assert self.face.face.points is not None
+        return region(names, self.face.face.points, self.face.alignment, hat=self.hat)
 
     def aligned(self, size: int) -> UInt8Array:
         """The face, cut out of the photo as the generator would draw it: [size, size, 3]."""
@@ -220,7 +230,14 @@ class PhotoEditor:
         shown = np.stack([face.alignment.cut(photo.pixels, size), reduced(drawn, size)])
         one, two = describe(self.editor.judges.cut(shown), device=str(self.editor.device))
         distance = float(np.linalg.norm(one - two))
-        return Portrait(photo, face, latents, drawn, distance, dict(origin))
+        hat = self._wears_hat(shown[0])
+        return Portrait(photo, face, latents, drawn, distance, dict(origin), hat)
+
+    def _wears_hat(self, face: UInt8Array) -> bool:
+        """Whether the classifier sees a hat in an aligned face, uint8 [S, S, 3]."""
+        if HAT not in self.editor.attributes:
+            return False
+        return bool(self.editor.score(face)[0, self.editor.attributes.index(HAT)] > 0.5)
 
     def edit(
         self,
@@ -281,9 +298,7 @@ class PhotoEditor:
         if drawn is None:
             drawn = self.editor.render(latents[None])[0]
         ground = ground or ground_of(portrait)
-        face = portrait.face
-        assert face.face.points is not None
-        return ground.paste(drawn, region(names, face.face.points, face.alignment))
+        return ground.paste(drawn, portrait.region(names))
 
     def looks(self, portrait: Portrait, *, quick: bool = False) -> Look:
         """Return what shows edits of a portrait to the judges, as they look in the photo.
@@ -294,14 +309,12 @@ class PhotoEditor:
             portrait: see `open`.
             quick: draws in bfloat16 where the device gains by it.
         """
-        editor, face, size = self.editor, portrait.face, self.editor.judged_size
+        editor, size = self.editor, self.editor.judged_size
         drawn = editor.render(portrait.latents[None], size, quick=quick)[0]
         ground = Ground(portrait.aligned(size), Alignment.whole(size), drawn)
-        points = face.face.points
-        assert points is not None
 
         def look(latents: NDArray[np.float32], names: Iterable[str]) -> UInt8Array:
-            where = region(names, points, face.alignment)
+            where = portrait.region(names)
             faces = editor.render(latents, size, quick=quick)
             return np.stack([ground.paste(each, where) for each in faces])
 

@@ -79,7 +79,7 @@ def search_steps(
         measure: looks at pictures; see `Measure`.
         goals: [N], or one for all.
         hold: what must not change.
-        limits: lowest and highest step; by default the attribute's safe range.
+        limits: lowest and highest step; by default see `safe_steps`.
         rising: 1 or -1, the sign of the steps that should raise the measure. No face then moves the
             other way, even where that happens to bring it nearer. 0 allows both ways.
         layers: those that move; see `FaceEditor.edit`.
@@ -95,7 +95,9 @@ def search_steps(
 
     before = measured(np.zeros(len(z)))
     wanted = np.broadcast_to(np.asarray(goals, np.float64), before.shape).copy()
-    ends = limits or editor.boundaries.safe_range(attribute)
+    ends = safe_steps(editor, z, attribute, layers=layers)
+    if limits is not None:
+        ends = np.tile(limits, (len(z), 1))
     steps, reached = _search(measured, before, wanted, ends, rising)
     return FoundSteps(steps, wanted, before, reached)
 
@@ -104,7 +106,7 @@ def _search(
     measured: Callable[[Float64Array], Float64Array],
     before: Float64Array,
     wanted: Float64Array,
-    limits: tuple[float, float],
+    limits: Float64Array,
     rising: int,
 ) -> tuple[Float64Array, Float64Array]:
     """The steps that `search_steps` finds, [N], and what is measured there, [N].
@@ -113,20 +115,20 @@ def _search(
         measured: steps [N] -> the measure of each face after its own step, [N].
         before: the same without a step.
         wanted: goals [N].
-        limits, rising: see `search_steps`.
+        limits: each face's lowest and highest step, [N, 2].
+        rising: see `search_steps`.
     """
-    sides = [np.linspace(0, end, _GRID // 2 + 1)[1:] for end in limits if end]
-    grid = np.concatenate(([0.0], *sides))
-    missing = np.stack(
-        [before if step == 0 else measured(np.full(len(before), step)) for step in grid], axis=1
-    )
+    shares = np.linspace(0, 1, _GRID // 2 + 1)[1:]
+    sides = [ends[:, None] * shares for ends in limits.T if ends.any()]
+    grid = np.concatenate((np.zeros((len(before), 1)), *sides), axis=1)
+    missing = np.stack([measured(steps) if steps.any() else before for steps in grid.T], axis=1)
     missing -= wanted[:, None]  # [N, G]: how far each grid step is from the goal
     if rising:
         astray = rising * grid * missing[:, :1] > 0
         missing = np.where(astray, missing[:, :1], missing)  # a step the wrong way counts as none
-    near, far = _brackets(grid, missing, [len(side) for side in sides])
+    near, far = _brackets(grid, missing)
     found = np.isfinite(far)
-    nearest = grid[np.argmin(np.abs(missing), axis=1)]
+    nearest = grid[np.arange(len(grid)), np.argmin(np.abs(missing), axis=1)]
     near, far = np.where(found, near, nearest), np.where(found, far, nearest)
     at_start = missing[:, 0] > 0  # up to the near end every step is on the unedited face's side
     for _ in range(_HALVINGS if found.any() else 0):
@@ -137,25 +139,25 @@ def _search(
     return steps, measured(steps)
 
 
-def _brackets(
-    grid: Float64Array, missing: Float64Array, sides: list[int]
-) -> tuple[Float64Array, Float64Array]:
+def _brackets(grid: Float64Array, missing: Float64Array) -> tuple[Float64Array, Float64Array]:
     """Return the grid interval in which the goal is passed; of several, the one nearest to 0.
+
+    Args:
+        grid: steps of each face, [N, G]: 0, then for each side `_GRID` // 2 steps outwards.
+        missing: how far each step is from the goal, [N, G].
 
     Returns:
         Its ends nearer to and farther from 0, [N] each; NaN where there is none.
     """
     near, far = np.full(len(missing), np.nan), np.full(len(missing), np.nan)
-    first = 1
-    for count in sides:
-        columns = [0, *range(first, first + count)]
-        first += count
+    for first in range(1, grid.shape[1], _GRID // 2):
+        columns = [0, *range(first, first + _GRID // 2)]
         passed = (missing[:, columns] > 0) != (missing[:, :1] > 0)
         for face in np.flatnonzero(passed.any(axis=1)):
             place = int(np.argmax(passed[face]))
-            end = grid[columns[place]]
+            end = grid[face, columns[place]]
             if not abs(far[face]) <= abs(end):
-                near[face], far[face] = grid[columns[place - 1]], end
+                near[face], far[face] = grid[face, columns[place - 1]], end
     return near, far
 
 
@@ -245,16 +247,22 @@ def search_age(
         )
 
     everyone = np.arange(len(z))
-    ends = _limits(editor.boundaries, AGE_ATTRIBUTE, reach, -1, goals - before)
+    ends = safe_steps(editor, z, AGE_ATTRIBUTE, reach, layers=layers)
+    ends = _gaining(ends, -1, goals - before)
     alone, reached = _search(
         lambda own: ages_at(everyone, {AGE_ATTRIBUTE: own}), before, goals, ends, -1
     )
     short = np.flatnonzero(np.abs(goals - reached) > NEAR)
     steps = {AGE_ATTRIBUTE: alone}
     if len(short):
-        far = np.where(goals[short] > before[short], *ends)
+        low, high = ends[short].T
+        far = np.where(goals[short] > before[short], low, high)
         helped, ages = _with_help(
-            lambda moves: ages_at(short, moves), editor.boundaries, holds, far, goals[short], reach
+            lambda moves: ages_at(short, moves),
+            lambda name: safe_steps(editor, z[short], name, HELP * reach, layers=layers),
+            holds,
+            far,
+            goals[short],
         )
         better = np.abs(goals - reached)[short] - np.abs(goals[short] - ages) > NEAR
         reached[short] = np.where(better, ages, reached[short])
@@ -268,20 +276,19 @@ def search_age(
 
 def _with_help(
     ages_at: Callable[[Mapping[str, Float64Array]], Float64Array],
-    boundaries: Boundaries,
+    limits: Callable[[str], Float64Array],
     holds: Mapping[str, Mapping[str, float]],
     far: Float64Array,
     goals: Float64Array,
-    reach: float,
 ) -> tuple[dict[str, Float64Array], Float64Array]:
     """Return steps by attribute, for faces that Young alone leaves short, and ages there, [N].
 
     Args:
         ages_at: estimates ages after steps by attribute.
+        limits: an attribute's name -> see `safe_steps`.
         holds: of Young and of the attributes that may help it; these are tried.
         far: Young's last step for each face, [N].
         goals: ages, [N].
-        reach: see `search_age`.
     """
     steps = {AGE_ATTRIBUTE: far}
     reached = ages_at(steps)
@@ -289,12 +296,11 @@ def _with_help(
         missing = goals - reached
         if name == AGE_ATTRIBUTE or (np.abs(missing) <= NEAR).all():
             continue
-        ends = _limits(boundaries, name, HELP * reach, 1, missing)
         found, ages = _search(
             lambda own, name=name: ages_at({**steps, name: own}),  # type: ignore[misc]
             reached,
             goals,
-            ends,
+            _gaining(limits(name), 1, missing),
             1,
         )
         # every attribute changes the face more: use one only where it is needed and helps enough
@@ -327,13 +333,45 @@ def _leave_some(boundaries: Boundaries, name: str, holds: Mapping[str, float]) -
     return True
 
 
-def _limits(
-    boundaries: Boundaries, name: str, reach: float, rising: int, missing: Float64Array
-) -> tuple[float, float]:
-    """Return the lowest and highest step that bring some face nearer; 0 where no face gains."""
-    low, high = boundaries.safe_range(name)
+def safe_steps(
+    editor: FaceEditor,
+    z: NDArray[np.float32],
+    name: str,
+    reach: float = 1.0,
+    *,
+    layers: Sequence[int] | None = None,
+) -> Float64Array:
+    """Return each face's lowest and highest step along an attribute, float64 [N, 2].
+
+    A safe range is how far the mean face can go. A face that is on the way already, such as an old
+    one that shall become older, stops where the mean face would: beyond, faces break.
+
+    Args:
+        editor: the model.
+        z: latents [N, D], or [N, L, D].
+        name: the attribute.
+        reach: multiple of the safe range.
+        layers: those that move; all by default.
+    """
+    boundaries = editor.boundaries
+    low, high = (reach * end for end in boundaries.safe_range(name))
+    row = boundaries.index(name)
+    ahead = editor.distances(z, layers=layers)[:, row] - boundaries.distances_of_mean[row]
+    lows = np.clip(low - np.minimum(ahead, 0), low, 0)
+    highs = np.clip(high - np.maximum(ahead, 0), 0, high)
+    return np.stack((lows, highs), axis=1)
+
+
+def _gaining(ends: Float64Array, rising: int, missing: Float64Array) -> Float64Array:
+    """Return lowest and highest steps [N, 2], with 0 for a side on which no face gains.
+
+    Args:
+        ends: see `safe_steps`.
+        rising: 1 or -1, the sign of the steps that add years.
+        missing: years to the goal, [N].
+    """
     ways = np.sign(missing) * rising
-    return reach * low * bool((ways < 0).any()), reach * high * bool((ways > 0).any())
+    return ends * ((ways < 0).any(), (ways > 0).any())
 
 
 def _recipe(

@@ -62,23 +62,37 @@ PART_OF: dict[str, str] = {
 """The part that an attribute may change. Attributes that are not listed, such as those of hair, age
 and hats, may change anything."""
 
+BELOW_A_HAT = frozenset({"Young", "Male", "Pale_Skin", "Chubby", "Double_Chin", "Oval_Face"})
+"""Attributes whose edits change the face alone where somebody wears a hat, because generators draw
+hats as hair. Edits of these together with others do so too."""
+
 _FEATHER = 0.012
 """Half the width of a region's soft edge, in shares of the square's edge."""
 
 
-def region(names: Iterable[str], points: NDArray[np.float64], alignment: Alignment) -> Field | None:
+def region(
+    names: Iterable[str],
+    points: NDArray[np.float64],
+    alignment: Alignment,
+    *,
+    hat: bool = False,
+) -> Field | None:
     """Return where edits of some attributes may change a photo.
 
     Args:
         names: the attributes' names.
         points: dlib's 68 landmarks, float64 [68, 2] in pixels of the photo.
         alignment: the face's alignment.
+        hat: whether the person wears a hat; see `BELOW_A_HAT`.
 
     Returns:
         float32 [256, 256] on the aligned square, from 0 (no change) to 1 (any change). None if the
         edits may change anything, or if there are no names.
     """
+    names = set(names)
     parts = {PART_OF.get(name) for name in names}
+    if hat and names & BELOW_A_HAT:
+        parts = {"face"}
     if not parts or None in parts:
         return None
     places = alignment.inverse @ np.column_stack((points, np.ones(len(points)))).T

@@ -18,8 +18,9 @@ from latentedit.attributes import AGEING_ATTRIBUTES
 from latentedit.boundaries.model import Boundaries
 from latentedit.classifiers.age import AgeConfig, AgeEstimator
 from latentedit.editing.editor import FaceEditor
-from latentedit.editing.search import NEAR, search_age, search_steps
+from latentedit.editing.search import NEAR, safe_steps, search_age, search_steps
 from latentedit.errors import LatentEditError
+from latentedit.generators.latents import normalize
 from latentedit.generators.progressive import Generator
 from latentedit.pretrained.bundles import load_generator, save_part
 from latentedit.pretrained.model import BOUNDARIES_FILE
@@ -118,7 +119,8 @@ def test_what_comes_with_age_helps_where_young_alone_does_not_suffice(steep: Fac
     helped = np.any(others, axis=0)
     assert helped.any()
     assert (found.reached[helped] > alone.reached[helped] + NEAR).all()
-    assert (found.steps["Young"][helped] == -3).all()
+    ends = safe_steps(steep, z, "Young")[:, 0]
+    np.testing.assert_array_equal(found.steps["Young"][helped], ends[helped])
     np.testing.assert_array_equal(found.steps["Young"][~helped], alone.steps[~helped])
     np.testing.assert_array_equal(found.reached[~helped], alone.reached[~helped])
     for name, steps in found.steps.items():
@@ -175,6 +177,21 @@ def test_a_step_of_nothing_needs_no_search(editor: FaceEditor) -> None:
     z = editor.sample(range(2))
     found = search_age(editor, z, by=0.0)
     np.testing.assert_allclose(found.reached, found.before, atol=0.2)
+
+
+def test_a_face_on_the_way_stops_where_the_mean_face_would(editor: FaceEditor) -> None:
+    low, high = editor.boundaries.safe_range("Young")
+    normal = editor.boundaries.normals[editor.boundaries.index("Young")]
+    z = editor.sample([0])
+    mean = normalize(z - (z @ normal)[:, None] * normal)  # as far along Young as the mean face
+    np.testing.assert_allclose(safe_steps(editor, mean, "Young"), [[low, high]], atol=1e-4)
+    older = editor.edit(mean, {"Young": -1.0}, "none")
+    np.testing.assert_allclose(safe_steps(editor, older, "Young"), [[low + 1, high]], atol=1e-4)
+    oldest = editor.edit(mean, {"Young": 2 * low}, "none")
+    np.testing.assert_allclose(safe_steps(editor, oldest, "Young"), [[0, high]], atol=1e-4)
+    np.testing.assert_allclose(
+        safe_steps(editor, older, "Young", 2), [[2 * low + 1, 2 * high]], atol=1e-4
+    )
 
 
 def test_ages_are_those_of_what_is_looked_at(editor: FaceEditor) -> None:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from latentedit.attributes import ATTRIBUTES
 from latentedit.photos.ffhq import Alignment
-from latentedit.photos.regions import PART_OF, PARTS, region
+from latentedit.photos.regions import BELOW_A_HAT, PART_OF, PARTS, region
 
 Points = NDArray[np.float64]
 
@@ -46,7 +46,7 @@ def at(found: NDArray[np.float32] | None, alignment: Alignment, x: float, y: flo
 
 
 def test_every_name_and_part_is_one() -> None:
-    assert set(PART_OF) <= set(ATTRIBUTES)
+    assert set(PART_OF) | BELOW_A_HAT <= set(ATTRIBUTES)
     assert set(PART_OF.values()) <= set(PARTS)
 
 
@@ -81,3 +81,10 @@ def test_hair_and_age_may_change_anything(points: Points, alignment: Alignment) 
     assert region(["Bangs"], points, alignment) is None
     assert region(["Smiling", "Young"], points, alignment) is None
     assert region([], points, alignment) is None
+
+
+def test_age_leaves_a_hat_alone(points: Points, alignment: Alignment) -> None:
+    assert region(["Young", "Gray_Hair"], points, alignment) is None
+    below = region(["Young", "Gray_Hair"], points, alignment, hat=True)
+    np.testing.assert_array_equal(below, region(["Rosy_Cheeks"], points, alignment))
+    assert region(["Wearing_Hat"], points, alignment, hat=True) is None
