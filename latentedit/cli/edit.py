@@ -229,7 +229,7 @@ def _edit_faces(
     say(notes)
     say(kind.save(edited, asked))
     if edited.seen:
-        say(unmoved(edited.way.steps, edited.seen))
+        say(unmoved(edited.way.steps, edited.seen, edited.way.seeds))
     if as_json:
         print(json.dumps({"file": str(asked.path), **edited.summary()}))
     else:

@@ -164,11 +164,14 @@ def _bar(what: str, refine: int | None) -> Iterator[Callable[[Progress], None]]:
         yield lambda progress: None
         return
     with progress_bar() as bar:
-        task = bar.add_task(what, total=100, note="")
+        # without a number of steps, the time that is left decides how many there will be
+        unit, total = ("", refine) if refine else (", in per cent", 100)
+        task = bar.add_task(f"{what}{unit}", total=total, note="")
 
         def show(progress: Progress) -> None:
-            note = f"per cent, refining step {progress.step}, Ctrl-C keeps the best"
-            bar.update(task, completed=round(100 * progress.share), note=note)
+            done = progress.step if refine else round(100 * progress.share)
+            note = f"refining step {progress.step}; Ctrl-C stops and keeps the best"
+            bar.update(task, completed=done, note=note)
 
         yield show
 

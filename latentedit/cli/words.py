@@ -43,13 +43,19 @@ def say(notes: Iterable[str]) -> None:
         print(f"note: {note}", file=sys.stderr)
 
 
-def unmoved(steps: Mapping[str, Step], faces: Sequence[Mapping[str, Sequence[float]]]) -> list[str]:
+def unmoved(
+    steps: Mapping[str, Step],
+    faces: Sequence[Mapping[str, Sequence[float]]],
+    seeds: Sequence[int] | None = None,
+) -> list[str]:
     """Return notes on attributes that an edit hardly changed, and on those that were there before.
 
     Args:
         steps: by attribute: one number for all faces, or one for each face.
         faces: for each face, the probabilities before and after, by attribute.
+        seeds: of the faces; without them, faces are counted from 1.
     """
+    kind, names = ("face", range(1, len(faces) + 1)) if seeds is None else ("seed", seeds)
     notes = []
     for name, step in steps.items():
         ways = step if isinstance(step, tuple) else (step,) * len(faces)
@@ -65,8 +71,8 @@ def unmoved(steps: Mapping[str, Step], faces: Sequence[Mapping[str, Sequence[flo
                 if name in seen and whether(way, *seen[name])
             ]
             if rows:
-                numbers = ", ".join(str(row + 1) for row in rows)
-                where = f" of face {numbers}" if len(faces) > 1 else ""
+                numbers = ", ".join(str(names[row]) for row in rows)
+                where = f" of {kind} {numbers}" if len(faces) > 1 else ""
                 notes.append(f"{name}{where} {advice.format(*faces[rows[0]][name])}")
     return notes
 

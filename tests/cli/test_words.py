@@ -48,3 +48,9 @@ def test_years_are_told_where_age_moves() -> None:
     assert in_words([young]) == "face 1 (Young 0.90 -> 0.20, 28 -> 39 years)"
     smiling = {"face": 2, "probability": {"Smiling": [0.1, 0.9]}, "age": [28.4, 38.6]}
     assert in_words([smiling]) == "face 2 (Smiling 0.10 -> 0.90)"
+
+
+def test_faces_of_seeds_are_named_by_their_seeds() -> None:
+    faces = [{"Bangs": (0.0, 0.9)}, {"Bangs": (0.0, 0.01)}]
+    assert "Bangs of seed 7 hardly" in unmoved({"Bangs": 2.0}, faces, [3, 7])[0]
+    assert "Bangs of face 2 hardly" in unmoved({"Bangs": 2.0}, faces)[0]

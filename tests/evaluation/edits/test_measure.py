@@ -225,7 +225,7 @@ def test_the_command_keeps_other_attributes(
     for fact, value in (("first_seed", 1), ("precision", "bfloat16")):
         card.write_text(json.dumps(entries | {"facts": entries["facts"] | {fact: value}}))
         assert call(*other) == 2
-        assert f"measured of Young with another {fact} ({value}, now" in capsys.readouterr().err
+        assert f"with another {fact} ({value}, now" in capsys.readouterr().err
     card.write_text(text)
 
     def meanwhile(*arguments: object, **options: object) -> object:
