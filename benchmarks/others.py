@@ -19,7 +19,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import timing
@@ -33,6 +33,7 @@ from runtimes import compiled
 from latentedit import FaceEditor
 from latentedit.errors import LatentEditError
 from latentedit.inference.devices import computes_bfloat16
+from latentedit.inference.openvino import load_openvino
 from latentedit.inference.prepare import prepare
 from latentedit.io.packages import package_folder
 from latentedit.photos.faces import choose_faces
@@ -91,9 +92,7 @@ class RandomFace:
     """random-face's engine: a random face, uint8 [1024, 1024, 3]."""
 
     def __init__(self, files: Path, dtype: torch.dtype) -> None:
-        import openvino
-
-        core = openvino.Core()
+        core = load_openvino().Core()
         self.mapping = compiled(core.read_model(files / "MappingNetwork.xml"), dtype)
         self.synthesis = compiled(core.read_model(files / "SynthesisNetwork.xml"), dtype)
         self.random = np.random.default_rng(0)
@@ -198,7 +197,6 @@ class FaceRecognition:
     def __init__(self) -> None:
         import dlib
 
-        self.dlib: Any = dlib
         models = package_folder("face_recognition_models") / "models"
         self.detector = dlib.get_frontal_face_detector()
         self.predictor = dlib.shape_predictor(str(models / "shape_predictor_68_face_landmarks.dat"))

@@ -37,6 +37,7 @@ from latentedit.generators.base import FaceGenerator
 from latentedit.generators.layers import EqualizedConv2d, UpsampleConv2d, box_kernel, pixel_norm
 from latentedit.generators.mobilestylegan import MobileStyleGAN, MobileStyleGANConfig
 from latentedit.inference.devices import autocast, computes_bfloat16
+from latentedit.inference.openvino import load_openvino
 from latentedit.inference.prepare import prepare
 from latentedit.io.images import to_uint8
 from latentedit.io.resampling import resize
@@ -94,9 +95,7 @@ def photographer() -> FaceGenerator:
 
 def original(path: Path) -> Call:
     """Return the published synthesis network, one w at a time, in float32."""
-    import openvino
-
-    run = compiled(openvino.Core().read_model(path), torch.float32)
+    run = compiled(load_openvino().Core().read_model(path), torch.float32)
     return lambda w: torch.cat([run(row) for row in w.split(1)])
 
 
@@ -169,25 +168,22 @@ def folded(network: nn.Module) -> nn.Module:
 
 def traced_openvino(case: Case, dtype: torch.dtype) -> Call:
     """Run the network as OpenVINO itself converts it."""
-    import openvino
-
     with exporting():
-        model = openvino.convert_model(Fixed(case), example_input=case.argument.clone())
+        model = load_openvino().convert_model(Fixed(case), example_input=case.argument.clone())
     model.reshape(list(case.argument.shape))
     return compiled(model, dtype)
 
 
 def compiled(model: Any, dtype: torch.dtype) -> Call:
     """Compile an OpenVINO model for this precision and torch's number of threads."""
-    import openvino
-    from openvino.properties import hint, inference_num_threads
-
+    openvino = load_openvino()
+    hint = openvino.properties.hint
     settings = {
         hint.inference_precision: getattr(
             openvino.Type, "f32" if dtype is torch.float32 else "bf16"
         ),
         hint.performance_mode: hint.PerformanceMode.LATENCY,
-        inference_num_threads: torch.get_num_threads(),
+        openvino.properties.inference_num_threads: torch.get_num_threads(),
     }
     request = openvino.Core().compile_model(model, "CPU", settings).create_infer_request()
     return lambda x: torch.from_numpy(request.infer([x.numpy()])[0].copy())

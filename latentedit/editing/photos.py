@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -310,13 +310,16 @@ class PhotoEditor:
             quick: draws in bfloat16 where the device gains by it.
         """
         editor, size = self.editor, self.editor.judged_size
-        drawn = editor.render(portrait.latents[None], size, quick=quick)[0]
-        ground = Ground(portrait.aligned(size), Alignment.whole(size), drawn)
+
+        @cache  # who plans an edit looks only if it searches an age
+        def ground() -> Ground:
+            drawn = editor.render(portrait.latents[None], size, quick=quick)[0]
+            return Ground(portrait.aligned(size), Alignment.whole(size), drawn)
 
         def look(latents: NDArray[np.float32], names: Iterable[str]) -> UInt8Array:
             where = portrait.region(names)
             faces = editor.render(latents, size, quick=quick)
-            return np.stack([ground.paste(each, where) for each in faces])
+            return np.stack([ground().paste(each, where) for each in faces])
 
         return look
 

@@ -95,8 +95,9 @@ def search_steps(
 
     before = measured(np.zeros(len(z)))
     wanted = np.broadcast_to(np.asarray(goals, np.float64), before.shape).copy()
-    ends = safe_steps(editor, z, attribute, layers=layers)
-    if limits is not None:
+    if limits is None:
+        ends = safe_steps(editor, z, attribute, layers=layers)
+    else:
         ends = np.tile(limits, (len(z), 1))
     steps, reached = _search(measured, before, wanted, ends, rising)
     return FoundSteps(steps, wanted, before, reached)
