@@ -17,7 +17,8 @@ from latentedit.io.files import copy_file, read_json, write_json
 _METHOD_PICTURES = {
     "methods.png": "Left: leakage by attribute. Right: means over the attributes that a method and "
     "ours both reach; below and left is better",
-    "frontiers.png": "What leaks on the way; the dot is the step of equal effect",
+    "frontiers.png": "How leakage grows with the share of faces that flip. The dot marks the "
+    "share at which methods are compared",
     "faces.png": "Each method at its step of equal effect",
 }
 
