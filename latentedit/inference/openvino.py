@@ -28,6 +28,9 @@ def has_openvino() -> bool:
     return importlib.util.find_spec("openvino") is not None
 
 
+_IMPORTING = threading.Lock()
+
+
 @cache
 def load_openvino() -> Any:
     """Import the package ``openvino`` so that it tells nobody that it is used.
@@ -37,14 +40,15 @@ def load_openvino() -> Any:
     does nothing.
     """
     sender = "openvino_telemetry"
-    known = sys.modules.get(sender)
-    sys.modules[sender] = None  # type: ignore[assignment]  # so importing it fails
-    try:
-        import openvino
-    finally:
-        del sys.modules[sender]
-        if known is not None:
-            sys.modules[sender] = known
+    with _IMPORTING:
+        known = sys.modules.get(sender)
+        sys.modules[sender] = None  # type: ignore[assignment]  # so importing it fails
+        try:
+            import openvino
+        finally:
+            del sys.modules[sender]
+            if known is not None:
+                sys.modules[sender] = known
     return openvino
 
 
