@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Annotated, Any
 
@@ -13,6 +14,8 @@ import typer
 from latentedit.errors import LatentEditError
 from latentedit.io.installed import (
     BRINGS,
+    FOR_DEVELOPERS,
+    FOR_EDITS,
     PACKAGE,
     installed_version,
     known_extras,
@@ -238,11 +241,12 @@ def _print(found: Findings) -> None:
             (*([model["pulled"]] if model["pulled"] else []), model["folder"])
         ):
             print(f"    {home}")
-    print("Extras")
-    for name, extra in found.extras.items():
-        print(f"  {name:9} {'yes' if extra['installed'] else 'no ':3}  {extra['brings']}")
-        if not extra["installed"]:
-            print(f"                 {extra['command']} (lacks {', '.join(extra['missing'])})")
+    developers = {name: extra for name, extra in found.extras.items() if name in FOR_DEVELOPERS}
+    edits = {name: extra for name, extra in found.extras.items() if name in FOR_EDITS}
+    others = {n: e for n, e in found.extras.items() if n not in edits and n not in developers}
+    _print_extras("Extras for edits", edits)
+    _print_extras("Extras for more than edits", others)
+    _print_extras("Extras for those who work on latentedit", developers)
     for line in found.problems:
         print(f"Problem: {line}")
     for line in found.advice:
@@ -252,6 +256,15 @@ def _print(found: Findings) -> None:
         if found.problems
         else "An edit would work: latentedit edit --attr Young --step -3"
     )
+
+
+def _print_extras(title: str, extras: Mapping[str, Mapping[str, Any]]) -> None:
+    if extras:
+        print(title)
+    for name, extra in extras.items():
+        print(f"  {name:9} {'yes' if extra['installed'] else 'no ':3}  {extra['brings']}")
+        if not extra["installed"]:
+            print(f"                 {extra['command']} (lacks {', '.join(extra['missing'])})")
 
 
 def _one_line(error: Exception) -> str:

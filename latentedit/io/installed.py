@@ -20,11 +20,17 @@ BRINGS = {
     "plots": "plots of measurements",
     "evaluate": "measurements: how good generators and edits are",
     "train": "training on several processes, and through features of ImageNet",
-    "test": "what the tests need, for those who work on latentedit",
-    "docs": "what 'make docs' needs, for those who work on latentedit",
-    "bench": "what 'make bench' needs, for those who work on latentedit",
+    "test": "what the tests need",
+    "docs": "what 'make docs' needs",
+    "bench": "what 'make bench' needs",
 }
 """What each extra is for; pyproject.toml says the same beside it."""
+
+FOR_EDITS = ("fast", "photos", "demo")
+"""Extras that most people want."""
+
+FOR_DEVELOPERS = ("test", "docs", "bench")
+"""Extras that only people who work on this package want."""
 
 
 def installed_version(name: str) -> str | None:
