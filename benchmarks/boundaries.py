@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from sklearn.svm import SVC, LinearSVC
 
 from latentedit.attributes import ATTRIBUTES
-from latentedit.boundaries.finder import BoundaryFinder, fit_boundaries
+from latentedit.boundaries.finder import BoundaryFinder
+from latentedit.boundaries.fitting import fit_boundaries
 from latentedit.boundaries.pool import Pool
 from latentedit.generators.latents import normalize
 

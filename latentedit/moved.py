@@ -12,7 +12,7 @@ from types import ModuleType
 HOMES = {
     "latentedit.adapters": ("latentedit.generators.adapters", "latentedit.generators.onnx"),
     "latentedit.editor": ("latentedit.editing.editor",),
-    "latentedit.finder": ("latentedit.boundaries.finder",),
+    "latentedit.finder": ("latentedit.boundaries.finder", "latentedit.boundaries.fitting"),
     "latentedit.pool": ("latentedit.boundaries.pool",),
 }
 """New homes of each old module; a name that the first home lacks is looked for in the next."""

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
-from latentedit.boundaries import finder
+from latentedit.boundaries import fitting
 from latentedit.boundaries.choosing import BLOCK, Answer, Chooser
 from latentedit.boundaries.labels import for_fitting
 from latentedit.boundaries.model import Boundaries
@@ -32,7 +32,7 @@ COUNTS = (50, 100, 200, 500, 1000, 2000)
 HELD_OUT = 5000
 CANDIDATES = 10_000
 
-finder.MIN_POOL = 50  # the command asks for 500
+fitting.MIN_POOL = 50  # the command asks for 500
 
 
 def answer(chooser: Chooser, has: NDArray[np.bool_], count: int) -> list[Answer]:
@@ -56,7 +56,7 @@ def auc(
     values = np.array([[item.value] for item in ordered], np.float32)
     if values.min() == values.max():
         return 0.5  # the command refuses labels of one kind
-    found = finder.fit_boundaries(
+    found = fitting.fit_boundaries(
         latents[[item.seed for item in ordered]],
         values,
         ["own"],

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from latentedit.boundaries.choosing import NEAR, RANDOM, Answer
-from latentedit.boundaries.finder import held_out
+from latentedit.boundaries.fitting import held_out
 from latentedit.errors import LatentEditError
 from latentedit.io.files import atomic_path, check_writable
 

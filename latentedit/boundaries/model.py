@@ -1,6 +1,6 @@
 """Linear boundaries in latent space: what belongs to them, how they are saved and loaded.
 
-This module imports neither torch nor scikit-learn. `latentedit.boundaries.finder` fits boundaries.
+This module imports neither torch nor scikit-learn. `latentedit.boundaries.fitting` fits boundaries.
 """
 
 from __future__ import annotations

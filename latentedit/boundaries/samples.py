@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from latentedit.attributes import spelling_key
 from latentedit.boundaries.choosing import NEAR, RANDOM
-from latentedit.boundaries.finder import Latents
+from latentedit.boundaries.fitting import Latents
 from latentedit.boundaries.labels import CHOSEN, GENERATOR, HASH, SEED, filled_rows, fitting_order
 from latentedit.boundaries.pool import Pool
 from latentedit.boundaries.whitening import Whitening

@@ -152,7 +152,7 @@ class Whitening:
 
 
 class WhitenedLatents:
-    """Latents whose rows are whitened when they are read; see `boundaries.finder.Latents`."""
+    """Latents whose rows are whitened when they are read; see `boundaries.fitting.Latents`."""
 
     def __init__(self, latents: Any, whitening: Whitening) -> None:
         self._latents = latents

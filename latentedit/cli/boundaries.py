@@ -57,7 +57,7 @@ def fit(
     figures are measured on held-out latents at natural prevalence: accuracy, F1, ROC AUC, average
     precision and the share of faces that have the attribute.
     """
-    from latentedit.boundaries.finder import (
+    from latentedit.boundaries.fitting import (
         FEW,
         are_labels,
         choose_whitening,
@@ -155,7 +155,7 @@ def model_whitening(editor: FaceEditor) -> Whitening | None:
     They are those of the model's own boundaries. A model without boundaries gets coordinates from
     as many sampled latents as a pool has.
     """
-    from latentedit.boundaries.finder import choose_whitening
+    from latentedit.boundaries.fitting import choose_whitening
 
     if editor.has_boundaries:
         return editor.boundaries.whitening

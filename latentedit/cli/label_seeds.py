@@ -54,7 +54,7 @@ def label_seeds(
     --scores' reads. After 50 answers, half of the faces are those that a quick fit of the answers
     is least sure of, so that a rare attribute needs fewer labels.
     """
-    from latentedit.boundaries.finder import MIN_POOL
+    from latentedit.boundaries.fitting import MIN_POOL
     from latentedit.boundaries.labels import LabelFile
     from latentedit.boundaries.samples import named_attributes
 

@@ -44,7 +44,7 @@ def build(
     With a larger -n the pool grows. Several processes can fill one pool together, also on several
     machines that share a disk. Start them one by one, or with torchrun or 'accelerate launch'.
     """
-    from latentedit.boundaries.finder import MIN_POOL, rare_attributes
+    from latentedit.boundaries.fitting import MIN_POOL, rare_attributes
     from latentedit.boundaries.pool import build_pool
     from latentedit.cli.progress import progress_bar
     from latentedit.editing.editor import FaceEditor

@@ -7,13 +7,10 @@ import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import nullcontext, suppress
 from dataclasses import asdict, dataclass, replace
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from latentedit import defaults
 from latentedit.demo.controls import WORDS, make_controls
 from latentedit.demo.limits import share_left
 from latentedit.demo.recipes import (
@@ -21,7 +18,6 @@ from latentedit.demo.recipes import (
     asked_recipe,
     carried,
     faces_of,
-    latent_of,
     recipe_of,
     view_of,
     view_of_photo,
@@ -29,7 +25,6 @@ from latentedit.demo.recipes import (
 from latentedit.demo.replies import Picture, Reply, picture_of
 from latentedit.demo.session import Session, View, checked_steps, moved, with_seed
 from latentedit.demo.sitters import (
-    Sitter,
     Upload,
     outlines,
     place_of,
@@ -39,51 +34,18 @@ from latentedit.demo.sitters import (
 )
 from latentedit.demo.story import Change, find_changes, find_fights, find_slips, tell
 from latentedit.demo.takeaways import FILM_FRAMES, Shown, Turn, frame
+from latentedit.demo.viewer import GALLERY, ScoredFace, Viewer
 from latentedit.editing.editor import FaceEditor
-from latentedit.editing.photos import PhotoEditor, Portrait, ground_of
-from latentedit.editing.search import Look
+from latentedit.editing.photos import PhotoEditor
 from latentedit.errors import LatentEditError
 from latentedit.generators.latents import MAX_SEED
-from latentedit.io.images import UInt8Array, reduced
-from latentedit.photos.paste import Ground
 from latentedit.portrait.assessor import PortraitAssessor
-
-SHOWN_EDGE = 1024
-"""Longest edge in pixels of pictures on the page; saved pictures have full size."""
-
-DRAWN_EDGE = 256
-"""Edge in pixels of faces that are drawn while a slider moves."""
-
-GALLERY = 12
-"""Faces on one page of the gallery: the sharpest of twice as many seeds."""
 
 DICE = 100_000
 """The dice picks a seed below this number."""
 
-FIRST_FACES = {"ffhq1024": 0, "faces128": 17}
-"""Seed of the first face by model, for the shipped models; chosen by eye."""
-
-LEARNED_AT = (-1.0, -0.5, 0.0, 0.5, 1.0)
-"""Places of a slider at which its effect is measured, as shares of the way to its ends."""
-
-
 REHEARSED = 4
 """Slices of `Sitter.working` that a rehearsal does: the warnings, and both halves of a step."""
-
-
-@dataclass(frozen=True, eq=False)
-class ScoredFace:
-    """One picture, and what the networks see in it.
-
-    Attributes:
-        picture: the picture as the page shows it.
-        scores: probabilities by attribute.
-        age: estimated age in years, or None if the model has no age estimator.
-    """
-
-    picture: Picture
-    scores: Mapping[str, float]
-    age: float | None
 
 
 @dataclass(frozen=True)
@@ -108,8 +70,7 @@ class ComparedEdit:
 class Studio:
     """Answers the page's requests for one model.
 
-    It keeps no data of users: each request takes a session and returns one. It remembers only faces
-    of seeds, which are the same for everyone.
+    It keeps no data of users: each request takes a session and returns one.
 
     Args:
         editor: the model, with classifier and boundaries; with an age estimator the page shows
@@ -131,7 +92,7 @@ class Studio:
         self.photos = photos
         self.assessor = assessor
         self.controls = make_controls(editor.boundaries)
-        self.first = FIRST_FACES.get(editor.name, defaults.SEED)
+        self.viewer = Viewer(editor, photos, self.controls)
         self._acts = {
             "start": self._start,
             "move": self._move,
@@ -145,11 +106,14 @@ class Studio:
             "learn": self._learn,
             "gallery": self._turn_gallery,
         }
-        self._original = lru_cache(maxsize=64)(self._make_original)
-        self._learned_seed = lru_cache(maxsize=256)(self._make_learned)
-        self._gallery = lru_cache(maxsize=16)(self._make_gallery)
-        self._original(self.first)  # drawn now so that nobody waits; fails without a classifier
-        self._gallery(0)
+        # drawn now so that nobody waits; fails without a classifier
+        self.viewer.original(self.first)
+        self.viewer.gallery(0)
+
+    @property
+    def first(self) -> int:
+        """Seed of the first face."""
+        return self.viewer.first
 
     def new_session(self) -> Session:
         """Return the session of a new visitor."""
@@ -184,7 +148,7 @@ class Studio:
         if self.photos is None:
             return
         with suppress(LatentEditError):  # the detector may find no face in the first picture
-            upload = read_upload("", self._original(self.first).picture.content)
+            upload = read_upload("", self.viewer.original(self.first).picture.content)
             yield
             sitter = seat(self.photos, self.assessor, upload, upload.faces[0].number)
             for _ in range(REHEARSED):
@@ -282,7 +246,7 @@ class Studio:
                 abs(face.scores[name] - original.scores[name])
                 for name in original.scores.keys() - steps.keys()
             ]
-            years = _years(original, face)
+            years = original.years_to(face)
             edits.append(ComparedEdit(title, face.picture, changes, years, float(np.mean(leakage))))
         return original.picture, edits
 
@@ -300,7 +264,7 @@ class Studio:
             "groups": self._groups(),
             "words": [(limit, words) for limit, words in WORDS if np.isfinite(limit)],
             "likeliest": WORDS[-1][1],
-            "gallery": self._gallery(0),
+            "gallery": self.viewer.gallery(0),
             "frames": FILM_FRAMES,
         }
 
@@ -363,17 +327,7 @@ class Studio:
         name = request.get("attribute")
         if not isinstance(name, str) or name not in self.controls:
             raise LatentEditError("this model has no such slider")
-        sitter = session.sitter
-        if sitter is None:
-            learned = self._learned_seed(session.view.seed, name)
-        else:
-            key = ("learned", name)
-            if key not in sitter.seen:
-                assert self.photos is not None
-                if "look" not in sitter.seen:
-                    sitter.seen["look"] = self.photos.looks(sitter.portrait, quick=True)
-                sitter.seen[key] = self._learned(sitter.latents, name, sitter.seen["look"])
-            learned = sitter.seen[key]
+        learned = self.viewer.learned(session.view, session.sitter, name)
         return session, {
             "learned": {"face": self._face(session)["key"], "attribute": name, **learned}
         }
@@ -382,7 +336,7 @@ class Studio:
         page = request.get("page")
         if type(page) is not int or not 0 <= page < MAX_SEED // (2 * GALLERY):
             raise LatentEditError("there are no more faces there")
-        return session, {"gallery": self._gallery(page)}
+        return session, {"gallery": self.viewer.gallery(page)}
 
     # ---- parts of replies
 
@@ -392,7 +346,7 @@ class Studio:
         """Return the reply that shows a view: its pictures, and what changed in them."""
         original = self._seen(session, replace(view, steps={}))
         edited = self._seen(session, view, preview=preview)
-        years = _years(original, edited)
+        years = original.years_to(edited)
         known = request.get("has") == original.picture.key
         reply: Reply = {
             "original": {"key": original.picture.key} if known else original.picture,
@@ -462,98 +416,8 @@ class Studio:
         return [{"title": title, "controls": controls} for title, controls in groups.items()]
 
     def _seen(self, session: Session, view: View, *, preview: bool = False) -> ScoredFace:
-        """Return the picture of a view, and what the judges see in it."""
-        size = min(DRAWN_EDGE if preview else SHOWN_EDGE, self.editor.resolution)
-        if view.photo is not None:
-            return self._seen_photo(session.sitters[view.photo], view, size, preview=preview)
-        if not view.steps:
-            return self._original(view.seed)
-        drawn = self.editor.render(latent_of(self.editor, view), size, quick=preview)[0]
-        return self._scored(picture_of(drawn), drawn)
-
-    def _seen_photo(self, sitter: Sitter, view: View, size: int, *, preview: bool) -> ScoredFace:
-        """Return the photo with an edit in it; the judges look at the face in the photo."""
-        assert self.photos is not None
-        if not view.steps:
-            if "original" not in sitter.seen:
-                picture = picture_of(sitter.upload.shown.pixels)
-                face = sitter.portrait.aligned(self.editor.judged_size)
-                sitter.seen["original"] = self._scored(picture, face)
-            original: ScoredFace = sitter.seen["original"]
-            return original
-        latents = latent_of(self.editor, view, sitter)
-        drawn = self.editor.render(latents, size, quick=preview)[0]
-        portrait = sitter.small() if preview else sitter.portrait
-        ground = self._ground(sitter, portrait, size)
-        pixels = self.photos.put_back(portrait, latents[0], view.steps, drawn=drawn, ground=ground)
-        face = portrait.face.alignment.cut(pixels, self.editor.judged_size)
-        return self._scored(picture_of(pixels), face)
-
-    def _ground(self, sitter: Sitter, portrait: Portrait, size: int) -> Ground:
-        """Return what edited faces of a size are pasted into, see `ground_of`."""
-        key = ("ground", size, portrait.photo.pixels.shape)
-        if key not in sitter.seen:
-            drawn = self.editor.render(sitter.latents, size)[0]
-            sitter.seen[key] = ground_of(portrait, drawn)
-        ground: Ground = sitter.seen[key]
-        return ground
-
-    def _make_original(self, seed: int) -> ScoredFace:
-        size = min(SHOWN_EDGE, self.editor.resolution)
-        drawn = self.editor.render(self.editor.sample([seed]), size)[0]
-        return self._scored(picture_of(drawn), drawn)
-
-    def _scored(self, picture: Picture, face: UInt8Array) -> ScoredFace:
-        """Judge an aligned face, uint8 [S, S, 3]."""
-        editor = self.editor
-        images = face[None]
-        if len(face) > editor.judged_size:
-            images = reduced(face, editor.judged_size)[None]
-        scores = dict(zip(editor.attributes, editor.score(images)[0].tolist(), strict=True))
-        age = float(editor.age(images)[0]) if editor.estimates_age else None
-        return ScoredFace(picture, scores, age)
-
-    def _make_learned(self, seed: int, name: str) -> Reply:
-        return self._learned(self.editor.sample([seed]), name)
-
-    def _learned(self, latents: NDArray[np.float32], name: str, look: Look | None = None) -> Reply:
-        """Return a slider's steps, and the years or probabilities there, for latents [1, ...].
-
-        `look` shows edits in a photo; without it, the generator draws them.
-        """
-        editor, control = self.editor, self.controls[name]
-        steps = [share * (control.high if share > 0 else -control.low) for share in LEARNED_AT]
-        ways = [
-            editor.apply(editor.recipe({name: step}), latents) if step else latents
-            for step in steps
-        ]
-        moved = np.concatenate(ways)
-        if look is None:
-            images = editor.render(moved, editor.judged_size, quick=True)
-        else:
-            images = look(moved, [name])
-        if name == "Young" and editor.estimates_age:
-            return {"steps": steps, "years": editor.age(images).tolist()}
-        if name not in editor.attributes:
-            return {"steps": steps}
-        column = editor.attributes.index(name)
-        return {"steps": steps, "probabilities": editor.score(images)[:, column].tolist()}
-
-    def _make_gallery(self, page: int) -> Reply:
-        """Return the sharpest faces of some seeds; the first page has the start face among them."""
-        seeds = list(range(2 * GALLERY * page, 2 * GALLERY * (page + 1)))
-        images = self.editor.render(self.editor.sample(seeds), self.editor.judged_size)
-        order = np.arange(len(seeds))
-        if "Blurry" in self.editor.attributes:
-            blur = self.editor.score(images)[:, self.editor.attributes.index("Blurry")]
-            order = np.argsort(blur, kind="stable")
-        chosen = sorted(order[:GALLERY].tolist())
-        pictures = {seeds[row]: picture_of(images[row]) for row in chosen}
-        if page == 0 and self.first not in pictures:
-            pictures.popitem()
-            pictures[self.first] = self._original(self.first).picture
-        faces = [{"seed": seed, "picture": picture} for seed, picture in pictures.items()]
-        return {"page": page, "faces": faces}
+        sitter = None if view.photo is None else session.sitters[view.photo]
+        return self.viewer.view(view, sitter, preview=preview)
 
     def plain(self, text: str) -> str:
         """Return a message with attributes named as the sliders are."""
@@ -561,12 +425,6 @@ class Studio:
         pattern = rf"(?<![A-Za-z_])({'|'.join(map(re.escape, names))})(?![A-Za-z_])"
         text = re.sub(pattern, lambda found: f"“{self.controls[found[1]].label}”", text)
         return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
-
-
-def _years(original: ScoredFace, edited: ScoredFace) -> tuple[float, float] | None:
-    if original.age is None or edited.age is None:
-        return None
-    return original.age, edited.age
 
 
 def _strictest(holds: Mapping[str, Mapping[str, float]]) -> list[str]:

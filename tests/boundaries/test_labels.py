@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from latentedit.boundaries.choosing import NEAR, Answer
-from latentedit.boundaries.finder import held_out
+from latentedit.boundaries.fitting import held_out
 from latentedit.boundaries.labels import LabelFile, fitting_order, for_fitting
 from latentedit.boundaries.samples import samples_of_csv
 from latentedit.editing.editor import FaceEditor

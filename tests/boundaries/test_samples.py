@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from latentedit.boundaries.finder import _selections, fit_boundaries
+from latentedit.boundaries.fitting import _selections, fit_boundaries
 from latentedit.boundaries.model import Boundaries
 from latentedit.boundaries.pool import Pool, build_pool
 from latentedit.boundaries.samples import samples_of_csv, samples_of_npy
@@ -147,8 +147,8 @@ def test_large_pools_give_the_same_boundaries(pool: Pool, monkeypatch: pytest.Mo
     names = pool.attributes[:3]
     scores = pool.scores()[:, :3]
     whole = fit_boundaries(pool.load()[0], scores, names, "tiny")
-    monkeypatch.setattr("latentedit.boundaries.finder._IN_MEMORY", 10)
-    monkeypatch.setattr("latentedit.boundaries.finder._CHUNK", 33)
+    monkeypatch.setattr("latentedit.boundaries.fitting._IN_MEMORY", 10)
+    monkeypatch.setattr("latentedit.boundaries.fitting._CHUNK", 33)
     streamed = fit_boundaries(pool.latents, scores, names, "tiny")
     np.testing.assert_allclose(streamed.normals, whole.normals, atol=1e-6)
     assert {name: f["samples"] for name, f in streamed.figures.items()} == {

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from latentedit.boundaries.finder import choose_whitening, fit_boundaries
+from latentedit.boundaries.fitting import choose_whitening, fit_boundaries
 from latentedit.boundaries.model import Boundaries
 from latentedit.boundaries.whitening import Whitening
 from latentedit.editing.recipes import displacement, make_recipe

@@ -254,8 +254,8 @@ def test_refining_goes_on_in_slices_and_the_page_hears_of_it(page: Page, photo: 
 
 def test_a_photo_is_rehearsed(desk: Desk, photo: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     studio = desk.studios.first
-    first = replace(studio._original(studio.first), picture=Picture(photo, "image/jpeg"))
-    monkeypatch.setattr(studio, "_original", lambda seed: first)
+    first = replace(studio.viewer.original(studio.first), picture=Picture(photo, "image/jpeg"))
+    monkeypatch.setattr(studio.viewer, "original", lambda seed: first)
     assert len(list(studio.rehearse())) == 1 + REHEARSED
     monkeypatch.setattr(studio, "photos", None)
     assert not list(studio.rehearse())

@@ -20,8 +20,9 @@ from latentedit.demo.comparison import draw
 from latentedit.demo.recipes import latent_of
 from latentedit.demo.replies import Picture, pack
 from latentedit.demo.session import Session, View
-from latentedit.demo.studio import GALLERY, ComparedEdit, Studio
+from latentedit.demo.studio import ComparedEdit, Studio
 from latentedit.demo.takeaways import FILM_FRAMES, take
+from latentedit.demo.viewer import GALLERY
 from latentedit.editing.editor import FaceEditor
 from latentedit.errors import LatentEditError
 from latentedit.pretrained.bundles import load_classifier, load_generator
