@@ -17,6 +17,14 @@ from latentedit.evaluation.methods.registry import OURS
 from latentedit.io.images import UInt8Array, film_strip
 
 SHEET_ATTRIBUTES = 8
+"""Rows of the sheet of faces."""
+
+SHEET_FIRST = (
+    *("Young", "Smiling", "Eyeglasses", "Male", "Bangs", "Blond_Hair", "Gray_Hair"),
+    "Wearing_Lipstick",
+)
+"""Attributes that the sheet shows if they were measured: everybody sees whether they changed."""
+
 FRAME = 160
 _BLANK = 235
 _OURS_COLOUR = "#c0392b"
@@ -150,14 +158,17 @@ def method_sheet(
 ) -> UInt8Array:
     """Draw faces side by side: the unedited one, then each method's edit at equal effect.
 
-    Each of the first `SHEET_ATTRIBUTES` attributes has one row, with another face. A method that
-    does not reach the share is drawn at its longest step.
+    Each of `SHEET_ATTRIBUTES` attributes has one row, with another face; those of `SHEET_FIRST`
+    come first. A method that does not reach the share is drawn at its longest step.
 
     Returns:
         uint8 [H, W, 3].
     """
     strips, captions = [], []
-    for face, (attribute, (_, measured)) in enumerate(list(rows.items())[:SHEET_ATTRIBUTES]):
+    known = [name for name in SHEET_FIRST if name in rows]
+    shown = [*known, *(name for name in rows if name not in known)][:SHEET_ATTRIBUTES]
+    for face, attribute in enumerate(shown):
+        measured = rows[attribute][1]
         at = slice(face % comparison.plan.faces, face % comparison.plan.faces + 1)
         frames = [comparison.editor.render(comparison.latents[at], comparison.size)[0]]
         sign = "+" if comparison.sides(attribute)[at][0] > 0 else "-"
