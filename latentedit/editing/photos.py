@@ -39,7 +39,7 @@ from latentedit.photos.inversion import (
 )
 from latentedit.photos.paste import Ground
 from latentedit.photos.photograph import Photograph, open_photograph
-from latentedit.photos.regions import region
+from latentedit.photos.regions import KEEPS_SKIN, region
 from latentedit.photos.resemblance import Resemblance
 from latentedit.photos.sketch import Sketch
 
@@ -298,7 +298,8 @@ class PhotoEditor:
         if drawn is None:
             drawn = self.editor.render(latents[None])[0]
         ground = ground or ground_of(portrait)
-        return ground.paste(drawn, portrait.region(names))
+        names = set(names)
+        return ground.paste(drawn, portrait.region(names), steady=bool(names & KEEPS_SKIN))
 
     def looks(self, portrait: Portrait, *, quick: bool = False) -> Look:
         """Return what shows edits of a portrait to the judges, as they look in the photo.
@@ -317,9 +318,9 @@ class PhotoEditor:
             return Ground(portrait.aligned(size), Alignment.whole(size), drawn)
 
         def look(latents: NDArray[np.float32], names: Iterable[str]) -> UInt8Array:
-            where = portrait.region(names)
+            where, steady = portrait.region(names), bool(KEEPS_SKIN.intersection(names))
             faces = editor.render(latents, size, quick=quick)
-            return np.stack([ground().paste(each, where) for each in faces])
+            return np.stack([ground().paste(each, where, steady=steady) for each in faces])
 
         return look
 

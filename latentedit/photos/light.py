@@ -23,6 +23,16 @@ used."""
 _GAINS = 0.2, 2.0
 """Least and largest contrast of a photo, in shares of the drawn face's contrast."""
 
+_STEADY_GAINS = 0.5, 1.1
+"""Least and largest contrast that `with_colours_of` gives an edited face, in shares of its own."""
+
+_SKIN, _SKIN_EDGE = ((0.26, 0.82), (0.28, 0.72)), 0.04
+"""Rows and columns of the skin that `with_colours_of` changes, and the softness of their edges, in
+shares of the edge. Hair and walls beside the face stay."""
+
+_MIDDLE = (0.36, 0.74), (0.36, 0.64)
+"""Rows and columns in which there is nothing but the face, in shares of the edge."""
+
 _COLOURS = 5
 """Number of kinds of matter, such as skin and hair, that are told apart by colour. Light is carried
 on within each kind alone."""
@@ -72,6 +82,27 @@ class Match:
     def _blurred(self, picture: Field) -> Field:
         blur = self.blur
         return ndimage.gaussian_filter(picture, (blur, blur, 0)) if blur > 0 else picture
+
+
+def with_colours_of(before: Field, after: Field) -> Field:
+    """Return an edited face with the skin's colours and contrast of the face before the edit.
+
+    Args:
+        before: the drawn face as it is, float32 [S, S, 3], 0 to 255.
+        after: the edited one, in the same form.
+    """
+    size = len(before)
+    rows, columns = (slice(round(a * size), round(b * size)) for a, b in FACE)
+    old, new = (
+        np.percentile(picture[rows, columns].reshape(-1, 3), (10, 50, 90), axis=0)
+        for picture in (before, after)
+    )
+    gain = np.clip((old[2] - old[0]) / np.maximum(new[2] - new[0], 1.0), *_STEADY_GAINS)
+    window = np.zeros((COARSE, COARSE), np.float32)
+    window[tuple(slice(round(a * COARSE), round(b * COARSE)) for a, b in _SKIN)] = 1
+    window = enlarged(ndimage.gaussian_filter(window, _SKIN_EDGE * COARSE), size)
+    change = (after - new[1]) * gain + old[1] - after
+    return (after + window[..., None] * change).astype(np.float32)
 
 
 class _Kinds:
@@ -146,10 +177,14 @@ class Light:
             values: float32 [s, s, 3].
             weight: how well they are known, [s, s].
             target: a picture of the places that they are carried on to.
-            otherwise: the value far from all known places; by default the kind's mean.
+            otherwise: the value far from all known places; by default the kind's mean, or the
+                face's mean where the kind is hardly known.
         """
         targets = self.kinds.shares(target)
-        everywhere = _mean(values, weight, np.zeros(3, np.float32))
+        # not the mean of all: where no place of the face is known, a wall would light it
+        size = len(values)
+        face = tuple(slice(round(a * size), round(b * size)) for a, b in _MIDDLE)
+        everywhere = _mean(values[face], weight[face], np.zeros(3, np.float32))
         result = np.zeros_like(values)
         for index in range(targets.shape[2]):
             share = weight * self.shares[..., index]

@@ -32,7 +32,7 @@ from latentedit.errors import LatentEditError
 from latentedit.io.images import UInt8Array
 from latentedit.photos.ffhq import Alignment, Box
 from latentedit.photos.fields import FACE, LUMA, Field, resized
-from latentedit.photos.light import Light, Match
+from latentedit.photos.light import Light, Match, with_colours_of
 from latentedit.photos.masks import MaskFinder
 
 _ROWS = 256
@@ -109,8 +109,14 @@ class Ground:
         self.light = Light(self.before, photo)
         self.fineness = _fineness(photo)
 
-    def paste(self, after: NDArray[np.generic], region: Field | None = None) -> UInt8Array:
-        """Put one edit into the photo; see the function `paste`."""
+    def paste(
+        self, after: NDArray[np.generic], region: Field | None = None, *, steady: bool = False
+    ) -> UInt8Array:
+        """Put one edit into the photo; see the function `paste`.
+
+        Args:
+            steady: the edit shall not change the skin's colours; see `light.with_colours_of`.
+        """
         if after.shape != self.drawn.shape:
             raise LatentEditError(
                 "before and after must have one shape, got "
@@ -120,6 +126,7 @@ class Ground:
         if self.empty or np.array_equal(self.drawn, after):
             return result
         after = self.match.apply(self._sized(_picture(after)))
+        after = with_colours_of(self.before, after) if steady else after
         masks = self.masks.find(after, region)
         after = after - self.light.drift(after, masks)
         masks = self.masks.find(after, region)

@@ -66,6 +66,10 @@ BELOW_A_HAT = frozenset({"Young", "Male", "Pale_Skin", "Chubby", "Double_Chin", 
 """Attributes whose edits change the face alone where somebody wears a hat, because generators draw
 hats as hair. Edits of these together with others do so too."""
 
+KEEPS_SKIN = frozenset({"Young", "Gray_Hair", "Receding_Hairline"})
+"""Attributes whose edits, also together with others, leave the skin's colours as they are. The
+generator draws the oldest faces yellow, and a photo with much contrast would show that stronger."""
+
 _FEATHER = 0.012
 """Half the width of a region's soft edge, in shares of the square's edge."""
 
