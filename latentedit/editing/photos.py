@@ -39,7 +39,7 @@ from latentedit.photos.inversion import (
 )
 from latentedit.photos.paste import Ground
 from latentedit.photos.photograph import Photograph, open_photograph
-from latentedit.photos.regions import KEEPS_SKIN, region
+from latentedit.photos.regions import keeps_skin, region
 from latentedit.photos.resemblance import Resemblance
 from latentedit.photos.sketch import Sketch
 
@@ -299,7 +299,7 @@ class PhotoEditor:
             drawn = self.editor.render(latents[None])[0]
         ground = ground or ground_of(portrait)
         names = set(names)
-        return ground.paste(drawn, portrait.region(names), steady=bool(names & KEEPS_SKIN))
+        return ground.paste(drawn, portrait.region(names), steady=keeps_skin(names))
 
     def looks(self, portrait: Portrait, *, quick: bool = False) -> Look:
         """Return what shows edits of a portrait to the judges, as they look in the photo.
@@ -318,7 +318,7 @@ class PhotoEditor:
             return Ground(portrait.aligned(size), Alignment.whole(size), drawn)
 
         def look(latents: NDArray[np.float32], names: Iterable[str]) -> UInt8Array:
-            where, steady = portrait.region(names), bool(KEEPS_SKIN.intersection(names))
+            where, steady = portrait.region(names), keeps_skin(names)
             faces = editor.render(latents, size, quick=quick)
             return np.stack([ground().paste(each, where, steady=steady) for each in faces])
 

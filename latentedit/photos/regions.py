@@ -66,9 +66,8 @@ BELOW_A_HAT = frozenset({"Young", "Male", "Pale_Skin", "Chubby", "Double_Chin", 
 """Attributes whose edits change the face alone where somebody wears a hat, because generators draw
 hats as hair. Edits of these together with others do so too."""
 
-KEEPS_SKIN = frozenset({"Young", "Gray_Hair", "Receding_Hairline"})
-"""Attributes whose edits, also together with others, leave the skin's colours as they are. The
-generator draws the oldest faces yellow, and a photo with much contrast would show that stronger."""
+_AGEING = frozenset({"Young", "Gray_Hair", "Receding_Hairline"})
+_COLOURING = frozenset({"Pale_Skin", "Rosy_Cheeks", "Heavy_Makeup"})
 
 _FEATHER = 0.012
 """Half the width of a region's soft edge, in shares of the square's edge."""
@@ -105,6 +104,16 @@ def region(
         assert part is not None
         found = np.maximum(found, _drawn(part, places.T))
     return found
+
+
+def keeps_skin(names: Iterable[str]) -> bool:
+    """Whether edits of some attributes leave the skin's colours as they are.
+
+    Edits of age do, if nothing else colours the skin: the generator draws the oldest faces yellow,
+    and a photo with much contrast would show that stronger.
+    """
+    names = set(names)
+    return bool(names & _AGEING) and not names & _COLOURING
 
 
 def _drawn(part: str, places: NDArray[np.float64]) -> Field:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from latentedit.attributes import ATTRIBUTES
 from latentedit.photos.ffhq import Alignment
-from latentedit.photos.regions import BELOW_A_HAT, PART_OF, PARTS, region
+from latentedit.photos.regions import BELOW_A_HAT, PART_OF, PARTS, keeps_skin, region
 
 Points = NDArray[np.float64]
 
@@ -88,3 +88,10 @@ def test_age_leaves_a_hat_alone(points: Points, alignment: Alignment) -> None:
     below = region(["Young", "Gray_Hair"], points, alignment, hat=True)
     np.testing.assert_array_equal(below, region(["Rosy_Cheeks"], points, alignment))
     assert region(["Wearing_Hat"], points, alignment, hat=True) is None
+
+
+def test_edits_of_age_keep_the_skin_s_colours_unless_another_edit_colours_it() -> None:
+    assert keeps_skin(["Young", "Bags_Under_Eyes"])
+    assert not keeps_skin(["Young", "Pale_Skin"])
+    assert not keeps_skin(["Smiling"])
+    assert not keeps_skin([])
