@@ -8,6 +8,8 @@ from PIL import Image
 
 Field = NDArray[np.float32]
 
+Window = tuple[slice, slice]
+
 COARSE = 256
 """Edge in pixels of the pictures on which masks are made."""
 
@@ -16,6 +18,15 @@ FACE = (0.33, 0.8), (0.28, 0.72)
 
 LUMA = np.array((0.299, 0.587, 0.114), np.float32)
 """Weights of red, green and blue in grey."""
+
+
+def window(shares: tuple[tuple[float, float], tuple[float, float]], size: int) -> Window:
+    """Return the rows and columns of a picture that lie between shares of its edge."""
+    (top, bottom), (left, right) = shares
+    return (
+        slice(round(top * size), round(bottom * size)),
+        slice(round(left * size), round(right * size)),
+    )
 
 
 def smoothstep(values: Field, low: float | Field, high: float | Field) -> Field:

@@ -9,7 +9,7 @@ import numpy as np
 from scipy import ndimage
 from scipy.cluster.vq import kmeans2
 
-from latentedit.photos.fields import COARSE, FACE, LUMA, Field, enlarged, resized
+from latentedit.photos.fields import COARSE, FACE, LUMA, Field, enlarged, resized, window
 from latentedit.photos.masks import Masks
 
 _BAND = 0.0015, 0.003
@@ -55,11 +55,11 @@ class Match:
 
     def __init__(self, before: Field, photo: Field) -> None:
         size = len(photo)
-        rows, columns = (slice(round(a * size), round(b * size)) for a, b in FACE)
+        face = window(FACE, size)
         fine, wide = _BAND[0] * size, _BAND[1] * size
 
         def contrast(picture: Field, blur: float) -> float:
-            grey = picture[rows, columns] @ LUMA
+            grey = picture[face] @ LUMA
             near, far = (
                 ndimage.gaussian_filter(grey, float(np.hypot(sigma, blur)))
                 for sigma in (fine, wide)
@@ -71,7 +71,7 @@ class Match:
         wanted = contrast(photo, 0)
         blurs = [share * size for share in _BLURS]
         self.blur = next((b for b in blurs if contrast(before, b) <= 1.15 * wanted), blurs[-1])
-        seen, drawn = (p[rows, columns].reshape(-1, 3) for p in (photo, self._blurred(before)))
+        seen, drawn = (p[face].reshape(-1, 3) for p in (photo, self._blurred(before)))
         self.gain = np.clip(seen.std(0) / np.maximum(drawn.std(0), 1.0), *_GAINS)
         self.shift = seen.mean(0) - self.gain * drawn.mean(0)
 
@@ -92,17 +92,17 @@ def with_colours_of(before: Field, after: Field) -> Field:
         after: the edited one, in the same form.
     """
     size = len(before)
-    rows, columns = (slice(round(a * size), round(b * size)) for a, b in FACE)
+    face = window(FACE, size)
     old, new = (
-        np.percentile(picture[rows, columns].reshape(-1, 3), (10, 50, 90), axis=0)
+        np.percentile(picture[face].reshape(-1, 3), (10, 50, 90), axis=0)
         for picture in (before, after)
     )
     gain = np.clip((old[2] - old[0]) / np.maximum(new[2] - new[0], 1.0), *_STEADY_GAINS)
-    window = np.zeros((COARSE, COARSE), np.float32)
-    window[tuple(slice(round(a * COARSE), round(b * COARSE)) for a, b in _SKIN)] = 1
-    window = enlarged(ndimage.gaussian_filter(window, _SKIN_EDGE * COARSE), size)
+    skin = np.zeros((COARSE, COARSE), np.float32)
+    skin[window(_SKIN, COARSE)] = 1
+    skin = enlarged(ndimage.gaussian_filter(skin, _SKIN_EDGE * COARSE), size)
     change = (after - new[1]) * gain + old[1] - after
-    return (after + window[..., None] * change).astype(np.float32)
+    return (after + skin[..., None] * change).astype(np.float32)
 
 
 class _Kinds:
@@ -182,8 +182,7 @@ class Light:
         """
         targets = self.kinds.shares(target)
         # not the mean of all: where no place of the face is known, a wall would light it
-        size = len(values)
-        face = tuple(slice(round(a * size), round(b * size)) for a, b in _MIDDLE)
+        face = window(_MIDDLE, len(values))
         everywhere = _mean(values[face], weight[face], np.zeros(3, np.float32))
         result = np.zeros_like(values)
         for index in range(targets.shape[2]):

@@ -31,7 +31,7 @@ from scipy import ndimage
 from latentedit.errors import LatentEditError
 from latentedit.io.images import UInt8Array
 from latentedit.photos.ffhq import Alignment, Box
-from latentedit.photos.fields import FACE, LUMA, Field, resized
+from latentedit.photos.fields import FACE, LUMA, Field, resized, window
 from latentedit.photos.light import Light, Match, with_colours_of
 from latentedit.photos.masks import MaskFinder
 
@@ -207,9 +207,7 @@ def residual(photo: UInt8Array, before: NDArray[np.generic]) -> Field:
 
 def _fineness(picture: Field) -> float:
     """Standard deviation of the fine grain of a face's skin."""
-    size = len(picture)
-    rows, columns = (slice(round(a * size), round(b * size)) for a, b in FACE)
-    grey = picture[rows, columns] @ LUMA
+    grey = picture[window(FACE, len(picture))] @ LUMA
     fine = grey - ndimage.gaussian_filter(grey, 1.0)
     return 1.4826 * float(np.median(np.abs(fine - np.median(fine))))
 
