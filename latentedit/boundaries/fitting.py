@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -25,6 +24,7 @@ from latentedit.boundaries.finder import BoundaryFinder
 from latentedit.boundaries.model import Boundaries, Float64Array, entangled_holds
 from latentedit.boundaries.whitening import WhitenedLatents, Whitening
 from latentedit.errors import LatentEditError
+from latentedit.io.launch import cores
 
 SELECTIONS = (
     *((0.02, 0.02), (0.05, 0.05), (0.1, 0.1), (0.25, 0.25), (0.5, 0.5)),
@@ -181,7 +181,7 @@ class _Trial:
 
 def _fit_all(z: Latents, scores: NDArray[np.float32]) -> list[list[_Trial]]:
     """Fit all attributes' SVMs: as many attributes at once as there are cores, up to `_AT_ONCE`."""
-    workers = min(_AT_ONCE, _cores())
+    workers = min(_AT_ONCE, cores())
     readers = _readers(z, scores)
     trials: list[list[_Trial]] = []
 
@@ -195,13 +195,6 @@ def _fit_all(z: Latents, scores: NDArray[np.float32]) -> list[list[_Trial]]:
             trials += pool.map(fit, some)
             some.clear()
     return trials
-
-
-def _cores() -> int:
-    """Cores that this process may use; all cores where the system does not say."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _fit_selections(take: Take, scores: NDArray[np.float32]) -> list[_Trial]:

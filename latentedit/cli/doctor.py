@@ -22,6 +22,7 @@ from latentedit.io.installed import (
     lacking,
     requirements,
 )
+from latentedit.io.launch import cores
 
 SHOWN = ("torch", "numpy", "pillow", "openvino", "gradio", "dlib-bin", "huggingface_hub")
 """Packages whose versions are printed; other packages are named only if they are missing."""
@@ -150,19 +151,12 @@ def _look_at_machine(found: Findings) -> None:
     device = pick_device()
     found.machine = {
         "system": f"{platform.system()} {platform.machine()}",
-        "cores": _cores(),
+        "cores": cores(),
         "threads": torch.get_num_threads(),
         "device": device.type,
         "device_name": device.type if device.type == "cpu" else device_name(device),
         "bfloat16": computes_bfloat16(device),
     }
-
-
-def _cores() -> int:
-    """Return the number of cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _look_at_models(found: Findings) -> None:

@@ -55,3 +55,10 @@ def launch() -> Launch:
         found = ", ".join(f"{name}={os.environ.get(name, '')}" for name in names)
         raise LatentEditError(f"{found} do not go together: unset these environment variables")
     return Launch(rank, world_size, local)
+
+
+def cores() -> int:
+    """Return the number of cores that this process may use; all where the system does not say."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
