@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.optim.adam import adam
 
 from latentedit import defaults
 from latentedit.errors import LatentEditError
@@ -189,9 +190,8 @@ class Refinement:
         self._best = found.clone()[:, encoder.group_of_layers()[: draw.layers]]
         self._best_loss = float("inf")
         self._moving = self._best.clone().requires_grad_()
-        self._optimizer = torch.optim.Adam(
-            [self._moving], lr=options.learning_rate, betas=(0.9, 0.99)
-        )
+        self._moments = torch.zeros_like(self._best), torch.zeros_like(self._best)
+        self._moves = torch.zeros(())
         self._begun: float | None = None
 
     @property
@@ -222,11 +222,6 @@ class Refinement:
                     self._goal = resemblance.look(self._wanted)
                 self._wanted = None
                 self._begun = time.perf_counter()
-            share = self._share
-            for group in self._optimizer.param_groups:
-                group["lr"] = self.options.learning_rate * min(
-                    1, (self.step + 1) / WARM_STEPS, (1 - share) / COOLED + LAST_RATE
-                )
             drawn = draw(all_layers(encoder, self._moving))
             self._loss = resemblance(drawn, self._goal)[0] + prior(self._moving, self.options)
 
@@ -236,11 +231,35 @@ class Refinement:
         assert loss is not None
         with torch.enable_grad():
             (grad,) = torch.autograd.grad(loss, [self._moving])  # not of the weights
-        self._moving.grad = grad
         if float(loss.detach()) < self._best_loss:
             self._best, self._best_loss = self._moving.detach().clone(), float(loss.detach())
-        self._optimizer.step()
+        share = min(1, (self.step + 1) / WARM_STEPS, (1 - self._share) / COOLED + LAST_RATE)
+        self._descend(grad, self.options.learning_rate * share)
         self.step += 1
+
+    @torch.no_grad()
+    def _descend(self, grad: Tensor, rate: float) -> None:
+        """Take a step of Adam.
+
+        The class `torch.optim.Adam` is not used: the first one imports PyTorch's compiler, which
+        takes more than a second.
+        """
+        mean, square = self._moments
+        adam(
+            [self._moving],
+            [grad],
+            [mean],
+            [square],
+            [],
+            [self._moves],
+            amsgrad=False,
+            beta1=0.9,
+            beta2=0.99,
+            lr=rate,
+            weight_decay=0.0,
+            eps=1e-8,
+            maximize=False,
+        )
 
     @property
     def _spent(self) -> float:
