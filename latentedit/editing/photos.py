@@ -301,6 +301,22 @@ class PhotoEditor:
         names = set(names)
         return ground.paste(drawn, portrait.region(names), steady=keeps_skin(names))
 
+    def shown(self, portrait: Portrait, drawn: UInt8Array, names: Iterable[str] = ()) -> UInt8Array:
+        """Return the face in the photo after an edit, as the judges look at it.
+
+        Args:
+            portrait: see `open`.
+            drawn: what the generator draws from the edited latents, in full size.
+            names: of the edited attributes; see `put_back`.
+
+        Returns:
+            uint8 [S, S, 3], aligned; S is `FaceEditor.judged_size`.
+        """
+        size, names = self.editor.judged_size, set(names)
+        before, after = (reduced(each, size) for each in (portrait.reconstruction, drawn))
+        ground = Ground(portrait.aligned(size), Alignment.whole(size), before)
+        return ground.paste(after, portrait.region(names), steady=keeps_skin(names))
+
     def looks(self, portrait: Portrait, *, quick: bool = False) -> Look:
         """Return what shows edits of a portrait to the judges, as they look in the photo.
 

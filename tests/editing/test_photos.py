@@ -82,6 +82,17 @@ def test_judges_look_at_edits_in_the_photo(photos: PhotoEditor, portrait: Portra
     assert (other == own).any()  # the region of a smile leaves the rest
 
 
+def test_a_drawn_edit_is_shown_as_it_looks(photos: PhotoEditor, portrait: Portrait) -> None:
+    edited = photos.editor.edit(portrait.latents[None], {"Smiling": 3.0}, "none")
+    (drawn,), (looked,) = (
+        photos.editor.render(edited),
+        photos.looks(portrait)(edited, ["Smiling"]),
+    )
+    np.testing.assert_array_equal(photos.shown(portrait, drawn, ["Smiling"]), looked)
+    own = photos.shown(portrait, portrait.reconstruction)
+    np.testing.assert_array_equal(own, portrait.aligned(photos.editor.judged_size))
+
+
 def test_files_and_pixels_open_alike(
     photos: PhotoEditor, photo: NDArray[np.uint8], tmp_path: Path
 ) -> None:

@@ -107,8 +107,8 @@ class EditedPhoto(Edited):
 
     def summary(self) -> dict[str, Any]:
         faces = [
-            {**found(portrait), **_seen(self.photos, portrait, end, way.edited)}
-            for portrait, end, way in zip(self.portraits, self._ends, self.ways, strict=True)
+            {**found(portrait), **_seen(self.photos, portrait, drawn, way.edited)}
+            for portrait, drawn, way in zip(self.portraits, self._drawn, self.ways, strict=True)
         ]
         return {"recipe": self.recipe, "faces": faces}
 
@@ -121,6 +121,11 @@ class EditedPhoto(Edited):
             for portrait, way in zip(self.portraits, self.ways, strict=True)
         ]
 
+    @cached_property
+    def _drawn(self) -> list[UInt8Array]:
+        """What the generator draws of the edited latents of each face, [R, R, 3]."""
+        return [self.photos.editor.render(end[None])[0] for end in self._ends]
+
     @property
     def _face_edge(self) -> int:
         """Edge in pixels of faces that are cut out: as in the photo, but no larger than drawn."""
@@ -129,9 +134,14 @@ class EditedPhoto(Edited):
 
     def _frame(self, pixels: UInt8Array, share: float) -> UInt8Array:
         """The photo, or the photo made smaller, with a share of all edits in it."""
-        for portrait, end, way in zip(self.portraits, self._ends, self.ways, strict=True):
-            latents = _between(portrait, end, share)
-            pixels = self.photos.put_back(_in(portrait, pixels), latents, way.edited)
+        each = zip(self.portraits, self._ends, self._drawn, self.ways, strict=True)
+        for portrait, end, drawn, way in each:
+            pixels = self.photos.put_back(
+                _in(portrait, pixels),
+                _between(portrait, end, share),
+                way.edited,
+                drawn=drawn if share == 1 else None,
+            )
         return pixels
 
     def _cut(self, pixels: UInt8Array, size: int) -> UInt8Array:
@@ -163,11 +173,11 @@ def found(portrait: Portrait) -> dict[str, Any]:
 
 
 def _seen(
-    photos: PhotoEditor, portrait: Portrait, end: NDArray[np.float32], names: Sequence[str]
+    photos: PhotoEditor, portrait: Portrait, drawn: UInt8Array, names: Sequence[str]
 ) -> dict[str, Any]:
     """Return what classifier and age estimator see in the photo, before and after the edit."""
     editor = photos.editor
-    both = photos.looks(portrait)(np.stack([portrait.latents, end]), names)
+    both = np.stack([portrait.aligned(editor.judged_size), photos.shown(portrait, drawn, names)])
     scores = editor.score(both)
     seen = {
         name: [round(float(scores[i, editor.attributes.index(name)]), 3) for i in (0, 1)]
