@@ -193,14 +193,15 @@ class EditRecipe:
         steps: signed displacement by attribute, in standard deviations of the latents, relative to
             each face: one number, or one for each face.
         to: instead, the signed distance from the boundary to reach, by attribute.
-        holds: for each edited attribute {name: discount} of what it must not change.
+        holds: for each edited attribute {name: discount} of what it must not change, which may be
+            another edited attribute.
         frames: frames of the film strip.
         layers: numbers of the layers that move, from 0, increasing; None for all.
         psi: truncation that the seeds were sampled with; None for the model's own.
 
     Raises:
-        LatentEditError: no edit, an attribute edited twice or held too, a number out of range, or
-            steps for another number of faces.
+        LatentEditError: no edit, an attribute edited twice or held by its own edit, a number out of
+            range, or steps for another number of faces.
     """
 
     model: str
@@ -229,9 +230,9 @@ class EditRecipe:
             _number(goal, f"distance of {name}")
         if self.holds.keys() != edited:
             raise LatentEditError(f"holds must be given for {', '.join(sorted(edited))}, no others")
-        for held in self.holds.values():
-            for name in held.keys() & edited:
-                raise LatentEditError(f"{name} is both moved and held: release it")
+        for attribute, held in self.holds.items():
+            if attribute in held:
+                raise LatentEditError(f"{attribute} is both moved and held: release it")
             for name, discount in held.items():
                 _number(discount, f"discount of {name}", 0, 1)
         for seed in self.seeds or ():

@@ -26,11 +26,20 @@ Look = Callable[[NDArray[np.float32], Sequence[str]], UInt8Array]
 """Latents [N, ...], and the attributes that were edited -> what the judges look at, uint8
 [N, H, W, 3]."""
 
+Steps = Mapping[str, Float64Array]
+"""Steps of N faces by attribute, [N] each."""
+
 _GRID = 13
 _HALVINGS = 7
 
 NEAR = 1.0
 """An age counts as reached within so many years; a further attribute has to bring more."""
+
+KEPT, KEPT_WITHIN = "Eyeglasses", 0.5
+"""What older or younger faces must not take off, and how far its logit may fall."""
+
+_LEAST_PROBABILITY = 1e-6
+"""Nearer to 0 or 1 than this, logits of probabilities mean nothing."""
 
 HELP, HELPERS = 0.4, 2
 """How far attributes may go to help Young, in shares of their safe ranges, and how many may help.
@@ -167,7 +176,8 @@ class FoundAges:
     """What a search of ages found for N faces.
 
     Attributes:
-        steps: by attribute, float64 [N] each: Young, and further attributes that some faces need.
+        steps: by attribute, float64 [N] each: Young, further attributes that some faces need, and
+            `KEPT` where the others would take it off.
         holds: for each of these attributes {name: discount} of what it must not change.
         goals: ages asked for, [N].
         before: estimated on the unedited faces, [N].
@@ -209,8 +219,8 @@ def search_age(
     and also along `AGEING_ATTRIBUTES`, one after the other, as far as each is needed and `HELP` and
     `HELPERS` allow. Where that is no nearer than Young alone, they stay at Young's best step. For
     all faces, older means lower steps of Young and higher steps of the others. "auto" holds none of
-    these attributes; what is held by its name, or by "all", does not move. A face's steps do not
-    depend on the other faces.
+    these attributes; what is held by its name, or by "all", does not move. Faces whose glasses fade
+    get them back by a step along `KEPT`. A face's steps do not depend on the other faces.
 
     Args:
         editor: with an age estimator.
@@ -236,18 +246,23 @@ def search_age(
         raise LatentEditError("give years to add, or an age to reach")
     z = editor.lay_out(z, layers)
     look = look or (lambda latents, names: editor.render(latents, editor.judged_size))
-    before = np.asarray(editor.age(look(z, ())), dtype=np.float64)
+    unedited = look(z, ())
+    before = np.asarray(editor.age(unedited), dtype=np.float64)
     goals = before + by if by is not None else np.full(len(z), to, dtype=np.float64)
-    holds = _held(editor.boundaries, hold)
+    holds, everyone = _held(editor.boundaries, hold), np.arange(len(z))
+    kept_holds = _kept_holds(editor, hold)
 
-    def ages_at(rows: NDArray[np.int64], steps: Mapping[str, Float64Array]) -> Float64Array:
+    def seen_at(rows: NDArray[np.int64], steps: Steps) -> UInt8Array:
         moves = {name: each.tolist() for name, each in steps.items()}
-        recipe = _recipe(editor, moves, holds, layers=layers)
-        return np.asarray(
-            editor.age(look(editor.apply(recipe, z[rows]), recipe.edited)), np.float64
-        )
+        recipe = _recipe(editor, moves, {**holds, **kept_holds}, layers=layers)
+        return look(editor.apply(recipe, z[rows]), recipe.edited)
 
-    everyone = np.arange(len(z))
+    def ages_at(rows: NDArray[np.int64], steps: Steps) -> Float64Array:
+        return np.asarray(editor.age(seen_at(rows, steps)), np.float64)
+
+    def kept_at(rows: NDArray[np.int64], steps: Steps) -> Float64Array:
+        return _logits(editor, seen_at(rows, steps))
+
     ends = safe_steps(editor, z, AGE_ATTRIBUTE, reach, layers=layers)
     ends = _gaining(ends, -1, goals - before)
     alone, reached = _search(
@@ -272,7 +287,66 @@ def search_age(
             whole = steps.setdefault(name, np.zeros(len(z)))
             whole[short] = np.where(better, found, unhelped)
         steps = {name: each for name, each in steps.items() if name == AGE_ATTRIBUTE or each.any()}
+    if kept_holds:
+        highest = reach * editor.boundaries.safe_range(KEPT)[1]
+        kept = _kept(kept_at, _logits(editor, unedited), steps, highest)
+        if (mended := np.flatnonzero(kept)).size:
+            steps[KEPT] = kept
+            reached[mended] = ages_at(mended, _of(steps, mended))
+    holds |= kept_holds
     return FoundAges(steps, {name: holds[name] for name in steps}, goals, before, reached)
+
+
+def _of(steps: Steps, rows: NDArray[np.int64]) -> Steps:
+    """Some faces' steps."""
+    return {name: each[rows] for name, each in steps.items()}
+
+
+def _logits(editor: FaceEditor, images: UInt8Array) -> Float64Array:
+    """The classifier's logit of `KEPT`, [N]."""
+    scores = editor.score(images)[:, editor.attributes.index(KEPT)].astype(np.float64)
+    limited = np.clip(scores, _LEAST_PROBABILITY, 1 - _LEAST_PROBABILITY)
+    return np.log(limited / (1 - limited))
+
+
+def _kept_holds(editor: FaceEditor, hold: Hold) -> dict[str, dict[str, float]]:
+    """Return the holds of `KEPT`, by its name; none where it cannot be kept, or may not move."""
+    known = KEPT in editor.boundaries.names and KEPT in editor.attributes
+    if not (known and editor.judges.scores) or KEPT in {
+        *held_by_name(editor.boundaries, hold),
+        *editor.boundaries.rare,
+    }:
+        return {}
+    return {KEPT: resolve_holds(editor.boundaries, KEPT, [KEPT], hold)}
+
+
+def _kept(
+    logits_at: Callable[[NDArray[np.int64], Steps], Float64Array],
+    unedited: Float64Array,
+    steps: Steps,
+    highest: float,
+) -> Float64Array:
+    """Return steps along `KEPT` [N] that bring back what other steps take off.
+
+    Args:
+        logits_at: rows of faces and their steps -> the classifier's logit of `KEPT`.
+        unedited: this logit of the unedited faces, [N].
+        steps: of the other attributes.
+        highest: longest step.
+    """
+    after, goals = logits_at(np.arange(len(unedited)), steps), unedited - KEPT_WITHIN
+    fading = np.flatnonzero((unedited > 0) & (after < goals))
+    kept = np.zeros(len(unedited))
+    if len(fading):
+        others = _of(steps, fading)
+        kept[fading], _ = _search(
+            lambda own: logits_at(fading, {**others, KEPT: own}),
+            after[fading],
+            goals[fading],
+            np.tile((0.0, highest), (len(fading), 1)),
+            1,
+        )
+    return kept
 
 
 def _with_help(

@@ -418,7 +418,7 @@ def damaged(**entries: Any) -> str:
         damaged(holds={"Young": ["Male"], "Smiling": {}}),
         damaged(holds={"Young": {"Male": 2}, "Smiling": {}}),
         damaged(holds={"Young": {"Male": "1"}, "Smiling": {}}),
-        damaged(holds={"Young": {"Smiling": 1}, "Smiling": {}}),
+        damaged(holds={"Young": {"Young": 1}, "Smiling": {}}),
         damaged(frames=1),
         damaged(frames=7.0),
         damaged(frames=10**9),

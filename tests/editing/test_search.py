@@ -18,11 +18,11 @@ from latentedit.attributes import AGEING_ATTRIBUTES
 from latentedit.boundaries.model import Boundaries
 from latentedit.classifiers.age import AgeConfig, AgeEstimator
 from latentedit.editing.editor import FaceEditor
-from latentedit.editing.search import NEAR, safe_steps, search_age, search_steps
+from latentedit.editing.search import KEPT, NEAR, safe_steps, search_age, search_steps
 from latentedit.errors import LatentEditError
 from latentedit.generators.latents import normalize
 from latentedit.generators.progressive import Generator
-from latentedit.pretrained.bundles import load_generator, save_part
+from latentedit.pretrained.bundles import load_classifier, load_generator, save_part
 from latentedit.pretrained.model import BOUNDARIES_FILE
 
 
@@ -205,6 +205,34 @@ def test_ages_are_those_of_what_is_looked_at(editor: FaceEditor) -> None:
     np.testing.assert_array_equal(found.before, editor.age(255 - editor.render(z)))
     assert shown[0] == ()
     assert all(names[0] == "Young" for names in shown[1:])
+
+
+def test_glasses_stay_on(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def yellowness(self: FaceEditor, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        logits = 52.0 - images[..., 2].mean((1, 2))
+        scores = np.full((len(images), len(self.attributes)), 0.5, np.float32)
+        scores[:, self.attributes.index(KEPT)] = 1 / (1 + np.exp(-logits))
+        return scores
+
+    monkeypatch.setattr(FaceEditor, "score", yellowness)
+    judged = judged_by(Steep(), tiny_bundle)
+    editor = FaceEditor(
+        judged.generator,
+        load_classifier(tiny_bundle)[0],
+        age_estimator=Steep(),
+        boundaries=judged.boundaries,
+    )
+    z, column = editor.sample(range(6)), editor.attributes.index(KEPT)
+    found = search_age(editor, z, by=40, hold="none")
+    others = {name: tuple(steps) for name, steps in found.steps.items() if name != KEPT}
+    moved = z, editor.edit(z, others, "none"), editor.apply(found.recipe(editor), z)
+    before, without, after = (editor.score(editor.render(each))[:, column] for each in moved)
+    kept = found.steps[KEPT]
+    assert (kept >= 0).all()
+    assert (kept[before < 0.5] == 0).all()
+    assert (kept > 0).any()
+    assert (after[kept > 0] > without[kept > 0]).all()
+    assert KEPT not in search_age(editor, z, by=40, hold=[KEPT]).steps
 
 
 def test_the_measure_may_be_anything(editor: FaceEditor) -> None:
