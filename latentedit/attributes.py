@@ -183,7 +183,7 @@ AGE_ATTRIBUTE = "Young"
 """The attribute that ages faces: its negative side is older."""
 
 AGEING_ATTRIBUTES = ("Gray_Hair", "Bags_Under_Eyes", "Double_Chin", "Receding_Hairline", "Bald")
-"""Signs of age, in the order in which `search.search_age` adds them to an edit.
+"""Signs of age, in the order in which `ages.search_age` adds them to an edit.
 
 Attributes that are only correlated with age in CelebA (Wearing_Necktie, Chubby) are left out.
 """

@@ -29,7 +29,7 @@ class EditRequest:
 
     Attributes:
         steps, goals: the values of --step and --to, by attribute.
-        ages: arguments of `search.search_age`; if there are any, no attributes are moved.
+        ages: arguments of `ages.search_age`; if there are any, no attributes are moved.
         hold: what must not change.
         layers: the layers that move, or None for all.
         force: whether to go past safe ranges.
@@ -160,7 +160,7 @@ def plan(
         editor: the model.
         z: latents, laid out for the request's layers.
         request: what the options ask for.
-        look: see `search.search_age`.
+        look: see `ages.search_age`.
         described: further fields of the recipe: seeds, frames and psi.
     """
     described["layers"] = request.layers
@@ -182,7 +182,7 @@ def _ages(
     by: float | None,
     to: float | None,
 ) -> dict[str, float]:
-    """Return arguments of `search.search_age`; they are empty if attributes are moved instead."""
+    """Return arguments of `ages.search_age`; they are empty if attributes are moved instead."""
     from latentedit.editing.recipes import MAX_STEP
 
     if by is None and to is None:
@@ -211,7 +211,7 @@ def _aged(
     Args:
         described: further fields of the recipe: seeds, frames, psi and layers.
     """
-    from latentedit.editing.search import search_age
+    from latentedit.editing.ages import search_age
 
     reach = FORCED_REACH if request.force else 1.0
     layers, seeds = described["layers"], described.get("seeds")

@@ -17,8 +17,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from latentedit.editing.ages import search_age
 from latentedit.editing.photos import PhotoEditor, Portrait, as_photograph
-from latentedit.editing.search import search_age
 from latentedit.errors import LatentEditError
 from latentedit.evaluation.classifiers.independent_age import independent_ages
 from latentedit.inference.descriptors import ONE_PERSON, describe

@@ -16,8 +16,8 @@ from latentedit.boundaries.model import Boundaries
 from latentedit.boundaries.pool import build_pool, for_many
 from latentedit.boundaries.unsupervised import find_directions
 from latentedit.classifiers.attributes import AttributeClassifier
+from latentedit.editing.ages import search_age
 from latentedit.editing.editor import FaceEditor
-from latentedit.editing.search import search_age
 from latentedit.editing.strips import edit_strip
 from latentedit.errors import LatentEditError
 from latentedit.generators.base import SHARED_FRAME, FaceGenerator

@@ -1,0 +1,312 @@
+"""Searching for the steps after which faces look as old as asked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from latentedit import defaults
+from latentedit.attributes import AGE_ATTRIBUTE, AGEING_ATTRIBUTES
+from latentedit.boundaries.model import Boundaries
+from latentedit.editing.editor import FaceEditor
+from latentedit.editing.projection import discounted_direction
+from latentedit.editing.recipes import EditRecipe, Hold, held_by_name, resolve_holds
+from latentedit.editing.search import Float64Array, Look, find_steps, safe_steps
+from latentedit.errors import LatentEditError
+from latentedit.io.images import UInt8Array
+
+Rows = NDArray[np.int64]
+
+Steps = Mapping[str, Float64Array]
+"""Steps of N faces by attribute, [N] each."""
+
+NEAR = 1.0
+"""An age counts as reached within so many years; a further attribute has to bring more."""
+
+KEPT, KEPT_WITHIN = "Eyeglasses", 0.5
+"""What older or younger faces must not take off, and how far its logit may fall."""
+
+_LEAST_PROBABILITY = 1e-6
+"""Nearer to 0 or 1 than this, logits of probabilities mean nothing."""
+
+OLDEST = 80.0
+"""No face is made older than this, in years: the generator has seen few such faces, and on the way
+there it breaks them."""
+
+HELP, HELPERS = 0.4, 2
+"""How far attributes may go to help Young, in shares of their safe ranges, and how many may help.
+Young is at the end of its own range then, and the ends of several ranges together break faces."""
+
+
+@dataclass(frozen=True, eq=False)
+class FoundAges:
+    """What a search of ages found for N faces.
+
+    Attributes:
+        steps: by attribute, float64 [N] each: Young, further attributes that some faces need, and
+            `KEPT` where the others would take it off.
+        holds: for each of these attributes {name: discount} of what it must not change.
+        goals: ages asked for, [N].
+        before: estimated on the unedited faces, [N].
+        reached: estimated after the steps, [N]. Where that is not the goal, the search has found
+            nothing clearly nearer within its limits.
+    """
+
+    steps: Mapping[str, Float64Array]
+    holds: Mapping[str, Mapping[str, float]]
+    goals: Float64Array
+    before: Float64Array
+    reached: Float64Array
+
+    @property
+    def short(self) -> NDArray[np.bool_]:
+        """Which faces stay more than `NEAR` years away from their goals, [N]."""
+        return np.abs(self.goals - self.reached) > NEAR
+
+    def recipe(self, editor: FaceEditor, **described: Any) -> EditRecipe:
+        """Return the edit in which each face takes its own steps; see `FaceEditor.recipe`."""
+        steps = {name: each.tolist() for name, each in self.steps.items()}
+        return _recipe(editor, steps, self.holds, **described)
+
+
+def search_age(
+    editor: FaceEditor,
+    z: ArrayLike,
+    *,
+    by: float | None = None,
+    to: float | None = None,
+    hold: Hold = defaults.HOLD,
+    reach: float = 1.0,
+    layers: Sequence[int] | None = None,
+    look: Look | None = None,
+) -> FoundAges:
+    """Find for each face the steps at which its estimated age is as asked.
+
+    Faces move along Young alone, where that is enough. Other faces go to the end of Young's range,
+    and also along `AGEING_ATTRIBUTES`, one after the other, as far as each is needed and `HELP` and
+    `HELPERS` allow. Where that is no nearer than Young alone, they stay at Young's best step. For
+    all faces, older means lower steps of Young and higher steps of the others. "auto" holds none of
+    these attributes; what is held by its name, or by "all", does not move. No face is made older
+    than `OLDEST`. Faces whose glasses fade get them back by a step along `KEPT`. A face's steps do
+    not depend on the other faces.
+
+    Args:
+        editor: with an age estimator.
+        z: float [N, D], or [N, L, D].
+        by: years to add to each face's own estimate.
+        to: instead, the age to reach.
+        hold: what must not change.
+        reach: limits of the steps, as a multiple of the attributes' safe ranges. Above 1, `OLDEST`
+            does not count.
+        layers: those that move; see `FaceEditor.edit`.
+        look: shows edits to the age estimator; by default the generator draws them. In photos,
+            `PhotoEditor.looks`.
+
+    Raises:
+        LatentEditError: no age estimator, both or neither of `by` and `to`, or see
+            `FaceEditor.edit`.
+    """
+    if not editor.estimates_age:
+        raise LatentEditError(
+            f"model {editor.name} has no age estimator, so it cannot aim at an age: use --attr "
+            "Young --step, or a model with one"
+        )
+    if (by is None) == (to is None):
+        raise LatentEditError("give years to add, or an age to reach")
+    z = editor.lay_out(z, layers)
+    look = look or (lambda latents, names: editor.render(latents, editor.judged_size))
+    faces = _Faces(editor, z, look, layers, _holds(editor, hold))
+    unedited = look(z, ())
+    before = np.asarray(editor.age(unedited), dtype=np.float64)
+    goals = before + by if by is not None else np.full(len(z), to, dtype=np.float64)
+    oldest = np.maximum(before, OLDEST if reach <= 1 else np.inf)
+    steps, reached = _aged(faces, before, np.minimum(goals, oldest), reach)
+    if KEPT in faces.holds:
+        kept = _kept(faces, faces.kept(unedited), steps, reach)
+        if (mended := np.flatnonzero(kept)).size:
+            steps[KEPT] = kept
+            reached[mended] = faces.ages(mended, _of(steps, mended))
+    return FoundAges(steps, {name: faces.holds[name] for name in steps}, goals, before, reached)
+
+
+@dataclass(frozen=True, eq=False)
+class _Faces:
+    """What the judges see of N faces after steps.
+
+    Attributes:
+        editor: see `search_age`.
+        latents: of the faces, [N, ...].
+        look: see `search_age`.
+        layers: see `search_age`.
+        holds: by name, of each attribute that may move.
+    """
+
+    editor: FaceEditor
+    latents: NDArray[np.float32]
+    look: Look
+    layers: Sequence[int] | None
+    holds: Mapping[str, Mapping[str, float]]
+
+    def seen(self, rows: Rows, steps: Steps) -> UInt8Array:
+        """Pictures of some of the faces, each after its own steps."""
+        moves = {name: each.tolist() for name, each in steps.items()}
+        recipe = _recipe(self.editor, moves, self.holds, layers=self.layers)
+        return self.look(self.editor.apply(recipe, self.latents[rows]), recipe.edited)
+
+    def ages(self, rows: Rows, steps: Steps) -> Float64Array:
+        """Estimated ages after steps."""
+        return np.asarray(self.editor.age(self.seen(rows, steps)), np.float64)
+
+    def kept(self, pictures: UInt8Array) -> Float64Array:
+        """The classifier's logit of `KEPT` in pictures."""
+        scores = self.editor.score(pictures)[:, self.editor.attributes.index(KEPT)]
+        limited = np.clip(scores.astype(np.float64), _LEAST_PROBABILITY, 1 - _LEAST_PROBABILITY)
+        return np.asarray(np.log(limited / (1 - limited)))
+
+    def limits(self, rows: Rows, name: str, reach: float) -> Float64Array:
+        """See `safe_steps`."""
+        return safe_steps(self.editor, self.latents[rows], name, reach, layers=self.layers)
+
+
+def _aged(
+    faces: _Faces, before: Float64Array, goals: Float64Array, reach: float
+) -> tuple[dict[str, Float64Array], Float64Array]:
+    """Return steps by attribute that bring faces to the ages of `goals`, and ages there, [N]."""
+    everyone = np.arange(len(before))
+    ends = _gaining(faces.limits(everyone, AGE_ATTRIBUTE, reach), -1, goals - before)
+    alone, reached = find_steps(
+        lambda own: faces.ages(everyone, {AGE_ATTRIBUTE: own}), before, goals, ends, -1
+    )
+    steps = {AGE_ATTRIBUTE: alone}
+    short = np.flatnonzero(np.abs(goals - reached) > NEAR)
+    if len(short):
+        low, high = ends[short].T
+        far = np.where(goals[short] > before[short], low, high)
+        helped, ages = _with_help(faces, short, far, goals[short], reach)
+        better = np.abs(goals - reached)[short] - np.abs(goals[short] - ages) > NEAR
+        reached[short] = np.where(better, ages, reached[short])
+        for name, found in helped.items():
+            unhelped = alone[short] if name == AGE_ATTRIBUTE else 0.0
+            whole = steps.setdefault(name, np.zeros(len(goals)))
+            whole[short] = np.where(better, found, unhelped)
+        steps = {name: each for name, each in steps.items() if name == AGE_ATTRIBUTE or each.any()}
+    return steps, reached
+
+
+def _with_help(
+    faces: _Faces, rows: Rows, far: Float64Array, goals: Float64Array, reach: float
+) -> tuple[dict[str, Float64Array], Float64Array]:
+    """Return steps by attribute, for faces that Young alone leaves short, and ages there, [n].
+
+    Args:
+        faces: all of them.
+        rows: those that are short.
+        far: Young's last step for each of these, [n].
+        goals: ages, [n].
+        reach: see `search_age`.
+    """
+    steps = {AGE_ATTRIBUTE: far}
+    reached = faces.ages(rows, steps)
+    for name in faces.holds:
+        missing = goals - reached
+        if name not in AGEING_ATTRIBUTES or (np.abs(missing) <= NEAR).all():
+            continue
+        found, ages = find_steps(
+            lambda own, name=name: faces.ages(rows, {**steps, name: own}),  # type: ignore[misc]
+            reached,
+            goals,
+            _gaining(faces.limits(rows, name, HELP * reach), 1, missing),
+            1,
+        )
+        # every attribute changes the face more: use one only where it is needed and helps enough
+        nearer = (np.abs(missing) > NEAR) & (np.abs(missing) - np.abs(goals - ages) > NEAR)
+        nearer &= sum(moved != 0 for moved in steps.values()) <= HELPERS
+        steps[name] = np.where(nearer, found, 0.0)
+        reached = np.where(nearer, ages, reached)
+    return steps, reached
+
+
+def _kept(faces: _Faces, unedited: Float64Array, steps: Steps, reach: float) -> Float64Array:
+    """Return steps along `KEPT` [N] that bring back what other steps take off.
+
+    Args:
+        faces: all of them.
+        unedited: the logit of `KEPT` before the steps, [N].
+        steps: of the other attributes.
+        reach: see `search_age`.
+    """
+    kept, goals = np.zeros(len(unedited)), unedited - KEPT_WITHIN
+    after = faces.kept(faces.seen(np.arange(len(unedited)), steps))
+    fading = np.flatnonzero((unedited > 0) & (after < goals))
+    if len(fading):
+        others = _of(steps, fading)
+        highest = reach * faces.editor.boundaries.safe_range(KEPT)[1]
+        kept[fading], _ = find_steps(
+            lambda own: faces.kept(faces.seen(fading, {**others, KEPT: own})),
+            after[fading],
+            goals[fading],
+            np.tile((0.0, highest), (len(fading), 1)),
+            1,
+        )
+    return kept
+
+
+def _of(steps: Steps, rows: Rows) -> Steps:
+    """Some faces' steps."""
+    return {name: each[rows] for name, each in steps.items()}
+
+
+def _holds(editor: FaceEditor, hold: Hold) -> dict[str, dict[str, float]]:
+    """Return the holds of Young, of the attributes that may help it, and of `KEPT`."""
+    boundaries = editor.boundaries
+    by_name = {*held_by_name(boundaries, hold), *boundaries.rare}
+    names = [name for name in AGEING_ATTRIBUTES if name in boundaries.names]
+    moving = [AGE_ATTRIBUTE, *(name for name in names if name not in by_name)]
+    holds = {name: resolve_holds(boundaries, name, moving, hold) for name in moving}
+    if KEPT in boundaries.names and KEPT not in by_name and _scores(editor, KEPT):
+        holds[KEPT] = resolve_holds(boundaries, KEPT, [KEPT], hold)
+    return {
+        name: held
+        for name, held in holds.items()
+        if name == AGE_ATTRIBUTE or _leave_some(boundaries, name, held)
+    }
+
+
+def _scores(editor: FaceEditor, name: str) -> bool:
+    """Whether the model has a classifier that scores an attribute."""
+    return editor.judges.scores and name in editor.attributes
+
+
+def _leave_some(boundaries: Boundaries, name: str, holds: Mapping[str, float]) -> bool:
+    """Whether holds leave something of a move."""
+    try:
+        discounted_direction(boundaries, name, holds)
+    except LatentEditError:
+        return False
+    return True
+
+
+def _gaining(ends: Float64Array, rising: int, missing: Float64Array) -> Float64Array:
+    """Return lowest and highest steps [N, 2], with 0 for a side on which no face gains.
+
+    Args:
+        ends: see `safe_steps`.
+        rising: 1 or -1, the sign of the steps that add years.
+        missing: years to the goal, [N].
+    """
+    ways = np.sign(missing) * rising
+    return ends * ((ways < 0).any(), (ways > 0).any())
+
+
+def _recipe(
+    editor: FaceEditor,
+    steps: Mapping[str, Sequence[float]],
+    holds: Mapping[str, Mapping[str, float]],
+    **described: Any,
+) -> EditRecipe:
+    recipe = editor.recipe(steps, "none", **described)
+    return replace(recipe, holds={name: dict(holds[name]) for name in recipe.edited})
