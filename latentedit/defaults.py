@@ -78,6 +78,10 @@ SEARCH_FACES = 2000
 EFFECT_STEPS = (-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0)
 """Steps of the re-scoring matrix."""
 
+HOLD_KINDS = ("none", "one", "two", "auto", "all")
+"""Kinds of holds that are compared: no holds, InterFaceGAN's projection on the one or the two most
+similar boundaries, the boundaries' auto holds, and holds on every other attribute."""
+
 FAR_STEPS = (-6.0, -4.5, *EFFECT_STEPS, 4.5, 6.0)
 """Steps at which safe ranges and calibrations are measured."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -243,6 +243,14 @@ def measure(
     dlib: Annotated[
         bool, typer.Option("--dlib", help="Measure identity by dlib's descriptor too (slow).")
     ] = False,
+    compare: Annotated[
+        str,
+        typer.Option(
+            metavar="KINDS",
+            help="Kinds of holds to compare, with commas between them. None and auto are always "
+            "among them; the fewer, the faster.",
+        ),
+    ] = ",".join(defaults.HOLD_KINDS),
     plot: Annotated[
         Path | None, typer.Option(help="Draw the effects as a heat map (.png, .svg, .pdf).")
     ] = None,
@@ -266,6 +274,7 @@ def measure(
     from latentedit.cli.progress import track
     from latentedit.editing.editor import FaceEditor
     from latentedit.evaluation.edits import measure as measuring
+    from latentedit.evaluation.edits.effects import find_modes
     from latentedit.evaluation.figures import drawings
     from latentedit.evaluation.figures.plots import check_plot
     from latentedit.io.files import check_writable
@@ -273,6 +282,7 @@ def measure(
     from latentedit.pretrained.bundles import find_bundle
     from latentedit.pretrained.model import BOUNDARIES_FILE
 
+    modes = find_modes(compare.split(","))
     folder = find_bundle(model)
     if not dry_run:
         check_writable(folder / BOUNDARIES_FILE)
@@ -280,10 +290,11 @@ def measure(
         check_writable(plot)
         check_plot(plot)
     editor = FaceEditor.load(model, precision=precision)
-    plan = measuring.Plan(faces=faces, hold_faces=hold_faces, search_latents=search_latents)
+    plan = measuring.Plan(faces, hold_faces, modes, search_latents=search_latents)
     if not dry_run:
         chosen = measuring.measured_attributes(editor.boundaries, editor.attributes, attr)
-        _check_stored(folder, measuring.describe_plan(editor, editor.boundaries, plan), chosen)
+        facts = measuring.describe_plan(editor, editor.boundaries, plan)
+        _check_stored(folder, facts, plan.modes, chosen)
     traces = measuring.open_traces(editor, work, typical=typical, describe=dlib, track=track)
     pooled = Pool(pool) if pool else None
     boundaries, effects = measuring.measure(
@@ -298,7 +309,9 @@ def measure(
     _print_measured(boundaries, effects)
 
 
-def _check_stored(folder: Path, facts: Mapping[str, Any], chosen: list[str]) -> None:
+def _check_stored(
+    folder: Path, facts: Mapping[str, Any], modes: Sequence[str], chosen: Sequence[str]
+) -> None:
     """Check what a measurement would do to the stored effects of other attributes.
 
     Effects that were measured with older boundaries cannot stay; a note says that they are dropped.
@@ -324,11 +337,12 @@ def _check_stored(folder: Path, facts: Mapping[str, Any], chosen: list[str]) -> 
             ]
         )
         return
-    for name, value in facts.items():
-        if stored.facts.get(name) != value:
+    before = {**stored.facts, "--compare": ",".join(stored.modes)}
+    for name, value in {**facts, "--compare": ",".join(modes)}.items():
+        if before.get(name) != value:
             raise LatentEditError(
                 f"{path} also holds effects of {', '.join(sorted(lost)[:3])}, measured with "
-                f"another {name} ({stored.facts.get(name)}, now {value}): measure all attributes, "
+                f"another {name} ({before.get(name)}, now {value}): measure all attributes, "
                 "or use the earlier settings, or give --dry-run"
             )
 

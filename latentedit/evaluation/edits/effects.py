@@ -25,9 +25,11 @@ KIND = "effects"
 FILE = "effects.safetensors"
 """Name of the effects' file, beside the boundaries."""
 
-MODES = ("none", "one", "two", "auto", "all")
-"""Kinds of holds that are compared: no holds, InterFaceGAN's projection on the one or the two most
-similar boundaries, the boundaries' auto holds, and holds on every other attribute."""
+MODES = defaults.HOLD_KINDS
+"""Kinds of holds that can be compared."""
+
+ALWAYS = ("none", "auto")
+"""Those of `MODES` that are always compared."""
 
 HALF = 0.5
 """Share of flipped faces at which holds are compared."""
@@ -46,6 +48,20 @@ def similar_holds(boundaries: Boundaries, attribute: str, count: int) -> dict[st
     cosines = np.abs(boundaries.normals @ boundaries.normals[row])
     order = [int(i) for i in np.argsort(-cosines, kind="stable") if i != row]
     return {boundaries.names[i]: 1.0 for i in order[:count]}
+
+
+def find_modes(names: Iterable[str]) -> tuple[str, ...]:
+    """Return kinds of holds by their names, in the order of `MODES`, with those of `ALWAYS`.
+
+    Raises:
+        LatentEditError: there is no such kind.
+    """
+    chosen = {name.strip() for name in names} | {*ALWAYS}
+    if unknown := chosen - {*MODES}:
+        raise LatentEditError(
+            f"no kind of holds {min(unknown)!r} can be compared: choose from {', '.join(MODES)}"
+        )
+    return tuple(mode for mode in MODES if mode in chosen)
 
 
 def mode_holds(boundaries: Boundaries, attribute: str, mode: str) -> dict[str, float]:

@@ -166,6 +166,22 @@ def test_the_command_updates_the_bundle(
     )
 
 
+def test_the_command_compares_what_is_asked(
+    measured: tuple[Path, tuple[object, ...]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle, command = measured
+    command = (*command, "--keep-holds")
+    assert call(*command, "--compare", "sideways") == 2
+    assert "no kind of holds 'sideways'" in capsys.readouterr().err
+    assert call(*command, "--compare", "two, none", "--plot", "heat.png") == 0
+    assert Effects.load(bundle / "effects.safetensors").modes == ("none", "two", "auto")
+    other = ["Male" if word == "Young" else word for word in command]
+    assert call(*other) == 2
+    assert "another --compare (none,two,auto, now none,one,two,auto,all)" in capsys.readouterr().err
+    assert call(*other, "--compare", "two") == 0
+    assert Effects.load(bundle / "effects.safetensors").attributes == ("Young", "Male")
+
+
 def test_less_leakage_is_averaged_over_what_can_be_compared() -> None:
     def row(none: float | None, auto: float | None) -> dict[str, Any]:
         found = {"none": none, "auto": auto}
