@@ -247,8 +247,8 @@ def measure(
         str,
         typer.Option(
             metavar="KINDS",
-            help="Kinds of holds to compare, with commas between them. None and auto are always "
-            "among them; the fewer, the faster.",
+            help="Kinds of holds to compare, with commas between them: none, InterFaceGAN's one "
+            "or two most similar, auto, all others. 'none' and 'auto' are always among them.",
         ),
     ] = ",".join(defaults.HOLD_KINDS),
     plot: Annotated[

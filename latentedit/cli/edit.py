@@ -68,7 +68,11 @@ AgeOption = Annotated[
 ]
 AgeToOption = Annotated[
     float | None,
-    typer.Option("--age-to", metavar="YEARS", help="Instead of --attr: the age to reach."),
+    typer.Option(
+        "--age-to",
+        metavar="YEARS",
+        help="Instead of --attr: the age to reach; above 80 only with --force.",
+    ),
 ]
 RecipeOption = Annotated[
     Path | None,
@@ -229,7 +233,7 @@ def _edit_faces(
     say(notes)
     say(kind.save(edited, asked))
     if edited.seen:
-        say(unmoved(edited.way.steps, edited.seen, edited.way.seeds))
+        say(unmoved(edited.way.wanted, edited.seen, edited.way.seeds))
     if as_json:
         print(json.dumps({"file": str(asked.path), **edited.summary()}))
     else:
@@ -260,7 +264,7 @@ def _edit_photo(
     say(kind.save(edited, asked))
     done = edited.summary()
     for way, face in zip(edited.ways, done["faces"], strict=True):
-        say(unmoved(way.steps, [face["probability"]]))
+        say(unmoved(way.wanted, [face["probability"]]))
     if as_json:
         print(json.dumps({"file": str(asked.path), **done}))
     else:

@@ -211,7 +211,7 @@ def _aged(
     Args:
         described: further fields of the recipe: seeds, frames, psi and layers.
     """
-    from latentedit.editing.ages import search_age
+    from latentedit.editing.ages import NEAR, OLDEST, search_age
 
     reach = FORCED_REACH if request.force else 1.0
     layers, seeds = described["layers"], described.get("seeds")
@@ -225,9 +225,13 @@ def _aged(
         moves = {name: steps[index] for name, steps in found.steps.items() if steps[index]}
         way = ", ".join(f"{name} {step:+.2f}" for name, step in moves.items()) or "no step"
         note = f"{face}: about {before:.0f} -> {reached:.0f} years at {way}"
-        if short:
+        if short and not request.force and max(before, reached) > OLDEST - NEAR:
+            note += f": faces older than {OLDEST:.0f} break; --force goes on"
+        elif short:
             within = "" if request.force else " within the safe ranges; --force goes past"
             note += f": {found.goals[index]:.0f} is out of this face's reach{within}"
+        if found.faded[index]:
+            note += "; its glasses fade"
         notes.append(note)
     return found.recipe(editor, **described), notes
 
@@ -250,7 +254,8 @@ def _released(recipe: EditRecipe, hold: Hold, boundaries: Boundaries) -> list[st
     from latentedit.editing.recipes import held_by_name
 
     asked = set() if hold == "all" else held_by_name(boundaries, hold)
-    return [f"{name} moves, so it is not held" for name in recipe.edited if name in asked]
+    released = [name for name in recipe.edited if name not in recipe.balancing]
+    return [f"{name} moves, so it is not held" for name in released if name in asked]
 
 
 def _hindered(recipe: EditRecipe, hold: Hold, boundaries: Boundaries) -> list[str]:
@@ -262,6 +267,8 @@ def _hindered(recipe: EditRecipe, hold: Hold, boundaries: Boundaries) -> list[st
         return []
     notes = []
     for name, holds in recipe.holds.items():
+        if name in recipe.balancing:
+            continue
         if found := find_hindrance(boundaries, name, holds, held_by_name(boundaries, hold)):
             left, worst = found
             notes.append(

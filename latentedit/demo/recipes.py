@@ -45,7 +45,10 @@ def asked_recipe(editor: FaceEditor, view: View) -> EditRecipe:
     own = {name: view.strictness for name in view.held if name not in view.steps}
     given = view.given or {}
     holds = {
-        name: {held: g for held, g in given[name].items() if held not in view.steps}
+        # a move may hold another one of the recipe, but no slider that was moved since
+        name: {
+            held: g for held, g in given[name].items() if held not in view.steps or held in given
+        }
         if name in given
         else {**held, **own}
         for name, held in recipe.holds.items()
@@ -258,7 +261,7 @@ def _with_holds(
             held: discount
             for name, holds in recipe.holds.items()
             for held, discount in holds.items()
-            if plain[name].get(held) != discount
+            if name in plain and plain[name].get(held) != discount
         }
         if len(set(extra.values())) > 1:
             continue
@@ -270,4 +273,4 @@ def _with_holds(
         )
         if asked_recipe(editor, restored).holds == recipe.holds:
             return restored
-    return replace(view, given=recipe.holds)
+    return replace(view, given={name: recipe.holds[name] for name in plain})

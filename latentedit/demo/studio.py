@@ -361,7 +361,7 @@ class Studio:
             return reply
         recipe = recipe_of(self.editor, view)
         changes = find_changes(self.controls, original.scores, edited.scores, view.steps)
-        held = _strictest(recipe.holds)
+        held = [name for name in _strictest(recipe.holds) if name not in recipe.edited]
         return {
             **reply,
             "changes": [asdict(change) for change in changes],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from latentedit.editing.projection import discounted_direction
 from latentedit.editing.recipes import EditRecipe, Hold, held_by_name, resolve_holds
 from latentedit.editing.search import Float64Array, Look, find_steps, safe_steps
 from latentedit.errors import LatentEditError
+from latentedit.inference.judges import log_odds
 from latentedit.io.images import UInt8Array
 
 Rows = NDArray[np.int64]
@@ -27,15 +28,13 @@ Steps = Mapping[str, Float64Array]
 NEAR = 1.0
 """An age counts as reached within so many years; a further attribute has to bring more."""
 
-KEPT, KEPT_WITHIN = "Eyeglasses", 0.5
-"""What older or younger faces must not take off, and how far its logit may fall."""
-
-_LEAST_PROBABILITY = 1e-6
-"""Nearer to 0 or 1 than this, logits of probabilities mean nothing."""
+KEPT, KEPT_WITHIN, KEPT_SURELY = "Eyeglasses", 0.5, 6.0
+"""What older or younger faces must not take off. It fades where the logit of its probability falls
+by more than the first number, and below the second (a probability of 0.9975)."""
 
 OLDEST = 80.0
-"""No face is made older than this, in years: the generator has seen few such faces, and on the way
-there it breaks them."""
+"""Faces are not aimed at more years than this: the generator has seen few older faces, and on the
+way there it breaks them."""
 
 HELP, HELPERS = 0.4, 2
 """How far attributes may go to help Young, in shares of their safe ranges, and how many may help.
@@ -54,6 +53,7 @@ class FoundAges:
         before: estimated on the unedited faces, [N].
         reached: estimated after the steps, [N]. Where that is not the goal, the search has found
             nothing clearly nearer within its limits.
+        faded: which faces lose `KEPT` all the same, bool [N].
     """
 
     steps: Mapping[str, Float64Array]
@@ -61,6 +61,7 @@ class FoundAges:
     goals: Float64Array
     before: Float64Array
     reached: Float64Array
+    faded: NDArray[np.bool_]
 
     @property
     def short(self) -> NDArray[np.bool_]:
@@ -90,9 +91,10 @@ def search_age(
     and also along `AGEING_ATTRIBUTES`, one after the other, as far as each is needed and `HELP` and
     `HELPERS` allow. Where that is no nearer than Young alone, they stay at Young's best step. For
     all faces, older means lower steps of Young and higher steps of the others. "auto" holds none of
-    these attributes; what is held by its name, or by "all", does not move. No face is made older
-    than `OLDEST`. Faces whose glasses fade get them back by a step along `KEPT`. A face's steps do
-    not depend on the other faces.
+    these attributes; what is held by its name, or by "all", does not move. No face is aimed at more
+    than `OLDEST` years. Where glasses fade, the face also moves along `KEPT`, which Young still
+    holds, as far as brings them back; then its age is searched once more. A face's steps do not
+    depend on the other faces.
 
     Args:
         editor: with an age estimator.
@@ -124,13 +126,21 @@ def search_age(
     before = np.asarray(editor.age(unedited), dtype=np.float64)
     goals = before + by if by is not None else np.full(len(z), to, dtype=np.float64)
     oldest = np.maximum(before, OLDEST if reach <= 1 else np.inf)
-    steps, reached = _aged(faces, before, np.minimum(goals, oldest), reach)
+    aims = np.minimum(goals, oldest)
+    steps, reached = _aged(faces, before, aims, reach)
+    faded = np.zeros(len(z), bool)
     if KEPT in faces.holds:
-        kept = _kept(faces, faces.kept(unedited), steps, reach)
-        if (mended := np.flatnonzero(kept)).size:
+        kept, faded = _kept(faces, faces.kept(unedited), steps, reach)
+        rows = np.flatnonzero(kept)
+        if len(rows):
+            some = replace(faces.some(rows), fixed={KEPT: kept[rows]})
+            again, reached[rows] = _aged(some, some.ages({}), aims[rows], reach)
+            for name in {**steps, **again}:
+                whole = steps.setdefault(name, np.zeros(len(z)))
+                whole[rows] = again.get(name, 0.0)
             steps[KEPT] = kept
-            reached[mended] = faces.ages(mended, _of(steps, mended))
-    return FoundAges(steps, {name: faces.holds[name] for name in steps}, goals, before, reached)
+    holds = {name: faces.holds[name] for name in steps}
+    return FoundAges(steps, holds, goals, before, reached, faded)
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,6 +153,7 @@ class _Faces:
         look: see `search_age`.
         layers: see `search_age`.
         holds: by name, of each attribute that may move.
+        fixed: steps that the faces take in any case.
     """
 
     editor: FaceEditor
@@ -150,43 +161,46 @@ class _Faces:
     look: Look
     layers: Sequence[int] | None
     holds: Mapping[str, Mapping[str, float]]
+    fixed: Steps = field(default_factory=dict)
 
-    def seen(self, rows: Rows, steps: Steps) -> UInt8Array:
-        """Pictures of some of the faces, each after its own steps."""
-        moves = {name: each.tolist() for name, each in steps.items()}
+    def some(self, rows: Rows) -> _Faces:
+        """Some of the faces."""
+        return replace(self, latents=self.latents[rows], fixed=_of(self.fixed, rows))
+
+    def seen(self, steps: Steps) -> UInt8Array:
+        """Pictures of the faces, each after its own steps."""
+        moves = {name: each.tolist() for name, each in {**steps, **self.fixed}.items()}
         recipe = _recipe(self.editor, moves, self.holds, layers=self.layers)
-        return self.look(self.editor.apply(recipe, self.latents[rows]), recipe.edited)
+        return self.look(self.editor.apply(recipe, self.latents), recipe.edited)
 
-    def ages(self, rows: Rows, steps: Steps) -> Float64Array:
-        """Estimated ages after steps."""
-        return np.asarray(self.editor.age(self.seen(rows, steps)), np.float64)
+    def ages(self, steps: Steps) -> Float64Array:
+        """Estimated ages after steps, [N]."""
+        return np.asarray(self.editor.age(self.seen(steps)), np.float64)
 
     def kept(self, pictures: UInt8Array) -> Float64Array:
-        """The classifier's logit of `KEPT` in pictures."""
+        """The logit of `KEPT` in pictures, by the classifier, [N]."""
         scores = self.editor.score(pictures)[:, self.editor.attributes.index(KEPT)]
-        limited = np.clip(scores.astype(np.float64), _LEAST_PROBABILITY, 1 - _LEAST_PROBABILITY)
-        return np.asarray(np.log(limited / (1 - limited)))
+        return log_odds(scores.astype(np.float64))
 
-    def limits(self, rows: Rows, name: str, reach: float) -> Float64Array:
+    def limits(self, name: str, reach: float) -> Float64Array:
         """See `safe_steps`."""
-        return safe_steps(self.editor, self.latents[rows], name, reach, layers=self.layers)
+        return safe_steps(self.editor, self.latents, name, reach, layers=self.layers)
 
 
 def _aged(
     faces: _Faces, before: Float64Array, goals: Float64Array, reach: float
 ) -> tuple[dict[str, Float64Array], Float64Array]:
     """Return steps by attribute that bring faces to the ages of `goals`, and ages there, [N]."""
-    everyone = np.arange(len(before))
-    ends = _gaining(faces.limits(everyone, AGE_ATTRIBUTE, reach), -1, goals - before)
+    ends = _gaining(faces.limits(AGE_ATTRIBUTE, reach), -1, goals - before)
     alone, reached = find_steps(
-        lambda own: faces.ages(everyone, {AGE_ATTRIBUTE: own}), before, goals, ends, -1
+        lambda own: faces.ages({AGE_ATTRIBUTE: own}), before, goals, ends, -1
     )
     steps = {AGE_ATTRIBUTE: alone}
     short = np.flatnonzero(np.abs(goals - reached) > NEAR)
     if len(short):
         low, high = ends[short].T
         far = np.where(goals[short] > before[short], low, high)
-        helped, ages = _with_help(faces, short, far, goals[short], reach)
+        helped, ages = _with_help(faces.some(short), far, goals[short], reach)
         better = np.abs(goals - reached)[short] - np.abs(goals[short] - ages) > NEAR
         reached[short] = np.where(better, ages, reached[short])
         for name, found in helped.items():
@@ -198,28 +212,27 @@ def _aged(
 
 
 def _with_help(
-    faces: _Faces, rows: Rows, far: Float64Array, goals: Float64Array, reach: float
+    faces: _Faces, far: Float64Array, goals: Float64Array, reach: float
 ) -> tuple[dict[str, Float64Array], Float64Array]:
-    """Return steps by attribute, for faces that Young alone leaves short, and ages there, [n].
+    """Return steps by attribute, for faces that Young alone leaves short, and ages there, [N].
 
     Args:
-        faces: all of them.
-        rows: those that are short.
-        far: Young's last step for each of these, [n].
-        goals: ages, [n].
+        faces: those that are short.
+        far: Young's last step for each, [N].
+        goals: ages, [N].
         reach: see `search_age`.
     """
     steps = {AGE_ATTRIBUTE: far}
-    reached = faces.ages(rows, steps)
+    reached = faces.ages(steps)
     for name in faces.holds:
         missing = goals - reached
         if name not in AGEING_ATTRIBUTES or (np.abs(missing) <= NEAR).all():
             continue
         found, ages = find_steps(
-            lambda own, name=name: faces.ages(rows, {**steps, name: own}),  # type: ignore[misc]
+            lambda own, name=name: faces.ages({**steps, name: own}),  # type: ignore[misc]
             reached,
             goals,
-            _gaining(faces.limits(rows, name, HELP * reach), 1, missing),
+            _gaining(faces.limits(name, HELP * reach), 1, missing),
             1,
         )
         # every attribute changes the face more: use one only where it is needed and helps enough
@@ -230,29 +243,40 @@ def _with_help(
     return steps, reached
 
 
-def _kept(faces: _Faces, unedited: Float64Array, steps: Steps, reach: float) -> Float64Array:
+def _kept(
+    faces: _Faces, unedited: Float64Array, steps: Steps, reach: float
+) -> tuple[Float64Array, NDArray[np.bool_]]:
     """Return steps along `KEPT` [N] that bring back what other steps take off.
+
+    A face that already has it, and so stands far along it, still needs the whole safe range.
 
     Args:
         faces: all of them.
         unedited: the logit of `KEPT` before the steps, [N].
         steps: of the other attributes.
         reach: see `search_age`.
+
+    Returns:
+        The steps, and which faces lose it all the same.
     """
-    kept, goals = np.zeros(len(unedited)), unedited - KEPT_WITHIN
-    after = faces.kept(faces.seen(np.arange(len(unedited)), steps))
-    fading = np.flatnonzero((unedited > 0) & (after < goals))
-    if len(fading):
-        others = _of(steps, fading)
-        highest = reach * faces.editor.boundaries.safe_range(KEPT)[1]
-        kept[fading], _ = find_steps(
-            lambda own: faces.kept(faces.seen(fading, {**others, KEPT: own})),
-            after[fading],
-            goals[fading],
-            np.tile((0.0, highest), (len(fading), 1)),
-            1,
+    kept, faded = np.zeros(len(unedited)), np.zeros(len(unedited), bool)
+    wearing = np.flatnonzero(unedited > 0)
+    if not len(wearing):
+        return kept, faded
+    after = faces.some(wearing).kept(faces.some(wearing).seen(_of(steps, wearing)))
+    goals = np.minimum(unedited[wearing] - KEPT_WITHIN, KEPT_SURELY)
+    fades = after < goals
+    if fades.any():
+        rows, after = wearing[fades], after[fades]
+        some = replace(faces.some(rows), fixed=_of(steps, rows))
+        limits = np.tile((0.0, reach * faces.editor.boundaries.safe_range(KEPT)[1]), (len(rows), 1))
+        found, logits = find_steps(
+            lambda own: some.kept(some.seen({KEPT: own})), after, goals[fades], limits, 1
         )
-    return kept
+        gains = logits - after > KEPT_WITHIN
+        kept[rows] = np.where(gains, found, 0.0)
+        faded[rows] = np.where(gains, logits, after) < 0
+    return kept, faded
 
 
 def _of(steps: Steps, rows: Rows) -> Steps:
@@ -291,7 +315,7 @@ def _leave_some(boundaries: Boundaries, name: str, holds: Mapping[str, float]) -
 
 
 def _gaining(ends: Float64Array, rising: int, missing: Float64Array) -> Float64Array:
-    """Return lowest and highest steps [N, 2], with 0 for a side on which no face gains.
+    """Return lowest and highest steps [N, 2], with 0 for the side on which a face gains nothing.
 
     Args:
         ends: see `safe_steps`.
@@ -299,7 +323,7 @@ def _gaining(ends: Float64Array, rising: int, missing: Float64Array) -> Float64A
         missing: years to the goal, [N].
     """
     ways = np.sign(missing) * rising
-    return ends * ((ways < 0).any(), (ways > 0).any())
+    return ends * np.stack((ways < 0, ways > 0), axis=1)
 
 
 def _recipe(

@@ -249,6 +249,16 @@ class EditRecipe:
         return (*self.steps, *self.to)
 
     @property
+    def balancing(self) -> frozenset[str]:
+        """Names of the attributes that move only to stay as they are: another move holds them."""
+        return frozenset(self.edited) & {name for held in self.holds.values() for name in held}
+
+    @property
+    def wanted(self) -> dict[str, Step]:
+        """The steps without those of `balancing`."""
+        return {name: step for name, step in self.steps.items() if name not in self.balancing}
+
+    @property
     def fractions(self) -> NDArray[np.float64]:
         """Share of the edit at each frame, float64 [frames], from 0 (the original) to 1."""
         return np.linspace(0, 1, self.frames)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from copy import copy
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol, Self, cast
+from typing import Any, Protocol, Self, cast
 
 import numpy as np
 import torch
@@ -27,6 +27,16 @@ from latentedit.pretrained.model import Bundle
 
 JUDGED_EDGE = 128
 """Edge of pictures that are large enough for all judges: twice that of the classifier's input."""
+
+
+_LEAST_PROBABILITY = 1e-6
+"""Nearer to 0 or 1 than this, the log odds of a probability mean nothing."""
+
+
+def log_odds(probabilities: NDArray[np.floating[Any]]) -> NDArray[Any]:
+    """Probabilities [...] -> log(p / (1 - p)) of the same dtype, at most 13.8 away from 0."""
+    limited = np.clip(probabilities, _LEAST_PROBABILITY, 1 - _LEAST_PROBABILITY)
+    return np.asarray(np.log(limited / (1 - limited)))
 
 
 class Judge(Protocol):

@@ -233,8 +233,8 @@ class Refinement:
             (grad,) = torch.autograd.grad(loss, [self._moving])  # not of the weights
         if float(loss.detach()) < self._best_loss:
             self._best, self._best_loss = self._moving.detach().clone(), float(loss.detach())
-        share = min(1, (self.step + 1) / WARM_STEPS, (1 - self._share) / COOLED + LAST_RATE)
-        self._descend(grad, self.options.learning_rate * share)
+        warm, cooled = (self.step + 1) / WARM_STEPS, max((1 - self._share) / COOLED, 0) + LAST_RATE
+        self._descend(grad, self.options.learning_rate * min(1, warm, cooled))
         self.step += 1
 
     @torch.no_grad()

@@ -6,6 +6,7 @@ import io
 import json
 import struct
 import zlib
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -94,6 +95,20 @@ def test_holds_that_locks_cannot_say_are_kept_as_given(
     assert recipe_of(editor, view).holds == recipe.holds
 
 
+def test_a_move_holds_what_another_one_balances_until_a_slider_moves(
+    editor: FaceEditor, controls: dict[str, Control]
+) -> None:
+    recipe = editor.recipe({"Young": -2.0, "Eyeglasses": 0.5}, "none", seeds=[4])
+    recipe = replace(recipe, holds={"Young": {"Eyeglasses": 0.9, "Bald": 0.5}, "Eyeglasses": {}})
+    view = view_of(editor, controls, recipe.to_json().encode())
+    assert recipe_of(editor, view).holds == recipe.holds
+    np.testing.assert_allclose(
+        latent_of(editor, view), editor.apply(recipe, editor.sample([4])), atol=1e-5
+    )
+    moved = replace(view, steps={**view.steps, "Bald": 1.0})
+    assert recipe_of(editor, moved).holds["Young"] == {"Eyeglasses": 0.9}
+
+
 def test_distances_to_reach_become_steps(editor: FaceEditor, controls: dict[str, Control]) -> None:
     goals = {"Young": -0.4, "Smiling": 0.3}
     distances = editor.distances(editor.sample([5]))[0]
@@ -114,8 +129,9 @@ def test_strips_of_the_command_line_open_at_their_first_face(
     save_strip(tmp_path / "a.png", edit_strip(editor, editor.sample([8, 9]), recipe))
     view = view_of(editor, controls, (tmp_path / "a.png").read_bytes())
     assert view == View(8, {"Young": -3.0})
-    by_face = editor.recipe({"Young": [-1.0, 2.0]}, seeds=[8, 9])
-    assert view_of(editor, controls, by_face.to_json().encode()) == View(8, {"Young": -1.0})
+    by_face = editor.recipe({"Young": [-1.0, 2.0], "Bald": [0.0, 1.0]}, "none", seeds=[8, 9])
+    view = view_of(editor, controls, by_face.to_json().encode())
+    assert (view.seed, view.steps) == (8, {"Young": -1.0})
 
 
 # ---- taking home

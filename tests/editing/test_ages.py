@@ -135,7 +135,9 @@ def test_no_face_becomes_older_than_the_oldest(
     np.testing.assert_allclose(found.goals, before + 1e3, rtol=1e-6)
     assert (found.reached <= np.maximum(before, ages.OLDEST) + NEAR).all()
     assert found.short.all()
-    np.testing.assert_allclose(found.steps["Young"][before >= ages.OLDEST], 0, atol=0.01)
+    old = np.flatnonzero(before >= ages.OLDEST)
+    for steps in found.steps.values():
+        np.testing.assert_array_equal(steps[old], 0)
     forced = search_age(steep, z, by=1e3, hold="none", reach=1.5)
     assert (forced.reached > found.reached).any()
 
@@ -161,6 +163,15 @@ def test_glasses_stay_on(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert (kept[before < 0.5] == 0).all()
     assert (kept > 0).any()
     assert (after[kept > 0] > without[kept > 0]).all()
+    np.testing.assert_array_equal(found.faded, (before > 0.5) & (after < 0.5))
+    np.testing.assert_allclose(found.reached, editor.age(editor.render(moved[-1])), rtol=1e-5)
+    for face in np.flatnonzero(kept):
+        single = search_age(editor, z[[face]], by=40, hold="none")
+        assert {name: each[0] for name, each in single.steps.items()} == {
+            name: each[face] for name, each in found.steps.items() if name in single.steps
+        }
+        free = search_age(editor, z[[face]], by=40, hold=[KEPT])
+        assert single.short[0] <= free.short[0]  # its age is searched again
     assert KEPT not in search_age(editor, z, by=40, hold=[KEPT]).steps
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
+from dataclasses import replace
 from itertools import permutations
 from typing import Any
 
@@ -362,6 +363,18 @@ def test_a_recipe_says_everything() -> None:
     }
     assert RECIPE.edited == ("Young", "Smiling")
     np.testing.assert_allclose(RECIPE.fractions, np.arange(7) / 6)
+
+
+def test_a_move_may_hold_what_another_move_balances() -> None:
+    holds = {"Young": {"Smiling": 1.0}, "Smiling": {}}
+    recipe = replace(make_recipe(BOUNDARIES, {"Young": -3.0, "Smiling": 0.5}, "none"), holds=holds)
+    assert EditRecipe.from_json(recipe.to_json()) == recipe
+    assert recipe.balancing == {"Smiling"}
+    assert recipe.wanted == {"Young": -3.0}
+    normal = BOUNDARIES.normals[BOUNDARIES.index("Smiling")]
+    alone = make_recipe(BOUNDARIES, {"Smiling": 0.5}, "none")
+    moved, balance = (displacement(BOUNDARIES, Z, each) @ normal for each in (recipe, alone))
+    np.testing.assert_allclose(moved, balance, atol=1e-9)
 
 
 def test_a_recipe_read_again_makes_the_same_edit() -> None:

@@ -34,12 +34,10 @@ from latentedit.evaluation.edits.traces import (
     observe_latents,
 )
 from latentedit.inference.devices import device_name
+from latentedit.inference.judges import log_odds
 
 if TYPE_CHECKING:
     from latentedit.editing.editor import FaceEditor
-
-_LEAST_PROBABILITY = 1e-6
-"""Pools keep probabilities. Nearer to 0 or 1 than this, their logits mean nothing."""
 
 
 @dataclass(frozen=True)
@@ -167,8 +165,7 @@ def pooled_latents(traces: Traces, pool: Pool) -> tuple[FloatArray, FloatArray]:
             f"{defaults.SEARCH_LEAST}, or leave --pool out"
         )
     rows = slice(0, defaults.SEARCH_MOST)
-    limited = np.clip(pool.scores()[rows], _LEAST_PROBABILITY, 1 - _LEAST_PROBABILITY)
-    return pool.latents[rows], np.log(limited / (1 - limited))
+    return pool.latents[rows], log_odds(pool.scores()[rows])
 
 
 def choose_auto_holds(
