@@ -211,7 +211,7 @@ def _aged(
     Args:
         described: further fields of the recipe: seeds, frames, psi and layers.
     """
-    from latentedit.editing.ages import NEAR, OLDEST, search_age
+    from latentedit.editing.ages import KEPT, NEAR, OLDEST, search_age
 
     reach = FORCED_REACH if request.force else 1.0
     layers, seeds = described["layers"], described.get("seeds")
@@ -230,8 +230,7 @@ def _aged(
         elif short:
             within = "" if request.force else " within the safe ranges; --force goes past"
             note += f": {found.goals[index]:.0f} is out of this face's reach{within}"
-        if found.faded[index]:
-            note += "; its glasses fade"
+        note += "".join(f"; {KEPT[name].lost}" for name, lost in found.lost.items() if lost[index])
         notes.append(note)
     return found.recipe(editor, **described), notes
 

@@ -28,9 +28,29 @@ Steps = Mapping[str, Float64Array]
 NEAR = 1.0
 """An age counts as reached within so many years; a further attribute has to bring more."""
 
-KEPT, KEPT_WITHIN, KEPT_SURELY = "Eyeglasses", 0.5, 6.0
-"""What older or younger faces must not take off. It fades where the logit of its probability falls
-by more than the first number, and below the second (a probability of 0.9975)."""
+
+@dataclass(frozen=True)
+class Kept:
+    """When older or younger faces lose an attribute that is to stay as it is.
+
+    Attributes:
+        sides: of the attribute that are kept: 1 where a face has it, -1 where it has it not.
+        within: how far the logit of its probability may move towards the other side.
+        surely: a logit this far on its own side is far enough in any case.
+        lost: what is said of a face that loses it all the same.
+    """
+
+    sides: tuple[int, ...]
+    within: float
+    surely: float
+    lost: str
+
+
+KEPT = {
+    "Eyeglasses": Kept((1,), 0.5, 6.0, "its glasses fade"),
+    "Male": Kept((-1, 1), 1.0, 2.0, "its gender looks different"),
+}
+"""What older or younger faces must not lose, by attribute."""
 
 OLDEST = 80.0
 """Faces are not aimed at more years than this: the generator has seen few older faces, and on the
@@ -47,13 +67,13 @@ class FoundAges:
 
     Attributes:
         steps: by attribute, float64 [N] each: Young, further attributes that some faces need, and
-            `KEPT` where the others would take it off.
+            those of `KEPT` that some faces would lose.
         holds: for each of these attributes {name: discount} of what it must not change.
         goals: ages asked for, [N].
         before: estimated on the unedited faces, [N].
         reached: estimated after the steps, [N]. Where that is not the goal, the search has found
             nothing clearly nearer within its limits.
-        faded: which faces lose `KEPT` all the same, bool [N].
+        lost: which faces lose something of `KEPT` all the same, by attribute, bool [N] each.
     """
 
     steps: Mapping[str, Float64Array]
@@ -61,7 +81,7 @@ class FoundAges:
     goals: Float64Array
     before: Float64Array
     reached: Float64Array
-    faded: NDArray[np.bool_]
+    lost: Mapping[str, NDArray[np.bool_]]
 
     @property
     def short(self) -> NDArray[np.bool_]:
@@ -92,9 +112,9 @@ def search_age(
     `HELPERS` allow. Where that is no nearer than Young alone, they stay at Young's best step. For
     all faces, older means lower steps of Young and higher steps of the others. "auto" holds none of
     these attributes; what is held by its name, or by "all", does not move. No face is aimed at more
-    than `OLDEST` years. Where glasses fade, the face also moves along `KEPT`, which Young still
-    holds, as far as brings them back; then its age is searched once more. A face's steps do not
-    depend on the other faces.
+    than `OLDEST` years. A face that would lose something of `KEPT`, such as glasses, also moves
+    along it, as far as keeps it; then its age is searched once more. With no holds at all, nothing
+    is kept. A face's steps do not depend on the other faces.
 
     Args:
         editor: with an age estimator.
@@ -128,19 +148,17 @@ def search_age(
     oldest = np.maximum(before, OLDEST if reach <= 1 else np.inf)
     aims = np.minimum(goals, oldest)
     steps, reached = _aged(faces, before, aims, reach)
-    faded = np.zeros(len(z), bool)
-    if KEPT in faces.holds:
-        kept, faded = _kept(faces, faces.kept(unedited), steps, reach)
-        rows = np.flatnonzero(kept)
-        if len(rows):
-            some = replace(faces.some(rows), fixed={KEPT: kept[rows]})
-            again, reached[rows] = _aged(some, some.ages({}), aims[rows], reach)
-            for name in {**steps, **again}:
-                whole = steps.setdefault(name, np.zeros(len(z)))
-                whole[rows] = again.get(name, 0.0)
-            steps[KEPT] = kept
+    kept = _kept(faces, unedited, steps, reach)
+    rows = np.flatnonzero(np.any([np.zeros(len(z)), *kept.values()], axis=0))
+    if len(rows):
+        some = replace(faces.some(rows), fixed=_of(kept, rows))
+        adjusted, reached[rows] = _aimed_again(some, _of(steps, rows), aims[rows], reach)
+        for name, own in adjusted.items():
+            steps.setdefault(name, np.zeros(len(z)))[rows] = own
+        steps |= kept
+    lost = _lost(faces, unedited, steps)
     holds = {name: faces.holds[name] for name in steps}
-    return FoundAges(steps, holds, goals, before, reached, faded)
+    return FoundAges(steps, holds, goals, before, reached, lost)
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,6 +181,11 @@ class _Faces:
     holds: Mapping[str, Mapping[str, float]]
     fixed: Steps = field(default_factory=dict)
 
+    @property
+    def keeps(self) -> tuple[str, ...]:
+        """Names of those of `KEPT` that may move."""
+        return tuple(name for name in KEPT if name in self.holds)
+
     def some(self, rows: Rows) -> _Faces:
         """Some of the faces."""
         return replace(self, latents=self.latents[rows], fixed=_of(self.fixed, rows))
@@ -177,9 +200,9 @@ class _Faces:
         """Estimated ages after steps, [N]."""
         return np.asarray(self.editor.age(self.seen(steps)), np.float64)
 
-    def kept(self, pictures: UInt8Array) -> Float64Array:
-        """The logit of `KEPT` in pictures, by the classifier, [N]."""
-        scores = self.editor.score(pictures)[:, self.editor.attributes.index(KEPT)]
+    def logits(self, name: str, pictures: UInt8Array) -> Float64Array:
+        """The logit of an attribute's probability in pictures, by the classifier, [N]."""
+        scores = self.editor.score(pictures)[:, self.editor.attributes.index(name)]
         return log_odds(scores.astype(np.float64))
 
     def limits(self, name: str, reach: float) -> Float64Array:
@@ -243,40 +266,94 @@ def _with_help(
     return steps, reached
 
 
-def _kept(
-    faces: _Faces, unedited: Float64Array, steps: Steps, reach: float
-) -> tuple[Float64Array, NDArray[np.bool_]]:
-    """Return steps along `KEPT` [N] that bring back what other steps take off.
+def _aimed_again(
+    faces: _Faces, steps: Steps, goals: Float64Array, reach: float
+) -> tuple[dict[str, Float64Array], Float64Array]:
+    """Return steps that fit the goals better where fixed steps changed the age, and ages, [N].
 
-    A face that already has it, and so stands far along it, still needs the whole safe range.
+    Args:
+        faces: with fixed steps.
+        steps: that fitted without the fixed ones.
+        goals: ages, [N].
+        reach: see `search_age`.
+    """
+    reached = faces.ages(steps)
+    again, ages = _aged(faces, faces.ages({}), goals, reach)
+    better = np.abs(goals - reached) - np.abs(goals - ages) > NEAR
+    better &= again[AGE_ATTRIBUTE] != 0  # else the fixed steps alone seem to do it, by chance
+    none = np.zeros(len(goals))
+    adjusted = {
+        name: np.where(better, again.get(name, none), steps.get(name, none))
+        for name in {**steps, **again}
+    }
+    return adjusted, np.where(better, ages, reached)
+
+
+def _kept(
+    faces: _Faces, unedited: UInt8Array, steps: Steps, reach: float
+) -> dict[str, Float64Array]:
+    """Return steps along those of `KEPT` that some faces would lose, by attribute, [N] each.
 
     Args:
         faces: all of them.
-        unedited: the logit of `KEPT` before the steps, [N].
+        unedited: their pictures before the steps.
         steps: of the other attributes.
         reach: see `search_age`.
-
-    Returns:
-        The steps, and which faces lose it all the same.
     """
-    kept, faded = np.zeros(len(unedited)), np.zeros(len(unedited), bool)
-    wearing = np.flatnonzero(unedited > 0)
-    if not len(wearing):
-        return kept, faded
-    after = faces.some(wearing).kept(faces.some(wearing).seen(_of(steps, wearing)))
-    goals = np.minimum(unedited[wearing] - KEPT_WITHIN, KEPT_SURELY)
+    found: dict[str, Float64Array] = {}
+    for name in faces.keeps:
+        moves = _keep(faces, name, faces.logits(name, unedited), {**steps, **found}, reach)
+        if moves.any():
+            found[name] = moves
+    return found
+
+
+def _keep(
+    faces: _Faces, name: str, unedited: Float64Array, steps: Steps, reach: float
+) -> Float64Array:
+    """The same for one attribute; `unedited` is its logit before the steps, [N].
+
+    A face that has the attribute stands far along it already, and still needs the whole safe range.
+    """
+    rule, sides, moves = KEPT[name], _sides(unedited), np.zeros(len(unedited))
+    rows = np.flatnonzero(np.isin(sides, rule.sides))
+    if not len(rows):
+        return moves
+    after = sides[rows] * faces.some(rows).logits(name, faces.some(rows).seen(_of(steps, rows)))
+    goals = np.minimum(np.abs(unedited[rows]) - rule.within, rule.surely)
     fades = after < goals
-    if fades.any():
-        rows, after = wearing[fades], after[fades]
-        some = replace(faces.some(rows), fixed=_of(steps, rows))
-        limits = np.tile((0.0, reach * faces.editor.boundaries.safe_range(KEPT)[1]), (len(rows), 1))
-        found, logits = find_steps(
-            lambda own: some.kept(some.seen({KEPT: own})), after, goals[fades], limits, 1
-        )
-        gains = logits - after > KEPT_WITHIN
-        kept[rows] = np.where(gains, found, 0.0)
-        faded[rows] = np.where(gains, logits, after) < 0
-    return kept, faded
+    rows, after, goals = rows[fades], after[fades], goals[fades]
+    if not len(rows):
+        return moves
+    some, side = replace(faces.some(rows), fixed=_of(steps, rows)), sides[rows]
+    low, high = (reach * end for end in faces.editor.boundaries.safe_range(name))
+    found, reached = find_steps(
+        lambda own: side * some.logits(name, some.seen({name: side * own})),
+        after,
+        goals,
+        np.stack((np.zeros(len(rows)), np.where(side > 0, high, -low)), axis=1),
+        1,
+    )
+    moves[rows] = np.where(reached - after > rule.within, side * found, 0.0)
+    return moves
+
+
+def _lost(faces: _Faces, unedited: UInt8Array, steps: Steps) -> dict[str, NDArray[np.bool_]]:
+    """Return which faces lose something of `KEPT`, by attribute, [N] each."""
+    if not faces.keeps:
+        return {}
+    after = faces.seen(steps)
+    lost = {}
+    for name in faces.keeps:
+        sides = _sides(faces.logits(name, unedited))
+        gone = sides * faces.logits(name, after) < 0
+        lost[name] = gone & np.isin(sides, KEPT[name].sides)
+    return lost
+
+
+def _sides(logits: Float64Array) -> NDArray[np.int64]:
+    """1 where a face has an attribute, -1 where it has not."""
+    return np.where(logits > 0, 1, -1)
 
 
 def _of(steps: Steps, rows: Rows) -> Steps:
@@ -285,14 +362,16 @@ def _of(steps: Steps, rows: Rows) -> Steps:
 
 
 def _holds(editor: FaceEditor, hold: Hold) -> dict[str, dict[str, float]]:
-    """Return the holds of Young, of the attributes that may help it, and of `KEPT`."""
+    """Return the holds of Young, of the attributes that may help it, and of those of `KEPT`."""
     boundaries = editor.boundaries
     by_name = {*held_by_name(boundaries, hold), *boundaries.rare}
     names = [name for name in AGEING_ATTRIBUTES if name in boundaries.names]
     moving = [AGE_ATTRIBUTE, *(name for name in names if name not in by_name)]
     holds = {name: resolve_holds(boundaries, name, moving, hold) for name in moving}
-    if KEPT in boundaries.names and KEPT not in by_name and _scores(editor, KEPT):
-        holds[KEPT] = resolve_holds(boundaries, KEPT, [KEPT], hold)
+    if hold != "none":
+        free = [name for name in KEPT if name in boundaries.names and name not in by_name]
+        kept = [name for name in free if _scores(editor, name)]
+        holds |= {name: resolve_holds(boundaries, name, [name], hold) for name in kept}
     return {
         name: held
         for name, held in holds.items()

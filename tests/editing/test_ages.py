@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from saved import read_recipe
 from latentedit.attributes import AGEING_ATTRIBUTES
 from latentedit.classifiers.age import AgeConfig, AgeEstimator
 from latentedit.editing import ages
-from latentedit.editing.ages import KEPT, NEAR, search_age
+from latentedit.editing.ages import NEAR, search_age
 from latentedit.editing.editor import FaceEditor
 from latentedit.editing.search import safe_steps, search_steps
 from latentedit.errors import LatentEditError
@@ -148,31 +149,55 @@ def test_glasses_stay_on(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> 
     def yellowness(self: FaceEditor, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         logits = 52.0 - images[..., 2].mean((1, 2))
         scores = np.full((len(images), len(self.attributes)), 0.5, np.float32)
-        scores[:, self.attributes.index(KEPT)] = 1 / (1 + np.exp(-logits))
+        scores[:, self.attributes.index("Eyeglasses")] = 1 / (1 + np.exp(-logits))
         return scores
 
     monkeypatch.setattr(FaceEditor, "score", yellowness)
     editor = judged_by(Steep(), tiny_bundle, classifies=True)
-    z, column = editor.sample(range(6)), editor.attributes.index(KEPT)
-    found = search_age(editor, z, by=40, hold="none")
-    others = {name: tuple(steps) for name, steps in found.steps.items() if name != KEPT}
-    moved = z, editor.edit(z, others, "none"), editor.apply(found.recipe(editor), z)
-    before, without, after = (editor.score(editor.render(each))[:, column] for each in moved)
-    kept = found.steps[KEPT]
+    z, column = editor.sample(range(6)), editor.attributes.index("Eyeglasses")
+    found = search_age(editor, z, by=40)
+    moved = found.recipe(editor)
+    without = replace(moved, steps={**moved.steps, "Eyeglasses": (0.0,) * len(z)})
+    before, bare, after = (
+        editor.score(editor.render(each))[:, column]
+        for each in (z, editor.apply(without, z), editor.apply(moved, z))
+    )
+    kept = found.steps["Eyeglasses"]
     assert (kept >= 0).all()
     assert (kept[before < 0.5] == 0).all()
     assert (kept > 0).any()
-    assert (after[kept > 0] > without[kept > 0]).all()
-    np.testing.assert_array_equal(found.faded, (before > 0.5) & (after < 0.5))
-    np.testing.assert_allclose(found.reached, editor.age(editor.render(moved[-1])), rtol=1e-5)
-    for face in np.flatnonzero(kept):
-        single = search_age(editor, z[[face]], by=40, hold="none")
-        assert {name: each[0] for name, each in single.steps.items()} == {
-            name: each[face] for name, each in found.steps.items() if name in single.steps
-        }
-        free = search_age(editor, z[[face]], by=40, hold=[KEPT])
-        assert single.short[0] <= free.short[0]  # its age is searched again
-    assert KEPT not in search_age(editor, z, by=40, hold=[KEPT]).steps
+    assert (after[kept > 0] > bare[kept > 0]).all()
+    drawn = editor.render(editor.apply(moved, z))
+    np.testing.assert_allclose(found.reached, editor.age(drawn), rtol=1e-5)
+    for face in range(len(z)):
+        single = search_age(editor, z[[face]], by=40)
+        for name, steps in found.steps.items():
+            assert steps[face] == single.steps.get(name, np.zeros(1))[0]
+    assert "Eyeglasses" not in search_age(editor, z, by=40, hold=("auto", "glasses")).steps
+    assert "Eyeglasses" not in search_age(editor, z, by=40, hold="none").steps
+
+
+def test_both_sides_of_gender_stay(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ages, "OLDEST", np.inf)
+
+    def brightness(self: FaceEditor, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        logits = images.mean((1, 2, 3)) / 2 - 37.0
+        scores = np.full((len(images), len(self.attributes)), 0.5, np.float32)
+        scores[:, self.attributes.index("Male")] = 1 / (1 + np.exp(-logits))
+        return scores
+
+    monkeypatch.setattr(FaceEditor, "score", brightness)
+    editor = judged_by(Steep(), tiny_bundle, classifies=True)
+    z, column = editor.sample(range(12)), editor.attributes.index("Male")
+    found = search_age(editor, z, by=60)
+    before, after = (
+        editor.score(editor.render(each))[:, column]
+        for each in (z, editor.apply(found.recipe(editor), z))
+    )
+    sides = np.where(before > 0.5, 1, -1)
+    np.testing.assert_array_equal(found.lost["Male"], sides * (after - 0.5) < 0)
+    assert (sides * found.steps["Male"] >= 0).all()
+    assert found.steps["Male"].any()
 
 
 # ---- the command
