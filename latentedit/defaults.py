@@ -78,7 +78,7 @@ SEARCH_FACES = 2000
 EFFECT_STEPS = (-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0)
 """Steps of the re-scoring matrix."""
 
-HOLD_KINDS = ("none", "one", "two", "auto", "all")
+EFFECT_MODES = ("none", "one", "two", "auto", "all")
 """Kinds of holds that are compared: no holds, InterFaceGAN's projection on the one or the two most
 similar boundaries, the boundaries' auto holds, and holds on every other attribute."""
 

@@ -250,7 +250,7 @@ def measure(
             help="Kinds of holds to compare, with commas between them: none, InterFaceGAN's one "
             "or two most similar, auto, all others. 'none' and 'auto' are always among them.",
         ),
-    ] = ",".join(defaults.HOLD_KINDS),
+    ] = ",".join(defaults.EFFECT_MODES),
     plot: Annotated[
         Path | None, typer.Option(help="Draw the effects as a heat map (.png, .svg, .pdf).")
     ] = None,

@@ -148,15 +148,17 @@ def search_age(
     oldest = np.maximum(before, OLDEST if reach <= 1 else np.inf)
     aims = np.minimum(goals, oldest)
     steps, reached = _aged(faces, before, aims, reach)
-    kept = _kept(faces, unedited, steps, reach)
+    own = faces.logits(unedited)
+    kept, after = _kept(faces, own, steps, reach)
     rows = np.flatnonzero(np.any([np.zeros(len(z)), *kept.values()], axis=0))
     if len(rows):
         some = replace(faces.some(rows), fixed=_of(kept, rows))
         adjusted, reached[rows] = _aimed_again(some, _of(steps, rows), aims[rows], reach)
-        for name, own in adjusted.items():
-            steps.setdefault(name, np.zeros(len(z)))[rows] = own
+        for name, found in adjusted.items():
+            steps.setdefault(name, np.zeros(len(z)))[rows] = found
         steps |= kept
-    lost = _lost(faces, unedited, steps)
+        after = faces.logits(faces.seen(steps))
+    lost = {name: _lost(name, logits, after[name]) for name, logits in own.items()}
     holds = {name: faces.holds[name] for name in steps}
     return FoundAges(steps, holds, goals, before, reached, lost)
 
@@ -200,10 +202,12 @@ class _Faces:
         """Estimated ages after steps, [N]."""
         return np.asarray(self.editor.age(self.seen(steps)), np.float64)
 
-    def logits(self, name: str, pictures: UInt8Array) -> Float64Array:
-        """The logit of an attribute's probability in pictures, by the classifier, [N]."""
-        scores = self.editor.score(pictures)[:, self.editor.attributes.index(name)]
-        return log_odds(scores.astype(np.float64))
+    def logits(self, pictures: UInt8Array) -> dict[str, Float64Array]:
+        """The logits of what is kept in pictures, by the classifier: by attribute, [N] each."""
+        if not self.keeps:
+            return {}
+        logits = log_odds(self.editor.score(pictures).astype(np.float64))
+        return {name: logits[:, self.editor.attributes.index(name)] for name in self.keeps}
 
     def limits(self, name: str, reach: float) -> Float64Array:
         """See `safe_steps`."""
@@ -290,65 +294,64 @@ def _aimed_again(
 
 
 def _kept(
-    faces: _Faces, unedited: UInt8Array, steps: Steps, reach: float
-) -> dict[str, Float64Array]:
+    faces: _Faces, own: Mapping[str, Float64Array], steps: Steps, reach: float
+) -> tuple[dict[str, Float64Array], Mapping[str, Float64Array]]:
     """Return steps along those of `KEPT` that some faces would lose, by attribute, [N] each.
 
     Args:
         faces: all of them.
-        unedited: their pictures before the steps.
+        own: logits before the steps, see `_Faces.logits`.
         steps: of the other attributes.
         reach: see `search_age`.
+
+    Returns:
+        The steps, and the logits after all steps.
     """
     found: dict[str, Float64Array] = {}
-    for name in faces.keeps:
-        moves = _keep(faces, name, faces.logits(name, unedited), {**steps, **found}, reach)
+    after = faces.logits(faces.seen(steps)) if own else {}
+    for name, logits in own.items():
+        moves = _keep(faces, name, logits, after[name], {**steps, **found}, reach)
         if moves.any():
             found[name] = moves
-    return found
+            after = faces.logits(faces.seen({**steps, **found}))
+    return found, after
 
 
 def _keep(
-    faces: _Faces, name: str, unedited: Float64Array, steps: Steps, reach: float
+    faces: _Faces,
+    name: str,
+    own: Float64Array,
+    after: Float64Array,
+    steps: Steps,
+    reach: float,
 ) -> Float64Array:
-    """The same for one attribute; `unedited` is its logit before the steps, [N].
+    """The same for one attribute; its logits before and after the steps are `own` and `after`, [N].
 
     A face that has the attribute stands far along it already, and still needs the whole safe range.
     """
-    rule, sides, moves = KEPT[name], _sides(unedited), np.zeros(len(unedited))
-    rows = np.flatnonzero(np.isin(sides, rule.sides))
-    if not len(rows):
-        return moves
-    after = sides[rows] * faces.some(rows).logits(name, faces.some(rows).seen(_of(steps, rows)))
-    goals = np.minimum(np.abs(unedited[rows]) - rule.within, rule.surely)
-    fades = after < goals
-    rows, after, goals = rows[fades], after[fades], goals[fades]
+    rule, sides, moves = KEPT[name], _sides(own), np.zeros(len(own))
+    goals = np.minimum(np.abs(own) - rule.within, rule.surely)
+    rows = np.flatnonzero(np.isin(sides, rule.sides) & (sides * after < goals))
     if not len(rows):
         return moves
     some, side = replace(faces.some(rows), fixed=_of(steps, rows)), sides[rows]
     low, high = (reach * end for end in faces.editor.boundaries.safe_range(name))
     found, reached = find_steps(
-        lambda own: side * some.logits(name, some.seen({name: side * own})),
-        after,
-        goals,
+        lambda moved: side * some.logits(some.seen({name: side * moved}))[name],
+        side * after[rows],
+        goals[rows],
         np.stack((np.zeros(len(rows)), np.where(side > 0, high, -low)), axis=1),
         1,
     )
-    moves[rows] = np.where(reached - after > rule.within, side * found, 0.0)
+    gains = reached - side * after[rows] > rule.within
+    moves[rows] = np.where(gains, side * found, 0.0)
     return moves
 
 
-def _lost(faces: _Faces, unedited: UInt8Array, steps: Steps) -> dict[str, NDArray[np.bool_]]:
-    """Return which faces lose something of `KEPT`, by attribute, [N] each."""
-    if not faces.keeps:
-        return {}
-    after = faces.seen(steps)
-    lost = {}
-    for name in faces.keeps:
-        sides = _sides(faces.logits(name, unedited))
-        gone = sides * faces.logits(name, after) < 0
-        lost[name] = gone & np.isin(sides, KEPT[name].sides)
-    return lost
+def _lost(name: str, own: Float64Array, after: Float64Array) -> NDArray[np.bool_]:
+    """Return which faces lose one of `KEPT`, [N]; see `_keep`."""
+    sides = _sides(own)
+    return np.isin(sides, KEPT[name].sides) & (sides * after < 0)
 
 
 def _sides(logits: Float64Array) -> NDArray[np.int64]:
@@ -368,20 +371,15 @@ def _holds(editor: FaceEditor, hold: Hold) -> dict[str, dict[str, float]]:
     names = [name for name in AGEING_ATTRIBUTES if name in boundaries.names]
     moving = [AGE_ATTRIBUTE, *(name for name in names if name not in by_name)]
     holds = {name: resolve_holds(boundaries, name, moving, hold) for name in moving}
-    if hold != "none":
-        free = [name for name in KEPT if name in boundaries.names and name not in by_name]
-        kept = [name for name in free if _scores(editor, name)]
+    if hold != "none" and editor.judges.scores:
+        known = {*boundaries.names} & {*editor.attributes} - by_name
+        kept = [name for name in KEPT if name in known]
         holds |= {name: resolve_holds(boundaries, name, [name], hold) for name in kept}
     return {
         name: held
         for name, held in holds.items()
         if name == AGE_ATTRIBUTE or _leave_some(boundaries, name, held)
     }
-
-
-def _scores(editor: FaceEditor, name: str) -> bool:
-    """Whether the model has a classifier that scores an attribute."""
-    return editor.judges.scores and name in editor.attributes
 
 
 def _leave_some(boundaries: Boundaries, name: str, holds: Mapping[str, float]) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -143,16 +143,24 @@ def test_no_face_becomes_older_than_the_oldest(
     assert (forced.reached > found.reached).any()
 
 
+def scoring(
+    attribute: str, logits: Callable[[NDArray[np.uint8]], NDArray[np.float64]]
+) -> Callable[[FaceEditor, NDArray[np.uint8]], NDArray[np.float32]]:
+    """Stand in for `FaceEditor.score`: one attribute by its logits, one half for all others."""
+
+    def score(editor: FaceEditor, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        scores = np.full((len(images), len(editor.attributes)), 0.5, np.float32)
+        scores[:, editor.attributes.index(attribute)] = 1 / (1 + np.exp(-logits(images)))
+        return scores
+
+    return score
+
+
 def test_glasses_stay_on(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ages, "OLDEST", np.inf)
 
-    def yellowness(self: FaceEditor, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        logits = 52.0 - images[..., 2].mean((1, 2))
-        scores = np.full((len(images), len(self.attributes)), 0.5, np.float32)
-        scores[:, self.attributes.index("Eyeglasses")] = 1 / (1 + np.exp(-logits))
-        return scores
-
-    monkeypatch.setattr(FaceEditor, "score", yellowness)
+    score = scoring("Eyeglasses", lambda images: 52.0 - images[..., 2].mean((1, 2)))
+    monkeypatch.setattr(FaceEditor, "score", score)
     editor = judged_by(Steep(), tiny_bundle, classifies=True)
     z, column = editor.sample(range(6)), editor.attributes.index("Eyeglasses")
     found = search_age(editor, z, by=40)
@@ -180,13 +188,8 @@ def test_glasses_stay_on(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def test_both_sides_of_gender_stay(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ages, "OLDEST", np.inf)
 
-    def brightness(self: FaceEditor, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        logits = images.mean((1, 2, 3)) / 2 - 37.0
-        scores = np.full((len(images), len(self.attributes)), 0.5, np.float32)
-        scores[:, self.attributes.index("Male")] = 1 / (1 + np.exp(-logits))
-        return scores
-
-    monkeypatch.setattr(FaceEditor, "score", brightness)
+    score = scoring("Male", lambda images: images.mean((1, 2, 3)) / 2 - 37.0)
+    monkeypatch.setattr(FaceEditor, "score", score)
     editor = judged_by(Steep(), tiny_bundle, classifies=True)
     z, column = editor.sample(range(12)), editor.attributes.index("Male")
     found = search_age(editor, z, by=60)

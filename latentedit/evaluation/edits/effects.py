@@ -25,7 +25,7 @@ KIND = "effects"
 FILE = "effects.safetensors"
 """Name of the effects' file, beside the boundaries."""
 
-MODES = defaults.HOLD_KINDS
+MODES = defaults.EFFECT_MODES
 """Kinds of holds that can be compared."""
 
 ALWAYS = ("none", "auto")
