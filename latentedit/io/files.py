@@ -168,10 +168,13 @@ def _reason_of_writer(error: SafetensorError) -> str:
     return reason(OSError(int(number[1]), os.strerror(int(number[1]))))
 
 
-def _check_place(path: Path) -> None:
-    parent = path.parent
-    if os.path.isdir(path):
-        raise LatentEditError(f"cannot write {path}: it is a folder, give a file name")
+def check_folder(path: str | Path) -> None:
+    """Refuse an output path whose folder is missing or takes no new files.
+
+    Raises:
+        LatentEditError: the folder is one of these.
+    """
+    parent = Path(path).parent
     if parent.exists() and not parent.is_dir():
         raise LatentEditError(f"cannot write {path}: {parent} is a file, give a folder")
     if not parent.is_dir():
@@ -180,6 +183,12 @@ def _check_place(path: Path) -> None:
         raise LatentEditError(
             f"cannot write {path}: no permission to write in {parent}, choose another"
         )
+
+
+def _check_place(path: Path) -> None:
+    if os.path.isdir(path):
+        raise LatentEditError(f"cannot write {path}: it is a folder, give a file name")
+    check_folder(path)
     if os.path.isfile(path) and not os.access(path, os.W_OK):
         raise LatentEditError(f"cannot write {path}: it is read-only, give another name")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from filelock import BaseFileLock, FileLock, Timeout
 
 from latentedit.errors import LatentEditError
-from latentedit.io.files import check_writable, reason
+from latentedit.io.files import check_folder, reason
 
 _NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP)
 
@@ -83,7 +83,7 @@ def hold(path: str | Path) -> BaseFileLock | None:
 
 
 def _acquire(lock: BaseFileLock) -> None:
-    check_writable(lock.lock_file)  # filelock would create a missing folder
+    check_folder(lock.lock_file)  # filelock would create a missing one
     try:
         lock.acquire()
     except OSError as error:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -100,6 +101,19 @@ def test_who_waits_for_a_claim_gets_it(tmp_path: Path) -> None:
         order.append(("first", True))
     other.join()
     assert order == [("first", True), ("later", True)]
+
+
+def test_a_lock_that_others_remove_meanwhile_stops_nobody(tmp_path: Path) -> None:
+    def claim() -> int:
+        taken = 0
+        for _ in range(400):
+            with claimed(tmp_path / "shard") as mine:
+                taken += mine
+        return taken
+
+    with ThreadPoolExecutor(4) as threads:
+        claims = [threads.submit(claim) for _ in range(4)]
+        assert any(claim.result() for claim in claims)
 
 
 @pytest.mark.parametrize(("number", "goes_on"), [(errno.ENOLCK, True), (errno.EACCES, False)])
