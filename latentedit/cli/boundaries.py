@@ -294,7 +294,7 @@ def measure(
     if not dry_run:
         chosen = measuring.measured_attributes(editor.boundaries, editor.attributes, attr)
         facts = measuring.describe_plan(editor, editor.boundaries, plan)
-        _check_stored(folder, facts, plan.modes, chosen)
+        _check_stored(folder, facts, chosen)
     traces = measuring.open_traces(editor, work, typical=typical, describe=dlib, track=track)
     pooled = Pool(pool) if pool else None
     boundaries, effects = measuring.measure(
@@ -309,9 +309,7 @@ def measure(
     _print_measured(boundaries, effects)
 
 
-def _check_stored(
-    folder: Path, facts: Mapping[str, Any], modes: Sequence[str], chosen: Sequence[str]
-) -> None:
+def _check_stored(folder: Path, facts: Mapping[str, Any], chosen: Sequence[str]) -> None:
     """Check what a measurement would do to the stored effects of other attributes.
 
     Effects that were measured with older boundaries cannot stay; a note says that they are dropped.
@@ -337,12 +335,11 @@ def _check_stored(
             ]
         )
         return
-    before = {**stored.facts, "--compare": ",".join(stored.modes)}
-    for name, value in {**facts, "--compare": ",".join(modes)}.items():
-        if before.get(name) != value:
+    for name, value in facts.items():
+        if stored.facts.get(name) != value:
             raise LatentEditError(
                 f"{path} also holds effects of {', '.join(sorted(lost)[:3])}, measured with "
-                f"another {name} ({before.get(name)}, now {value}): measure all attributes, "
+                f"another {name} ({stored.facts.get(name)}, now {value}): measure all attributes, "
                 "or use the earlier settings, or give --dry-run"
             )
 

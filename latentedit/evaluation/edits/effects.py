@@ -238,10 +238,43 @@ class Effects:
 
         Args:
             before: the earlier effects. They are left out if they do not fit: if scored attributes,
-                modes, steps or ``facts`` differ. Facts in `_MAY_DIFFER` may differ.
+                steps or ``facts`` differ. Facts in `_MAY_DIFFER` may differ, and so may modes:
+                what was not measured is NaN.
         """
         if not self._goes_with(before):
             return self
+        modes = [mode for mode in MODES if mode in self.modes or mode in before.modes]
+        both = self._of_modes(modes)._with_attributes_of(before._of_modes(modes))
+        return both._of_modes([mode for mode in modes if _is_measured(both.curves[mode])])
+
+    def _goes_with(self, before: Effects) -> bool:
+        def settings(effects: Effects) -> tuple[Any, ...]:
+            facts = {key: effects.facts[key] for key in effects.facts if key not in _MAY_DIFFER}
+            return facts, effects.scored, effects.steps.tolist()
+
+        return settings(self) == settings(before)
+
+    def _of_modes(self, modes: Sequence[str]) -> Effects:
+        """Return these effects with other modes; those that are new are NaN."""
+        rows = [self.modes.index(mode) if mode in self.modes else -1 for mode in modes]
+
+        def chosen(arrays: Arrays) -> Arrays:
+            return {
+                name: np.concatenate((values, np.full_like(values[:1], np.nan)))[rows]
+                for name, values in arrays.items()
+            }
+
+        missing = dict.fromkeys(self.attributes, _unmeasured(np.unique(np.abs(self.steps))))
+        return replace(
+            self,
+            modes=tuple(modes),
+            means=chosen(self.means),
+            single=chosen(self.single),
+            curves={mode: self.curves.get(mode, missing) for mode in modes},
+        )
+
+    def _with_attributes_of(self, before: Effects) -> Effects:
+        """Return these effects and earlier ones, of the same modes; see `joined`."""
         new = [name for name in self.attributes if name not in before.attributes]
         names = (*before.attributes, *new)
         known = (*before.attributes, *self.attributes)  # for a name in both, the last row
@@ -264,13 +297,6 @@ class Effects:
                 for mode, found in self.curves.items()
             },
         )
-
-    def _goes_with(self, before: Effects) -> bool:
-        def settings(effects: Effects) -> tuple[Any, ...]:
-            facts = {key: effects.facts[key] for key in effects.facts if key not in _MAY_DIFFER}
-            return facts, effects.scored, effects.modes, effects.steps.tolist()
-
-        return settings(self) == settings(before)
 
     def save(self, path: str | Path, card: Mapping[str, Any] | None = None) -> None:
         """Write ``effects.safetensors`` and its card.
@@ -422,6 +448,10 @@ def summarize(
     )
 
 
+def _is_measured(curves: Mapping[str, Curve]) -> bool:
+    return any(np.isfinite(found.flipped).all() for found in curves.values())
+
+
 def _unmeasured(magnitudes: Float64Array) -> Curve:
     return Curve(magnitudes, *(np.full(len(magnitudes), np.nan) for _ in range(4)))
 
@@ -451,7 +481,7 @@ def frontier(
         mode
         for mode in effects.modes
         if mode != "all"  # it seldom reaches any share
-        and any(np.isfinite(found.flipped).all() for found in effects.curves[mode].values())
+        and _is_measured(effects.curves[mode])
     ]
     lines: dict[str, dict[str, list[float | None]]] = {
         mode: {"shares": list(shares), "leakage": [], "attributes": []} for mode in modes
