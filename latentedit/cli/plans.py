@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
     from latentedit.boundaries.model import Boundaries
     from latentedit.editing.editor import FaceEditor
-    from latentedit.editing.recipes import EditRecipe, Hold
+    from latentedit.editing.holds import Hold
+    from latentedit.editing.recipes import EditRecipe
     from latentedit.editing.saved import SavedRecipe
     from latentedit.editing.search import Look
 
@@ -67,7 +68,7 @@ class EditRequest:
         Raises:
             LatentEditError: options contradict each other, or values are out of range.
         """
-        from latentedit.editing.recipes import parse_hold
+        from latentedit.editing.holds import parse_hold
         from latentedit.generators.latents import parse_seeds
 
         ages = _ages(attributes, steps, goals, age, age_to)
@@ -183,7 +184,7 @@ def _ages(
     to: float | None,
 ) -> dict[str, float]:
     """Return arguments of `ages.search_age`; they are empty if attributes are moved instead."""
-    from latentedit.editing.recipes import MAX_STEP
+    from latentedit.editing.steps import MAX_STEP
 
     if by is None and to is None:
         return {}
@@ -250,7 +251,7 @@ def _turned_round(request: EditRequest, known: Sequence[str]) -> list[str]:
 
 def _released(recipe: EditRecipe, hold: Hold, boundaries: Boundaries) -> list[str]:
     """Return notes on attributes that the user holds by name and moves: these are not held."""
-    from latentedit.editing.recipes import held_by_name
+    from latentedit.editing.holds import held_by_name
 
     asked = set() if hold == "all" else held_by_name(boundaries, hold)
     released = [name for name in recipe.edited if name not in recipe.balancing]
@@ -259,8 +260,8 @@ def _released(recipe: EditRecipe, hold: Hold, boundaries: Boundaries) -> list[st
 
 def _hindered(recipe: EditRecipe, hold: Hold, boundaries: Boundaries) -> list[str]:
     """Return notes on moves of which the user's holds leave little."""
+    from latentedit.editing.holds import held_by_name
     from latentedit.editing.projection import find_hindrance
-    from latentedit.editing.recipes import held_by_name
 
     if hold in ("auto", "none"):
         return []
@@ -281,7 +282,8 @@ def _within_safe_ranges(
     editor: FaceEditor, z: NDArray[np.float32], recipe: EditRecipe
 ) -> tuple[EditRecipe, list[str]]:
     """Shorten an edit that would break faces; return it with notes on what was shortened."""
-    from latentedit.editing.recipes import clamp, steps_to_reach
+    from latentedit.editing.displacement import steps_to_reach
+    from latentedit.editing.steps import clamp
 
     boundaries = editor.boundaries
     steps, notes = clamp(boundaries, recipe.steps)

@@ -10,7 +10,7 @@ from latentedit.io.launch import launch
 
 if TYPE_CHECKING:
     from latentedit.editing.editor import FaceEditor
-    from latentedit.editing.recipes import Step
+    from latentedit.editing.steps import Step
 
 LONG, LITTLE, SURE = 1.5, 0.1, 0.95
 """Limits for `unmoved`.

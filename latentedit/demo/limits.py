@@ -8,7 +8,8 @@ import numpy as np
 
 from latentedit.boundaries.model import Boundaries
 from latentedit.editing.projection import discounted_direction
-from latentedit.editing.recipes import EditRecipe, Step
+from latentedit.editing.recipes import EditRecipe
+from latentedit.editing.steps import Step
 
 TOGETHER = 2**0.5
 """Longest move of all sliders together, in safe ranges.

@@ -15,8 +15,9 @@ from latentedit.demo.controls import Control
 from latentedit.demo.limits import shortened
 from latentedit.demo.session import View, checked_steps, with_seed
 from latentedit.demo.sitters import Sitter, photo_recipe
+from latentedit.editing.displacement import steps_to_reach
 from latentedit.editing.editor import FaceEditor
-from latentedit.editing.recipes import HASH_SHOWN, EditRecipe, steps_to_reach
+from latentedit.editing.recipes import HASH_SHOWN, EditRecipe
 from latentedit.editing.strips import read_origin
 from latentedit.errors import LatentEditError
 from latentedit.photos.photograph import read_marks

@@ -13,8 +13,9 @@ from latentedit import defaults
 from latentedit.attributes import AGE_ATTRIBUTE, AGEING_ATTRIBUTES
 from latentedit.boundaries.model import Boundaries
 from latentedit.editing.editor import FaceEditor
+from latentedit.editing.holds import Hold, held_by_name, resolve_holds
 from latentedit.editing.projection import discounted_direction
-from latentedit.editing.recipes import EditRecipe, Hold, held_by_name, resolve_holds
+from latentedit.editing.recipes import EditRecipe
 from latentedit.editing.search import Float64Array, Look, find_steps, safe_steps
 from latentedit.errors import LatentEditError
 from latentedit.inference.judges import log_odds

@@ -21,8 +21,10 @@ from latentedit.boundaries.model import Boundaries
 from latentedit.classifiers.age import AgeEstimator
 from latentedit.classifiers.attributes import AttributeClassifier
 from latentedit.editing import recipes
+from latentedit.editing.displacement import displacement
+from latentedit.editing.holds import Hold
 from latentedit.editing.layers import check_layers, mean_over_layers
-from latentedit.editing.recipes import EditRecipe, Hold
+from latentedit.editing.recipes import EditRecipe
 from latentedit.errors import LatentEditError
 from latentedit.generators.adapters import LatentGenerator
 from latentedit.generators.base import FaceGenerator, check_latents
@@ -499,7 +501,7 @@ class FaceEditor:
         to: Mapping[str, float] | None = None,
         layers: Sequence[int] | None = None,
     ) -> NDArray[np.float32]:
-        """Move latents along attributes while holding others; see `recipes.displacement`.
+        """Move latents along attributes while holding others; see `displacement.displacement`.
 
         Args:
             z: float [N, D], or [N, L, D].
@@ -527,7 +529,7 @@ class FaceEditor:
             LatentEditError: a recipe for another model, or see `edit`.
         """
         z = self.lay_out(z, recipe.layers)
-        return (z + recipes.displacement(self.boundaries, z, recipe)).astype(np.float32)
+        return (z + displacement(self.boundaries, z, recipe)).astype(np.float32)
 
     def recipe(
         self,

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from latentedit import defaults
 from latentedit.boundaries.whitening import Whitening
 from latentedit.editing.editor import FaceEditor
-from latentedit.editing.recipes import EditRecipe, Hold
+from latentedit.editing.holds import Hold
+from latentedit.editing.recipes import EditRecipe
 from latentedit.editing.search import Look
 from latentedit.errors import LatentEditError
 from latentedit.generators.base import FFHQ_FRAME

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from latentedit import defaults
 from latentedit.editing.editor import FaceEditor
-from latentedit.editing.recipes import Hold
+from latentedit.editing.holds import Hold
 from latentedit.io.images import UInt8Array
 
 Float64Array = NDArray[np.float64]

@@ -13,8 +13,10 @@ from numpy.typing import ArrayLike, NDArray
 from latentedit import defaults
 from latentedit.attributes import display_name
 from latentedit.boundaries.model import Boundaries
+from latentedit.editing.displacement import displacement
 from latentedit.editing.editor import FaceEditor
-from latentedit.editing.recipes import EditRecipe, Step, displacement
+from latentedit.editing.recipes import EditRecipe
+from latentedit.editing.steps import Step
 from latentedit.errors import LatentEditError
 from latentedit.io.images import (
     MAX_PIXELS,

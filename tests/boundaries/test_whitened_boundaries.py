@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from latentedit.boundaries.fitting import choose_whitening, fit_boundaries
 from latentedit.boundaries.model import Boundaries
 from latentedit.boundaries.whitening import Whitening
-from latentedit.editing.recipes import displacement, make_recipe
+from latentedit.editing.displacement import displacement
+from latentedit.editing.recipes import make_recipe
 from latentedit.errors import LatentEditError
 
 DIM, NAMES = 12, ("Young", "Male", "Bald")

@@ -56,7 +56,7 @@ def age(
     """
     from latentedit.cli.progress import track
     from latentedit.editing.editor import FaceEditor
-    from latentedit.editing.recipes import parse_hold
+    from latentedit.editing.holds import parse_hold
     from latentedit.evaluation.edits.aging import evaluate_age, installed_judges
     from latentedit.evaluation.figures import drawings
     from latentedit.io.files import write_json

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from latentedit import defaults
 from latentedit.attributes import AGE_ATTRIBUTE
 from latentedit.boundaries.pool import for_many
-from latentedit.editing.recipes import Hold, resolve_holds
+from latentedit.editing.holds import Hold, resolve_holds
 from latentedit.errors import LatentEditError
 from latentedit.evaluation.classifiers.independent_age import independent_ages
 from latentedit.evaluation.edits.traces import Track, no_bar, observe
