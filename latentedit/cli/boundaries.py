@@ -274,7 +274,7 @@ def measure(
     from latentedit.cli.progress import track
     from latentedit.editing.editor import FaceEditor
     from latentedit.evaluation.edits import measure as measuring
-    from latentedit.evaluation.edits.effects import find_modes
+    from latentedit.evaluation.edits.modes import find_modes
     from latentedit.evaluation.figures import drawings
     from latentedit.evaluation.figures.plots import check_plot
     from latentedit.io.files import check_writable

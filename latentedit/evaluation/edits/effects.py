@@ -1,4 +1,4 @@
-"""What edits do: the re-scoring matrix, when the target flips, and how much others change."""
+"""Effects: the re-scoring matrix and the curves of all attributes that were measured."""
 
 from __future__ import annotations
 
@@ -13,152 +13,25 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from latentedit import defaults
-from latentedit.boundaries.model import Boundaries
 from latentedit.errors import LatentEditError
-from latentedit.evaluation.edits.traces import Trace, crossing, sigmoid
+from latentedit.evaluation.edits.curves import (
+    Curve,
+    Float64Array,
+    curve,
+    is_measured,
+    matched_leakage,
+    of_one_length,
+    unmeasured,
+)
+from latentedit.evaluation.edits.modes import MODES
+from latentedit.evaluation.edits.traces import Trace
 from latentedit.io.cards import load_card, save_with_card
 
-Float64Array = NDArray[np.float64]
 Arrays = Mapping[str, NDArray[np.float32]]
 
 KIND = "effects"
 FILE = "effects.safetensors"
 """Name of the effects' file, beside the boundaries."""
-
-MODES = defaults.EFFECT_MODES
-"""Kinds of holds that can be compared."""
-
-ALWAYS = ("none", "auto")
-"""Those of `MODES` that are always compared."""
-
-HALF = 0.5
-"""Share of flipped faces at which holds are compared."""
-
-OF_MOST = 0.8
-"""If an edit without holds never flips half of the faces, holds are compared at this part of the
-largest share that it flips. At the largest share itself, longer steps only leak more."""
-
-LEAST_SHARE = 0.05
-"""If an edit without holds flips a smaller share than this, nothing can be compared."""
-
-
-def similar_holds(boundaries: Boundaries, attribute: str, count: int) -> dict[str, float]:
-    """Hold fully the `count` boundaries with the largest absolute cosine to an attribute's."""
-    row = boundaries.index(attribute)
-    cosines = np.abs(boundaries.normals @ boundaries.normals[row])
-    order = [int(i) for i in np.argsort(-cosines, kind="stable") if i != row]
-    return {boundaries.names[i]: 1.0 for i in order[:count]}
-
-
-def find_modes(names: Iterable[str]) -> tuple[str, ...]:
-    """Return kinds of holds by their names, in the order of `MODES`, with those of `ALWAYS`.
-
-    Raises:
-        LatentEditError: there is no such kind.
-    """
-    chosen = {name.strip() for name in names} | {*ALWAYS}
-    if unknown := chosen - {*MODES}:
-        raise LatentEditError(
-            f"no kind of holds {min(unknown)!r} can be compared: choose from {', '.join(MODES)}"
-        )
-    return tuple(mode for mode in MODES if mode in chosen)
-
-
-def mode_holds(boundaries: Boundaries, attribute: str, mode: str) -> dict[str, float]:
-    """Return {name: discount}, the holds of one of `MODES` for an attribute."""
-    if mode in ("one", "two"):
-        return similar_holds(boundaries, attribute, 1 if mode == "one" else 2)
-    if mode == "all":
-        return {name: 1.0 for name in boundaries.names if name != attribute}
-    return dict(boundaries.auto.get(attribute, {})) if mode == "auto" else {}
-
-
-@dataclass(frozen=True, eq=False)
-class Curve:
-    """What an edit does at each magnitude; each face moves away from its own side of the attribute.
-
-    Attributes:
-        magnitudes: float64 [M], from 0.
-        flipped: share of faces whose probability of the attribute crossed 0.5, [M].
-        leakage: mean absolute change of the other attributes' probabilities, [M].
-        identity: mean cosine of the classifier's features, [M].
-        dlib: mean cosine of dlib's descriptors, [M], or NaN.
-    """
-
-    magnitudes: Float64Array
-    flipped: Float64Array
-    leakage: Float64Array
-    identity: Float64Array
-    dlib: Float64Array
-
-    def magnitude(self, share: float = HALF) -> float | None:
-        """Return the magnitude at which this share is flipped, interpolated; None if never."""
-        return crossing(self.magnitudes, self.flipped, share)
-
-    def leakage_at(self, share: float = HALF) -> float | None:
-        """Return the leakage where this share is flipped, or None if it is never reached."""
-        magnitude = self.magnitude(share)
-        return None if magnitude is None else self.value(self.leakage, magnitude)
-
-    def value(self, column: Float64Array, magnitude: float) -> float:
-        """Return a column's value at a magnitude, interpolated between measured ones."""
-        return float(np.interp(magnitude, self.magnitudes, column))
-
-
-def curve(trace: Trace, column: int, weights: NDArray[np.float32] | None = None) -> Curve:
-    """Turn a trace into a curve by magnitude.
-
-    Args:
-        trace: with steps on both sides of 0, or away from each face's side.
-        column: of the attribute among the classifier's outputs.
-        weights: weight of each output in the leakage, [K]; all equal by default.
-    """
-    both = {s for s in trace.steps if s >= 0} & {-s for s in trace.steps if s <= 0}
-    magnitudes = trace.steps.tolist() if trace.is_away else sorted(both)
-    before = sigmoid(trace.logits[:, trace.start])  # [N, K]
-    side = np.where(before[:, column] > 0.5, -1.0, 1.0)  # away from where the face is
-    others = np.arange(before.shape[1]) != column
-    weighed = None if weights is None else weights[others]
-    rows, figures = np.arange(len(before)), []
-    for magnitude in magnitudes:
-        signed = np.full(len(rows), magnitude) if trace.is_away else side * magnitude
-        at = np.searchsorted(trace.steps, signed)
-        after = sigmoid(trace.logits[rows, at])
-        crossed = (after[:, column] > 0.5) != (before[:, column] > 0.5)
-        leaked = np.zeros(len(rows))
-        if others.any():
-            leaked = np.average(np.abs(after - before)[:, others], axis=1, weights=weighed)
-        columns = (crossed, leaked, trace.identity[rows, at], trace.dlib[rows, at])
-        figures.append([float(values.mean()) for values in columns])
-    flipped, leakage, identity, dlib = np.array(figures).T
-    return Curve(np.array(magnitudes), flipped, leakage, identity, dlib)
-
-
-def compared_share(most: float) -> float:
-    """Return the share of flipped faces at which holds are compared.
-
-    Args:
-        most: the largest share that flips without holds.
-    """
-    return HALF if most >= HALF else OF_MOST * most
-
-
-def matched_leakage(curves: Mapping[str, Curve]) -> tuple[float, dict[str, float | None]]:
-    """Return each mode's leakage at one share of flipped faces.
-
-    Args:
-        curves: by mode; ``none`` is among them.
-
-    Returns:
-        The share, see `compared_share`, and the leakage there by mode; None where a mode does not
-        reach it.
-    """
-    share = compared_share(float(curves["none"].flipped.max()))
-    comparable = share >= LEAST_SHARE
-    return share, {
-        name: found.leakage_at(share) if comparable else None for name, found in curves.items()
-    }
-
 
 _MAY_DIFFER = ("model", "hold_faces", "lock_faces", "surrogate_r2", "faces", "device")
 """Facts that may differ between joined effects; ``lock_faces`` is an older name of
@@ -245,7 +118,7 @@ class Effects:
             return self
         modes = [mode for mode in MODES if mode in self.modes or mode in before.modes]
         both = self._of_modes(modes)._with_attributes_of(before._of_modes(modes))
-        return both._of_modes([mode for mode in modes if _is_measured(both.curves[mode])])
+        return both._of_modes([mode for mode in modes if is_measured(both.curves[mode])])
 
     def _goes_with(self, before: Effects) -> bool:
         def settings(effects: Effects) -> tuple[Any, ...]:
@@ -264,7 +137,7 @@ class Effects:
                 for name, values in arrays.items()
             }
 
-        missing = dict.fromkeys(self.attributes, _unmeasured(np.unique(np.abs(self.steps))))
+        missing = dict.fromkeys(self.attributes, unmeasured(np.unique(np.abs(self.steps))))
         return replace(
             self,
             modes=tuple(modes),
@@ -293,7 +166,7 @@ class Effects:
             means=both(self.means, before.means),
             single=both(self.single, before.single),
             curves={
-                mode: _of_one_length({**before.curves[mode], **found})
+                mode: of_one_length({**before.curves[mode], **found})
                 for mode, found in self.curves.items()
             },
         )
@@ -435,7 +308,7 @@ def summarize(
     for found in curves.values():
         known = next((c.magnitudes for c in found.values()), np.unique(np.abs(steps)))
         for name in attributes:
-            found.setdefault(name, _unmeasured(known))
+            found.setdefault(name, unmeasured(known))
     return Effects(
         tuple(attributes),
         tuple(scored),
@@ -446,23 +319,6 @@ def summarize(
         curves,
         facts,
     )
-
-
-def _is_measured(curves: Mapping[str, Curve]) -> bool:
-    return any(np.isfinite(found.flipped).all() for found in curves.values())
-
-
-def _unmeasured(magnitudes: Float64Array) -> Curve:
-    return Curve(magnitudes, *(np.full(len(magnitudes), np.nan) for _ in range(4)))
-
-
-def _of_one_length(curves: Mapping[str, Curve]) -> dict[str, Curve]:
-    """Return the same curves; unmeasured ones get the length of measured ones."""
-    whole = [found for found in curves.values() if np.isfinite(found.flipped).all()]
-    magnitudes = (whole or list(curves.values()))[0].magnitudes
-    return {
-        name: found if found in whole else _unmeasured(magnitudes) for name, found in curves.items()
-    }
 
 
 def frontier(
@@ -481,7 +337,7 @@ def frontier(
         mode
         for mode in effects.modes
         if mode != "all"  # it seldom reaches any share
-        and _is_measured(effects.curves[mode])
+        and is_measured(effects.curves[mode])
     ]
     lines: dict[str, dict[str, list[float | None]]] = {
         mode: {"shares": list(shares), "leakage": [], "attributes": []} for mode in modes

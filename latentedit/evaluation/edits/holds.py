@@ -19,7 +19,7 @@ from torch import Tensor
 from latentedit.boundaries.model import Boundaries
 from latentedit.editing.projection import discounted_direction
 from latentedit.errors import LatentEditError
-from latentedit.evaluation.edits.effects import (
+from latentedit.evaluation.edits.curves import (
     HALF,
     LEAST_SHARE,
     Curve,
@@ -155,7 +155,7 @@ class HoldSearch:
         Args:
             attribute: what moves.
             holds: {name: discount}.
-            share: by default `effects.compared_share` of the largest share that flips.
+            share: by default `curves.compared_share` of the largest share that flips.
 
         Returns:
             The share, or the largest one if it is not reached; and the step there.

@@ -15,7 +15,7 @@ from latentedit.boundaries.model import Boundaries
 from latentedit.boundaries.pool import Pool
 from latentedit.editing.projection import discounted_direction
 from latentedit.errors import LatentEditError
-from latentedit.evaluation.edits.effects import MODES, Effects, mode_holds, summarize
+from latentedit.evaluation.edits.effects import Effects, summarize
 from latentedit.evaluation.edits.holds import (
     Choice,
     HoldSearch,
@@ -23,6 +23,7 @@ from latentedit.evaluation.edits.holds import (
     keep_candidates,
     leak_weights,
 )
+from latentedit.evaluation.edits.modes import MODES, mode_holds
 from latentedit.evaluation.edits.ranges import calibrate, safe_range
 from latentedit.evaluation.edits.surrogate import fit_surrogate, held_out, load_surrogate
 from latentedit.evaluation.edits.traces import (

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from sklearn.isotonic import IsotonicRegression
 
 from latentedit.boundaries.calibration import Calibration
-from latentedit.evaluation.edits.effects import curve
+from latentedit.evaluation.edits.curves import curve
 from latentedit.evaluation.edits.traces import Trace, Typical, crossing
 
 MOST_STRANGE = 0.15

@@ -19,7 +19,8 @@ from latentedit.editing.editor import FaceEditor
 from latentedit.editing.strips import direction_sheet, edit_strip
 from latentedit.errors import LatentEditError
 from latentedit.evaluation.edits.aging import SlowJudges, evaluate_age, installed_judges
-from latentedit.evaluation.edits.effects import FILE, OF_MOST, Effects, frontier
+from latentedit.evaluation.edits.curves import OF_MOST
+from latentedit.evaluation.edits.effects import FILE, Effects, frontier
 from latentedit.evaluation.edits.measure import Plan, Reduction, measure, open_traces, reduction
 from latentedit.evaluation.edits.traces import Track, no_bar
 from latentedit.evaluation.figures import drawings

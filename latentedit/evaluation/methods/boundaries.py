@@ -13,12 +13,12 @@ from latentedit.editing.projection import (
     discounted_projection,
 )
 from latentedit.errors import LatentEditError
-from latentedit.evaluation.edits.effects import mode_holds
+from latentedit.evaluation.edits.modes import mode_holds
 from latentedit.evaluation.methods.base import Find, Found, Material
 
 
 def held(mode: str) -> Find:
-    """Move along the boundary's own direction, with the holds of one of `effects.MODES`."""
+    """Move along the boundary's own direction, with the holds of one of `modes.MODES`."""
     return partial(_held, mode=mode)
 
 

@@ -16,7 +16,7 @@ from latentedit import defaults
 from latentedit.boundaries.pool import Pool, for_many
 from latentedit.errors import LatentEditError
 from latentedit.evaluation.classifiers.onnx_judge import OnnxJudge
-from latentedit.evaluation.edits.effects import HALF, LEAST_SHARE, compared_share
+from latentedit.evaluation.edits.curves import HALF, LEAST_SHARE, compared_share
 from latentedit.evaluation.edits.measure import open_traces, pooled_latents, scored_latents
 from latentedit.evaluation.edits.traces import (
     Traces,
@@ -336,7 +336,7 @@ def compare(
     """Measure all methods for all attributes.
 
     The first method sets the share. If it never flips the plan's share, all methods are compared at
-    `effects.compared_share` of the largest share that it flips, but at `LEAST_SHARE` or more.
+    `curves.compared_share` of the largest share that it flips, but at `LEAST_SHARE` or more.
 
     Returns:
         By attribute the share and, by the method's name, what was measured.
