@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +55,20 @@ def test_a_photo_comes_back_edited(run: Run, bundle: Path, photo: Path) -> None:
     (edit,) = facts["recipe"]["edits"]
     assert edit["steps"] == {"Smiling": 2.0}
     assert edit["face"] == 2
+
+
+def test_an_edit_imports_no_compiler(bundle: Path, photo: Path, tmp_path: Path) -> None:
+    """PyTorch's compiler takes more than a second to import, and some optimisers import it."""
+    words = ["edit", str(photo), "--attr", "Smiling", "--step", "1", "--refine", "1"]
+    words += ["-o", str(tmp_path / "smiling.png"), "--model", str(bundle)]
+    code = (
+        "import sys\nfrom latentedit.cli import main\n"
+        f"try:\n    main({words!r})\nexcept SystemExit as ended:\n    assert not ended.code\n"
+        "sys.exit(' '.join(sys.modules.keys() & {'torch._dynamo', 'torch._inductor'}) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "smiling.png").is_file()
 
 
 def test_every_face_where_all_are_asked_for(run: Run, bundle: Path, photo: Path) -> None:
