@@ -174,7 +174,8 @@ class Pool:
                 f"pool {self.folder} is unfinished: run the same 'latentedit pool build' again"
             )
         try:
-            shard = load_file(path)
+            # a shard has more rows if another process meanwhile grew the pool
+            shard = {name: rows[: len(seeds)] for name, rows in load_file(path).items()}
             whole = (
                 np.array_equal(shard["seeds"], seeds)
                 and shard["z"].shape == (len(seeds), self.latent_dim)

@@ -295,8 +295,8 @@ def measure(
         chosen = measuring.measured_attributes(editor.boundaries, editor.attributes, attr)
         facts = measuring.describe_plan(editor, editor.boundaries, plan)
         _check_stored(folder, facts, chosen)
-    traces = measuring.open_traces(editor, work, typical=typical, describe=dlib, track=track)
     pooled = Pool(pool) if pool else None
+    traces = measuring.open_traces(editor, work, typical=typical, describe=dlib, track=track)
     boundaries, effects = measuring.measure(
         traces, plan, attributes=attr, choose=not keep_holds, pool=pooled, track=track
     )

@@ -43,6 +43,7 @@ def import_npy(
     )
     from latentedit.errors import LatentEditError
     from latentedit.io.files import check_writable, read_json
+    from latentedit.io.locks import alone_with
     from latentedit.pretrained.bundles import find_bundle, weights_file
     from latentedit.pretrained.model import BOUNDARIES_FILE
 
@@ -61,19 +62,20 @@ def import_npy(
         )
     style = config.get("style") or config.get("latent_dim")
     lengths = sizes if isinstance(sizes, list) else [style]
-    known = Boundaries.load(output) if output.exists() else None
-    boundaries = import_boundary(
-        source,
-        name,
-        sign=sign,
-        space=space.value,
-        generator_hash=card.get("weights_hash", ""),
-        latent_dim=lengths[0] if space is Space.z else lengths[-1],
-        into=known,
-        component=component,
-    )
-    earlier = read_json(output.with_suffix(".json")).get("imported_from", []) if known else []
-    boundaries.save(output, card_entries([*earlier, source], model=folder.name))
+    with alone_with(output):
+        known = Boundaries.load(output) if output.exists() else None
+        boundaries = import_boundary(
+            source,
+            name,
+            sign=sign,
+            space=space.value,
+            generator_hash=card.get("weights_hash", ""),
+            latent_dim=lengths[0] if space is Space.z else lengths[-1],
+            into=known,
+            component=component,
+        )
+        earlier = read_json(output.with_suffix(".json")).get("imported_from", []) if known else []
+        boundaries.save(output, card_entries([*earlier, source], model=folder.name))
     print(f"{boundaries.names[-1]} in {output}, space {space.value}, for model {folder.name}")
     for note in read_direction(source, component).notes:
         print(f"note: {note}")

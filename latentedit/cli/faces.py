@@ -31,6 +31,8 @@ def sample(
     from latentedit.io.images import MAX_PIXELS, RECIPE_KEY, grid, save_image
 
     numbers = latents.parse_seeds(seeds)
+    if save_latents:
+        latents.check_latents_path(save_latents)
     keeps = check_picture(output)
     editor = FaceEditor.load(model, psi=psi)
     most = MAX_PIXELS // editor.resolution**2

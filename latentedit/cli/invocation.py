@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from latentedit.errors import LatentEditError
 
 
@@ -17,9 +19,12 @@ def parse_numbers(text: str, advice: str) -> tuple[float, ...]:
     """Read numbers that are separated by commas.
 
     Raises:
-        LatentEditError: a part is not a number; the message is `advice`.
+        LatentEditError: a part is not a finite number; the message is `advice`.
     """
     try:
-        return tuple(float(part) for part in text.split(","))
+        numbers = tuple(float(part) for part in text.split(","))
     except ValueError:
-        raise LatentEditError(advice) from None
+        numbers = (math.nan,)
+    if not all(map(math.isfinite, numbers)):
+        raise LatentEditError(advice)
+    return numbers

@@ -10,8 +10,14 @@ from contextlib import contextmanager, redirect_stdout, suppress
 from latentedit.errors import LatentEditError
 from latentedit.io.launch import launch
 
-SHARED = ("train", "pool build", "boundaries measure", "evaluate age", "evaluate all")
-"""Commands, and groups of commands, whose processes share the work."""
+SHARED = (
+    *(f"train {network}" for network in ("classifier", "age", "portrait", "generator")),
+    "pool build",
+    "boundaries measure",
+    "evaluate age",
+    "evaluate all",
+)
+"""Commands whose processes share the work."""
 
 
 def has_work(words: Sequence[str]) -> bool:

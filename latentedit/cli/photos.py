@@ -68,12 +68,13 @@ def invert(
     from latentedit.editing.outputs.base import latents_origin
     from latentedit.editing.outputs.photo import found
     from latentedit.editing.photos import PhotoEditor, as_photograph
-    from latentedit.generators.latents import save_latents
+    from latentedit.generators.latents import check_latents_path, save_latents
     from latentedit.io.files import check_writable
     from latentedit.io.images import grid, save_image
     from latentedit.photos.faces import choose_faces
 
     which = parse_face(face)
+    check_latents_path(output)
     check_writable(output)
     if picture is not None:
         check_picture(picture)

@@ -16,6 +16,9 @@ app = typer.Typer(
 )
 
 OutputOption = Annotated[Path, typer.Option("-o", "--output", help="The training file to write.")]
+MAX_EDGE = 4096
+"""Largest edge of prepared faces, in pixels."""
+
 SkipOption = Annotated[
     bool, typer.Option("--skip-bad", help="Leave out missing, misnamed and damaged pictures.")
 ]
@@ -31,7 +34,10 @@ def celeba(
     folder: Annotated[Path, typer.Argument(help="CelebA's folder, full or half size.")],
     output: OutputOption,
     resolution: Annotated[
-        int | None, typer.Option(min=4, help="Edge in pixels [default: 128, or 64 for half size].")
+        int | None,
+        typer.Option(
+            min=4, max=MAX_EDGE, help="Edge in pixels [default: 128, or 64 for half size]."
+        ),
     ] = None,
     skip_bad: SkipOption = False,
 ) -> None:
@@ -58,7 +64,7 @@ def utkface(
     folder: Annotated[Path, typer.Argument(help="UTKFace's folder of aligned and cropped chips.")],
     output: OutputOption,
     resolution: Annotated[
-        int | None, typer.Option(min=4, help="Edge in pixels [default: 64].")
+        int | None, typer.Option(min=4, max=MAX_EDGE, help="Edge in pixels [default: 64].")
     ] = None,
     skip_bad: SkipOption = False,
 ) -> None:
@@ -84,7 +90,7 @@ def portraits(
     variants: Annotated[
         int, typer.Option(min=1, help="Portraits of each CelebA face; all but one are spoilt.")
     ] = 3,
-    resolution: Annotated[int, typer.Option(min=32, help="Edge in pixels.")] = 96,
+    resolution: Annotated[int, typer.Option(min=32, max=MAX_EDGE, help="Edge in pixels.")] = 96,
     limit: Annotated[int | None, typer.Option(min=1, help="Stop after so many faces.")] = None,
     seed: Annotated[
         int, typer.Option(min=0, max=defaults.MAX_SEED, help="Seed of the degradations.")
@@ -120,7 +126,11 @@ def faces(
     output: OutputOption,
     resolution: Annotated[
         int | None,
-        typer.Option(min=4, help="Edge in pixels [default: the largest at which most are sharp]."),
+        typer.Option(
+            min=4,
+            max=MAX_EDGE,
+            help="Edge in pixels [default: the largest at which most are sharp].",
+        ),
     ] = None,
     per_person: Annotated[int, typer.Option(min=1, help="Most faces from one sub-folder.")] = 20,
     contact_sheet: Annotated[
@@ -151,7 +161,7 @@ def faces(
 def aligned(
     folders: Annotated[list[Path], typer.Argument(help="Folders of photos.")],
     output: OutputOption,
-    resolution: Annotated[int, typer.Option(min=32, help="Edge in pixels.")] = 256,
+    resolution: Annotated[int, typer.Option(min=32, max=MAX_EDGE, help="Edge in pixels.")] = 256,
     per_person: Annotated[int, typer.Option(min=1, help="Most faces from one sub-folder.")] = 20,
 ) -> None:
     """Align the largest face of each photo, for encoders.

@@ -152,10 +152,10 @@ class FaceDataWriter:
     def _finish(self, label_names: Sequence[str], source: str) -> None:
         count, size = len(self), self._resolution
         labels = np.asarray(self._labels, dtype=np.int8).reshape(count, len(label_names))
-        width = max((len(name.encode()) for name in self._ids), default=1)
-        ids = np.zeros((count, width), dtype=np.uint8)
-        for row, name in zip(ids, self._ids, strict=True):
-            encoded = name.encode()
+        # names of files may hold bytes that are no UTF-8
+        names = [name.encode("utf-8", "backslashreplace") for name in self._ids]
+        ids = np.zeros((count, max(map(len, names), default=1)), dtype=np.uint8)
+        for row, encoded in zip(ids, names, strict=True):
             row[: len(encoded)] = np.frombuffer(encoded, dtype=np.uint8)
         header: dict[str, object] = {
             "__metadata__": {"label_names": ",".join(label_names), "source": source}

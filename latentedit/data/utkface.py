@@ -8,6 +8,7 @@ finds.
 from __future__ import annotations
 
 import hashlib
+import os
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -127,7 +128,7 @@ def open_utkface(folder: str | Path) -> UTKFace:
     files, doubles = _pictures(folder)
     found: list[tuple[str, list[int]]] = []
     bad: list[str] = []
-    for path in sorted(files, key=lambda path: hashlib.sha256(path.name.encode()).digest()):
+    for path in sorted(files, key=lambda path: hashlib.sha256(os.fsencode(path.name)).digest()):
         labels = _labels(path.name)
         if isinstance(labels, str):
             bad.append(f"{path}: {labels}")

@@ -311,16 +311,9 @@ class Desk:
     async def _read(self, visitor: Visitor, model: str, name: str, data: bytes) -> Reply:
         """Open a file with a model."""
         studio = self.studios[model]
-        session = studio.photo_edit(visitor.sessions[model], data)
-        if session is not None:
-            visitor.sessions[model] = session
-            photo = session.wanted.photo if session.wanted is not None else ""
-            which = f"the photo it was made of, {photo}" if photo else "the photo it was made of"
-            return {
-                "message": f"This is an edited photo. To go on with it, add {which}; "
-                "or add this picture once more to edit it as it is.",
-                "wants": True,
-            }
+        reply = await self.turns.answer(self._changed, visitor, model, Studio.want_photo, data)
+        if reply:
+            return reply
         if studio.is_ours(data):
             return await self.turns.answer(self._changed, visitor, model, Studio.open, data)
         self.visitors.check_room(visitor, len(data))

@@ -6,6 +6,7 @@ import re
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import nullcontext, suppress
+from copy import copy
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -157,24 +158,28 @@ class Studio:
 
     # ---- files that visitors bring
 
-    def photo_edit(self, session: Session, data: bytes) -> Session | None:
-        """Return the session that waits for the photo, if a file carries an edit of a photo.
+    def want_photo(self, session: Session, data: bytes) -> tuple[Session, Reply]:
+        """Ask for the photo, if a file carries an edit of a photo; the session then waits for it.
 
         Returns:
-            None if the file carries no such edit. If the visitor brings the same file again, it is
-            opened as a photo like any other, so None is returned too.
+            The same session and an empty reply if the file carries no such edit. If the visitor
+            brings the same file again, it is opened as a photo like any other: the same.
 
         Raises:
             LatentEditError: the edit is damaged.
         """
         values = carried(data)
-        if not isinstance(values, dict) or "edits" not in values:
-            return None
-        if not values["edits"]:  # an unedited photo
-            return None
+        if not isinstance(values, dict) or not values.get("edits"):  # or an unedited photo
+            return session, {}
         if session.wanted is not None and session.wanted.came_in(data):
-            return None
-        return replace(session, wanted=read_photo_edit(values, data))
+            return session, {}
+        wanted = read_photo_edit(values, data)
+        which = "the photo it was made of" + (f", {wanted.photo}" if wanted.photo else "")
+        return replace(session, wanted=wanted), {
+            "message": f"This is an edited photo. To go on with it, add {which}; "
+            "or add this picture once more to edit it as it is.",
+            "wants": True,
+        }
 
     def is_ours(self, data: bytes) -> bool:
         """Return whether a file carries the recipe of a generated face, or is JSON."""
@@ -251,8 +256,11 @@ class Studio:
         return original.picture, edits
 
     def shown(self, session: Session, turn: Turn = nullcontext) -> Shown:
-        """Return the current edit, from which files to save are made."""
-        return Shown(self.editor, session.view, session.sitter, self.photos, turn)
+        """Return the current edit, from which files to save are made.
+
+        Refining goes on meanwhile, so the edit keeps the portrait of this moment.
+        """
+        return Shown(self.editor, session.view, copy(session.sitter), self.photos, turn)
 
     # ---- acts
 

@@ -153,6 +153,20 @@ def check_length(z: FloatArray) -> None:
         )
 
 
+def check_latents_path(path: str | Path) -> str:
+    """Return the ending of a file for latents, in lower case.
+
+    Raises:
+        LatentEditError: none of `LATENT_ENDINGS`.
+    """
+    ending = Path(path).suffix.lower()
+    if ending not in LATENT_ENDINGS:
+        raise LatentEditError(
+            f"cannot save latents in {path}: end its name in .npy or .safetensors"
+        )
+    return ending
+
+
 def save_latents(path: str | Path, z: FloatArray, metadata: Mapping[str, Any]) -> None:
     """Write [N, dim] or [N, L, dim] to ``.npy`` (values only) or ``.safetensors`` (with metadata).
 
@@ -161,12 +175,7 @@ def save_latents(path: str | Path, z: FloatArray, metadata: Mapping[str, Any]) -
     Raises:
         LatentEditError: another ending, or the path cannot be written.
     """
-    path = Path(path)
-    ending = path.suffix.lower()
-    if ending not in LATENT_ENDINGS:
-        raise LatentEditError(
-            f"cannot save latents in {path}: end its name in .npy or .safetensors"
-        )
+    ending = check_latents_path(path)
     with atomic_path(path) as temporary:
         if ending == ".npy":
             with open(temporary, "wb") as file:

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from latentedit.errors import LatentEditError
-from latentedit.io.files import atomic_path, read_json, sha256, write_json
+from latentedit.io.files import atomic_paths, read_json, sha256, write_json
+from latentedit.io.locks import alone_with
 
 
 def save_with_card(
@@ -29,7 +30,7 @@ def save_with_card(
     found = _kind(weights)
     if found not in (None, kind):
         raise LatentEditError(f"{weights} holds {found} already: choose another name for {kind}")
-    with atomic_path(card_path(weights)) as card_file, atomic_path(weights) as weights_file:
+    with atomic_paths(weights, card_path(weights)) as (weights_file, card_file):
         write(weights_file)
         entries = {"kind": kind, "sha256": sha256(weights_file), **card}
         card_file.write_text(json.dumps(entries, indent=2) + "\n", encoding="utf-8")
@@ -57,12 +58,13 @@ def load_card(weights: Path, kind: str) -> dict[str, Any]:
                 f"{path} is missing: check the path, or make it; {kind} is two files, "
                 f"{weights.name} and {card_path(weights).name}"
             )
-    card = read_json(card_path(weights))
-    if not isinstance(card, dict) or card.get("kind") != kind:
-        raise LatentEditError(f"{card_path(weights)} is not the card of {kind}: fetch it again")
-    if card.get("sha256") != sha256(weights):
-        raise LatentEditError(f"{weights} does not match its card's checksum: fetch both again")
-    return card
+    for _ in range(2):  # another process may just have replaced one of the two
+        card = read_json(card_path(weights))
+        if not isinstance(card, dict) or card.get("kind") != kind:
+            raise LatentEditError(f"{card_path(weights)} is not the card of {kind}: fetch it again")
+        if card.get("sha256") == sha256(weights):
+            return card
+    raise LatentEditError(f"{weights} does not match its card's checksum: fetch both again")
 
 
 def update_card(weights: Path, entries: Mapping[str, Any]) -> None:
@@ -71,9 +73,10 @@ def update_card(weights: Path, entries: Mapping[str, Any]) -> None:
     Raises:
         LatentEditError: see `load_card`, or the folder cannot be written.
     """
-    card = read_json(card_path(weights))
-    kind = str(card.get("kind", "")) if isinstance(card, dict) else ""
-    write_json(card_path(weights), {**load_card(weights, kind), **entries})
+    with alone_with(weights):
+        card = read_json(card_path(weights))
+        kind = str(card.get("kind", "")) if isinstance(card, dict) else ""
+        write_json(card_path(weights), {**load_card(weights, kind), **entries})
 
 
 def card_path(weights: Path) -> Path:

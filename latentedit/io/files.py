@@ -47,25 +47,44 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     Raises:
         LatentEditError: the folder does not exist or cannot be written, or the disk is full.
     """
-    path = Path(path)
-    _check_place(path)
-    folder = temporary_beside(path)
-    temporary = folder / "new"
-    try:
-        folder.mkdir()
-        temporary.touch()
-        permissions = temporary.stat().st_mode
+    with atomic_paths(path) as (temporary,):
         yield temporary
-        temporary.chmod(permissions)
-        with open(temporary, "rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+
+
+@contextmanager
+def atomic_paths(*paths: str | Path) -> Iterator[tuple[Path, ...]]:
+    """Do the same for files that belong together: all are synced before the first is renamed.
+
+    Raises:
+        LatentEditError: see `atomic_path`; it names the first file.
+    """
+    for path in paths:
+        _check_place(Path(path))
+    folders = [temporary_beside(path) for path in paths]
+    made = tuple(folder / "new" for folder in folders)
+    try:
+        for file in made:
+            file.parent.mkdir()
+            file.touch()
+        permissions = made[0].stat().st_mode
+        yield made
+        for file in made:
+            _sync(file, permissions)
+        for file, path in zip(made, paths, strict=True):
+            os.replace(file, path)
     except OSError as error:
-        raise LatentEditError(f"cannot write {path}: {reason(error)}") from error
+        raise LatentEditError(f"cannot write {paths[0]}: {reason(error)}") from error
     except SafetensorError as error:  # safetensors raises it for an OSError
-        raise LatentEditError(f"cannot write {path}: {_reason_of_writer(error)}") from error
+        raise LatentEditError(f"cannot write {paths[0]}: {_reason_of_writer(error)}") from error
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        for folder in folders:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _sync(file: Path, permissions: int) -> None:
+    file.chmod(permissions)
+    with open(file, "rb+") as opened:
+        os.fsync(opened.fileno())
 
 
 def copy_file(source: str | Path, target: str | Path) -> None:
@@ -100,6 +119,8 @@ def _machine() -> str:
     names = [platform.node()]
     with suppress(OSError):  # on Linux: containers number their processes separately
         names.append(os.readlink("/proc/self/ns/pid"))
+    with suppress(OSError):  # on Linux: two machines may have one name
+        names.append(Path("/etc/machine-id").read_text(encoding="utf-8"))
     return hashlib.sha256("\n".join(names).encode()).hexdigest()[:6]
 
 
@@ -189,7 +210,7 @@ def _check_place(path: Path) -> None:
     if os.path.isdir(path):
         raise LatentEditError(f"cannot write {path}: it is a folder, give a file name")
     check_folder(path)
-    if os.path.isfile(path) and not os.access(path, os.W_OK):
+    if os.path.isfile(path) and not os.access(path, os.W_OK) and os.path.exists(path):
         raise LatentEditError(f"cannot write {path}: it is read-only, give another name")
 
 

@@ -64,7 +64,7 @@ def write_report(
         colours=_COLOURS,
     )
     with atomic_path(path) as temporary:
-        temporary.write_text(page, encoding="utf-8")
+        temporary.write_text(page, encoding="utf-8", errors="backslashreplace")
 
 
 def fragment(photo: str, found: Assessment) -> str:

@@ -22,6 +22,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from latentedit.boundaries.whitening import Whitening
 from latentedit.data.face_file import FaceData
+from latentedit.errors import LatentEditError
 from latentedit.generators.base import FaceGenerator
 from latentedit.inference.devices import keep_memory, pick_device, place
 from latentedit.inference.renderer import Renderer
@@ -87,6 +88,12 @@ def train_encoder(
     keep_memory()
     run, device = Run(run_folder), pick_device(options.device)
     run.check(resume)
+    if options.validation >= options.pairs:
+        raise LatentEditError(
+            f"{options.validation} of {options.pairs} pairs held out leave none to learn from: "
+            "lower --validation"
+        )
+    run.hold()  # before pairs are drawn
     precision = "bfloat16" if options.bf16 else "float32"
     renderer = Renderer(generator, device=options.device, precision=precision)
     config = network or config_of(renderer)
@@ -98,7 +105,7 @@ def train_encoder(
         config.resolution,
         lambda done, total: on_progress("Pairs", done, total, ""),
     )
-    pairs = Pairs.read(folder)
+    pairs = Pairs.read(folder, options.pairs)
     torch.manual_seed(options.seed)
     resemblance = resemblance.to(device)
     encoder = place(new_encoder(config, pairs, renderer, resemblance), device)

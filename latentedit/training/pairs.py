@@ -177,8 +177,10 @@ class Shard:
         return picture_of(self.files[row])
 
 
-def shard_files(folder: Path) -> list[Path]:
-    """Return the files of a folder's pairs, in order.
+def shard_files(folder: Path, count: int) -> list[Path]:
+    """Return the files of a folder's first `count` pairs, in order; the last file is read whole.
+
+    A folder may hold more, which were drawn for another run.
 
     Raises:
         LatentEditError: the folder holds no pairs.
@@ -186,7 +188,7 @@ def shard_files(folder: Path) -> list[Path]:
     paths = sorted(folder.glob("[0-9]*.safetensors"))
     if not paths:
         raise LatentEditError(f"{folder} holds no pairs: let the run draw them first")
-    return paths
+    return paths[: math.ceil(count / SHARD)]
 
 
 def picture_of(file: bytes) -> UInt8Array:
@@ -217,13 +219,13 @@ class Pairs:
     generator_hash: str
 
     @classmethod
-    def read(cls, folder: Path) -> Pairs:
-        """Read all pairs of a folder.
+    def read(cls, folder: Path, count: int) -> Pairs:
+        """Read the first `count` pairs of a folder; see `shard_files`.
 
         Raises:
             LatentEditError: the folder holds no pairs, or a file is damaged.
         """
-        shards = [Shard.read(path) for path in shard_files(folder)]
+        shards = [Shard.read(path) for path in shard_files(folder, count)]
         facts = read_json(folder / FACTS)
         return cls(
             np.concatenate([shard.first for shard in shards]),

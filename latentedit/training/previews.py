@@ -105,7 +105,12 @@ def _example(generator: MobileStyleGAN, number: int, sizes: tuple[int, ...]) -> 
 
 
 class Examples:
-    """All examples of one size in memory: latents, features and pixels.
+    """Examples of one size in memory: latents, features and pixels.
+
+    Args:
+        folder: see `render_examples`.
+        size: edge of the pictures.
+        count: how many examples, rounded up to whole files of `SHARD`.
 
     Attributes:
         w: float32 [N, S].
@@ -113,8 +118,9 @@ class Examples:
         pictures: uint8 [N, 3, 2s, 2s].
     """
 
-    def __init__(self, folder: Path, size: int) -> None:
-        shards = [load_file(path) for path in sorted(folder.glob("*.safetensors"))]
+    def __init__(self, folder: Path, size: int, count: int) -> None:
+        files = sorted(folder.glob("*.safetensors"))[: math.ceil(count / SHARD)]
+        shards = [load_file(path) for path in files]
         if not shards:
             raise LatentEditError(f"{folder} holds no pictures: begin the run anew")
         self.w = torch.cat([shard["w"] for shard in shards])
@@ -168,6 +174,11 @@ def train_previews(
     keep_memory()
     run, device = Run(run_folder), pick_device(options.device)
     run.check(resume)
+    if options.validation >= options.pictures:
+        raise LatentEditError(
+            f"{options.validation} of {options.pictures} pictures held out leave none to learn "
+            "from: lower --validation"
+        )
     torch.manual_seed(options.seed)
     heads = cast(PreviewHeads, generator.new_heads(options.sizes).to(device))
     network = cast(MobileStyleGAN, generator.to(device).eval().requires_grad_(False))
@@ -190,7 +201,7 @@ def train_previews(
     )
     folder = run.folder / "pictures"
     render_examples(network, folder, options, on_progress)
-    examples = {size: Examples(folder, size) for size in options.sizes}
+    examples = {size: Examples(folder, size, options.pictures) for size in options.sizes}
     if not step:
         for size in options.sizes:
             heads.head(size).scale_to(examples[size].features[: -options.validation].float())

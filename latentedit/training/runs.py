@@ -73,7 +73,6 @@ class Run:
             LatentEditError: see `check` and `hold`, or the folder cannot be written.
         """
         self.check(resume)
-        make_folder(self.folder)
         self.hold()
         if resume:
             begun = self.read_options()
@@ -99,9 +98,12 @@ class Run:
     def hold(self) -> None:
         """Keep other processes from training in this folder, until this one ends or is killed.
 
+        The folder is made if it is missing.
+
         Raises:
             LatentEditError: another process trains in it, or it cannot be written.
         """
+        make_folder(self.folder)
         self._lock = hold(self.folder / ".lock")
         if self._lock is None:
             raise LatentEditError(

@@ -153,6 +153,7 @@ def test_a_pool_grows(editor: FaceEditor, folder: Path, first: int, then: int) -
     z, scores = grown.load()
     np.testing.assert_array_equal(z, wanted[0])
     np.testing.assert_allclose(scores, wanted[1], atol=0.005)
+    np.testing.assert_array_equal(small.load()[0], wanted[0][:first])  # what it was before
     assert not list(folder.glob("part-*"))
     if kept is not None:
         assert (folder / "shard-00000.safetensors").stat().st_mtime_ns == kept

@@ -380,10 +380,9 @@ def test_killed(
     assert pulled(NAME) is None
     folder, origin = pull(NAME)
     assert origin is not None
-    for _ in range(100):  # pip itself may live a little longer, and write
-        if left_in(folder) == WHOLE:
-            break
-        time.sleep(0.2)
+    until = time.monotonic() + 180
+    while left_in(folder) != WHOLE and time.monotonic() < until:
+        time.sleep(0.2)  # pip itself may live a little longer, and write
         assert pull(NAME).origin is None
     assert left_in(folder) == WHOLE
     load_card(folder / "generator.safetensors", "generator")

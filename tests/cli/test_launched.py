@@ -183,6 +183,7 @@ def test_groups_and_their_commands() -> None:
     assert has_work(["train", "generator", "--resume"])
     assert has_work(["pool", "build"])
     assert not has_work(["pool", "--help"])
+    assert not has_work(["train", "encoder", "--resume"])
     assert not has_work(["boundaries", "fit"])
     assert not has_work([])
 

@@ -259,6 +259,7 @@ def test_folders_that_are_not_celeba_and_runs_that_are_none(run: Run, tiny_bundl
         (("train", "generator", "--data", "d", "-o", "r", "--seed", "99999999999"), "'--seed'"),
         (("train", "classifier", "--data", "d", "-o", "r", "--seed", "99999999999"), "'--seed'"),
         (("prepare", "portraits", "d", "-o", "p", "--seed=-1"), "'--seed'"),
+        (("prepare", "aligned", "d", "-o", "p", "--resolution", "99999999"), "'--resolution'"),
     ],
 )
 def test_usage_errors_point_to_the_help(
@@ -289,6 +290,18 @@ def test_settings_of_a_generators_run(
 ) -> None:
     train = ("train", "generator", "--data", "d", "-o", "r")
     assert message in refuse(run, tiny_bundle, *train, *words)
+
+
+@pytest.mark.parametrize("sizes", ["nan", "inf", "128,", "large"])
+def test_sizes_of_previews_are_numbers(run: Run, tiny_bundle: Path, sizes: str) -> None:
+    train = ("train", "previews", "-o", "r", "--model", tiny_bundle, "--sizes", sizes)
+    assert "cannot read --sizes" in refuse(run, tiny_bundle, *train)
+
+
+def test_latents_of_a_photo_need_a_fitting_name(run: Run, tiny_bundle: Path) -> None:
+    """It is refused before the photo is looked for."""
+    words = ("invert", "no.jpg", "-o", "z.txt", "--model", tiny_bundle)
+    assert ".npy or .safetensors" in refuse(run, tiny_bundle, *words)
 
 
 def test_the_generators_training_has_few_options() -> None:

@@ -135,6 +135,12 @@ def test_an_interrupted_writer_leaves_no_file(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == []
 
 
+def test_names_that_are_no_utf8_are_kept_in_other_words(tmp_path: Path) -> None:
+    with create_face_data(tmp_path / "faces", resolution=4, label_names=(), source="") as writer:
+        writer.append(np.zeros((4, 4, 3), np.uint8), [], os.fsdecode(b"\xff.jpg"))
+    assert open_face_data(tmp_path / "faces").ids == ("\\udcff.jpg",)
+
+
 def test_a_file_without_faces_is_not_written(tmp_path: Path) -> None:
     def empty() -> None:
         with create_face_data(tmp_path / "faces", resolution=4, label_names=(), source=""):

@@ -24,6 +24,7 @@ from latentedit.demo.models import Choice, Studios
 from latentedit.demo.replies import Picture
 from latentedit.demo.routes import MAX_REQUEST, Desk
 from latentedit.demo.studio import REHEARSED, Studio
+from latentedit.demo.takeaways import take
 from latentedit.editing.editor import FaceEditor
 from latentedit.editing.photos import PhotoEditor
 from latentedit.photos.marks import COMPOSITE
@@ -365,6 +366,20 @@ def test_what_another_model_made_opens_with_it(several: Desk) -> None:
     seated = page.post("file", photo, x_name="me.jpg")
     assert (seated["face"]["name"], seated["view"]["steps"]) == ("me.jpg", {"Young": 1.0})
     assert "switched" not in seated
+
+
+def test_what_is_taken_is_of_one_moment(several: Desk) -> None:
+    page = Page(several)
+    page.post("file", jpeg(), x_name="me.jpg")
+    page.move(Smiling=1.0)
+    visitor = several.visitors.find(page.token)
+    assert visitor is not None
+    shown = several.studio_of(visitor).shown(visitor.session)
+    before = take(shown, "latent").content
+    assert refine(page)
+    assert take(shown, "latent").content == before
+    now = several.studio_of(visitor).shown(visitor.session)
+    assert take(now, "latent").content != before
 
 
 def test_a_model_that_is_not_here_says_how_to_get_it(several: Desk) -> None:

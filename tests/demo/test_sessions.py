@@ -152,6 +152,12 @@ def test_photos_are_rehearsed_while_there_is_none(
     assert "of the last slice" in caplog.text
 
 
+def wait_for_askers(turns: Turns, count: int) -> None:
+    until = time.monotonic() + 20
+    while turns._asking < count and time.monotonic() < until:
+        time.sleep(0.005)
+
+
 def test_what_is_spare_waits_until_nobody_asks() -> None:
     turns, order = Turns(), []
 
@@ -168,7 +174,7 @@ def test_what_is_spare_waits_until_nobody_asks() -> None:
     with turns.hold():
         asking = threading.Thread(target=anyio.run, args=(everyone,))
         asking.start()
-        time.sleep(0.1)
+        wait_for_askers(turns, 6)
     with turns.spare(20):
         order.append(-1)
     asking.join(20)
@@ -186,6 +192,7 @@ def test_what_is_spare_comes_at_last_however_many_ask() -> None:
     asking = [threading.Thread(target=ask) for _ in range(3)]
     for thread in asking:
         thread.start()
+    wait_for_askers(turns, 2)
     started = time.monotonic()
     with turns.spare(0.1):
         waited = time.monotonic() - started

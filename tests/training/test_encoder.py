@@ -79,7 +79,7 @@ def test_a_run_gives_its_encoder_back(run: Path, resemblance: Resemblance) -> No
     encoder = load_encoder_run(run)
     with torch.inference_mode():
         assert encoder(resemblance.looks(torch.zeros(1, 3, 32, 32))).shape == (1, 8, 16)
-    mean = Pairs.read(run / "pairs").first.mean(0)
+    mean = Pairs.read(run / "pairs", TINY.pairs).first.mean(0)
     np.testing.assert_allclose(encoder.mean.numpy(), mean, atol=1e-5)
 
 
@@ -121,7 +121,7 @@ def test_a_killed_run_ends_as_one_that_was_not(
 
 
 def test_batches_depend_on_the_step_alone(run: Path) -> None:
-    known = Pairs.read(run / "pairs")
+    known = Pairs.read(run / "pairs", TINY.pairs)
     feed, resumed = Feed(known, TINY), Feed(known, TINY)
     begun = [feed.batch(step) for step in range(3)]
     for a, b in zip(begun[2], resumed.batch(2), strict=True):
@@ -143,6 +143,13 @@ def test_pairs_of_another_generator_are_refused(
             network=PIXELS,
             pairs_folder=run / "pairs",
         )
+
+
+def test_some_pairs_must_be_left_to_learn_from(tmp_path: Path, resemblance: Resemblance) -> None:
+    options = replace(TINY, validation=TINY.pairs)
+    with pytest.raises(LatentEditError, match="leave none to learn from"):
+        train_encoder(mobilestylegan(), tmp_path / "run", options, resemblance=resemblance)
+    assert not (tmp_path / "run").exists()
 
 
 def test_photos_have_no_latents_but_are_learnt_from(run: Path, tmp_path: Path) -> None:

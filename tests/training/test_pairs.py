@@ -32,7 +32,7 @@ def renderer() -> Renderer:
 @pytest.fixture
 def pairs(renderer: Renderer, tmp_path: Path) -> Pairs:
     render_pairs(renderer, tmp_path / "pairs", 40, 32, quiet)
-    return Pairs.read(tmp_path / "pairs")
+    return Pairs.read(tmp_path / "pairs", 40)
 
 
 def test_a_picture_is_what_its_latents_draw(pairs: Pairs, renderer: Renderer) -> None:
@@ -59,7 +59,10 @@ def test_a_killed_run_draws_only_what_is_missing(renderer: Renderer, tmp_path: P
     render_pairs(renderer, folder, 30, 32, quiet)
     assert (folder / "00000.safetensors").stat().st_mtime_ns == kept
     assert (folder / "00001.safetensors").read_bytes() == again
-    assert len(Pairs.read(folder)) == 30
+    assert len(Pairs.read(folder, 30)) == 30
+    first = Pairs.read(folder, 20)  # as before the folder grew for another run
+    assert len(first) == 20
+    np.testing.assert_array_equal(first.first, Pairs.read(folder, 30).first[:20])
 
 
 def test_pairs_of_another_size_or_generator_are_refused(renderer: Renderer, tmp_path: Path) -> None:
@@ -69,7 +72,7 @@ def test_pairs_of_another_size_or_generator_are_refused(renderer: Renderer, tmp_
     with pytest.raises(LatentEditError, match="layers"):
         render_pairs(Renderer(progressive(), device="cpu"), tmp_path, 10, 16, quiet)
     with pytest.raises(LatentEditError, match="no pairs"):
-        Pairs.read(tmp_path / "nowhere")
+        Pairs.read(tmp_path / "nowhere", 10)
 
 
 def test_pairs_may_be_of_one_latent_each_and_nearer_to_the_mean(
@@ -77,7 +80,7 @@ def test_pairs_may_be_of_one_latent_each_and_nearer_to_the_mean(
 ) -> None:
     render_pairs(renderer, tmp_path / "near", 10, 32, quiet, mixed=0, psi=(0.0, 0.1))
     render_pairs(renderer, tmp_path / "far", 10, 32, quiet, mixed=1, psi=(1.0, 1.0))
-    near, far = Pairs.read(tmp_path / "near"), Pairs.read(tmp_path / "far")
+    near, far = (Pairs.read(tmp_path / name, 10) for name in ("near", "far"))
     mean = renderer.generator.mean.numpy()
     assert (near.cuts == near.layers).all()
     assert (far.cuts < far.layers).all()
@@ -98,7 +101,7 @@ def test_pairs_of_folders_begun_earlier_are_those_by_default(
     old = {key: facts[key] for key in ("generator_hash", "size", "layers")}
     (tmp_path / module.FACTS).write_text(json.dumps(old))
     render_pairs(renderer, tmp_path, 20, 32, quiet)
-    assert len(Pairs.read(tmp_path)) == 20
+    assert len(Pairs.read(tmp_path, 20)) == 20
     with pytest.raises(LatentEditError, match="another"):
         render_pairs(renderer, tmp_path, 20, 32, quiet, mixed=0)
 
@@ -107,7 +110,7 @@ def test_a_damaged_file_is_named(renderer: Renderer, tmp_path: Path) -> None:
     render_pairs(renderer, tmp_path, 20, 32, quiet)
     (tmp_path / "00001.safetensors").write_bytes(b"cut short")
     with pytest.raises(LatentEditError, match=r"00001\.safetensors is damaged"):
-        Pairs.read(tmp_path)
+        Pairs.read(tmp_path, 20)
 
 
 def test_layers_above_the_cut_are_the_second_latents() -> None:

@@ -93,5 +93,7 @@ def test_what_cannot_draw_previews_is_refused(tmp_path: Path) -> None:
         train_previews(stylegan2(), tmp_path / "run", TINY)
     with pytest.raises(LatentEditError, match="no preview of 64 pixels"):
         train_previews(mobilestylegan(), tmp_path / "run", replace(TINY, sizes=(64,)))
+    with pytest.raises(LatentEditError, match="leave none to learn from"):
+        train_previews(mobilestylegan(), tmp_path / "run", replace(TINY, validation=60))
     with pytest.raises(LatentEditError, match="not a"):
         load_previews_run(tmp_path)

@@ -116,8 +116,8 @@ def _write(
     entries = run.read_options()
     entries["options"] |= changes
     make_folder(kept.folder)
-    write_state(kept.state, tensors, progress)
-    write_json(kept.options, entries)
     with atomic_path(kept.log) as temporary:
         temporary.write_bytes(run.log.read_bytes() if run.log.exists() else b"")
+    write_json(kept.options, entries)
+    write_state(kept.state, tensors, progress)  # last: a folder with a state is a whole run
     return kept.state.stat().st_size

@@ -10,6 +10,7 @@ from typing import Any
 
 from torch import nn
 
+from latentedit import defaults
 from latentedit.classifiers.attributes import AttributeClassifier
 from latentedit.data.face_file import FaceData
 from latentedit.data.utkface import QUESTIONS
@@ -123,6 +124,13 @@ def check_options(
     for name, value in asdict(options).items():
         if isinstance(value, float) and not math.isfinite(value):
             raise LatentEditError(f"{name} must be a finite number")
+    if options.batch_size < 1:
+        raise LatentEditError(f"batch_size cannot be {options.batch_size}: give 1 or more")
+    if not 0 <= options.seed <= defaults.MAX_SEED:
+        raise LatentEditError(f"seed cannot be {options.seed}: give 0 to {defaults.MAX_SEED}")
+    for name in ("learning_rate", "discriminator_learning_rate", "projected_learning_rate"):
+        if getattr(options, name) < 0:
+            raise LatentEditError(f"{name} cannot be below 0")
     if people is not None and people.config.attributes != QUESTIONS:
         raise LatentEditError(
             "--people is for a classifier of UTKFace's genders and races: train one with "

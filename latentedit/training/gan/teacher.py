@@ -127,7 +127,7 @@ def open_teacher(
         mixed=options.pairs_mixed,
         psi=(least, most),
     )
-    files = shard_files(folder)
+    files = shard_files(folder, options.pairs)
     shards = [_latents_of(file) for file in files]
     first, cuts = (np.concatenate(parts) for parts in zip(*shards, strict=True))
     source = f"pictures of {name}"

@@ -224,5 +224,8 @@ def test_options_that_cannot_work_are_refused_before_a_folder_is_made(
     assert "learning_rate must" in refused(data, run, replace(TINY, learning_rate=float("nan")))
     for halves in ((), (0.0,), (-1.0,), (float("nan"),), (0.05, 0.05), (0.0001, 0.0002)):
         assert "ema_kimg must be thousands" in refused(data, run, replace(TINY, ema_kimg=halves))
+    assert "batch_size cannot be 0" in refused(data, run, replace(TINY, batch_size=0))
+    assert "seed cannot be" in refused(data, run, replace(TINY, seed=2**32))
+    assert "learning_rate cannot be" in refused(data, run, replace(TINY, learning_rate=-1.0))
     assert "nothing to resume" in refused(data, run, resume=True)
     assert not run.exists()

@@ -68,7 +68,7 @@ def teach(
 def test_pictures_are_cut_out_and_stand_beside_their_latents(
     teacher: Teacher, tmp_path: Path
 ) -> None:
-    pairs = Pairs.read(tmp_path / "pairs")
+    pairs = Pairs.read(tmp_path / "pairs", 40)
     assert len(teacher.faces) == len(teacher.latents) == len(teacher.paired) == 40
     np.testing.assert_array_equal(teacher.latents, pairs.first)
     np.testing.assert_array_equal(teacher.paired, pairs.cuts == pairs.layers)
