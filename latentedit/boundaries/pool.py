@@ -181,7 +181,7 @@ class Pool:
                 and shard["z"].shape == (len(seeds), self.latent_dim)
                 and shard["scores"].shape == (len(seeds), len(self.attributes))
             )
-        except (SafetensorError, KeyError):
+        except (SafetensorError, KeyError, IndexError):
             whole = False
         if not whole:
             raise LatentEditError(

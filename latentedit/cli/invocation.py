@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 
 from latentedit.errors import LatentEditError
 
@@ -21,10 +22,8 @@ def parse_numbers(text: str, advice: str) -> tuple[float, ...]:
     Raises:
         LatentEditError: a part is not a finite number; the message is `advice`.
     """
-    try:
+    with suppress(ValueError):
         numbers = tuple(float(part) for part in text.split(","))
-    except ValueError:
-        numbers = (math.nan,)
-    if not all(map(math.isfinite, numbers)):
-        raise LatentEditError(advice)
-    return numbers
+        if all(map(math.isfinite, numbers)):
+            return numbers
+    raise LatentEditError(advice)

@@ -15,10 +15,10 @@ app = typer.Typer(
     help="Turn a data set into one memory-mapped training file.", no_args_is_help=True
 )
 
-OutputOption = Annotated[Path, typer.Option("-o", "--output", help="The training file to write.")]
 MAX_EDGE = 4096
 """Largest edge of prepared faces, in pixels."""
 
+OutputOption = Annotated[Path, typer.Option("-o", "--output", help="The training file to write.")]
 SkipOption = Annotated[
     bool, typer.Option("--skip-bad", help="Leave out missing, misnamed and damaged pictures.")
 ]

@@ -159,11 +159,12 @@ class Studio:
     # ---- files that visitors bring
 
     def want_photo(self, session: Session, data: bytes) -> tuple[Session, Reply]:
-        """Ask for the photo, if a file carries an edit of a photo; the session then waits for it.
+        """Ask for the photo that an edit was made of, if a file carries such an edit.
 
         Returns:
-            The same session and an empty reply if the file carries no such edit. If the visitor
-            brings the same file again, it is opened as a photo like any other: the same.
+            The session, which then waits for the photo, and a message. If the file carries no such
+            edit: the same session and an empty reply. The same also if the session waits already
+            because of this file; then the file itself is to be opened as a photo.
 
         Raises:
             LatentEditError: the edit is damaged.

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from latentedit import defaults
 from latentedit.attributes import find_attribute
 from latentedit.boundaries.model import Boundaries
-from latentedit.editing.steps import read_number, spelt
+from latentedit.editing.steps import by_known_name, read_number
 from latentedit.errors import LatentEditError
 
 Hold = str | Sequence[str] | Mapping[str, float]
@@ -44,7 +44,7 @@ def resolve_holds(
         holds = dict.fromkeys(boundaries.names, defaults.DISCOUNT)
     elif "auto" in hold:
         holds = dict(boundaries.auto.get(find_attribute(attribute, boundaries.names), {}))
-    holds |= spelt(boundaries, _named(hold))
+    holds |= by_known_name(boundaries, _named(hold))
     free = {find_attribute(name, boundaries.names) for name in (attribute, *edited)}
     return {
         name: read_number(discount, f"discount of {name}", 0, 1)

@@ -14,7 +14,7 @@ from latentedit import defaults
 from latentedit.boundaries.model import Boundaries
 from latentedit.editing.holds import Hold, resolve_holds
 from latentedit.editing.layers import layer_numbers
-from latentedit.editing.steps import Step, read_moves, read_number, read_step, sided
+from latentedit.editing.steps import Step, read_moves, read_number, read_step, with_sides
 from latentedit.errors import LatentEditError
 from latentedit.generators.latents import MAX_SEED
 
@@ -181,10 +181,10 @@ def make_recipe(
     Raises:
         LatentEditError: unknown names, or see `EditRecipe`.
     """
-    moved = read_moves(boundaries, steps, "step")
+    moved = read_moves(boundaries, steps)
     goals = {
-        name: read_number(goal if side > 0 else -goal, f"distance of {name}")
-        for name, (goal, side) in sided(boundaries, to or {}).items()
+        name: side * read_number(goal, f"distance of {name}")
+        for name, (goal, side) in with_sides(boundaries, to or {}).items()
     }
     edited = sorted({*moved, *goals})
     return EditRecipe(

@@ -50,42 +50,41 @@ def read_step(value: Any, label: str) -> Step:
     return read_number(value, label)
 
 
-def sided(boundaries: Boundaries, values: Mapping[str, Value]) -> dict[str, tuple[Value, int]]:
+def with_sides(boundaries: Boundaries, values: Mapping[str, Value]) -> dict[str, tuple[Value, int]]:
     """Return by canonical name each value, and the side (1 or -1) that its given name means.
 
     Raises:
         LatentEditError: an unknown name, or an attribute that is named twice.
     """
-    spelt: dict[str, tuple[Value, int]] = {}
+    found: dict[str, tuple[Value, int]] = {}
     for name, value in values.items():
         if not isinstance(name, str):
             raise LatentEditError(f"{name!r} is not the name of an attribute")
         known, side = find_side(name, boundaries.names)
-        if known in spelt:
+        if known in found:
             raise LatentEditError(f"{known} is named twice: name it once")
-        spelt[known] = value, side
-    return spelt
+        found[known] = value, side
+    return found
 
 
-def spelt(boundaries: Boundaries, values: Mapping[str, Value]) -> dict[str, Value]:
-    """Return the same values under canonical names; see `sided`."""
-    return {name: value for name, (value, _) in sided(boundaries, values).items()}
+def by_known_name(boundaries: Boundaries, values: Mapping[str, Value]) -> dict[str, Value]:
+    """Return the same values under canonical names; see `with_sides`."""
+    return {name: value for name, (value, _) in with_sides(boundaries, values).items()}
 
 
-def read_moves(boundaries: Boundaries, values: Mapping[str, Any], what: str) -> dict[str, Step]:
+def read_moves(boundaries: Boundaries, values: Mapping[str, Any]) -> dict[str, Step]:
     """Return steps by attribute; one towards ``older`` is against Young.
 
     Args:
         boundaries: known names.
         values: by name, one number or one a face.
-        what: the values' name in messages, such as ``step``.
 
     Raises:
-        LatentEditError: see `sided` and `read_number`.
+        LatentEditError: see `with_sides` and `read_number`.
     """
     moves: dict[str, Step] = {}
-    for name, (value, side) in sided(boundaries, values).items():
-        step = read_step(value, f"{what} of {name}")
+    for name, (value, side) in with_sides(boundaries, values).items():
+        step = read_step(value, f"step of {name}")
         if side < 0:
             step = tuple(-each for each in step) if isinstance(step, tuple) else -step
         moves[name] = step
@@ -101,10 +100,13 @@ def clamp(boundaries: Boundaries, steps: Mapping[str, Step]) -> tuple[dict[str, 
 
     Returns:
         The steps, and one sentence for each attribute whose steps were cut short.
+
+    Raises:
+        LatentEditError: see `read_moves`.
     """
     clamped: dict[str, Step] = {}
     notices = []
-    for name, step in read_moves(boundaries, steps, "step").items():
+    for name, step in read_moves(boundaries, steps).items():
         low, high = boundaries.safe_range(name)
         wanted = np.atleast_1d(step)
         short = np.clip(wanted, low, high)

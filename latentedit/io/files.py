@@ -193,7 +193,7 @@ def check_folder(path: str | Path) -> None:
     """Refuse an output path whose folder is missing or takes no new files.
 
     Raises:
-        LatentEditError: the folder is one of these.
+        LatentEditError: the folder is missing, is a file, or takes no new files.
     """
     parent = Path(path).parent
     if parent.exists() and not parent.is_dir():
@@ -210,7 +210,7 @@ def _check_place(path: Path) -> None:
     if os.path.isdir(path):
         raise LatentEditError(f"cannot write {path}: it is a folder, give a file name")
     check_folder(path)
-    if os.path.isfile(path) and not os.access(path, os.W_OK) and os.path.exists(path):
+    if os.path.isfile(path) and not os.access(path, os.W_OK):
         raise LatentEditError(f"cannot write {path}: it is read-only, give another name")
 
 

@@ -82,8 +82,8 @@ def train_encoder(
         The averaged encoder, in eval mode.
 
     Raises:
-        LatentEditError: the run folder holds another run, there is no run to resume, or the pairs
-            are of another generator.
+        LatentEditError: the run folder holds another run, another process trains in it, there is no
+            run to resume, no pairs are left to learn from, or the pairs are of another generator.
     """
     keep_memory()
     run, device = Run(run_folder), pick_device(options.device)
@@ -93,11 +93,11 @@ def train_encoder(
             f"{options.validation} of {options.pairs} pairs held out leave none to learn from: "
             "lower --validation"
         )
-    run.hold()  # before pairs are drawn
     precision = "bfloat16" if options.bf16 else "float32"
     renderer = Renderer(generator, device=options.device, precision=precision)
     config = network or config_of(renderer)
     folder = Path(pairs_folder) if pairs_folder else run.folder / "pairs"
+    run.hold()  # before pairs are drawn
     render_pairs(
         renderer,
         folder,

@@ -23,8 +23,11 @@ def test_steps_and_distances_must_be_numbers_of_some_size(value: float) -> None:
 
 @pytest.mark.parametrize("value", ["3", None, ["1"], [None], True, 1j, np.complex64(1)])
 def test_steps_must_be_numbers(value: Any) -> None:
-    with pytest.raises(LatentEditError, match="give a number from -1000 to 1000"):
-        make_recipe(BOUNDARIES, {"Young": value})
+    for name in ("Young", "older"):
+        with pytest.raises(LatentEditError, match="give a number from -1000 to 1000"):
+            make_recipe(BOUNDARIES, {name: value})
+        with pytest.raises(LatentEditError, match="give a number from -1000 to 1000"):
+            make_recipe(BOUNDARIES, {}, to={name: value})
 
 
 @pytest.mark.parametrize("value", [3, np.float32(3), np.int64(3)])

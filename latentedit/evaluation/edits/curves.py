@@ -110,9 +110,10 @@ def matched_leakage(curves: Mapping[str, Curve]) -> tuple[float, dict[str, float
     }
 
 
-def is_measured(curves: Mapping[str, Curve]) -> bool:
-    """Return whether any of these curves was measured."""
-    return any(np.isfinite(found.flipped).all() for found in curves.values())
+def is_measured(curves: Mapping[str, Curve], *, whole: bool = False) -> bool:
+    """Return whether any of these curves was measured, or, with `whole`, all of them."""
+    measured = [bool(np.isfinite(found.flipped).all()) for found in curves.values()]
+    return all(measured) if whole else any(measured)
 
 
 def unmeasured(magnitudes: Float64Array) -> Curve:

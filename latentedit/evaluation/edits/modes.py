@@ -1,4 +1,4 @@
-"""Modes: kinds of holds that can be compared."""
+"""Modes: names of kinds of holds, and what each kind holds for an attribute."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -76,6 +77,17 @@ def test_effects_are_joined_by_attribute(effects: Effects, tmp_path: Path) -> No
             both.curves["none"]["b"].leakage, effects.curves["none"]["b"].leakage
         )
     assert again("c", faces=100).joined(effects).faces == {"a": 200, "b": 200, "c": 100}
+    several = replace(again("c"), modes=("two", "none"))
+    several = replace(
+        several, curves={"two": several.curves["none"], "none": several.curves["none"]}
+    )
+    both = several.joined(effects)
+    assert both.modes == ("none", "two", "auto")
+    assert np.isnan(both.curves["two"]["a"].flipped).all()
+    assert np.isnan(both.matrix("auto", 2.0)[2]).all()
+    lines = frontier(both, (0.3,))
+    assert {*lines} == {"none", "auto"}  # the third was compared for one attribute only
+    assert lines["none"]["attributes"] == [1]
     older = again("c", lock_faces=7)  # what an earlier version called it
     assert older.joined(effects).attributes == ("a", "b", "c")
     other = again("c", first_seed=100)
