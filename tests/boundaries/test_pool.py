@@ -356,6 +356,7 @@ def shard_parts() -> dict[str, Any]:
         {"z": np.zeros((10, 63), np.float32)},
         {"scores": np.zeros((10, 39), np.float32)},
         {"seeds": np.arange(10)},
+        {"seeds": np.array(110)},
     ],
 )
 def test_a_shard_with_other_contents(

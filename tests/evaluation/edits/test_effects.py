@@ -77,10 +77,8 @@ def test_effects_are_joined_by_attribute(effects: Effects, tmp_path: Path) -> No
             both.curves["none"]["b"].leakage, effects.curves["none"]["b"].leakage
         )
     assert again("c", faces=100).joined(effects).faces == {"a": 200, "b": 200, "c": 100}
-    several = replace(again("c"), modes=("two", "none"))
-    several = replace(
-        several, curves={"two": several.curves["none"], "none": several.curves["none"]}
-    )
+    curves = again("c").curves["none"]
+    several = replace(again("c"), modes=("two", "none"), curves={"two": curves, "none": curves})
     both = several.joined(effects)
     assert both.modes == ("none", "two", "auto")
     assert np.isnan(both.curves["two"]["a"].flipped).all()
