@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from latentedit.editing.search import Look
 
 FORCED_REACH = 2.0
-"""With --force, --age may go so many times as far as what is safe."""
+"""With --force, --age may go so many times as far as the safe ranges."""
 
 
 @dataclass(frozen=True)
@@ -229,7 +229,7 @@ def _aged(
         if short and not request.force and max(before, reached) > OLDEST - NEAR:
             note += f": faces older than {OLDEST:.0f} break; --force goes on"
         elif short:
-            within = "" if request.force else " within what is safe; --force goes farther"
+            within = "" if request.force else " within the safe ranges; --force goes past"
             note += f": {found.goals[index]:.0f} is out of this face's reach{within}"
         note += "".join(f"; {KEPT[name].lost}" for name, lost in found.lost.items() if lost[index])
         notes.append(note)

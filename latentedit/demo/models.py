@@ -83,8 +83,8 @@ def open_studio(editor: FaceEditor, assessor: PortraitAssessor | None = None) ->
         encoder = editor.bundle.encoder() if editor.bundle is not None else None
         photos = PhotoEditor(editor, encoder)
     except LatentEditError:
-        photos = None
-    return Studio(editor, photos, assessor)
+        return Studio(editor, assessor=assessor)
+    return Studio(photos.editor, photos, assessor)  # so sliders go as far as photos can
 
 
 class Studios:

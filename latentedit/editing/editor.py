@@ -302,6 +302,17 @@ class FaceEditor:
         other.renderer = self.renderer.with_precision(precision)
         return other
 
+    def with_boundaries(self, boundaries: Boundaries) -> Self:
+        """The same model, sharing its networks, with other boundaries of its generator.
+
+        Raises:
+            LatentEditError: they belong to another generator or space.
+        """
+        check_boundaries(boundaries, self.generator_hash, self.space)
+        other = copy(self)
+        other._boundaries = boundaries
+        return other
+
     # ---- latents and pictures
 
     @property

@@ -6,6 +6,7 @@ plain data. Every edit is a call with that portrait; there is no hidden state.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
@@ -17,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from latentedit import defaults
+from latentedit.boundaries.model import Boundaries
 from latentedit.boundaries.whitening import Whitening
 from latentedit.editing.editor import FaceEditor
 from latentedit.editing.holds import Hold
@@ -45,6 +47,10 @@ from latentedit.photos.resemblance import Resemblance
 from latentedit.photos.sketch import Sketch
 
 HAT = "Wearing_Hat"
+
+SAFE_SHARE, SAFE_STEP = 0.6, 3.0
+"""An edit of a photo is safe for this share of the safe range, and for this step in any case. Safe
+ranges are those of samples; a photo's latents are less typical, so its face breaks sooner."""
 
 SPREAD_SAMPLES = 2000
 """Latents that are sampled to learn how a model's latents vary, where it has no encoder."""
@@ -88,6 +94,16 @@ class Portrait:
         return replace(self, photo=photo, face=self.face.scaled(width, height))
 
 
+def photo_ranges(boundaries: Boundaries) -> Boundaries:
+    """Return the same boundaries with the safe ranges of photos; see `SAFE_SHARE`."""
+
+    def end(of: float) -> float:
+        return math.copysign(min(abs(of), max(SAFE_SHARE * abs(of), SAFE_STEP)), of)
+
+    ranges = {name: (end(low), end(high)) for name, (low, high) in boundaries.safe_ranges.items()}
+    return replace(boundaries, safe_ranges=ranges)
+
+
 class PhotoEditor:
     """Finds the latents of faces in photos, and puts edits back into them.
 
@@ -97,7 +113,7 @@ class PhotoEditor:
             steps.
 
     Attributes:
-        editor: see above.
+        editor: see above; with `photo_ranges`.
         encoder: see above; without one, `encoder.mean_answer`.
         has_encoder: whether one was given.
 
@@ -117,6 +133,8 @@ class PhotoEditor:
                 f"model {editor.name} does not draw faces as FFHQ aligns them, and photos are "
                 "aligned so: use ffhq1024 (latentedit models pull ffhq1024)"
             )
+        if editor.has_boundaries:
+            editor = editor.with_boundaries(photo_ranges(editor.boundaries))
         self.editor = editor
         self.has_encoder = encoder is not None
         encoder = encoder or _untrained(editor)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -121,6 +122,15 @@ def test_without_an_encoder_refining_begins_at_the_mean(
         photos.open(photo, steps=0)
     few, more = (photos.open(photo, steps=steps) for steps in (2, 15))
     assert more.origin["loss"] < few.origin["loss"]
+
+
+def test_photos_are_safe_for_shorter_steps_than_samples(photos: PhotoEditor) -> None:
+    editor, ranges = photos.editor, {"Young": (-6.0, 4.5), "Smiling": (-5.5, 2.0)}
+    wide = editor.with_boundaries(replace(editor.boundaries, safe_ranges=ranges))
+    narrow = PhotoEditor(wide, photos.encoder).editor.boundaries
+    assert narrow.safe_range("Young") == pytest.approx((-3.6, 3.0))
+    assert narrow.safe_range("Smiling") == pytest.approx((-3.3, 2.0))
+    assert wide.boundaries.safe_ranges == ranges
 
 
 def test_a_model_with_one_latent_for_all_layers_says_what_to_do(tiny_bundle: Path) -> None:
