@@ -43,7 +43,7 @@ def import_npy(
     )
     from latentedit.errors import LatentEditError
     from latentedit.io.files import check_writable, read_json
-    from latentedit.io.locks import alone_with
+    from latentedit.io.locks import claimed
     from latentedit.pretrained.bundles import find_bundle, weights_file
     from latentedit.pretrained.model import BOUNDARIES_FILE
 
@@ -62,7 +62,7 @@ def import_npy(
         )
     style = config.get("style") or config.get("latent_dim")
     lengths = sizes if isinstance(sizes, list) else [style]
-    with alone_with(output):
+    with claimed(output, waits=True):
         known = Boundaries.load(output) if output.exists() else None
         boundaries = import_boundary(
             source,

@@ -9,7 +9,7 @@ from typing import Any
 
 from latentedit.errors import LatentEditError
 from latentedit.io.files import atomic_paths, read_json, sha256, write_json
-from latentedit.io.locks import alone_with
+from latentedit.io.locks import claimed
 
 
 def save_with_card(
@@ -73,7 +73,7 @@ def update_card(weights: Path, entries: Mapping[str, Any]) -> None:
     Raises:
         LatentEditError: see `load_card`, or the folder cannot be written.
     """
-    with alone_with(weights):
+    with claimed(weights, waits=True):
         card = read_json(card_path(weights))
         kind = str(card.get("kind", "")) if isinstance(card, dict) else ""
         write_json(card_path(weights), {**load_card(weights, kind), **entries})
