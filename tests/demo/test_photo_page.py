@@ -6,6 +6,7 @@ import io
 import json
 import shutil
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -295,6 +296,14 @@ STILL = """async () => {
 STATES = "window.tracks.map((track) => track.readyState)"
 
 
+def wait_for_tracks(page: Page, states: list[str]) -> None:
+    """Wait for the camera's tracks: a dialog that was closed tells it a moment later."""
+    until = time.monotonic() + 20
+    while (found := page.evaluate(STATES)) != states and time.monotonic() < until:
+        page.wait_for_timeout(20)
+    assert found == states
+
+
 @pytest.fixture(scope="module")
 def filmed(browser: Browser) -> Iterator[Browser]:
     """A browser with a camera, which sees no face."""
@@ -315,16 +324,16 @@ def test_the_camera_takes_a_whole_picture_and_is_off_again(filmed: Browser, addr
     page.keyboard.press("Escape")
     expect(page.locator("dialog")).to_be_hidden()
     expect(button).to_be_focused()
-    assert page.evaluate(STATES) == ["ended"]
+    wait_for_tracks(page, ["ended"])
     assert page.evaluate("window.still") is None
     button.press("Enter")
     expect(shutter).to_be_focused()
     size = page.locator("video").evaluate("(video) => [video.videoWidth, video.videoHeight]")
-    assert page.evaluate(STATES) == ["ended", "live"]
+    wait_for_tracks(page, ["ended", "live"])
     page.keyboard.press("Space")
     expect(page.locator(".notice.bad")).to_contain_text("No face was found")
     expect(button).to_be_focused()
-    assert page.evaluate(STATES) == ["ended", "ended"]
+    wait_for_tracks(page, ["ended", "ended"])
     assert page.evaluate(STILL) == ["image/jpeg", *size]
     assert page.faults == []
     page.context.close()
