@@ -248,7 +248,7 @@ def measure(
         typer.Option(
             metavar="KINDS",
             help="Kinds of holds to compare, with commas between them: none, InterFaceGAN's one "
-            "or two most similar, auto, all others. 'none' and 'auto' are always among them.",
+            "or two most similar, auto, all others. 'auto' is always among them.",
         ),
     ] = ",".join(defaults.EFFECT_MODES),
     plot: Annotated[

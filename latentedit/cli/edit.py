@@ -103,6 +103,14 @@ HoldOption = Annotated[
         f"names, like auto,Male=0.8 [default: {defaults.HOLD}]."
     ),
 ]
+KeepOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--keep",
+        help="Look at each edited face, and bring back glasses or gender that it lost; --age "
+        "always does. Takes some seconds.",
+    ),
+]
 LayersOption = Annotated[
     str | None,
     typer.Option(help="Move only these layers, like 0-7, of a model with a latent for each layer."),
@@ -160,6 +168,7 @@ def edit(
     seeds: SeedsOption = None,
     latents: LatentsOption = None,
     hold: HoldOption = None,
+    keep: KeepOption = None,
     layers: LayersOption = None,
     force: ForceOption = False,
     face: FaceOption = None,
@@ -186,7 +195,16 @@ def edit(
     if recipe is None:
         held, order = defaults.HOLD if hold is None else hold, context.obj
         wanted = EditRequest.parse(
-            attr, step, to, age, age_to, hold=held, layers=layers, force=force, order=order
+            attr,
+            step,
+            to,
+            age,
+            age_to,
+            hold=held,
+            layers=layers,
+            force=force,
+            keep=bool(keep),
+            order=order,
         )
     else:
         what: dict[str, object] = {
@@ -196,7 +214,7 @@ def edit(
             "--age": age,
             "--age-to": age_to,
         }
-        what |= {"--hold": hold, "--layers": layers}
+        what |= {"--hold": hold, "--keep": keep, "--layers": layers}
         _only_for(what, "edits that are in no recipe: leave it out, or leave out --recipe")
         wanted = read_recipe(recipe)
     kind = find_output(asked)

@@ -16,12 +16,13 @@ if TYPE_CHECKING:
     from latentedit.boundaries.model import Boundaries
     from latentedit.editing.editor import FaceEditor
     from latentedit.editing.holds import Hold
+    from latentedit.editing.keeping import Lost
     from latentedit.editing.recipes import EditRecipe
     from latentedit.editing.saved import SavedRecipe
     from latentedit.editing.search import Look
 
 FORCED_REACH = 2.0
-"""With --force, --age may go so many times as far as the safe ranges."""
+"""With --force, --age and --keep may go so many times as far as the safe ranges."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,8 @@ class EditRequest:
         hold: what must not change.
         layers: the layers that move, or None for all.
         force: whether to go past safe ranges.
+        keep: whether faces keep their glasses and gender, see `keeping.keep_faces`. With `ages`
+            they do in any case.
     """
 
     steps: Mapping[str, float]
@@ -42,6 +45,7 @@ class EditRequest:
     hold: Hold
     layers: list[int] | None
     force: bool
+    keep: bool
 
     @classmethod
     def parse(
@@ -55,6 +59,7 @@ class EditRequest:
         hold: str,
         layers: str | None,
         force: bool,
+        keep: bool,
         order: list[str],
     ) -> Self:
         """Read the options.
@@ -62,7 +67,7 @@ class EditRequest:
         Args:
             attributes, steps, goals: the values of --attr, --step and --to.
             age, age_to: the values of --age and --age-to.
-            hold, layers, force: the values of these options.
+            hold, layers, force, keep: the values of these options.
             order: the order of --attr, --step and --to, see `_moves`.
 
         Raises:
@@ -76,7 +81,15 @@ class EditRequest:
         if not ages:
             moves = _moves(attributes or [], steps or [], goals or [], order)
         moving = None if layers is None else parse_seeds(layers, "layer")
-        return cls(*moves, ages, parse_hold(hold), moving, force)
+        held = parse_hold(hold)
+        if keep and held == "none":
+            raise LatentEditError("--keep needs holds: leave out --hold none, or leave out --keep")
+        return cls(*moves, ages, held, moving, force, keep)
+
+    @property
+    def reach(self) -> float:
+        """How far searches may go, as a multiple of the safe ranges."""
+        return FORCED_REACH if self.force else 1.0
 
     def check(self, editor: FaceEditor) -> None:
         """Refuse names and holds that a model does not know, before long work starts."""
@@ -170,6 +183,9 @@ def plan(
     else:
         recipe = editor.recipe(request.steps, request.hold, to=request.goals, **described)
         recipe, notes = (recipe, []) if request.force else _within_safe_ranges(editor, z, recipe)
+        if request.keep:
+            recipe, lost = _kept(editor, z, recipe, request, look)
+            notes += lost
     notes = [*_turned_round(request, editor.boundaries.names), *notes]
     notes += _released(recipe, request.hold, editor.boundaries)
     notes += _hindered(recipe, request.hold, editor.boundaries)
@@ -212,16 +228,15 @@ def _aged(
     Args:
         described: further fields of the recipe: seeds, frames, psi and layers.
     """
-    from latentedit.editing.ages import KEPT, NEAR, OLDEST, search_age
+    from latentedit.editing.ages import NEAR, OLDEST, search_age
 
-    reach = FORCED_REACH if request.force else 1.0
     layers, seeds = described["layers"], described.get("seeds")
     found = search_age(
-        editor, z, **request.ages, hold=request.hold, reach=reach, layers=layers, look=look
+        editor, z, **request.ages, hold=request.hold, reach=request.reach, layers=layers, look=look
     )
     notes = []
     for index, short in enumerate(found.short):
-        face = f"face {index + 1}" if seeds is None else f"seed {seeds[index]}"
+        face = _face(seeds, index)
         before, reached = found.before[index], found.reached[index]
         moves = {name: steps[index] for name, steps in found.steps.items() if steps[index]}
         way = ", ".join(f"{name} {step:+.2f}" for name, step in moves.items()) or "no step"
@@ -231,9 +246,35 @@ def _aged(
         elif short:
             within = "" if request.force else " within the safe ranges; --force goes past"
             note += f": {found.goals[index]:.0f} is out of this face's reach{within}"
-        note += "".join(f"; {KEPT[name].lost}" for name, lost in found.lost.items() if lost[index])
-        notes.append(note)
+        notes.append("; ".join([note, *_losses(found.lost, index)]))
     return found.recipe(editor, **described), notes
+
+
+def _kept(
+    editor: FaceEditor,
+    z: NDArray[np.float32],
+    recipe: EditRecipe,
+    request: EditRequest,
+    look: Look | None,
+) -> tuple[EditRecipe, list[str]]:
+    """Let faces keep what the edit would take; return the recipe, and notes on what is lost."""
+    from latentedit.editing.keeping import keep_faces
+
+    kept, lost = keep_faces(editor, z, recipe, reach=request.reach, look=look)
+    said = {_face(recipe.seeds, index): _losses(lost, index) for index in range(len(z))}
+    return kept, [f"{face}: {'; '.join(losses)}" for face, losses in said.items() if losses]
+
+
+def _face(seeds: Sequence[int] | None, index: int) -> str:
+    """Name one of the faces."""
+    return f"face {index + 1}" if seeds is None else f"seed {seeds[index]}"
+
+
+def _losses(lost: Lost, index: int) -> list[str]:
+    """Say what one of the faces loses."""
+    from latentedit.editing.keeping import KEPT
+
+    return [KEPT[name].lost for name, faces in lost.items() if faces[index]]
 
 
 def _turned_round(request: EditRequest, known: Sequence[str]) -> list[str]:

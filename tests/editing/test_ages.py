@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import torch
 from age_estimators import Brightness, Steep, judged_by
 from conftest import exit_code
 from numpy.typing import NDArray
+from planted_scores import scoring
 from saved import read_recipe
 
 from latentedit.attributes import AGEING_ATTRIBUTES
@@ -141,19 +142,6 @@ def test_no_face_becomes_older_than_the_oldest(
         np.testing.assert_array_equal(steps[old], 0)
     forced = search_age(steep, z, by=1e3, hold="none", reach=1.5)
     assert (forced.reached > found.reached).any()
-
-
-def scoring(
-    attribute: str, logits: Callable[[NDArray[np.uint8]], NDArray[np.float64]]
-) -> Callable[[FaceEditor, NDArray[np.uint8]], NDArray[np.float32]]:
-    """Stand in for `FaceEditor.score`: one attribute by its logits, one half for all others."""
-
-    def score(editor: FaceEditor, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        scores = np.full((len(images), len(editor.attributes)), 0.5, np.float32)
-        scores[:, editor.attributes.index(attribute)] = 1 / (1 + np.exp(-logits(images)))
-        return scores
-
-    return score
 
 
 def test_glasses_stay_on(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,6 +33,9 @@ def age(
         ),
     ] = "auto",
     hold: Annotated[str, typer.Option(help="What must not change, as in 'edit'.")] = defaults.HOLD,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Bring back lost glasses or gender, as in 'edit'.")
+    ] = False,
     slow: Annotated[
         int,
         typer.Option(
@@ -71,6 +74,7 @@ def age(
         seed=seed,
         step=length,
         hold=parse_hold(hold),
+        keep=keep,
         judges=installed_judges(slow),
         images=images if launch().leads else None,
         track=track,

@@ -20,6 +20,7 @@ from latentedit import defaults
 from latentedit.attributes import AGE_ATTRIBUTE
 from latentedit.boundaries.pool import for_many
 from latentedit.editing.holds import Hold, resolve_holds
+from latentedit.editing.keeping import keep_faces
 from latentedit.errors import LatentEditError
 from latentedit.evaluation.classifiers.independent_age import independent_ages
 from latentedit.evaluation.edits.traces import Track, no_bar, observe
@@ -78,6 +79,31 @@ class SlowJudges:
         return self if start < self.faces else SlowJudges(independent=False, dlib=False)
 
 
+@dataclass(frozen=True, eq=False)
+class Moves:
+    """How faces are aged.
+
+    Attributes:
+        editor: the model.
+        holds: {name: discount} of what Young must not change.
+        keep: bring back gender or glasses of single faces.
+    """
+
+    editor: FaceEditor
+    holds: Mapping[str, float]
+    keep: bool
+
+    def pictures(
+        self, seeds: range, steps: tuple[float, float], size: int | None = None
+    ) -> list[UInt8Array]:
+        """Return the faces of seeds after either step along Young, uint8 [N, H, W, 3] each."""
+        z = self.editor.sample(seeds)
+        recipes = [self.editor.recipe({AGE_ATTRIBUTE: step}, self.holds) for step in steps]
+        if self.keep:
+            recipes = [keep_faces(self.editor, z, recipe)[0] for recipe in recipes]
+        return [self.editor.render(self.editor.apply(recipe, z), size) for recipe in recipes]
+
+
 def evaluate_age(
     editor: FaceEditor,
     work: str | Path,
@@ -86,6 +112,7 @@ def evaluate_age(
     seed: int = 0,
     step: float | None = None,
     hold: Hold = defaults.HOLD,
+    keep: bool = False,
     judges: SlowJudges | None = None,
     images: str | Path | None = None,
     track: Track = no_bar,
@@ -100,6 +127,7 @@ def evaluate_age(
         step: length of both moves. By default they go to a share of Young's safe range: the one of
             `SHARES` that comes closest to `WANTED` on up to 500 other faces, see `best`.
         hold: what must not change.
+        keep: bring back gender or glasses of single faces, see `keeping.keep_faces`.
         judges: the slow networks to measure with.
         images: folder for pictures of example pairs.
         track: draws progress bars.
@@ -124,7 +152,8 @@ def evaluate_age(
     first = defaults.AGE_FIRST_SEED + seed * 1_000_000
     holds = resolve_holds(editor.boundaries, AGE_ATTRIBUTE, [AGE_ATTRIBUTE], hold)
     low, high = editor.boundaries.safe_range(AGE_ATTRIBUTE)
-    card = _card(editor, holds, judges, first)
+    moves = Moves(editor, holds, keep)
+    card = _card(moves, judges, first)
     folder = ResumableFolder(work, _CARD, card, content="measurement")
     frontier = None
     ends = (-float(step), float(step)) if step else (low, high)
@@ -133,12 +162,12 @@ def evaluate_age(
         frontier = []
         for share in SHARES:
             point = _figures(
-                _measure(editor, folder, others, count, share, (low, high), holds, judges, track)
+                _measure(moves, folder, others, count, share, (low, high), judges, track)
             )
             frontier.append(point | {"share": share, "shortfall": shortfall(point)})
         share = SHARES[best(frontier)]
         ends = (low * share, high * share)
-    seen = _measure(editor, folder, first, n, 1.0, ends, holds, judges, track)
+    seen = _measure(moves, folder, first, n, 1.0, ends, judges, track)
     figures = _figures(seen, details=True)
     report = {
         "model": editor.name,
@@ -147,13 +176,14 @@ def evaluate_age(
         "seeds": {"first": first, "last": first + n - 1},
         "steps": {"old": round(ends[0], 3), "young": round(ends[1], 3)},
         "holds": holds,
+        "keep": keep,
         **figures,
         "wanted": {"least": WANTED, "missed": missed(figures)},
         "frontier": frontier,
         "slides": {"years": AGE_CHANGE, "n": AGE_FACES},
     }
     if images is not None:
-        _save_examples(editor, make_folder(images), first, min(n, EXAMPLES), ends, holds, seen)
+        _save_examples(moves, make_folder(images), first, min(n, EXAMPLES), ends, seen)
     return report
 
 
@@ -275,24 +305,23 @@ def _person(young: NDArray[np.float32], old: NDArray[np.float32]) -> dict[str, d
 
 
 def _measure(
-    editor: FaceEditor,
+    moves: Moves,
     folder: ResumableFolder,
     first: int,
     n: int,
     share: float,
     ends: tuple[float, float],
-    holds: Mapping[str, float],
     judges: SlowJudges,
     track: Track,
 ) -> Seen:
     """Observe n faces at both ends of an edit; read from disk what was observed before."""
     steps = share * ends[0], share * ends[1]
-    centre, count = _centre(editor, folder), -(-n // CHUNK)
+    centre, count = _centre(moves.editor, folder), -(-n // CHUNK)
 
     def chunk(number: int) -> Seen:
         start = number * CHUNK
         seeds = range(first + start, first + min(start + CHUNK, n))
-        see = partial(_observe, editor, seeds, steps, holds, judges.of(start), centre)
+        see = partial(_observe, moves, seeds, steps, judges.of(start), centre)
         return folder.keep(f"{steps[0]:+.4f}{steps[1]:+.4f}-{seeds[0]}-{len(seeds)}", see)
 
     for _ in track(folder.turns(count, chunk), count, f"{steps[0]:+.1f} to {steps[1]:+.1f}"):
@@ -317,15 +346,15 @@ def _centre(editor: FaceEditor, folder: ResumableFolder) -> NDArray[np.float32]:
 
 
 def _observe(
-    editor: FaceEditor,
+    moves: Moves,
     seeds: range,
     steps: tuple[float, float],
-    holds: Mapping[str, float],
     judges: SlowJudges,
     centre: NDArray[np.float32],
 ) -> Seen:
     """Return ages [N, 2] (young, old), cosines [N], descriptors [N, 128], what was kept [N]."""
-    old, young = _pictures(editor, seeds, steps, holds, editor.judged_size)
+    editor = moves.editor
+    old, young = moves.pictures(seeds, steps, editor.judged_size)
     before = observe(editor, editor.render(editor.sample(seeds), editor.judged_size))
     ends = [observe(editor, pictures, describe=judges.dlib) for pictures in (young, old)]
     seen: Seen = {
@@ -347,30 +376,18 @@ def _observe(
     return {name: np.ascontiguousarray(values, dtype=np.float32) for name, values in seen.items()}
 
 
-def _pictures(
-    editor: FaceEditor,
-    seeds: range,
-    steps: tuple[float, float],
-    holds: Mapping[str, float],
-    size: int | None = None,
-) -> list[UInt8Array]:
-    z = editor.sample(seeds)
-    moved = [editor.edit(z, {AGE_ATTRIBUTE: step}, dict(holds)) for step in steps]
-    return [editor.render(latents, size) for latents in moved]
-
-
 def _save_examples(
-    editor: FaceEditor,
+    moves: Moves,
     folder: Path,
     first: int,
     count: int,
     ends: tuple[float, float],
-    holds: Mapping[str, float],
     seen: Seen,
 ) -> None:
     """Save one picture for each of some faces: young, original and old, with their ages."""
     seeds = range(first, first + count)
-    old, young = _pictures(editor, seeds, ends, holds)
+    editor = moves.editor
+    old, young = moves.pictures(seeds, ends)
     originals = editor.render(editor.sample(seeds))
     ages = seen["built_in" if "built_in" in seen else "independent"]
     for row, seed in enumerate(seeds):
@@ -383,19 +400,20 @@ def _save_examples(
         save_image(folder / f"{seed}.png", picture)
 
 
-def _card(
-    editor: FaceEditor, holds: Mapping[str, float], judges: SlowJudges, first: int
-) -> dict[str, Any]:
+def _card(moves: Moves, judges: SlowJudges, first: int) -> dict[str, Any]:
     """What all faces of a measurement are made from."""
+    editor = moves.editor
     card = {
         "generator_hash": editor.generator_hash,
         "classifier_hash": editor.classifier_hash,
         "age_hash": editor.age_hash,
         "boundaries": editor.boundaries.normals_hash,
-        "holds": dict(sorted(holds.items())),
+        "holds": dict(sorted(moves.holds.items())),
         "ways": [judges.independent, "descriptors" if judges.dlib else None, judges.faces],
         "first": first,
     }
+    if moves.keep:
+        card["keep"] = True
     if editor.precision_name != defaults.PRECISION:
         card["precision"] = editor.precision_name
     return card

@@ -97,23 +97,31 @@ def matched_leakage(curves: Mapping[str, Curve]) -> tuple[float, dict[str, float
     """Return each mode's leakage at one share of flipped faces.
 
     Args:
-        curves: by mode; ``none`` is among them.
+        curves: by mode.
 
     Returns:
-        The share, see `compared_share`, and the leakage there by mode; None where a mode does not
-        reach it.
+        The share, see `compared_share`, and the leakage there by mode; None where a mode was not
+        measured, or does not reach the share. Where ``none`` was not measured, the share is that
+        of the first mode that was.
     """
-    share = compared_share(float(curves["none"].flipped.max()))
+    ordered = [curves[mode] for mode in ("none", *curves) if mode in curves]
+    most = next((float(found.flipped.max()) for found in ordered if _is_whole(found)), 0.0)
+    share = compared_share(most)
     comparable = share >= LEAST_SHARE
     return share, {
-        name: found.leakage_at(share) if comparable else None for name, found in curves.items()
+        name: found.leakage_at(share) if comparable and _is_whole(found) else None
+        for name, found in curves.items()
     }
 
 
 def is_measured(curves: Mapping[str, Curve], *, whole: bool = False) -> bool:
     """Return whether any of these curves was measured, or, with `whole`, all of them."""
-    measured = [bool(np.isfinite(found.flipped).all()) for found in curves.values()]
+    measured = [_is_whole(found) for found in curves.values()]
     return all(measured) if whole else any(measured)
+
+
+def _is_whole(found: Curve) -> bool:
+    return bool(np.isfinite(found.flipped).all())
 
 
 def unmeasured(magnitudes: Float64Array) -> Curve:
@@ -123,7 +131,7 @@ def unmeasured(magnitudes: Float64Array) -> Curve:
 
 def of_one_length(curves: Mapping[str, Curve]) -> dict[str, Curve]:
     """Return the same curves; unmeasured ones get the magnitudes of measured ones."""
-    whole = [found for found in curves.values() if np.isfinite(found.flipped).all()]
+    whole = [found for found in curves.values() if _is_whole(found)]
     magnitudes = (whole or list(curves.values()))[0].magnitudes
     return {
         name: found if found in whole else unmeasured(magnitudes) for name, found in curves.items()

@@ -23,7 +23,7 @@ from latentedit.evaluation.edits.curves import (
     of_one_length,
     unmeasured,
 )
-from latentedit.evaluation.edits.modes import ALWAYS, MODES
+from latentedit.evaluation.edits.modes import MODES
 from latentedit.evaluation.edits.traces import Trace
 from latentedit.io.cards import load_card, save_with_card
 
@@ -331,14 +331,14 @@ def frontier(
 
     Returns:
         By mode ``shares``, ``leakage`` (None where no attribute is left) and ``attributes``, how
-        many are averaged. Mode ``all`` is left out, and so are modes of `modes.MODES` that some
-        attributes were not compared with.
+        many are averaged. Mode ``all`` is left out, and so are those besides ``none`` and ``auto``
+        that some attributes were not compared with.
     """
     modes = [
         mode
         for mode in effects.modes
         if mode != "all"  # it seldom reaches any share
-        and (mode in ALWAYS or is_measured(effects.curves[mode], whole=True))
+        and (mode in ("none", "auto") or is_measured(effects.curves[mode], whole=True))
     ]
     lines: dict[str, dict[str, list[float | None]]] = {
         mode: {"shares": list(shares), "leakage": [], "attributes": []} for mode in modes

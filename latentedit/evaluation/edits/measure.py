@@ -48,7 +48,7 @@ class Plan:
     Attributes:
         faces: how many faces effects are reported on.
         hold_faces: how many other faces holds are chosen on.
-        modes: kinds of holds that are compared; ``none`` and ``auto`` are among them.
+        modes: kinds of holds that are compared; ``auto`` is among them.
         steps: of the re-scoring matrix.
         far_steps: all steps that are rendered with no holds and with auto holds; `steps` are among
             them.
@@ -365,11 +365,16 @@ def holds_in_words(name: str, row: Mapping[str, Any]) -> str:
         row: the attribute's row of `Effects.at_half`.
     """
     none, auto, two = row.get("none"), row.get("auto"), row.get("two")
-    if none is None:
+    if none is None and auto is None:
         return f"{name}: too few faces flip for holds to be compared ({row['share']:.0%})"
     where = f"where {row['share']:.0%} of the faces flip"
     if auto is None:
         return f"{name}: with auto holds too few faces flip to compare"
+    if none is None:
+        return (
+            f"{name}: {where} (step {auto['magnitude']:.1f}), others change by "
+            f"{auto['leakage']:.4f} with auto holds"
+        )
     if not none["leakage"]:
         return f"{name}: nothing else changes"
     text = (

@@ -13,17 +13,17 @@ from latentedit.errors import LatentEditError
 MODES = defaults.EFFECT_MODES
 """Kinds of holds that can be compared."""
 
-ALWAYS = ("none", "auto")
-"""Those of `MODES` that are always compared."""
+ALWAYS = "auto"
+"""The one of `MODES` that is always measured: safe ranges and calibrations are its."""
 
 
 def find_modes(names: Iterable[str]) -> tuple[str, ...]:
-    """Return kinds of holds by their names, in the order of `MODES`, with those of `ALWAYS`.
+    """Return kinds of holds by their names, in the order of `MODES`, with `ALWAYS`.
 
     Raises:
         LatentEditError: there is no such kind.
     """
-    chosen = {name.strip() for name in names} | {*ALWAYS}
+    chosen = {name.strip() for name in names} | {ALWAYS}
     if unknown := chosen - {*MODES}:
         raise LatentEditError(
             f"no kind of holds {min(unknown)!r} can be compared: choose from {', '.join(MODES)}"

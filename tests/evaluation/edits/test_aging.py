@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from torch import Tensor
 from latentedit.boundaries.model import Boundaries
 from latentedit.cli import main
 from latentedit.editing.editor import FaceEditor
+from latentedit.editing.recipes import EditRecipe
 from latentedit.errors import LatentEditError
 from latentedit.evaluation.edits import aging
 from latentedit.evaluation.edits.aging import (
@@ -71,6 +73,21 @@ def test_auto_takes_the_best_step_within_the_safe_range(editor: FaceEditor, tmp_
     assert [point["share"] for point in report["frontier"]] == list(SHARES)
     share = SHARES[best(report["frontier"])]
     assert report["steps"] == {"old": round(-3 * share, 3), "young": round(3 * share, 3)}
+
+
+def test_faces_can_be_kept(
+    editor: FaceEditor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def undo(editor: FaceEditor, z: object, recipe: EditRecipe) -> tuple[EditRecipe, object]:
+        return replace(recipe, steps={"Young": 0.0}), {}
+
+    plain = evaluate_age(editor, tmp_path / "p", 5, step=3.0, judges=PLAIN)
+    monkeypatch.setattr(aging, "keep_faces", undo)
+    kept = evaluate_age(editor, tmp_path / "k", 5, step=3.0, keep=True, judges=PLAIN)
+    assert (plain["keep"], kept["keep"]) == (False, True)
+    assert plain["years"]["built_in"]["mean"] > kept["years"]["built_in"]["mean"] == 0
+    with pytest.raises(LatentEditError, match="another measurement"):
+        evaluate_age(editor, tmp_path / "p", 5, step=3.0, keep=True, judges=PLAIN)
 
 
 def test_a_second_run_renders_nothing(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from planted_traces import NAMES, make_trace
 
-from latentedit.evaluation.edits.curves import curve, matched_leakage
+from latentedit.evaluation.edits.curves import curve, matched_leakage, unmeasured
 from latentedit.evaluation.edits.effects import summarize
 from latentedit.evaluation.edits.traces import Trace, sigmoid
 
@@ -72,3 +72,12 @@ def test_holds_are_compared_where_as_many_flip() -> None:
     share, leaks = matched_leakage({"none": strong, "auto": weak})
     assert share == pytest.approx(0.8 * strong.flipped.max())
     assert 0 < leaks["auto"] < leaks["none"]  # type: ignore[operator]
+
+
+def test_without_a_comparison_holds_count_by_themselves() -> None:
+    auto = curve(make_trace(np.array([1.0, 0.4, 0.0])), 0)
+    alone = matched_leakage({"auto": auto})
+    assert alone == (0.5, {"auto": pytest.approx(auto.leakage_at(0.5))})
+    missing = unmeasured(auto.magnitudes)
+    assert matched_leakage({"none": missing, "auto": auto}) == (0.5, {"none": None, **alone[1]})
+    assert matched_leakage({"none": missing}) == (0.0, {"none": None})

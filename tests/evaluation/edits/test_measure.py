@@ -19,7 +19,7 @@ from latentedit.boundaries.unsupervised import find_directions
 from latentedit.classifiers.attributes import AttributeClassifier
 from latentedit.editing.editor import FaceEditor
 from latentedit.errors import LatentEditError
-from latentedit.evaluation.edits.effects import Effects
+from latentedit.evaluation.edits.effects import Effects, frontier
 from latentedit.evaluation.edits.measure import (
     Plan,
     Reduction,
@@ -130,6 +130,9 @@ def test_holds_in_words() -> None:
         "0.1000 with none (-40%), 0.0900 holding the two most similar"
     )
     assert "too few faces flip" in holds_in_words("Young", {"share": 0.0, "none": None})
+    uncompared = holds_in_words("Young", {"share": 0.5, "none": None, "auto": auto})
+    assert "0.0600 with auto holds" in uncompared
+    assert "none" not in uncompared
     assert "with auto holds too few" in holds_in_words("Young", {**row, "auto": None})
     alone = {"magnitude": 1.0, "leakage": 0.0}
     assert "nothing else" in holds_in_words("Young", {"share": 0.5, "none": alone, "auto": alone})
@@ -184,8 +187,23 @@ def test_the_command_compares_what_is_asked(
     )
     assert np.isnan(effects.curves["two"]["Male"].flipped).all()
     assert np.isnan(effects.curves["one"]["Young"].flipped).all()
+    assert np.isnan(effects.curves["none"]["Male"].flipped).all()
+    assert set(frontier(effects)) == {"none", "auto"}
     assert call(*command, "--compare", "none") == 0
     assert Effects.load(bundle / "effects.safetensors").modes == ("none", "one", "auto")
+
+
+def test_auto_holds_can_be_measured_alone(
+    measured: tuple[Path, tuple[object, ...]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle, command = measured
+    assert call(*command, "--keep-holds", "--compare", "auto", "--plot", "heat.png") == 0
+    assert "leak" not in capsys.readouterr().out.replace("leakage", "")
+    effects = Effects.load(bundle / "effects.safetensors")
+    assert effects.modes == ("auto",)
+    assert set(frontier(effects)) == {"auto"}
+    assert reduction(effects) is None
+    assert "Young" in Boundaries.load(bundle / "boundaries.safetensors").safe_ranges
 
 
 def test_less_leakage_is_averaged_over_what_can_be_compared() -> None:
