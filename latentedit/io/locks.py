@@ -16,31 +16,15 @@ _NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP)
 
 
 @contextmanager
-def alone_with(path: str | Path) -> Iterator[None]:
-    """Let one process or thread at a time run the block; others with the same file wait.
-
-    Use it to read a file, add something and write it back. The lock is an empty hidden file beside
-    it. On a disk without locks nobody waits.
-
-    Raises:
-        LatentEditError: the folder does not exist or cannot be written.
-    """
-    path = Path(path)
-    lock = FileLock(path.with_name(f".{path.name}.lock"))
-    _acquire(lock)
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-@contextmanager
 def claimed(path: str | Path, *, waits: bool = False) -> Iterator[bool]:
-    """Claim a file that is to be made, for as long as the block runs.
+    """Claim a file that is to be made or changed, for as long as the block runs.
+
+    On a disk without locks everyone gets it.
 
     Args:
         path: the file. The lock is an empty hidden file beside it; it is removed with the claim.
-        waits: wait until an earlier claim has ended.
+        waits: wait until an earlier claim has ended. Use it to read a file, add something and write
+            it back.
 
     Yields:
         True if this process has the claim, False if somebody else has it.

