@@ -18,8 +18,8 @@ from latentedit.editing.editor import FaceEditor
 from latentedit.editing.holds import Hold, resolve_holds
 from latentedit.editing.projection import discounted_direction
 from latentedit.editing.recipes import EditRecipe
-from latentedit.editing.search import Float64Array, Look, find_steps
-from latentedit.editing.watched import Steps, WatchedFaces, recipe_of, rows_of
+from latentedit.editing.search import Float64Array, Look, find_enough
+from latentedit.editing.watched import Rows, Steps, WatchedFaces, recipe_of, rows_of
 from latentedit.errors import LatentEditError
 
 
@@ -150,9 +150,12 @@ def keep(
     after = faces.logits(faces.seen(steps), names) if own else {}
     for name, logits in own.items():
         moves = _keep_one(faces, name, logits, after[name], {**steps, **found}, reach)
-        if moves.any():
+        if len(rows := np.flatnonzero(moves)):
             found[name] = moves
-            after = faces.logits(faces.seen({**steps, **found}), names)
+            moved = faces.some(rows)
+            again = moved.logits(moved.seen(rows_of({**steps, **found}, rows)), names)
+            for other, values in again.items():
+                after[other][rows] = values
     return found, after
 
 
@@ -175,12 +178,13 @@ def _keep_one(
         return moves
     some, side = replace(faces.some(rows), fixed=rows_of(steps, rows)), sides[rows]
     low, high = (reach * end for end in faces.editor.boundaries.safe_range(name))
-    found, reached = find_steps(
-        lambda moved: side * some.logits(some.seen({name: side * moved}), [name])[name],
-        side * after[rows],
-        goals[rows],
-        np.stack((np.zeros(len(rows)), np.where(side > 0, high, -low)), axis=1),
-        1,
+
+    def logits(moved: Float64Array, few: Rows) -> Float64Array:
+        watched = some.some(few)
+        return side[few] * watched.logits(watched.seen({name: side[few] * moved}), [name])[name]
+
+    found, reached = find_enough(
+        logits, side * after[rows], goals[rows], np.where(side > 0, high, -low), NEAREST
     )
     gains = reached - side * after[rows] > rule.within
     gains |= (side * after[rows] < 0) & (reached > 0)

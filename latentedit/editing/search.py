@@ -23,6 +23,7 @@ Look = Callable[[NDArray[np.float32], Sequence[str]], UInt8Array]
 
 _GRID = 13
 _HALVINGS = 7
+_FIRST, _LOOKS = 1 / 12, 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,6 +129,49 @@ def find_steps(
         near, far = np.where(short, middle, near), np.where(short, far, middle)
     steps = (near + far) / 2
     return steps, measured(steps)
+
+
+def find_enough(
+    measured: Callable[[Float64Array, NDArray[np.int64]], Float64Array],
+    before: Float64Array,
+    wanted: Float64Array,
+    ends: Float64Array,
+    tolerance: float,
+) -> tuple[Float64Array, Float64Array]:
+    """Return steps [N] that raise measures to their goals, and what is measured there, [N].
+
+    It takes fewer looks than `find_steps`, for measures that rise all the way. Steps double until
+    the goal is passed, then they are interpolated. Where the goal is not passed, the result is the
+    step with the highest measure.
+
+    Args:
+        measured: steps [M], and the numbers of their faces [M] -> the measure of each, [M].
+        before: measures without a step, below the goals, [N].
+        wanted: goals, [N].
+        ends: the longest steps, [N]; they may be negative.
+        tolerance: how far above the goal is near enough.
+    """
+    near, low = np.zeros(len(before)), before.copy()
+    far, high = np.full(len(before), np.nan), np.full(len(before), np.nan)
+    steps, reached = np.zeros(len(before)), before.copy()
+    for _ in range(_LOOKS):
+        passed = np.isfinite(far)
+        done = np.where(passed, high - wanted <= tolerance, near == ends)
+        rows = np.flatnonzero(~done)
+        if not len(rows):
+            break
+        doubled = np.where(near == 0, _FIRST * ends, 2 * near)
+        ahead = np.where(np.abs(doubled) < np.abs(ends), doubled, ends)
+        share = np.divide(wanted - low, high - low, out=np.full(len(low), 0.5), where=passed)
+        between = near + (far - near) * np.clip(share, 0.1, 0.9)
+        tried = np.where(passed, between, ahead)[rows]
+        seen = measured(tried, rows)
+        enough = seen >= wanted[rows]
+        far[rows[enough]], high[rows[enough]] = tried[enough], seen[enough]
+        near[rows[~enough]], low[rows[~enough]] = tried[~enough], seen[~enough]
+        better = enough | (~passed[rows] & (seen > reached[rows]))
+        steps[rows[better]], reached[rows[better]] = tried[better], seen[better]
+    return steps, reached
 
 
 def _brackets(grid: Float64Array, missing: Float64Array) -> tuple[Float64Array, Float64Array]:

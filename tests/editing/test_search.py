@@ -7,10 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from age_estimators import Brightness, judged_by
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from latentedit.editing.editor import FaceEditor
-from latentedit.editing.search import safe_steps, search_steps
+from latentedit.editing.search import Float64Array, find_enough, safe_steps, search_steps
 from latentedit.generators.latents import normalize
 
 
@@ -87,3 +89,40 @@ def test_the_measure_may_be_anything(editor: FaceEditor) -> None:
     moved = editor.render(editor.edit(z, {"Smiling": 1.2}, "none"))
     found = search_steps(editor, z, "Smiling", redness, redness(moved), hold="none")
     np.testing.assert_allclose(found.reached, redness(moved), atol=0.6)
+
+
+# ---- enough
+
+
+@given(
+    slope=st.lists(st.floats(0.5, 20), min_size=1, max_size=6),
+    bend=st.floats(0.3, 3),
+    goal=st.floats(0.1, 30),
+)
+def test_enough_is_found_in_few_looks(slope: list[float], bend: float, goal: float) -> None:
+    """Measures that rise like a power of the step, each face at its own rate."""
+    slopes, looks = np.array(slope), np.zeros(len(slope))
+    ends = np.where(np.arange(len(slope)) % 2, -3.0, 3.0)
+
+    def measured(steps: Float64Array, rows: NDArray[np.int64]) -> Float64Array:
+        assert (steps * ends[rows] > 0).all()
+        looks[rows] += 1
+        return slopes[rows] * np.abs(steps) ** bend - 1.0
+
+    before, goals = np.full(len(slope), -1.0), np.full(len(slope), goal - 1.0)
+    steps, reached = find_enough(measured, before, goals, ends, 0.5)
+    np.testing.assert_allclose(reached, slopes * np.abs(steps) ** bend - 1.0)
+    assert (np.abs(steps) <= 3).all()
+    assert (looks <= 8).all()
+    possible = slopes * 3**bend >= goal
+    assert (reached[possible] >= goals[possible]).all()
+    np.testing.assert_array_equal(steps[~possible], ends[~possible])
+
+
+def test_where_more_is_never_enough_the_best_counts() -> None:
+    def measured(steps: Float64Array, rows: NDArray[np.int64]) -> Float64Array:
+        return 1 - np.abs(steps - 1)
+
+    steps, reached = find_enough(measured, np.zeros(1), np.full(1, 2.0), np.full(1, 6.0), 0.1)
+    assert (steps[0], reached[0]) == (1.0, 1.0)
+    assert find_enough(measured, np.zeros(0), np.zeros(0), np.zeros(0), 0.1)[0].shape == (0,)

@@ -21,6 +21,7 @@ from latentedit.attributes import AGE_ATTRIBUTE
 from latentedit.boundaries.pool import for_many
 from latentedit.editing.holds import Hold, resolve_holds
 from latentedit.editing.keeping import keep_faces
+from latentedit.editing.search import Look
 from latentedit.errors import LatentEditError
 from latentedit.evaluation.classifiers.independent_age import independent_ages
 from latentedit.evaluation.edits.traces import Track, no_bar, observe
@@ -93,15 +94,38 @@ class Moves:
     holds: Mapping[str, float]
     keep: bool
 
-    def pictures(
-        self, seeds: range, steps: tuple[float, float], size: int | None = None
-    ) -> list[UInt8Array]:
-        """Return the faces of seeds after either step along Young, uint8 [N, H, W, 3] each."""
-        z = self.editor.sample(seeds)
+    def ends(
+        self, z: NDArray[np.float32], steps: tuple[float, float], look: Look
+    ) -> list[NDArray[np.float32]]:
+        """Return faces after either step along Young, shaped as z, [N, ...] each.
+
+        Args:
+            z: latents.
+            steps: along Young.
+            look: shows edits, where lost attributes are brought back.
+        """
         recipes = [self.editor.recipe({AGE_ATTRIBUTE: step}, self.holds) for step in steps]
         if self.keep:
-            recipes = [keep_faces(self.editor, z, recipe)[0] for recipe in recipes]
-        return [self.editor.render(self.editor.apply(recipe, z), size) for recipe in recipes]
+            recipes = [keep_faces(self.editor, z, recipe, look=look)[0] for recipe in recipes]
+        return [self.editor.apply(recipe, z) for recipe in recipes]
+
+
+class DrawnOnce:
+    """A `search.Look` at the judges' size that draws each latent only once."""
+
+    def __init__(self, editor: FaceEditor) -> None:
+        self._editor = editor
+        self._drawn: dict[bytes, UInt8Array] = {}
+
+    def __call__(self, latents: NDArray[np.float32], names: Sequence[str] = ()) -> UInt8Array:
+        """Return pictures of latents [N, ...], uint8 [N, H, W, 3]."""
+        keys = [latent.tobytes() for latent in latents]
+        new = {key: row for row, key in enumerate(keys) if key not in self._drawn}
+        if new:
+            rows = list(new.values())
+            drawn = self._editor.render(latents[rows], self._editor.judged_size)
+            self._drawn |= dict(zip(new, drawn, strict=True))
+        return np.stack([self._drawn[key] for key in keys])
 
 
 def evaluate_age(
@@ -354,8 +378,9 @@ def _observe(
 ) -> Seen:
     """Return ages [N, 2] (young, old), cosines [N], descriptors [N, 128], what was kept [N]."""
     editor = moves.editor
-    old, young = moves.pictures(seeds, steps, editor.judged_size)
-    before = observe(editor, editor.render(editor.sample(seeds), editor.judged_size))
+    look, z = DrawnOnce(editor), editor.sample(seeds)
+    old, young = (look(end) for end in moves.ends(z, steps, look))
+    before = observe(editor, look(z))
     ends = [observe(editor, pictures, describe=judges.dlib) for pictures in (young, old)]
     seen: Seen = {
         "classifier": descriptors.cosine(ends[0].features - centre, ends[1].features - centre)
@@ -387,8 +412,9 @@ def _save_examples(
     """Save one picture for each of some faces: young, original and old, with their ages."""
     seeds = range(first, first + count)
     editor = moves.editor
-    old, young = moves.pictures(seeds, ends)
-    originals = editor.render(editor.sample(seeds))
+    z = editor.sample(seeds)
+    old, young = (editor.render(end) for end in moves.ends(z, ends, DrawnOnce(editor)))
+    originals = editor.render(z)
     ages = seen["built_in" if "built_in" in seen else "independent"]
     for row, seed in enumerate(seeds):
         picture = film_strip(

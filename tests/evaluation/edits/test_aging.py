@@ -19,6 +19,7 @@ from latentedit.errors import LatentEditError
 from latentedit.evaluation.edits import aging
 from latentedit.evaluation.edits.aging import (
     SHARES,
+    DrawnOnce,
     SlowJudges,
     best,
     bootstrap_interval,
@@ -78,7 +79,9 @@ def test_auto_takes_the_best_step_within_the_safe_range(editor: FaceEditor, tmp_
 def test_faces_can_be_kept(
     editor: FaceEditor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def undo(editor: FaceEditor, z: object, recipe: EditRecipe) -> tuple[EditRecipe, object]:
+    def undo(
+        editor: FaceEditor, z: object, recipe: EditRecipe, *, look: object
+    ) -> tuple[EditRecipe, object]:
         return replace(recipe, steps={"Young": 0.0}), {}
 
     plain = evaluate_age(editor, tmp_path / "p", 5, step=3.0, judges=PLAIN)
@@ -88,6 +91,21 @@ def test_faces_can_be_kept(
     assert plain["years"]["built_in"]["mean"] > kept["years"]["built_in"]["mean"] == 0
     with pytest.raises(LatentEditError, match="another measurement"):
         evaluate_age(editor, tmp_path / "p", 5, step=3.0, keep=True, judges=PLAIN)
+
+
+def test_a_face_is_drawn_once(editor: FaceEditor, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[int] = []
+    z, render = editor.sample(range(6)), editor.render
+    monkeypatch.setattr(
+        editor,
+        "render",
+        lambda z, size: drawn.append(len(z)) or render(z, size),  # type: ignore[func-returns-value]
+    )
+    look = DrawnOnce(editor)
+    first = look(z[[0, 1, 0]])
+    np.testing.assert_array_equal(first, render(z[[0, 1, 0]], editor.judged_size))
+    np.testing.assert_array_equal(look(z[1:]), render(z[1:], editor.judged_size))
+    assert drawn == [2, 4]
 
 
 def test_a_second_run_renders_nothing(
