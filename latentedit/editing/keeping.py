@@ -99,7 +99,9 @@ def keep_faces(
     own = faces.logits(faces.unedited(), names)
     found, after = keep(faces, own, steps, reach)
     moves = {name: each.tolist() for name, each in {**steps, **found}.items()}
-    kept = recipe_of(editor, moves, holds, layers=recipe.layers)
+    # a discount of 0 changes no direction; it marks what moves only to stay as it is
+    marked = {name: dict.fromkeys(found, 0.0) | held for name, held in recipe.holds.items()}
+    kept = recipe_of(editor, moves, holds | marked, layers=recipe.layers)
     kept = replace(kept, seeds=recipe.seeds, frames=recipe.frames, psi=recipe.psi)
     return kept, which_lost(own, after)
 

@@ -47,6 +47,8 @@ def test_faces_come_back_to_their_own_side(editor: FaceEditor) -> None:
     recipe = editor.recipe({"Young": -4.0}, "none", seeds=SEEDS, frames=5, psi=0.5)
     kept, lost = keep_faces(editor, z, recipe, reach=2)
     assert kept.steps["Young"] == (-4.0,) * len(z)
+    assert kept.balancing == {"Male"}
+    assert kept.holds["Young"]["Male"] == 0
     assert (kept.seeds, kept.frames, kept.psi) == (tuple(SEEDS), 5, 0.5)
     before, bare, after = (
         logits_of_male(editor, each) for each in (z, editor.apply(recipe, z), editor.apply(kept, z))
@@ -76,6 +78,7 @@ def test_what_moves_by_itself_is_not_kept(editor: FaceEditor) -> None:
     recipe = editor.recipe({"Male": -3.0, "Young": 1.0})
     kept, lost = keep_faces(editor, z, recipe)
     assert kept.steps["Male"] == (-3.0,) * len(z)
+    assert kept.holds == recipe.holds
     assert "Male" not in lost
     np.testing.assert_array_equal(editor.apply(kept, z), editor.apply(recipe, z))
 
