@@ -6,7 +6,7 @@ compared between the old and the young face, by dlib's descriptor and by the cla
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
@@ -47,7 +47,10 @@ dlib takes for one person, and the share of faces that keep each attribute. Figu
 measured do not count."""
 
 SHARES = (0.25, 0.4, 0.55, 0.7, 0.85, 1.0)
-"""Shares of the safe range at which the frontier is measured."""
+"""Shares of the safe range at which the frontier is measured first."""
+
+HALVINGS = 2
+"""Further shares of the frontier, each halfway between the best one and its better neighbour."""
 
 CHUNK = 100
 """Faces in one file of a measurement."""
@@ -148,8 +151,8 @@ def evaluate_age(
         work: folder that keeps what was measured; a second call goes on from there.
         n: number of faces, at most `MOST_FACES`.
         seed: which faces.
-        step: length of both moves. By default they go to a share of Young's safe range: the one of
-            `SHARES` that comes closest to `WANTED` on up to 500 other faces, see `best`.
+        step: length of both moves. By default they go to a share of Young's safe range: the one
+            that comes closest to `WANTED` on up to 500 other faces, see `trace_frontier`, `best`.
         hold: what must not change.
         keep: bring back gender or glasses of single faces, see `keeping.keep_faces`.
         judges: the slow networks to measure with.
@@ -183,13 +186,14 @@ def evaluate_age(
     ends = (-float(step), float(step)) if step else (low, high)
     if step is None:
         others, count = first + MOST_FACES, min(n, defaults.AGE_FRONTIER_FACES)
-        frontier = []
-        for share in SHARES:
-            point = _figures(
-                _measure(moves, folder, others, count, share, (low, high), judges, track)
-            )
-            frontier.append(point | {"share": share, "shortfall": shortfall(point)})
-        share = SHARES[best(frontier)]
+
+        def point(share: float) -> dict[str, Any]:
+            seen = _measure(moves, folder, others, count, share, (low, high), judges, track)
+            figures = _figures(seen)
+            return figures | {"share": share, "shortfall": shortfall(figures)}
+
+        frontier = trace_frontier(point)
+        share = frontier[best(frontier)]["share"]
         ends = (low * share, high * share)
     seen = _measure(moves, folder, first, n, 1.0, ends, judges, track)
     figures = _figures(seen, details=True)
@@ -233,6 +237,22 @@ def _reached(figures: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
                 found = found["same" if kind == "person" else "signed"]
             if found is not None:
                 yield f"{kind} {name}", found / value
+
+
+def trace_frontier(point: Callable[[float], dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the points of the frontier, the shortest steps first.
+
+    Args:
+        point: a share of the safe range -> its figures, and the ``share``.
+    """
+    frontier = [point(share) for share in SHARES]
+    for _ in range(HALVINGS):
+        at = best(frontier)
+        neighbours = [frontier[row] for row in (at - 1, at + 1) if 0 <= row < len(frontier)]
+        better = min(neighbours, key=shortfall)
+        frontier.append(point((frontier[at]["share"] + better["share"]) / 2))
+        frontier.sort(key=lambda each: each["share"])
+    return frontier
 
 
 def best(frontier: Sequence[Mapping[str, Any]]) -> int:

@@ -26,6 +26,7 @@ from latentedit.evaluation.edits.aging import (
     evaluate_age,
     missed,
     shortfall,
+    trace_frontier,
 )
 from latentedit.pretrained.bundles import load_classifier, load_generator
 from latentedit.pretrained.model import BOUNDARIES_FILE
@@ -71,8 +72,10 @@ def test_years_are_those_between_both_ends(editor: FaceEditor, tmp_path: Path) -
 
 def test_auto_takes_the_best_step_within_the_safe_range(editor: FaceEditor, tmp_path: Path) -> None:
     report = evaluate_age(editor, tmp_path / "w", 5, judges=PLAIN)
-    assert [point["share"] for point in report["frontier"]] == list(SHARES)
-    share = SHARES[best(report["frontier"])]
+    shares = [point["share"] for point in report["frontier"]]
+    assert shares == sorted(shares)
+    assert set(SHARES) < set(shares)
+    share = shares[best(report["frontier"])]
     assert report["steps"] == {"old": round(-3 * share, 3), "young": round(3 * share, 3)}
 
 
@@ -144,6 +147,17 @@ def test_else_the_step_that_is_least_short_of_it() -> None:
     assert shortfall(frontier((33, 0.475))[0]) == pytest.approx(0.5)  # more than all is no credit
     assert best(frontier((11, 0.95), (20, 0.85), (24, 0.6))) == 1
     assert best(frontier((5, 0.95), (15, 0.85), (25, 0.8))) == 2
+
+
+def test_the_frontier_is_finer_around_its_best_point() -> None:
+    frontier = trace_frontier(
+        lambda share: {"share": share, "kept": {"Male": 0.95 * (1 - abs(share - 0.51))}}
+    )
+    shares = [point["share"] for point in frontier]
+    assert len(shares) == len(SHARES) + 2
+    assert 0.475 in shares  # between 0.55 and 0.4
+    assert 0.5125 in shares  # between 0.475 and 0.55
+    assert shares[best(frontier)] == 0.5125
 
 
 def test_the_slow_judges_look_at_fewer_faces(
