@@ -155,9 +155,9 @@ def test_the_frontier_is_finer_around_its_best_point() -> None:
     )
     shares = [point["share"] for point in frontier]
     assert len(shares) == len(SHARES) + 2
-    assert 0.475 in shares  # between 0.55 and 0.4
-    assert 0.5125 in shares  # between 0.475 and 0.55
-    assert shares[best(frontier)] == 0.5125
+    assert shares[2] == pytest.approx(0.475)  # between 0.55 and 0.4
+    assert shares[3] == pytest.approx(0.5125)  # between 0.475 and 0.55
+    assert best(frontier) == 3
 
 
 def test_the_slow_judges_look_at_fewer_faces(
