@@ -413,7 +413,7 @@ def film_strip(
     Args:
         rows: for each face uint8 [frames, H, W, 3], all of one size.
         captions: for each face one caption per frame, drawn under it, in one line or several.
-        title: one line above everything.
+        title: words above everything, in as many lines as they need.
         marked: index of the frame to outline (the original), in every row.
         frame_size: longer edge of a drawn frame in pixels. By default it is the pictures' own edge;
             less if the strip would get too large for `MAX_PIXELS`, but never below `STRIP_FRAME`.
@@ -432,18 +432,20 @@ def film_strip(
     margin, line, gap = (round(length * scale) for length in (12, 16, 14))
     lines = max((text.count("\n") + 1 for texts in captions for text in texts), default=1)
     caption_height = lines * line + round(18 * scale)
-    head = 2 * line + round(6 * scale) if title else margin
     title_font = ImageFont.load_default(size=16 * scale)
     width = margin + frames * (frame_width + margin)
-    width = max(width, 2 * margin + round(title_font.getlength(title)))
+    titles = _wrapped(title, title_font, width - 2 * margin)
+    title_line = round(20 * scale)
+    head = 2 * line + round(6 * scale) + (len(titles) - 1) * title_line if titles else margin
+    width = max([width, *(2 * margin + round(title_font.getlength(words)) for words in titles)])
     pitch = frame_height + caption_height + gap  # row to row; a caption is nearest its frame
     height = head + len(rows) * pitch - gap + margin
     sheet = Image.new("RGB", (width, height), "white")
     draw = ImageDraw.Draw(sheet)
     font = ImageFont.load_default(size=13 * scale)
     border, below = round(3 * scale), frame_height + round(6 * scale)
-    if title:
-        draw.text((margin, margin), title, fill="#111111", font=title_font)
+    for number, words in enumerate(titles):
+        draw.text((margin, margin + number * title_line), words, fill="#111111", font=title_font)
     for row, (images, texts) in enumerate(zip(rows, captions, strict=True)):
         top = head + row * pitch
         for column, (image, text) in enumerate(zip(images, texts, strict=True)):
@@ -466,6 +468,21 @@ def film_strip(
                 place = (middle, top + below + number * line)
                 draw.text(place, words, fill="#333333", font=font, anchor="ma")
     return np.array(sheet)
+
+
+def _wrapped(
+    text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int
+) -> list[str]:
+    """Break words into lines of at most a width in pixels; only a longer word is wider."""
+    if font.getlength(text) <= width:
+        return [text] if text else []
+    lines: list[str] = []
+    for word in text.split():
+        if lines and font.getlength(f"{lines[-1]} {word}") <= width:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(word)
+    return lines
 
 
 def within(image: UInt8Array, edge: int) -> UInt8Array:

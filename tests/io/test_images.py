@@ -424,6 +424,13 @@ def test_captions_and_title_are_drawn() -> None:
     assert (titled[:20] < 100).any()
 
 
+def test_a_long_title_takes_more_lines_and_no_more_width() -> None:
+    short, long = strip(title="Young"), strip(title="Young, Smiling and Male " * 8)
+    assert long.shape[1] == short.shape[1]
+    assert long.shape[0] > short.shape[0] + 40
+    assert strip(title="W" * 200).shape[1] > short.shape[1]
+
+
 def test_captions_must_match_the_frames() -> None:
     with pytest.raises(ValueError, match="shorter"):
         strip(captions=[["a", "b"]] * 2)
