@@ -99,7 +99,7 @@ def test_a_page_that_is_ended_keeps_every_answer(
             post("answer", {"seed": seed, "says": says})
         process.send_signal(end)
         try:
-            out, err = process.communicate(timeout=60)
+            out, err = process.communicate(timeout=300)
         finally:
             process.kill()
     rows = (tmp_path / "l.csv").read_text().splitlines()
