@@ -107,8 +107,8 @@ KeepOption = Annotated[
     bool | None,
     typer.Option(
         "--keep",
-        help="Look at each edited face, and bring back glasses or gender that it lost; --age "
-        "always does. Takes some seconds.",
+        help="Let the classifier look at each edited face, and bring back glasses or gender that "
+        "it lost; --age always does. Takes some seconds.",
     ),
 ]
 LayersOption = Annotated[
