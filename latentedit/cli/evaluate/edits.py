@@ -123,6 +123,8 @@ def _print_age(report: dict[str, Any]) -> None:
         print(f"dlib's descriptors, {name.replace('_', ' ')}: {_in_words(pair)}")
     for name, value in report["kept"].items():
         print(f"{name} kept in {value:.1%}")
+    for name, value in report.get("kept_independent", {}).items():
+        print(f"{name} kept in {value:.1%} by an independent judge")
     if below := report["wanted"]["missed"]:
         print(f"goals that are not reached: {', '.join(below)}")
     for point in report["frontier"] or ():

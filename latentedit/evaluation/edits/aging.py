@@ -23,7 +23,7 @@ from latentedit.editing.holds import Hold, resolve_holds
 from latentedit.editing.keeping import keep_faces
 from latentedit.editing.search import Look
 from latentedit.errors import LatentEditError
-from latentedit.evaluation.classifiers.independent_age import independent_ages
+from latentedit.evaluation.classifiers.independent_age import independent_ages, independent_genders
 from latentedit.evaluation.edits.traces import Track, no_bar, observe
 from latentedit.evaluation.figures.slides import AGE_CHANGE, AGE_FACES
 from latentedit.inference import descriptors
@@ -51,6 +51,10 @@ SHARES = (0.25, 0.4, 0.55, 0.7, 0.85, 1.0)
 
 HALVINGS = 2
 """Further shares of the frontier, each halfway between the best one and its better neighbour."""
+
+KEPT_BY_OTHERS = "independent_male"
+"""Name of whether the independent judge of gender says the same of both ends; faces measured by an
+earlier version lack it."""
 
 CHUNK = 100
 """Faces in one file of a measurement."""
@@ -163,7 +167,8 @@ def evaluate_age(
         Plain data: ``years`` by estimator (mean absolute difference, 95 % bootstrap interval,
         quantiles, how many faces; ``signed``, the mean by which the old end is older),
         ``identity`` (mean cosines), ``person`` (how dlib tells people apart, see `_person`),
-        ``kept`` and, with a chosen step, ``frontier``.
+        ``kept`` by the classifier, ``kept_independent`` by an independent judge of gender and, with
+        a chosen step, ``frontier``.
 
     Raises:
         LatentEditError: too many faces, no age estimator of any kind, an extra is missing, or the
@@ -312,6 +317,8 @@ def _figures(seen: Seen, *, details: bool = False) -> dict[str, Any]:
     figures["kept"] = {
         name: float(seen[f"kept_{name}"].mean()) for name in KEPT if f"kept_{name}" in seen
     }
+    if KEPT_BY_OTHERS in seen:
+        figures["kept_independent"] = {"Male": float(seen[KEPT_BY_OTHERS].mean())}
     return figures
 
 
@@ -408,8 +415,10 @@ def _observe(
     if editor.estimates_age:
         seen["built_in"] = np.stack([end.years for end in ends], axis=1)
     if judges.independent:
-        cut = [editor.judges.cut(images) for images in (young, old)]
-        seen["independent"] = np.stack([independent_ages(faces) for faces in cut], axis=1)
+        cut = [editor.judges.cut(images) for images in (young, old, look(z))]
+        seen["independent"] = np.stack([independent_ages(faces) for faces in cut[:2]], axis=1)
+        male = [independent_genders(faces) for faces in cut]
+        seen[KEPT_BY_OTHERS] = (male[0] == male[2]) & (male[1] == male[2])
     if judges.dlib:
         seen["dlib_young"], seen["dlib_old"] = (end.descriptors for end in ends)
     for name in KEPT:

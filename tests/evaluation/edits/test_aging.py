@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
@@ -165,8 +166,18 @@ def test_the_slow_judges_look_at_fewer_faces(
 ) -> None:
     monkeypatch.setattr(aging, "CHUNK", 2)
     monkeypatch.setattr(aging, "independent_ages", lambda images: images.mean((1, 2, 3)))
+
+    def dark(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        return (images.mean((1, 2, 3)) < 75).astype(np.float32)
+
+    monkeypatch.setattr(aging, "independent_genders", dark)
     judges = SlowJudges(independent=True, dlib=False, faces=3)
     report = evaluate_age(editor, tmp_path / "w", 7, step=2.0, judges=judges)
+    first = report["seeds"]["first"]
+    z = editor.sample(range(first, first + 4))
+    said = [dark(editor.render(editor.edit(z, {"Young": step}))) for step in (0.0, 2.0, -2.0)]
+    same = (said[0] == said[1]) & (said[0] == said[2])
+    assert report["kept_independent"] == {"Male": same.mean()}
     assert report["years"]["built_in"]["n"] == 7
     assert report["years"]["independent"]["n"] == 4  # two chunks of two
 
