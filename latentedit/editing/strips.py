@@ -120,7 +120,7 @@ class EditStrip:
         holding = f"holding {_counted(len(held), 'attribute')}" if held else "nothing held"
         if self.recipe.layers is not None:
             holding += f", {_counted(len(self.recipe.layers), 'layer')}"
-        return "   ".join((", ".join(moves), holding, f"{self.recipe.model}, {faces}"))
+        return "; ".join((", ".join(moves), holding, f"{self.recipe.model}, {faces}"))
 
 
 def _range(step: Step) -> str:

@@ -89,7 +89,7 @@ def test_captions_say_step_and_probability(
 ) -> None:
     strip = make(editor)
     title, rows = captions(strip, monkeypatch)
-    assert title.startswith("Young -3 ")
+    assert title.startswith("Young -3; ")
     assert "holding 2 attributes" in title
     assert "tiny, 2 faces" in title
     shown = strip.scores[1, :, editor.boundaries.index("Young")]
@@ -102,7 +102,7 @@ def test_captions_of_several_edits_are_shares(
 ) -> None:
     strip = make(editor, seeds=(3,), hold="none", to={"black hair": 1.5}, frames=3)
     title, rows = captions(strip, monkeypatch)
-    assert title.startswith("Young -3, Black hair to +1.5 ")
+    assert title.startswith("Young -3, Black hair to +1.5; ")
     assert "nothing held" in title
     assert "tiny, seed 3" in title
     shown = strip.scores[0][:, [strip.attributes.index(name) for name in ("Young", "Black_Hair")]]
