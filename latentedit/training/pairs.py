@@ -26,6 +26,7 @@ from latentedit.errors import LatentEditError
 from latentedit.inference.renderer import Renderer
 from latentedit.io.files import atomic_path, make_folder, read_json, write_json
 from latentedit.io.images import UInt8Array
+from latentedit.io.sharing import making, turns
 
 SHARD = 250
 """Pairs in one file."""
@@ -58,6 +59,8 @@ def render_pairs(
     psi: tuple[float, float] = PSI,
 ) -> None:
     """Draw pairs into a folder; finished files are kept, so a killed run can go on.
+
+    Several processes share the files, see `sharing.turns`.
 
     Each pair has a number; the same number gives the same latents and picture.
 
@@ -93,15 +96,19 @@ def render_pairs(
             f"{folder} holds pairs of another generator, or of another size, mixture or psi: "
             "choose another folder"
         )
-    shards = math.ceil(count / SHARD)
-    for shard in range(shards):
+
+    def make(shard: int) -> None:
         path = folder / f"{shard:05d}.safetensors"
-        if not path.is_file():
-            numbers = range(shard * SHARD, (shard + 1) * SHARD)
-            tensors = _shard(renderer, numbers, size, mixed, psi)
-            with atomic_path(path) as temporary:
-                save_file(tensors, temporary)
-        on_progress((shard + 1) * SHARD, shards * SHARD)
+        with making(path, waits=False):
+            if not path.is_file():
+                numbers = range(shard * SHARD, (shard + 1) * SHARD)
+                tensors = _shard(renderer, numbers, size, mixed, psi)
+                with atomic_path(path) as temporary:
+                    save_file(tensors, temporary)
+
+    shards = math.ceil(count / SHARD)
+    for done, _ in enumerate(turns(shards, make), 1):
+        on_progress(done * SHARD, shards * SHARD)
 
 
 def _shard(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -117,3 +119,21 @@ def test_layers_above_the_cut_are_the_second_latents() -> None:
     one, two = np.zeros(3, np.float32), np.ones(3, np.float32)
     assert lay_out(one, two, 2, 5)[:, 0].tolist() == [0, 0, 1, 1, 1]
     assert not lay_out(one, two, 5, 5).any()
+
+
+def test_processes_share_the_files(
+    renderer: Renderer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[range] = []
+    draw = module._shard
+
+    def counted(renderer: Renderer, numbers: range, *args: Any) -> Any:
+        drawn.append(numbers)
+        return draw(renderer, numbers, *args)
+
+    monkeypatch.setattr(module, "_shard", counted)
+    with ThreadPoolExecutor(2) as pool:
+        for work in [pool.submit(render_pairs, renderer, tmp_path, 60, 32, quiet) for _ in "ab"]:
+            work.result()
+    assert sorted(numbers.start for numbers in drawn) == [0, 10, 20, 30, 40, 50]
+    assert len(Pairs.read(tmp_path, 60)) == 60

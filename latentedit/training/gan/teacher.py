@@ -24,6 +24,7 @@ from latentedit.generators.progressive_w import ProgressiveW, ProgressiveWConfig
 from latentedit.inference.renderer import Renderer
 from latentedit.io.images import UInt8Array, to_tensor, to_uint8
 from latentedit.io.resampling import resize
+from latentedit.io.sharing import making
 from latentedit.training.options import GeneratorOptions
 from latentedit.training.pairs import Progress, Shard, render_pairs, shard_files
 
@@ -148,13 +149,14 @@ def _cut_faces(
 ) -> FaceData:
     """Return the training file of the pairs' pictures; write it unless it has `count` of them."""
     path = files[0].parent / f"shared{resolution}.faces"
-    if path.is_file():
-        faces = open_face_data(path)
-        if len(faces) == count:
-            return faces
-    with create_face_data(path, resolution=resolution, label_names=(), source=source) as writer:
-        for face in _cut(files, frame, resolution):
-            writer.append(face, (), f"{len(writer):07d}")
+    with making(path, waits=True):
+        if path.is_file():
+            faces = open_face_data(path)
+            if len(faces) == count:
+                return faces
+        with create_face_data(path, resolution=resolution, label_names=(), source=source) as writer:
+            for face in _cut(files, frame, resolution):
+                writer.append(face, (), f"{len(writer):07d}")
     return open_face_data(path)
 
 
