@@ -59,6 +59,8 @@ class GeneratorOptions:
             none.
         adversarial_weight: weight of all discriminators' losses in the generator's loss. At 0 there
             are no discriminators, and a student learns from its teacher's pictures alone.
+        adversarial_from: edge of the smallest pictures that discriminators judge. Before a student
+            grows to this size, it learns from its teacher's pictures alone.
         distil_pixels: weight of the difference from the teacher's pictures, at each of
             `distillation.SCALES`. This and the next two count only if a run has a teacher.
         distil_features: weight of the difference of the classifier's features, if one is given.
@@ -103,6 +105,7 @@ class GeneratorOptions:
     save_kimg: float = 5
     snapshot_kimg: float = 10
     adversarial_weight: float = 1
+    adversarial_from: int = 4
     distil_pixels: float = 1
     distil_features: float = 0.5
     distil_imagenet: float = 0

@@ -169,7 +169,7 @@ def _train(
             _check_finite(figures, seen)
         if workers.leads and saves:
             meter.on_held_out = {
-                **memory_check(adversaries.objective, faces, phase, workers.device),
+                **memory_check(adversaries.judge(phase), faces, phase, workers.device),
                 **pair_check(adversaries.shown, source, phase),
             }
         if logs:

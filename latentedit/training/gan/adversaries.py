@@ -100,6 +100,10 @@ class Adversaries:
             "optimizers": self._optimizers,
         }
 
+    def judge(self, phase: Phase) -> Objective | None:
+        """Return the discriminators of a phase; None if there are none, or if it is too early."""
+        return self.objective if phase.resolution >= self.options.adversarial_from else None
+
     def set_rate(self, share: float) -> None:
         """Set all learning rates to a share of their peaks."""
         for group in self._groups:
@@ -124,12 +128,13 @@ class Adversaries:
         Returns:
             Figures for the log: scalars that the device may still be computing.
         """
-        if self.objective is not None:
-            self.objective.before_step(number)
+        objective = self.judge(phase)
+        if objective is not None:
+            objective.before_step(number)
         learn = partial(self._learn, phase=phase, number=number, freeze=freeze)
         tensors = (batch.latents, batch.faces, batch.seen, batch.wanted)
         if self._recorder is not None and phase.alpha == 1:
-            penalised = self.objective is not None and self.objective.penalises(number)
+            penalised = objective is not None and objective.penalises(number)
             figures = self._recorder((phase.resolution, freeze, penalised), learn, *tensors)
         elif self._recorder is not None:  # a resolution fades in: drop the last one's recordings
             self._recorder.forget()
@@ -156,14 +161,13 @@ class Adversaries:
         losses: list[Tensor] = []
         with torch.set_grad_enabled(not freeze), self._autocast():
             fake = self.generator(latents, resolution=phase.resolution, alpha=phase.alpha)
-        if self.objective is not None:
-            inputs, figures = self._judge(
-                self.objective, fake, real, seen_by_features, phase, number
-            )
+        objective = self.judge(phase)
+        if objective is not None:
+            inputs, figures = self._judge(objective, fake, real, seen_by_features, phase, number)
             with parametrize.cached(), torch.set_grad_enabled(not freeze):
                 self._normalise()
                 with self._autocast():
-                    loss = self.objective.generator_loss(inputs, phase.alpha)
+                    loss = objective.generator_loss(inputs, phase.alpha)
             figures["generator_loss"] = loss.detach()
             losses.append(self.options.adversarial_weight * loss)
         if self.distillation is not None and wanted is not None:

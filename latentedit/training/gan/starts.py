@@ -143,10 +143,15 @@ def check_options(
         raise LatentEditError(
             "ema_kimg must be thousands of images above 0, each given once, such as 5,2,20"
         )
-    if options.adversarial_weight == 0 and not taught:
+    if not taught and (options.adversarial_weight == 0 or options.adversarial_from > options.start):
         raise LatentEditError(
-            "without discriminators there is nothing to learn from: raise adversarial_weight, or "
-            "give a --teacher"
+            "without discriminators there is nothing to learn from: raise adversarial_weight, "
+            "lower adversarial_from, or give a --teacher"
+        )
+    if options.adversarial_from > options.resolution:
+        raise LatentEditError(
+            f"discriminators would never judge: adversarial_from cannot be above the resolution, "
+            f"{options.resolution}; to leave them out, set adversarial_weight to 0"
         )
     if options.objective != "projected":
         for name, given in (

@@ -129,6 +129,29 @@ def test_a_run_leaves_what_others_leave_and_goes_on(
     assert card["terms"].endswith("For tests only.")
 
 
+def test_discriminators_judge_from_a_size_on(teacher: Teacher, tmp_path: Path) -> None:
+    def stop(report: Report) -> None:
+        if report.images >= 32:
+            raise KeyboardInterrupt
+
+    options = replace(TAUGHT, adversarial_from=16, save_kimg=0.02)
+    with pytest.raises(KeyboardInterrupt):  # before the discriminators have learnt anything
+        teach(teacher, tmp_path / "cut", options, on_step=stop)
+    teach(teacher, tmp_path / "cut", options, resume=True)
+    teach(teacher, tmp_path / "whole", options)
+    (cut, _), (whole, _) = contents(tmp_path / "cut"), contents(tmp_path / "whole")
+    assert [key for key in whole if not torch.equal(whole[key], cut[key])] == []
+
+    early = replace(options, total_kimg=0.008)
+    teach(teacher, tmp_path / "early", early)
+    first, _ = contents(tmp_path / "early")
+    teach(teacher, tmp_path / "later", replace(options, total_kimg=0.032))
+    later, _ = contents(tmp_path / "later")
+    judges = [key for key in first if key.startswith("objective.")]
+    assert all(torch.equal(first[key], later[key]) for key in judges)
+    assert not all(torch.equal(first[key], whole[key]) for key in judges)
+
+
 def test_a_student_comes_nearer_to_its_teacher(teacher: Teacher, tmp_path: Path) -> None:
     options = replace(
         TAUGHT, start=8, stable_kimg=(1,), total_kimg=3, adversarial_weight=0, save_kimg=1
