@@ -54,6 +54,9 @@ PAIRS_FIRST_SEED = 40_000_000
 WHITENING_FIRST_SEED = 39_000_000
 """First seed of the latents that a student's whitening is made from."""
 
+TEACHER_FIRST_SEED = 17_000_000
+"""First seed of a teacher's faces that ``evaluate generator --teacher`` sets beside a student's."""
+
 TYPICAL_FIRST_SEED = 11_000_000
 HOLDS_FIRST_SEED = 12_000_000
 EFFECTS_FIRST_SEED = 13_000_000
