@@ -18,16 +18,12 @@ from latentedit.editing.editor import FaceEditor
 from latentedit.editing.recipes import EditRecipe
 from latentedit.errors import LatentEditError
 from latentedit.evaluation.edits import aging
+from latentedit.evaluation.edits.age_goals import SHARES, best
 from latentedit.evaluation.edits.aging import (
-    SHARES,
     DrawnOnce,
     SlowJudges,
-    best,
     bootstrap_interval,
     evaluate_age,
-    missed,
-    shortfall,
-    trace_frontier,
 )
 from latentedit.pretrained.bundles import load_classifier, load_generator
 from latentedit.pretrained.model import BOUNDARIES_FILE
@@ -120,45 +116,6 @@ def test_a_second_run_renders_nothing(
     assert evaluate_age(editor, tmp_path / "w", 5, step=1.0, judges=PLAIN) == first
     with pytest.raises(LatentEditError, match="another measurement"):
         evaluate_age(editor, tmp_path / "w", 5, step=1.0, hold="none", judges=PLAIN)
-
-
-def test_the_shortest_step_that_reaches_all_is_taken() -> None:
-    def point(years: float, within: float, male: float) -> dict[str, object]:
-        kept = {"Male": male, "Smiling": 0.92, "Eyeglasses": 0.96}
-        means = {"built_in": {"signed": years + 3}, "independent": {"signed": years}}
-        person = {"within": {"same": within, "strangers": 0.01}}
-        return {"years": means, "person": person, "kept": kept}
-
-    assert missed(point(20, 0.65, 0.96)) == []
-    assert missed(point(18.5, 0.5, 0.85)) == [
-        *("years built_in", "years independent", "person within", "kept Male")
-    ]
-    points = [point(10, 0.95, 0.97), point(20, 0.65, 0.96), point(22, 0.61, 0.95)]
-    assert best(points) == 1
-
-
-def test_else_the_step_that_is_least_short_of_it() -> None:
-    def frontier(*rows: tuple[float, float]) -> list[dict[str, object]]:
-        return [  # without dlib there is no person to speak of
-            {"years": {"built_in": {"signed": years}}, "kept": {"Male": male}}
-            for years, male in rows
-        ]
-
-    assert shortfall(frontier((11, 0.95))[0]) == pytest.approx(0.5)
-    assert shortfall(frontier((33, 0.475))[0]) == pytest.approx(0.5)  # more than all is no credit
-    assert best(frontier((11, 0.95), (20, 0.85), (24, 0.6))) == 1
-    assert best(frontier((5, 0.95), (15, 0.85), (25, 0.8))) == 2
-
-
-def test_the_frontier_is_finer_around_its_best_point() -> None:
-    frontier = trace_frontier(
-        lambda share: {"share": share, "kept": {"Male": 0.95 * (1 - abs(share - 0.51))}}
-    )
-    shares = [point["share"] for point in frontier]
-    assert len(shares) == len(SHARES) + 2
-    assert shares[2] == pytest.approx(0.475)  # between 0.55 and 0.4
-    assert shares[3] == pytest.approx(0.5125)  # between 0.475 and 0.55
-    assert best(frontier) == 3
 
 
 def test_the_slow_judges_look_at_fewer_faces(
