@@ -45,7 +45,8 @@ class Workers:
             raise LatentEditError(
                 "several processes need an extra: pip install 'latentedit[train]'"
             ) from None
-        self._accelerator = Accelerator(cpu=device == "cpu")
+        # without `cpu`, processes on a machine without a GPU would not find each other
+        self._accelerator = Accelerator(cpu=pick_device(device).type == "cpu")
         self.rank = self._accelerator.process_index
         self.device = self._accelerator.device
 
