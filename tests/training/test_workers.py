@@ -7,7 +7,7 @@ import os
 import runpy
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -70,7 +70,7 @@ from latentedit.training.options import GeneratorOptions
 torch.set_num_threads(1)
 options = GeneratorOptions(
     objective="r1", resolution=8, fmap_max=8, discriminator_fmap_max=8, start=8,
-    total_kimg=1, decay_kimg=0, batch_size=16, device="cpu", bf16=False,
+    total_kimg=1, decay_kimg=0, batch_size=16, device=sys.argv[3], bf16=False,
 )
 train_generator(
     open_face_data(sys.argv[2]), Path(sys.argv[1]) / "generator", options, validation=40
@@ -108,22 +108,29 @@ assert torch.allclose(ratio, torch.ones_like(ratio), rtol=1e-3), ratio
 """
 
 
-def run(folder: Path, processes: int, text: str, faces: Path) -> Path:
-    """The folder in which these processes ran the script."""
+TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+ACCELERATE = (
+    *("-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1"),
+    *("--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"),
+)
+
+
+def run(
+    folder: Path, text: str, faces: Path, launcher: Sequence[str] = (), device: str = "cpu"
+) -> Path:
+    """The folder in which this process, or those of a launcher, ran the script."""
     folder.mkdir()
     script = folder / "train.py"
     script.write_text(text)
-    words = [str(script), str(folder), str(faces)]
-    if processes == 1:  # this one: it has imported all that is needed
+    words = [str(script), str(folder), str(faces), device]
+    if not launcher:  # this one: it has imported all that is needed
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(sys, "argv", words)
             threads = torch.get_num_threads()
             runpy.run_path(str(script))
             torch.set_num_threads(threads)
         return folder
-    launch = ["-m", "accelerate.commands.launch", "--cpu", "--num_processes", str(processes)]
-    launch += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
-    command = [sys.executable, *launch, "--main_process_port", "0", *words]
+    command = [sys.executable, *launcher, *words]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     done = subprocess.run(command, capture_output=True, text=True, timeout=600, env=environment)
     assert done.returncode == 0, done.stderr[-2000:]
@@ -142,7 +149,10 @@ def logs(face_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Logs:
     """
     pytest.importorskip("accelerate")
     folder = tmp_path_factory.mktemp("workers")
-    runs = [run(folder / str(n), n, SHADES + GENERATOR, face_file) for n in (1, 2)]
+    one = run(folder / "one", SHADES + GENERATOR, face_file)
+    # torchrun tells nobody that there is no GPU
+    two = run(folder / "two", SHADES + GENERATOR, face_file, TORCHRUN, "auto")
+    runs = (one, two)
 
     def read(name: str) -> list[list[dict[str, float]]]:
         texts = [(run / name / "log.jsonl").read_text() for run in runs]
@@ -171,7 +181,7 @@ def test_a_generator_trained_by_two_processes_reaches_the_same_statistics(logs: 
 @pytest.mark.slow
 def test_two_processes_calibrate_a_classifier_once(face_file: Path, tmp_path: Path) -> None:
     pytest.importorskip("accelerate")
-    folder = run(tmp_path / "two", 2, CLASSIFIER, face_file) / "classifier"
+    folder = run(tmp_path / "two", CLASSIFIER, face_file, ACCELERATE) / "classifier"
     assert (folder / "writers").read_text() == "one more\n"
     network = AttributeClassifier(read_config(folder))
     load_network(folder / "state.safetensors", "averaged.module", network)
