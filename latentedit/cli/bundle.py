@@ -31,9 +31,12 @@ def bundle(
         ),
     ] = None,
     psi: Annotated[
-        float,
-        typer.Option(help="Scale of the first layer around its mean; see 'evaluate truncation'."),
-    ] = 1.0,
+        float | None,
+        typer.Option(
+            help="Truncation, or scale of the first layer around its mean; see 'evaluate "
+            "truncation' [default: a student has its teacher's]."
+        ),
+    ] = None,
 ) -> None:
     """Write the networks of finished runs into one folder.
 
@@ -55,7 +58,7 @@ def bundle(
         )
     if generator is not None:
         bundle_generator(generator, output, ema_kimg=ema_kimg, snapshots=_ends(snapshots), psi=psi)
-    elif (ema_kimg, snapshots, psi) != (None, None, 1):
+    elif (ema_kimg, snapshots, psi) != (None, None, None):
         raise LatentEditError(
             "--ema-kimg, --snapshots and --psi are for a generator: give --generator, or leave "
             "them out"

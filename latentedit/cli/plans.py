@@ -74,6 +74,7 @@ class EditRequest:
             LatentEditError: options contradict each other, or values are out of range.
         """
         from latentedit.editing.holds import parse_hold
+        from latentedit.editing.keeping import check_hold
         from latentedit.generators.latents import parse_seeds
 
         ages = _ages(attributes, steps, goals, age, age_to)
@@ -82,8 +83,8 @@ class EditRequest:
             moves = _moves(attributes or [], steps or [], goals or [], order)
         moving = None if layers is None else parse_seeds(layers, "layer")
         held = parse_hold(hold)
-        if keep and held == "none":
-            raise LatentEditError("--keep needs holds: leave out --hold none, or leave out --keep")
+        if keep:
+            check_hold(held)
         return cls(*moves, ages, held, moving, force, keep)
 
     @property
@@ -260,7 +261,7 @@ def _kept(
     """Let faces keep what the edit would take; return the recipe, and notes on what is lost."""
     from latentedit.editing.keeping import keep_faces
 
-    kept, lost = keep_faces(editor, z, recipe, reach=request.reach, look=look)
+    kept, lost = keep_faces(editor, z, recipe, hold=request.hold, reach=request.reach, look=look)
     said = {_face(recipe.seeds, index): _losses(lost, index) for index in range(len(z))}
     return kept, [f"{face}: {'; '.join(losses)}" for face, losses in said.items() if losses]
 

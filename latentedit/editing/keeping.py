@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from latentedit import defaults
 from latentedit.boundaries.model import Boundaries
 from latentedit.editing.displacement import steps_to_reach
 from latentedit.editing.editor import FaceEditor
@@ -59,6 +60,7 @@ def keep_faces(
     z: ArrayLike,
     recipe: EditRecipe,
     *,
+    hold: Hold = defaults.HOLD,
     reach: float = 1.0,
     look: Look | None = None,
 ) -> tuple[EditRecipe, Lost]:
@@ -70,6 +72,7 @@ def keep_faces(
         editor: with a classifier.
         z: float [N, D], or [N, L, D].
         recipe: the edit.
+        hold: what the added moves must not change, as in the edit itself.
         reach: how far a face may go to keep something, as a multiple of the safe range.
         look: shows edits to the classifier; see `WatchedFaces`.
 
@@ -78,10 +81,11 @@ def keep_faces(
         something all the same.
 
     Raises:
-        LatentEditError: the model has no classifier or knows nothing of `KEPT`, or see
-            `FaceEditor.apply`.
+        LatentEditError: `hold` is "none", the model has no classifier or knows nothing of `KEPT`,
+            or see `FaceEditor.apply`.
     """
-    known = keepable(editor, "auto")
+    check_hold(hold)
+    known = keepable(editor, hold)
     if not known:
         raise LatentEditError(
             f"model {editor.name} cannot keep {' or '.join(KEPT)}: it needs a classifier and "
@@ -104,6 +108,16 @@ def keep_faces(
     kept = recipe_of(editor, moves, holds | marked, layers=recipe.layers)
     kept = replace(kept, seeds=recipe.seeds, frames=recipe.frames, psi=recipe.psi)
     return kept, which_lost(own, after)
+
+
+def check_hold(hold: Hold) -> None:
+    """Refuse to keep faces by moves that hold nothing.
+
+    Raises:
+        LatentEditError: `hold` is "none".
+    """
+    if hold == "none":
+        raise LatentEditError("keep needs holds: leave out hold none, or leave out keep")
 
 
 def keepable(

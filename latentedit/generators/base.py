@@ -11,6 +11,7 @@ To add a kind of generator, write a file with a subclass of `FaceGenerator`, and
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -72,6 +73,10 @@ class Frame:
             images = nn.functional.pad(images, out, mode="replicate")
         left, top = left + out[0], top + out[2]
         return images[..., top : bottom + out[2], left : right + out[0]]
+
+    def least(self, edge: int) -> int:
+        """Return the edge of the smallest pictures in which the box is `edge` pixels large."""
+        return math.ceil(edge / min(self.right - self.left, self.bottom - self.top))
 
 
 SHARED_FRAME = Frame()

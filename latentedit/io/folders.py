@@ -101,15 +101,24 @@ class ResumableFolder:
         Raises:
             LatentEditError: the file is damaged, or the folder cannot be written.
         """
-        path = self.path / f"{name}{_SUFFIX}"
-        if not path.is_file():
-            with making(path, waits=self._waits):
-                if not path.is_file():
-                    save_arrays(path, make())
+        path = self.fill(name, make)
         try:
             return load_file(path)
         except SafetensorError:
             raise LatentEditError(f"{path} is damaged: delete it and run again") from None
+
+    def fill(self, name: str, make: Callable[[], Mapping[str, NDArray[Any]]]) -> Path:
+        """Return the file that is kept under a name, unread; see `keep`."""
+        path = self.file(name)
+        if not path.is_file():
+            with making(path, waits=self._waits):
+                if not path.is_file():
+                    save_arrays(path, make())
+        return path
+
+    def file(self, name: str) -> Path:
+        """Return the file of a name, whether it exists or not."""
+        return self.path / f"{name}{_SUFFIX}"
 
     def _refusal(self, why: str) -> LatentEditError:
         return LatentEditError(

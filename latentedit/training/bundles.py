@@ -26,7 +26,7 @@ def bundle_generator(
     *,
     ema_kimg: float | None = None,
     snapshots: tuple[float, float] | None = None,
-    psi: float = 1.0,
+    psi: float | None = None,
 ) -> None:
     """Write a run's averaged generator and its card.
 
@@ -38,7 +38,8 @@ def bundle_generator(
         ema_kimg: half-life of the average to take; the run's first by default.
         snapshots: two numbers, in thousands of images; take the mean of the snapshots between them
             instead. The card then describes the run up to the last of these snapshots.
-        psi: see `Generator.truncated`; averaged weights may need more than 1.
+        psi: see `Generator.truncated`; averaged weights may need more than 1. By default a student
+            has its teacher's, and other generators stay as they are.
 
     Raises:
         LatentEditError: not a generator's run, `psi` is out of range, both `ema_kimg` and
@@ -57,7 +58,7 @@ def bundle_generator(
         seen = progress["images"]
     if ema_kimg is not None:
         taken["ema_kimg"] = ema_kimg
-    if psi != 1:
+    if psi is not None:
         network, taken["psi"] = network.truncated(psi), psi
     network = network.half().float()
     log = [record for record in run.read_log() if record["images"] <= until]

@@ -93,8 +93,8 @@ def train_encoder(
             f"{options.validation} of {options.pairs} pairs held out leave none to learn from: "
             "lower --validation"
         )
-    precision = "bfloat16" if options.bf16 else "float32"
-    renderer = Renderer(generator, device=options.device, precision=precision)
+    renderer = Renderer(generator, device=options.device)
+    renderer = renderer.quick if options.bf16 else renderer
     config = network or config_of(renderer)
     folder = Path(pairs_folder) if pairs_folder else run.folder / "pairs"
     run.hold()  # before pairs are drawn

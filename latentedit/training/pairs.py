@@ -19,14 +19,13 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 
 from latentedit import defaults
 from latentedit.errors import LatentEditError
 from latentedit.inference.renderer import Renderer
-from latentedit.io.files import atomic_path, make_folder, read_json, write_json
+from latentedit.io.files import read_json
+from latentedit.io.folders import ResumableFolder
 from latentedit.io.images import UInt8Array
-from latentedit.io.sharing import making, turns
 
 SHARD = 250
 """Pairs in one file."""
@@ -44,8 +43,11 @@ QUALITY = 95
 FACTS = "pairs.json"
 """The file that says which generator drew a folder's pairs, and how large they are."""
 
+_USUAL = {"mixed": MIXED, "psi": list(PSI)}
+"""What the files of older versions lack."""
+
 Progress = Callable[[int, int], None]
-"""Called with the number of finished pairs, and of all pairs."""
+"""Called with the number of finished pairs, whoever drew them, and of all pairs."""
 
 
 def render_pairs(
@@ -74,9 +76,12 @@ def render_pairs(
 
     Raises:
         LatentEditError: the folder holds pairs of another generator, size, `mixed` or `psi`, these
-            two are out of range, or the generator has one latent for all layers.
+            two are out of range, `count` is below 1, or the generator has one latent for all
+            layers.
     """
     space = renderer.space
+    if count < 1:
+        raise LatentEditError(f"{count} pairs cannot be drawn: give 1 or more")
     if space.layers < 2:
         raise LatentEditError("pairs need a generator whose layers take a latent each: use space w")
     if not 0 <= mixed <= 1 or len(psi) != 2 or not 0 <= psi[0] <= psi[1] <= 1:
@@ -84,31 +89,19 @@ def render_pairs(
             f"no pairs can be drawn with {mixed:g} of them mixed and psi {psi}: give a share, and "
             "the least and the most psi, all from 0 to 1"
         )
-    make_folder(folder)
-    usual = {"mixed": MIXED, "psi": list(PSI)}  # folders of older versions lack these two
+    renderer.generator.source_of(size)  # refuses other sizes
     facts = {"generator_hash": renderer.hash, "size": size, "layers": space.layers}
     facts |= {"mixed": mixed, "psi": list(psi)}
-    kept = read_json(folder / FACTS) if (folder / FACTS).exists() else None
-    if kept is None:
-        write_json(folder / FACTS, facts)
-    elif usual | kept != facts:
-        raise LatentEditError(
-            f"{folder} holds pairs of another generator, or of another size, mixture or psi: "
-            "choose another folder"
-        )
+    kept = ResumableFolder(folder, FACTS, facts, content="set of pairs", before=_USUAL)
+    names = [f"{shard:05d}" for shard in range(math.ceil(count / SHARD))]
 
     def make(shard: int) -> None:
-        path = folder / f"{shard:05d}.safetensors"
-        with making(path, waits=False):
-            if not path.is_file():
-                numbers = range(shard * SHARD, (shard + 1) * SHARD)
-                tensors = _shard(renderer, numbers, size, mixed, psi)
-                with atomic_path(path) as temporary:
-                    save_file(tensors, temporary)
+        numbers = range(shard * SHARD, (shard + 1) * SHARD)
+        kept.fill(names[shard], lambda: _shard(renderer, numbers, size, mixed, psi))
 
-    shards = math.ceil(count / SHARD)
-    for done, _ in enumerate(turns(shards, make), 1):
-        on_progress(done * SHARD, shards * SHARD)
+    for _ in kept.turns(len(names), make):
+        done = sum(kept.file(name).is_file() for name in names)
+        on_progress(done * SHARD, len(names) * SHARD)
 
 
 def _shard(
@@ -119,20 +112,20 @@ def _shard(
     ``files`` holds all JPEG files, joined, and ``ends`` where each ends; for the rest see `Pairs`.
     """
     layers = renderer.space.layers
-    first, second, cuts, files = [], [], [], []
+    first, second, cuts = [], [], []
     for number in numbers:
         random = np.random.RandomState(number)
         seeds = [defaults.PAIRS_FIRST_SEED + 2 * number + each for each in (0, 1)]
         psi = random.uniform(*between)
-        generator = renderer.generator.truncated(psi)
-        one, two = generator.sample(seeds)
-        cut = int(random.randint(1, layers)) if random.uniform() < mixed else layers
-        picture = renderer.render(lay_out(one, two, cut, layers)[None], size)[0]
-        file = io.BytesIO()
-        Image.fromarray(picture).save(file, "JPEG", quality=QUALITY, subsampling=0)
+        one, two = renderer.generator.truncated(psi).sample(seeds)
         first.append(one)
         second.append(two)
-        cuts.append(cut)
+        cuts.append(int(random.randint(1, layers)) if random.uniform() < mixed else layers)
+    rows = [lay_out(*each, layers) for each in zip(first, second, cuts, strict=True)]
+    files = []
+    for picture in renderer.render(np.stack(rows), size):
+        file = io.BytesIO()
+        Image.fromarray(picture).save(file, "JPEG", quality=QUALITY, subsampling=0)
         files.append(np.frombuffer(file.getvalue(), np.uint8))
     return {
         "first": np.stack(first),
@@ -168,20 +161,29 @@ class Shard:
         Raises:
             LatentEditError: the file is damaged.
         """
-        try:
-            with safe_open(str(path), framework="np") as shard:
-                data, ends = shard.get_tensor("files").tobytes(), shard.get_tensor("ends").tolist()
-                first, second, cuts = (
-                    shard.get_tensor(name) for name in ("first", "second", "cuts")
-                )
-        except (OSError, SafetensorError):
-            raise LatentEditError(f"{path} is damaged: delete it, it is drawn again") from None
+        first, second, cuts, joined, ends = read_tensors(
+            path, "first", "second", "cuts", "files", "ends"
+        )
+        data, ends = joined.tobytes(), ends.tolist()
         files = [data[a:b] for a, b in zip([0, *ends[:-1]], ends, strict=True)]
         return cls(first, second, cuts, files)
 
     def picture(self, row: int) -> UInt8Array:
         """One picture, uint8 [size, size, 3]."""
         return picture_of(self.files[row])
+
+
+def read_tensors(path: Path, *names: str) -> list[NDArray[Any]]:
+    """Read some tensors of a file of pairs; for their names see `_shard`.
+
+    Raises:
+        LatentEditError: the file is damaged.
+    """
+    try:
+        with safe_open(str(path), framework="np") as shard:
+            return [shard.get_tensor(name) for name in names]
+    except (OSError, SafetensorError):
+        raise LatentEditError(f"{path} is damaged: delete it, it is drawn again") from None
 
 
 def shard_files(folder: Path, count: int) -> list[Path]:

@@ -59,18 +59,6 @@ class Workers:
         """Return this process's rows of a whole batch (an array or a tensor)."""
         return rows[self.rank :: self.count]  # type: ignore[index]
 
-    def check_batch(self, batch_size: int) -> None:
-        """Refuse a batch that cannot be shared equally.
-
-        Raises:
-            LatentEditError: `batch_size` is no multiple of the number of processes.
-        """
-        if batch_size % self.count:
-            raise LatentEditError(
-                f"a batch of {batch_size} cannot be shared by {self.count} processes: "
-                f"set batch_size to a multiple of {self.count}"
-            )
-
     def average_gradients(self, weights: Iterable[torch.Tensor]) -> None:
         """Replace every gradient by its mean over the processes, in one exchange."""
         if self.count == 1:
@@ -100,3 +88,17 @@ class Workers:
 
     def _reduce(self, value: torch.Tensor) -> Any:
         return self._accelerator.reduce(value, "mean")
+
+
+def check_batch(batch_size: int) -> None:
+    """Refuse a batch that the launched processes cannot share equally.
+
+    Raises:
+        LatentEditError: `batch_size` is no multiple of the number of processes.
+    """
+    count = launch().world_size
+    if batch_size % count:
+        raise LatentEditError(
+            f"a batch of {batch_size} cannot be shared by {count} processes: "
+            f"set batch_size to a multiple of {count}"
+        )

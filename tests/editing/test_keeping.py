@@ -13,6 +13,7 @@ from conftest import exit_code
 from numpy.typing import NDArray
 from planted_scores import scoring
 
+from latentedit import defaults
 from latentedit.editing.editor import FaceEditor
 from latentedit.editing.keeping import NEAREST, keep_faces
 from latentedit.errors import LatentEditError
@@ -95,6 +96,15 @@ def test_distances_to_reach_become_steps(editor: FaceEditor) -> None:
     )
 
 
+def test_added_moves_hold_what_the_edit_holds(editor: FaceEditor) -> None:
+    z = editor.sample(SEEDS)
+    recipe = editor.recipe({"Young": -4.0}, "none")
+    kept, _ = keep_faces(editor, z, recipe, hold=("Smiling",), reach=2)
+    assert kept.holds["Male"] == {"Smiling": defaults.DISCOUNT}
+    with pytest.raises(LatentEditError, match="needs holds"):
+        keep_faces(editor, z, recipe, hold="none")
+
+
 def test_a_model_without_a_classifier_cannot_keep(tiny_bundle: Path) -> None:
     editor = judged_by(Brightness(), tiny_bundle)
     with pytest.raises(LatentEditError, match="cannot keep Eyeglasses or Male"):
@@ -124,4 +134,4 @@ def test_edit_keeps_where_it_is_asked(
     assert exit_code(*words, "--json", "-o", "plain.safetensors") == 0
     assert "Male" not in json.loads(capsys.readouterr().out)["recipe"]["steps"]
     assert exit_code(*words, "--keep", "--hold", "none") == 2
-    assert "--keep needs holds" in capsys.readouterr().err
+    assert "keep needs holds" in capsys.readouterr().err

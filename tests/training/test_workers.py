@@ -23,7 +23,7 @@ from latentedit.training.runs import Run
 from latentedit.training.state import load_network
 from latentedit.training.supervised.calibration import calibration
 from latentedit.training.supervised.loop import predict
-from latentedit.training.workers import Workers
+from latentedit.training.workers import Workers, check_batch
 
 SHADES = """
 import sys
@@ -207,7 +207,7 @@ def test_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     weight.grad = torch.tensor([1.0, 2.0])
     workers.average_gradients([weight])
     assert weight.grad.tolist() == [1, 2]
-    workers.check_batch(7)
+    check_batch(7)
     workers.wait()
 
 
@@ -220,8 +220,13 @@ def test_shares_are_disjoint_and_whole() -> None:
         assert len(share) == 4
         seen.extend(share)
     assert sorted(seen) == list(range(12))
+
+
+def test_a_batch_is_shared_equally(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    check_batch(15)
     with pytest.raises(LatentEditError, match=r"batch of 16 .*3 processes"):
-        workers.check_batch(16)
+        check_batch(16)
 
 
 def test_several_processes_without_accelerate(monkeypatch: pytest.MonkeyPatch) -> None:

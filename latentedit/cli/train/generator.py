@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,12 +16,16 @@ import typer
 from latentedit import defaults
 from latentedit.cli.invocation import command_line
 from latentedit.cli.train.networks import load_classifier
-from latentedit.cli.train.options import ResumeOption, RunOption, ValidationOption
+from latentedit.cli.train.options import ResumeOption, RunOption
 from latentedit.errors import LatentEditError
+from latentedit.io.launch import launch
 from latentedit.training.options import GeneratorOptions
 from latentedit.training.recipes import read_options, setting_types
 
 if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from latentedit.training.gan.meter import Report
     from latentedit.training.gan.teacher import Teacher
 
 LENIENT = {"ignore_unknown_options": True, "allow_extra_args": True}
@@ -38,7 +43,11 @@ TeacherOption = Annotated[
     ),
 ]
 PairsOption = Annotated[
-    Path | None, typer.Option(help="Where the teacher's pairs are kept [default: the run's].")
+    Path | None,
+    typer.Option(
+        help="Where the teacher's pairs are kept [default: in the run's folder, or where they "
+        "were when the run began]."
+    ),
 ]
 RecipeOption = Annotated[
     Path | None, typer.Option(help="TOML file of settings, such as recipes/faces128.toml.")
@@ -73,6 +82,14 @@ InitOption = Annotated[
         "then a bundle for the run's discriminators and the bundle's generator."
     ),
 ]
+HeldOutOption = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="How many faces to hold out: the last of the file "
+        f"[default: {defaults.VALIDATION}, or as the run began].",
+    ),
+]
 SeedOption = Annotated[
     int | None,
     typer.Option(
@@ -100,7 +117,7 @@ def generator(
     feature_data: FeatureDataOption = None,
     people: PeopleOption = None,
     init: InitOption = None,
-    validation: ValidationOption = defaults.VALIDATION,
+    validation: HeldOutOption = None,
     seed: SeedOption = None,
     device: DeviceOption = None,
     resume: ResumeOption = False,
@@ -112,9 +129,12 @@ def generator(
     """
     from latentedit.cli.progress import progress_bar
     from latentedit.data.face_file import open_face_data
-    from latentedit.training.gan.adversarial import train_generator
-    from latentedit.training.gan.meter import Report
+    from latentedit.training.gan.adversarial import VALIDATION, train_generator
+    from latentedit.training.gan.networks import PAIRS_FOLDER
+    from latentedit.training.gan.starts import check_options
+    from latentedit.training.runs import Run
 
+    started = time.monotonic()
     _refuse_extra(context)
     options = _options(output, recipe, settings or (), resume=resume)
     options = replace(
@@ -122,42 +142,72 @@ def generator(
     )
     if (data is None) == (teacher is None):
         raise LatentEditError("give what to learn from: photographs by --data, or a --teacher")
-    last: Report | None = None
+    if teacher is None and pairs_folder is not None:
+        raise LatentEditError("--pairs-folder is for a --teacher's pairs: leave it out")
+    frozen = load_classifier(classifier) if classifier else None
+    judge = load_classifier(people) if people else None
+    features = open_face_data(feature_data) if feature_data else None
+    check_options(options, features, judge, taught=teacher is not None)
+    run = Run(output)
+    if launch().leads:
+        run.hold()  # before pairs are drawn
+    begun = run.read_options() if resume else {}
+    if validation is None:
+        validation = begun.get(VALIDATION, defaults.VALIDATION)
     with progress_bar() as bar:
-        task = bar.add_task("Training", total=None, note="")
-
-        def on_pairs(done: int, total: int) -> None:
-            bar.update(task, description="Pairs", completed=done, total=total)
-
-        def on_step(report: Report) -> None:
-            nonlocal last
-            last, phase = report, report.phase
-            fade = f" fading {phase.alpha:.2f}" if phase.alpha < 1 else ""
-            size = f"{phase.resolution}x{phase.resolution}{fade}"
-            note = f"{size}  {report.images_per_second:.0f} images/s"
-            done, total = report.images, report.total
-            bar.update(task, description="Training", completed=done, total=total, note=note)
-
-        known = _teacher(teacher, pairs_folder or output / "pairs", options, on_pairs)
+        shown = _Shown(bar)
+        folder = pairs_folder or Path(begun.get(PAIRS_FOLDER, output / "pairs"))
+        known = _teacher(teacher, folder, options, shown.on_pairs)
+        passed = (time.monotonic() - started) / 60
         train_generator(
             known.faces if known else open_face_data(data or ""),
             output,
             options,
-            feature_data=open_face_data(feature_data) if feature_data else None,
+            feature_data=features,
             validation=validation,
-            classifier=load_classifier(classifier) if classifier else None,
-            people=load_classifier(people) if people else None,
+            classifier=frozen,
+            people=judge,
             teacher=known,
             init=init or (),
             command=command_line(),
             resume=resume,
-            minutes=math.inf if minutes is None else minutes,
-            on_step=on_step,
+            minutes=math.inf if minutes is None else max(0, minutes - passed),
+            on_step=shown.on_step,
         )
+    last = shown.last
     if last is not None and last.images < last.total:
         print(f"time is up, at {last.images} of {last.total} images; to go on, add --resume")
     else:
         print(f"generator trained in {output}; next: latentedit bundle --generator {output}")
+
+
+class _Shown:
+    """Shows on a bar how far pairs and training are.
+
+    Attributes:
+        last: report of the last step, None before the first.
+    """
+
+    def __init__(self, bar: Progress) -> None:
+        self._bar, self._task = bar, bar.add_task("Training", total=None, note="")
+        self.last: Report | None = None
+
+    def on_pairs(self, done: int, total: int) -> None:
+        """Show how many pairs are drawn."""
+        self._bar.update(self._task, description="Pairs", completed=done, total=total)
+
+    def on_step(self, report: Report) -> None:
+        """Show how many images the run has seen, at which size and speed."""
+        self.last, phase = report, report.phase
+        fade = f" fading {phase.alpha:.2f}" if phase.alpha < 1 else ""
+        size = f"{phase.resolution}x{phase.resolution}{fade}"
+        self._bar.update(
+            self._task,
+            description="Training",
+            completed=report.images,
+            total=report.total,
+            note=f"{size}  {report.images_per_second:.0f} images/s",
+        )
 
 
 def _options(
@@ -170,7 +220,7 @@ def _options(
     run.check(resume)
     begun = read_generator_options(run) if resume and recipe is None else None
     options = read_options(recipe, settings, begun)
-    if options.total_kimg < options.schedule.kimg:
+    if launch().leads and options.total_kimg < options.schedule.kimg:
         print(
             f"note: {options.resolution}x{options.resolution} has not faded in before "
             f"{options.schedule.kimg:g} thousand images: raise total_kimg, or shorten stable_kimg "

@@ -61,7 +61,9 @@ def trace_frontier(point: Callable[[float], dict[str, Any]]) -> list[dict[str, A
     frontier = [point(share) for share in SHARES]
     for _ in range(HALVINGS):
         at = best(frontier)
-        neighbours = [frontier[row] for row in (at - 1, at + 1) if 0 <= row < len(frontier)]
+        # where all goals are reached, a shorter step may reach them too
+        sides = (at - 1, at + 1) if at == 0 or shortfall(frontier[at]) else (at - 1,)
+        neighbours = [frontier[row] for row in sides if 0 <= row < len(frontier)]
         better = min(neighbours, key=shortfall)
         frontier.append(point((frontier[at]["share"] + better["share"]) / 2))
         frontier.sort(key=lambda each: each["share"])

@@ -6,7 +6,7 @@ compared between the old and the young face, by dlib's descriptor and by the cla
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
@@ -20,7 +20,7 @@ from latentedit import defaults
 from latentedit.attributes import AGE_ATTRIBUTE
 from latentedit.boundaries.pool import for_many
 from latentedit.editing.holds import Hold, resolve_holds
-from latentedit.editing.keeping import keep_faces
+from latentedit.editing.keeping import check_hold, keep_faces, keepable
 from latentedit.editing.search import Look
 from latentedit.errors import LatentEditError
 from latentedit.evaluation.classifiers.independent_age import independent_ages, independent_genders
@@ -79,13 +79,18 @@ class Moves:
 
     Attributes:
         editor: the model.
-        holds: {name: discount} of what Young must not change.
+        hold: what must not change.
         keep: bring back gender or glasses of single faces.
     """
 
     editor: FaceEditor
-    holds: Mapping[str, float]
+    hold: Hold
     keep: bool
+
+    @property
+    def holds(self) -> dict[str, float]:
+        """{name: discount} of what Young must not change."""
+        return resolve_holds(self.editor.boundaries, AGE_ATTRIBUTE, [AGE_ATTRIBUTE], self.hold)
 
     def ends(
         self, z: NDArray[np.float32], steps: tuple[float, float], look: Look
@@ -99,7 +104,10 @@ class Moves:
         """
         recipes = [self.editor.recipe({AGE_ATTRIBUTE: step}, self.holds) for step in steps]
         if self.keep:
-            recipes = [keep_faces(self.editor, z, recipe, look=look)[0] for recipe in recipes]
+            recipes = [
+                keep_faces(self.editor, z, recipe, hold=self.hold, look=look)[0]
+                for recipe in recipes
+            ]
         return [self.editor.apply(recipe, z) for recipe in recipes]
 
 
@@ -168,9 +176,10 @@ def evaluate_age(
             f"model {editor.name} has no age estimator: measure with the independent one"
         )
     first = defaults.AGE_FIRST_SEED + seed * 1_000_000
-    holds = resolve_holds(editor.boundaries, AGE_ATTRIBUTE, [AGE_ATTRIBUTE], hold)
+    if keep:
+        check_hold(hold)
     low, high = editor.boundaries.safe_range(AGE_ATTRIBUTE)
-    moves = Moves(editor, holds, keep)
+    moves = Moves(editor, hold, keep)
     card = _card(moves, judges, first)
     folder = ResumableFolder(work, _CARD, card, content="measurement")
     frontier = None
@@ -194,7 +203,7 @@ def evaluate_age(
         "n": n,
         "seeds": {"first": first, "last": first + n - 1},
         "steps": {"old": round(ends[0], 3), "young": round(ends[1], 3)},
-        "holds": holds,
+        "holds": moves.holds,
         "keep": keep,
         **figures,
         "wanted": {"least": WANTED, "missed": missed(figures)},
@@ -395,7 +404,7 @@ def _save_examples(
 def _card(moves: Moves, judges: SlowJudges, first: int) -> dict[str, Any]:
     """What all faces of a measurement are made from."""
     editor = moves.editor
-    card = {
+    card: dict[str, Any] = {
         "generator_hash": editor.generator_hash,
         "classifier_hash": editor.classifier_hash,
         "age_hash": editor.age_hash,
@@ -405,7 +414,7 @@ def _card(moves: Moves, judges: SlowJudges, first: int) -> dict[str, Any]:
         "first": first,
     }
     if moves.keep:
-        card["keep"] = True
+        card["keep"] = True if moves.hold == "auto" else keepable(editor, moves.hold)
     if editor.precision_name != defaults.PRECISION:
         card["precision"] = editor.precision_name
     return card

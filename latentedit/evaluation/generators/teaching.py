@@ -5,7 +5,6 @@ Both draw the same seeds at the same truncation, so faces can also be compared o
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -48,8 +47,7 @@ def draw_teachers_faces(
             "real faces"
         )
     frame = generator.frame
-    smallest = math.ceil(edge / min(frame.right - frame.left, frame.bottom - frame.top))
-    if smallest > generator.resolution:
+    if frame.least(edge) > generator.resolution:
         raise LatentEditError(f"{teacher.name} draws no faces of {edge} pixels in the shared frame")
     w = generator.in_space("w")
     renderer = Renderer(
@@ -58,7 +56,7 @@ def draw_teachers_faces(
         batch_size=teacher.batch_size,
         precision=teacher.precision_name,
     )
-    size, step, images = generator.source_of(smallest), renderer.batch_size, []
+    size, step, images = generator.source_of(frame.least(edge)), renderer.batch_size, []
     for start in track(range(0, len(seeds), step), -(-len(seeds) // step), "Teacher's faces"):
         drawn = renderer.render(renderer.sample(seeds[start : start + step]), size)
         images.append(to_uint8(resize(frame.cut(to_tensor(drawn)), edge)))

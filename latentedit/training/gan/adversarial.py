@@ -37,7 +37,14 @@ from latentedit.training.gan.meter import (
 from latentedit.training.gan.networks import generator_facts, generator_of, new_generator
 from latentedit.training.gan.objectives import build_distillation, build_objective
 from latentedit.training.gan.snapshots import save_snapshot
-from latentedit.training.gan.starts import Start, check_options, resume_run, start_from
+from latentedit.training.gan.starts import (
+    Start,
+    check_faces,
+    check_options,
+    check_teacher,
+    resume_run,
+    start_from,
+)
 from latentedit.training.gan.teacher import Teacher
 from latentedit.training.options import GeneratorOptions
 from latentedit.training.runs import Run, choose_average
@@ -49,6 +56,9 @@ from latentedit.training.state import (
     read_progress,
 )
 from latentedit.training.workers import Workers
+
+VALIDATION = "validation"
+"""Entry of a run's options: how many faces are held out."""
 
 LOG_EVERY = 1000
 """Images between two records of the log."""
@@ -100,11 +110,11 @@ def train_generator(
             longer finite.
     """
     until = time.monotonic() + 60 * minutes
-    check_options(data, feature_data, people, teacher is not None, options)
+    check_options(options, feature_data, people, taught=teacher is not None)
+    check_faces(data, options)
     faces = hold_out(data, feature_data, validation, patches=options.patch_weight > 0)
     run, workers = Run(run_folder), Workers(options.device)
     run.check(resume)
-    workers.check_batch(options.batch_size)
     frozen = {"classifier": classifier, "people": people}
     adversaries = _build(options, frozen, feature_data, teacher, workers)
     source = _source(faces, teacher, adversaries.generator, workers)
@@ -117,6 +127,7 @@ def train_generator(
             run.rewind_log("images", start.images)
     else:
         start = start_from(init, adversaries.parts["networks"], hashes)
+    check_teacher(run.read_options() if resume else start.history or {}, teacher)
     workers.wait()
     if workers.leads:
         run.begin(
@@ -126,7 +137,7 @@ def train_generator(
             resume=resume,
             before=start.history,
             device=device_name(workers.device),
-            facts=generator_facts(adversaries.generator, teacher),
+            facts={**generator_facts(adversaries.generator, teacher), VALIDATION: validation},
         )
     return _train(run, options, faces, source, adversaries, workers, start, until, on_step)
 
@@ -228,6 +239,8 @@ def _source(
 def _seen_through(options: GeneratorOptions, people: AttributeClassifier | None) -> str:
     """Return words for the card: the other data sets whose features a run uses."""
     words = ""
+    if options.adversarial_weight == 0:
+        return words
     if options.imagenet_weight > 0:
         words += "; seen through features learned on ImageNet"
     if people is not None:

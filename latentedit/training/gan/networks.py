@@ -21,6 +21,10 @@ _BUILD: dict[str, Callable[[Mapping[str, Any]], Growing]] = {
 """How to build each kind of generator that is trained here."""
 
 
+PAIRS_FOLDER = "pairs_folder"
+"""Entry of a run's options: the folder of its teacher's pairs."""
+
+
 def new_generator(options: GeneratorOptions, teacher: Teacher | None) -> Growing:
     """Return an untrained generator: one in z, or a student of the teacher, in the teacher's w.
 
@@ -41,6 +45,7 @@ def generator_facts(generator: Growing, teacher: Teacher | None) -> dict[str, An
     }
     if teacher is not None:
         facts["teacher"] = {"name": teacher.name, "generator_hash": teacher.hash}
+        facts[PAIRS_FOLDER] = str(teacher.folder)
         facts["terms"] = (
             f"Trained on pictures of {teacher.name}, whose terms apply: {teacher.terms}"
         )

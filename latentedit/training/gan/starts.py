@@ -16,6 +16,7 @@ from latentedit.data.face_file import FaceData
 from latentedit.data.utkface import QUESTIONS
 from latentedit.errors import LatentEditError
 from latentedit.pretrained.bundles import load_generator
+from latentedit.training.gan.teacher import Teacher
 from latentedit.training.gan.widening import copy_or_widen
 from latentedit.training.options import GeneratorOptions
 from latentedit.training.runs import Run, choose_average, select_origin
@@ -28,6 +29,7 @@ from latentedit.training.state import (
     read_state,
     with_prefix,
 )
+from latentedit.training.workers import check_batch
 
 BUNDLED = "generator.json"
 """The file that marks a bundle; a run has no such file."""
@@ -98,17 +100,11 @@ def resume_run(run: Run, parts: Mapping[str, Any], hashes: Mapping[str, str | No
     return Start(hashes, progress.get("images_before", 0), progress["images"], progress["step"])
 
 
-def check_options(
-    data: FaceData,
-    feature_data: FaceData | None,
-    people: AttributeClassifier | None,
-    taught: bool,
-    options: GeneratorOptions,
-) -> None:
-    """Refuse options that do not fit the faces, or each other.
+def check_faces(data: FaceData, options: GeneratorOptions) -> None:
+    """Refuse faces that do not fit the options.
 
     Raises:
-        LatentEditError: an option does not fit; the message names it.
+        LatentEditError: they are too small, or of no power of two.
     """
     if data.resolution < options.resolution:
         raise LatentEditError(
@@ -120,12 +116,45 @@ def check_options(
             f"faces of {data.resolution}x{data.resolution} cannot be halved down to "
             f"{options.resolution}: prepare them at a power of two"
         )
+
+
+def check_teacher(entries: Mapping[str, Any], teacher: Teacher | None) -> None:
+    """Refuse weights that learnt from another teacher, whose mapping they keep.
+
+    Args:
+        entries: of the run or the card that the weights come from.
+        teacher: of this run.
+
+    Raises:
+        LatentEditError: it is another one.
+    """
+    before = entries.get("teacher")
+    if before and teacher and before["generator_hash"] != teacher.hash:
+        raise LatentEditError(
+            f"these weights learnt from another teacher, {before['name']}, and keep its mapping "
+            f"from z to w: give it again, or start anew from {teacher.name}"
+        )
+
+
+def check_options(
+    options: GeneratorOptions,
+    feature_data: FaceData | None,
+    people: AttributeClassifier | None,
+    *,
+    taught: bool,
+) -> None:
+    """Refuse options that do not fit each other, or the number of processes.
+
+    Raises:
+        LatentEditError: an option does not fit; the message names it.
+    """
     _ = options.schedule  # refuses impossible schedules
+    if options.batch_size < 1:
+        raise LatentEditError(f"batch_size cannot be {options.batch_size}: give 1 or more")
+    check_batch(options.batch_size)
     for name, value in asdict(options).items():
         if isinstance(value, float) and not math.isfinite(value):
             raise LatentEditError(f"{name} must be a finite number")
-    if options.batch_size < 1:
-        raise LatentEditError(f"batch_size cannot be {options.batch_size}: give 1 or more")
     if not 0 <= options.seed <= defaults.MAX_SEED:
         raise LatentEditError(f"seed cannot be {options.seed}: give 0 to {defaults.MAX_SEED}")
     for name in ("learning_rate", "discriminator_learning_rate", "projected_learning_rate"):
@@ -148,10 +177,14 @@ def check_options(
             "without discriminators there is nothing to learn from: raise adversarial_weight, "
             "lower adversarial_from, or give a --teacher"
         )
-    if options.adversarial_from > options.resolution:
+    if options.adversarial_weight and options.adversarial_from > options.resolution:
         raise LatentEditError(
-            f"discriminators would never judge: adversarial_from cannot be above the resolution, "
+            "discriminators would never judge: adversarial_from cannot be above the resolution, "
             f"{options.resolution}; to leave them out, set adversarial_weight to 0"
+        )
+    if taught and feature_data is not None:
+        raise LatentEditError(
+            "a student learns from its teacher's pictures alone: leave out --feature-data"
         )
     if options.objective != "projected":
         for name, given in (

@@ -10,7 +10,6 @@ from typing import Any, cast
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import safe_open
 from torch import nn
 
 from latentedit import defaults
@@ -26,7 +25,7 @@ from latentedit.io.images import UInt8Array, to_tensor, to_uint8
 from latentedit.io.resampling import resize
 from latentedit.io.sharing import making
 from latentedit.training.options import GeneratorOptions
-from latentedit.training.pairs import Progress, Shard, render_pairs, shard_files
+from latentedit.training.pairs import Progress, Shard, read_tensors, render_pairs, shard_files
 
 WHITENED_FROM = 20_000
 """Number of latents that the student's whitening is computed from."""
@@ -46,6 +45,7 @@ class Teacher:
         faces: its pictures in the shared frame, at the student's resolution.
         latents: float32 [N, D], w of each picture.
         paired: bool [N], whether this latent alone made the picture; other pictures mix two.
+        folder: of its pairs.
     """
 
     name: str
@@ -55,6 +55,7 @@ class Teacher:
     faces: FaceData
     latents: NDArray[np.float32]
     paired: NDArray[np.bool_]
+    folder: Path
 
     @property
     def _mapping(self) -> tuple[int, ...]:
@@ -116,9 +117,15 @@ def open_teacher(
     if len(options.pairs_psi) != 2:
         raise LatentEditError("pairs_psi must be two numbers, the least and the most psi")
     least, most = options.pairs_psi
+    needed = generator.frame.least(options.resolution)
+    if options.pairs_size < needed:
+        raise LatentEditError(
+            f"pictures of {options.pairs_size} pixels show faces too small for "
+            f"{options.resolution}: set pairs_size to {needed} or more"
+        )
     generator = generator.in_space("w")
-    precision = "bfloat16" if options.bf16 else "float32"
-    renderer = Renderer(generator, device=options.device, precision=precision)
+    renderer = Renderer(generator, device=options.device)
+    renderer = renderer.quick if options.bf16 else renderer
     render_pairs(
         renderer,
         folder,
@@ -129,7 +136,7 @@ def open_teacher(
         psi=(least, most),
     )
     files = shard_files(folder, options.pairs)
-    shards = [_latents_of(file) for file in files]
+    shards = [read_tensors(file, "first", "cuts") for file in files]
     first, cuts = (np.concatenate(parts) for parts in zip(*shards, strict=True))
     source = f"pictures of {name}"
     faces = _cut_faces(files, len(cuts), source, generator.frame, options.resolution)
@@ -141,6 +148,7 @@ def open_teacher(
         faces,
         first,
         cuts == generator.space.layers,
+        folder,
     )
 
 
@@ -149,11 +157,16 @@ def _cut_faces(
 ) -> FaceData:
     """Return the training file of the pairs' pictures; write it unless it has `count` of them."""
     path = files[0].parent / f"shared{resolution}.faces"
+
+    def whole() -> FaceData | None:
+        faces = open_face_data(path) if path.is_file() else None
+        return faces if faces and len(faces) == count else None
+
+    if faces := whole():
+        return faces
     with making(path, waits=True):
-        if path.is_file():
-            faces = open_face_data(path)
-            if len(faces) == count:
-                return faces
+        if faces := whole():
+            return faces
         with create_face_data(path, resolution=resolution, label_names=(), source=source) as writer:
             for face in _cut(files, frame, resolution):
                 writer.append(face, (), f"{len(writer):07d}")
@@ -161,24 +174,9 @@ def _cut_faces(
 
 
 def _cut(files: list[Path], frame: Frame, resolution: int) -> Iterator[UInt8Array]:
-    """Yield the pictures of pairs, each cut to the shared frame and made smaller.
-
-    Raises:
-        LatentEditError: the pictures are too small.
-    """
+    """Yield the pictures of pairs, each cut to the shared frame and made smaller."""
     for file in files:
         shard = Shard.read(file)
         for row in range(len(shard.files)):
             picture = frame.cut(to_tensor(shard.picture(row)[None]))
-            if picture.shape[-1] < resolution:
-                raise LatentEditError(
-                    f"the teacher's pictures show faces of {picture.shape[-1]} pixels, too small "
-                    f"for {resolution}: raise pairs_size"
-                )
             yield to_uint8(resize(picture, resolution))[0]
-
-
-def _latents_of(file: Path) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Return each pair's first latent, and the layer from which its second latent is used."""
-    with safe_open(str(file), framework="np") as shard:
-        return shard.get_tensor("first"), shard.get_tensor("cuts")

@@ -25,7 +25,7 @@ from latentedit.io.weights import config_from_json
 from latentedit.training.options import SupervisedOptions
 from latentedit.training.runs import Run
 from latentedit.training.state import StateKeeper, load_network, load_state
-from latentedit.training.workers import Workers
+from latentedit.training.workers import Workers, check_batch
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -115,7 +115,7 @@ def fit(
     """
     run, workers = Run(run_folder), workers or Workers(options.device)
     run.check(resume)
-    workers.check_batch(options.batch_size)
+    check_batch(options.batch_size)
     steps = steps_an_epoch(len(train.images), options.batch_size)
     torch.manual_seed(options.seed)
     network = place(network, workers.device)

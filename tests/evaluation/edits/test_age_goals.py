@@ -44,3 +44,12 @@ def test_the_frontier_is_finer_around_its_best_point() -> None:
     assert shares[2] == pytest.approx(0.475)  # between 0.55 and 0.4
     assert shares[3] == pytest.approx(0.5125)  # between 0.475 and 0.55
     assert best(frontier) == 3
+
+
+def test_where_all_goals_are_reached_a_shorter_step_is_tried() -> None:
+    frontier = trace_frontier(
+        lambda share: {"share": share, "kept": {"Male": 0.95 if share > 0.46 else 0.9}}
+    )
+    shares = [point["share"] for point in frontier]
+    assert shares[:4] == pytest.approx([0.25, 0.4, 0.4375, 0.475])
+    assert frontier[best(frontier)]["share"] == pytest.approx(0.475)

@@ -80,7 +80,7 @@ def test_faces_can_be_kept(
     editor: FaceEditor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def undo(
-        editor: FaceEditor, z: object, recipe: EditRecipe, *, look: object
+        editor: FaceEditor, z: object, recipe: EditRecipe, *, hold: object, look: object
     ) -> tuple[EditRecipe, object]:
         return replace(recipe, steps={"Young": 0.0}), {}
 
@@ -91,6 +91,8 @@ def test_faces_can_be_kept(
     assert plain["years"]["built_in"]["mean"] > kept["years"]["built_in"]["mean"] == 0
     with pytest.raises(LatentEditError, match="another measurement"):
         evaluate_age(editor, tmp_path / "p", 5, step=3.0, keep=True, judges=PLAIN)
+    with pytest.raises(LatentEditError, match="needs holds"):
+        evaluate_age(editor, tmp_path / "n", 5, hold="none", keep=True, judges=PLAIN)
 
 
 def test_a_face_is_drawn_once(editor: FaceEditor, monkeypatch: pytest.MonkeyPatch) -> None:

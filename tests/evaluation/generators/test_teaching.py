@@ -102,3 +102,5 @@ def test_command(teacher: FaceEditor, tmp_path: Path, monkeypatch: pytest.Monkey
     neither = CliRunner().invoke(app, arguments)
     assert isinstance(neither.exception, LatentEditError)
     assert "--teacher" in str(neither.exception)
+    carded = CliRunner().invoke(app, [*arguments, "--teacher", "ffhq1024", "--card"])
+    assert "leave it out with --teacher" in str(carded.exception)

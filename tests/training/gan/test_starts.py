@@ -222,6 +222,8 @@ def test_options_that_cannot_work_are_refused_before_a_folder_is_made(
     assert "lower adversarial_from" in late
     never = replace(TINY, start=16, adversarial_from=32)
     assert "adversarial_from" in refused(data, run, never)
+    without = replace(never, adversarial_weight=0)
+    assert "nothing to learn from" in refused(data, run, without)
     assert "projected, r1, wgan-gp" in refused(data, run, replace(TINY, objective="hinge"))
     assert "give --classifier" in refused(data, run, replace(TINY, objective="projected"))
     assert "total_kimg must" in refused(data, run, replace(TINY, total_kimg=float("inf")))

@@ -186,6 +186,50 @@ def test_what_cannot_teach_is_refused(tmp_path: Path) -> None:
         teach(mixed, tmp_path / "run")
 
 
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"pairs": 0}, "0 pairs"),
+        ({"pairs_size": 15}, "set pairs_size to 1[0-9] or more"),
+        ({"pairs_size": 2048}, "size 2048 cannot be drawn"),
+    ],
+)
+def test_sizes_are_checked_before_anything_is_drawn(
+    tmp_path: Path, changes: dict[str, int], said: str
+) -> None:
+    with pytest.raises(LatentEditError, match=said):
+        open_tiny(tmp_path / "pairs", replace(TAUGHT, **changes))
+    assert len(open_tiny(tmp_path / "pairs").faces) == 40
+
+
+def test_a_damaged_file_is_named(teacher: Teacher, tmp_path: Path) -> None:
+    (tmp_path / "pairs" / "00001.safetensors").write_bytes(b"half a file")
+    with pytest.raises(LatentEditError, match=r"00001\.safetensors is damaged"):
+        open_tiny(tmp_path / "pairs")
+
+
+def test_bfloat16_is_a_wish(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("latentedit.inference.renderer.computes_bfloat16", lambda device: False)
+    assert len(open_tiny(tmp_path / "pairs", replace(TAUGHT, bf16=True)).faces) == 40
+
+
+def test_another_teachers_weights_are_refused(teacher: Teacher, tmp_path: Path) -> None:
+    teach(teacher, tmp_path / "run", replace(TAUGHT, total_kimg=0.008))
+    changed = mobilestylegan()
+    with torch.no_grad():
+        changed.mean += 1
+    other = open_tiny(tmp_path / "others", generator=changed)
+    for changes in ({"init": [tmp_path / "run"]}, {"resume": True}):
+        folder = tmp_path / ("run" if "resume" in changes else "second")
+        with pytest.raises(LatentEditError, match="another teacher, tiny"):
+            teach(other, folder, replace(TAUGHT, total_kimg=0.016), **changes)
+
+
+def test_a_student_sees_no_other_faces(teacher: Teacher, tmp_path: Path) -> None:
+    with pytest.raises(LatentEditError, match="leave out --feature-data"):
+        teach(teacher, tmp_path / "run", feature_data=teacher.faces)
+
+
 def test_any_generator_with_a_mapping_network_teaches(tmp_path: Path) -> None:
     teacher = open_tiny(tmp_path / "pairs", replace(TAUGHT, pairs_size=16), generator=stylegan2())
     student = teach(teacher, tmp_path / "run", replace(TAUGHT, total_kimg=0.016))
