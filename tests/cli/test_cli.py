@@ -318,16 +318,18 @@ def test_a_student_of_a_larger_model(
         "stable_kimg = [0.004]\nfade_kimg = [0.004]\npairs = 40\npairs_size = 16\n"
     )
     train = ("train", "generator", "--teacher", "large", "--classifier", tiny_bundle, "-o", "run")
-    train += ("--device", "cpu", "--validation", 16)
-    begun = run(*train, "--recipe", "recipe.toml")
+    train += ("--device", "cpu")
+    begun = run(*train, "--validation", 16, "--pairs-folder", "p", "--recipe", "recipe.toml")
     assert begun.code == 0, begun.err
-    assert sorted(os.listdir("run/pairs"))[:2] == ["00000.safetensors", "00001.safetensors"]
+    assert sorted(os.listdir("p"))[:2] == ["00000.safetensors", "00001.safetensors"]
     # resumed without a recipe it keeps its settings, but for those that are given
     more = run(*train, "--resume", "--set=total_kimg=0.03")
     assert more.code == 0, more.err
     kept = json.loads(Path("run/options.json").read_text())
     assert (kept["options"]["total_kimg"], kept["options"]["resolution"]) == (0.03, 8)
     assert kept["teacher"]["name"] == "large"
+    assert (kept["validation"], kept["pairs_folder"]) == (16, "p")
+    assert not Path("run/pairs").exists()
     assert run("bundle", "--generator", "run", "-o", "small").code == 0
     assert run("sample", "--model", "small", "--seeds", "0-1").code == 0
 
