@@ -52,15 +52,16 @@ class GeneratorOptions:
             projected objective has it.
         ema_kimg: half-lives of the averaged weights in thousands of images, one average each.
             Samples are drawn from the first; measure them all to choose the best.
-        frozen_kimg: thousands of images at the start for which the generator is frozen, so that new
-            discriminators can catch up with a generator that was trained before.
+        frozen_kimg: thousands of images at the start, or after `alone_kimg`, for which the
+            generator is frozen, so that new discriminators can catch up with a generator that was
+            trained before.
         save_kimg: thousands of images between two saves of the state; samples are drawn then, too.
         snapshot_kimg: thousands of images between two snapshots of the averaged generator; 0 keeps
             none.
         adversarial_weight: weight of all discriminators' losses in the generator's loss. At 0 there
             are no discriminators, and a student learns from its teacher's pictures alone.
-        adversarial_from: edge of the smallest pictures that discriminators judge. Before a student
-            grows to this size, it learns from its teacher's pictures alone.
+        alone_kimg: thousands of images at the start that a student learns from its teacher's
+            pictures alone, before the discriminators join.
         distil_pixels: weight of the difference from the teacher's pictures, at each of
             `distillation.SCALES`. This and the next two count only if a run has a teacher.
         distil_features: weight of the difference of the classifier's features, if one is given.
@@ -105,7 +106,7 @@ class GeneratorOptions:
     save_kimg: float = 5
     snapshot_kimg: float = 10
     adversarial_weight: float = 1
-    adversarial_from: int = 4
+    alone_kimg: float = 0
     distil_pixels: float = 1
     distil_features: float = 0.5
     distil_imagenet: float = 0

@@ -165,11 +165,12 @@ def _train(
     while seen < total:
         phase = schedule.at(seen)
         adversaries.set_rate(min(1.0, (total - seen) / max(options.decay_kimg * 1000, 1)))
-        freeze = seen < options.frozen_kimg * 1000
+        alone = seen < options.alone_kimg * 1000
+        freeze = not alone and seen < (options.alone_kimg + options.frozen_kimg) * 1000
         batch = source.draw(batch_size, phase)
         seen += batch_size
         images = start.images_before + seen
-        figures = adversaries.step(batch, phase, step, images=images, freeze=freeze)
+        figures = adversaries.step(batch, phase, step, images=images, freeze=freeze, alone=alone)
         step += 1
         meter.add(figures)
         ends = seen >= total or (until < math.inf and workers.any(time.monotonic() > until))
@@ -180,7 +181,9 @@ def _train(
             _check_finite(figures, seen)
         if workers.leads and saves:
             meter.on_held_out = {
-                **memory_check(adversaries.judge(phase), faces, phase, workers.device),
+                **memory_check(
+                    None if alone else adversaries.objective, faces, phase, workers.device
+                ),
                 **pair_check(adversaries.shown, source, phase),
             }
         if logs:

@@ -100,10 +100,6 @@ class Adversaries:
             "optimizers": self._optimizers,
         }
 
-    def judge(self, phase: Phase) -> Objective | None:
-        """Return the discriminators of a phase; None if there are none, or if it is too early."""
-        return self.objective if phase.resolution >= self.options.adversarial_from else None
-
     def set_rate(self, share: float) -> None:
         """Set all learning rates to a share of their peaks."""
         for group in self._groups:
@@ -113,7 +109,14 @@ class Adversaries:
                 group["lr"] = group["peak"] * share
 
     def step(
-        self, batch: Batch, phase: Phase, number: int, *, images: int, freeze: bool = False
+        self,
+        batch: Batch,
+        phase: Phase,
+        number: int,
+        *,
+        images: int,
+        freeze: bool = False,
+        alone: bool = False,
     ) -> dict[str, Tensor]:
         """Train the discriminators, if there are any, then the generator, on one batch.
 
@@ -124,18 +127,19 @@ class Adversaries:
             images: number of images that the weights have seen after this step, in earlier runs
                 too; it sets the pace of the averages.
             freeze: leave the generator as it is.
+            alone: leave the discriminators out.
 
         Returns:
             Figures for the log: scalars that the device may still be computing.
         """
-        objective = self.judge(phase)
+        objective = None if alone else self.objective
         if objective is not None:
             objective.before_step(number)
-        learn = partial(self._learn, phase=phase, number=number, freeze=freeze)
+        learn = partial(self._learn, objective=objective, phase=phase, number=number, freeze=freeze)
         tensors = (batch.latents, batch.faces, batch.seen, batch.wanted)
         if self._recorder is not None and phase.alpha == 1:
             penalised = objective is not None and objective.penalises(number)
-            figures = self._recorder((phase.resolution, freeze, penalised), learn, *tensors)
+            figures = self._recorder((phase.resolution, freeze, alone, penalised), learn, *tensors)
         elif self._recorder is not None:  # a resolution fades in: drop the last one's recordings
             self._recorder.forget()
             figures = learn(*tensors)
@@ -153,6 +157,7 @@ class Adversaries:
         seen_by_features: Tensor | None,
         wanted: Tensor | None,
         *,
+        objective: Objective | None,
         phase: Phase,
         number: int,
         freeze: bool,
@@ -161,7 +166,6 @@ class Adversaries:
         losses: list[Tensor] = []
         with torch.set_grad_enabled(not freeze), self._autocast():
             fake = self.generator(latents, resolution=phase.resolution, alpha=phase.alpha)
-        objective = self.judge(phase)
         if objective is not None:
             inputs, figures = self._judge(objective, fake, real, seen_by_features, phase, number)
             with parametrize.cached(), torch.set_grad_enabled(not freeze):

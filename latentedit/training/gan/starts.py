@@ -172,15 +172,10 @@ def check_options(
         raise LatentEditError(
             "ema_kimg must be thousands of images above 0, each given once, such as 5,2,20"
         )
-    if not taught and (options.adversarial_weight == 0 or options.adversarial_from > options.start):
+    if not taught and (options.adversarial_weight == 0 or options.alone_kimg > 0):
         raise LatentEditError(
-            "without discriminators there is nothing to learn from: raise adversarial_weight, "
-            "lower adversarial_from, or give a --teacher"
-        )
-    if options.adversarial_weight and options.adversarial_from > options.resolution:
-        raise LatentEditError(
-            "discriminators would never judge: adversarial_from cannot be above the resolution, "
-            f"{options.resolution}; to leave them out, set adversarial_weight to 0"
+            "without discriminators there is nothing to learn from: raise adversarial_weight, set "
+            "alone_kimg to 0, or give a --teacher"
         )
     if taught and feature_data is not None:
         raise LatentEditError(

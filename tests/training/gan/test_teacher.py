@@ -129,12 +129,12 @@ def test_a_run_leaves_what_others_leave_and_goes_on(
     assert card["terms"].endswith("For tests only.")
 
 
-def test_discriminators_judge_from_a_size_on(teacher: Teacher, tmp_path: Path) -> None:
+def test_discriminators_join_later(teacher: Teacher, tmp_path: Path) -> None:
     def stop(report: Report) -> None:
         if report.images >= 32:
             raise KeyboardInterrupt
 
-    options = replace(TAUGHT, adversarial_from=16, save_kimg=0.02)
+    options = replace(TAUGHT, alone_kimg=0.04, frozen_kimg=0.016, save_kimg=0.02)
     with pytest.raises(KeyboardInterrupt):  # before the discriminators have learnt anything
         teach(teacher, tmp_path / "cut", options, on_step=stop)
     teach(teacher, tmp_path / "cut", options, resume=True)
