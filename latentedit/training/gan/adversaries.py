@@ -24,6 +24,9 @@ from latentedit.training.workers import Workers
 _BETAS = (0.0, 0.99)
 """Adam's betas (Karras et al. 2018, app. A.1)."""
 
+_BETAS_ALONE = (0.9, 0.99)
+"""The same without discriminators: what a student learns from stays the same, so momentum helps."""
+
 _ON_FEATURES = ("projected", "imagenet", "people")
 """Discriminators on frozen features; they have a learning rate of their own."""
 
@@ -133,6 +136,8 @@ class Adversaries:
             Figures for the log: scalars that the device may still be computing.
         """
         objective = None if alone else self.objective
+        for group in self._optimizers["generator_optimizer"].param_groups:
+            group["betas"] = _BETAS if objective else _BETAS_ALONE
         if objective is not None:
             objective.before_step(number)
         learn = partial(self._learn, objective=objective, phase=phase, number=number, freeze=freeze)
