@@ -93,12 +93,14 @@ class FaceGenerator(nn.Module, ABC):
         kind: its name in cards; the registry finds the class by it.
         config_type: the dataclass of its `config`, which a card holds.
         suffix: ending of the file of its weights in a bundle.
+        most_psi: largest psi that `truncated` takes.
         config: its shape and use.
     """
 
     kind: ClassVar[str]
     config_type: ClassVar[type[Any]]
     suffix: ClassVar[str] = ".safetensors"
+    most_psi: ClassVar[float] = 1
     config: Any
 
     @classmethod

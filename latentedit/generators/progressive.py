@@ -118,6 +118,7 @@ class Generator(FaceGenerator):
 
     kind: ClassVar[str] = "progressive"
     config_type: ClassVar[type] = GeneratorConfig
+    most_psi: ClassVar[float] = MOST_PSI
     config: GeneratorConfig
 
     def __init__(self, config: GeneratorConfig | None = None) -> None:

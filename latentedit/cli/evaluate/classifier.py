@@ -70,10 +70,9 @@ def classifier(
 
 def _calibration(model: str | None) -> dict[str, Any]:
     """Return the calibration that the classifier's card holds; its figures are cross-fitted."""
-    from latentedit.io.files import read_json
-    from latentedit.pretrained.bundles import find_bundle
+    from latentedit.pretrained.model import Bundle
 
-    card = read_json(find_bundle(model, "classifier") / "classifier.json")
+    card = Bundle.find(model).cards.get("classifier", {})
     return {"calibration": card["calibration"]} if card.get("calibration") else {}
 
 

@@ -12,11 +12,15 @@ from latentedit import defaults
 from latentedit.cli.evaluate.shared import HeldOutOption, TrainingFileOption, check_outputs
 from latentedit.cli.invocation import parse_numbers
 from latentedit.cli.options import ModelOption
+from latentedit.errors import LatentEditError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from latentedit.evaluation.generators.curves import Render
+
+_USUAL_PSI = (0.5, 0.6, 0.7, 0.8, 0.9, 1, 1.25, 1.5)
+"""Truncations that are measured by default, as far as the generator takes them."""
 
 OutputOption = Annotated[
     Path, typer.Option("--json", help="The report; figures already in it are kept.")
@@ -79,8 +83,12 @@ def truncation(
     data: TrainingFileOption,
     output: OutputOption,
     psi: Annotated[
-        str, typer.Option(help="Truncations to measure.")
-    ] = "0.5,0.6,0.7,0.8,0.9,1,1.25,1.5",
+        str | None,
+        typer.Option(
+            help="Truncations to measure [default: from 0.5 on, to 1 with a mapping network, else "
+            "to 1.5]."
+        ),
+    ] = None,
     n: SamplesOption = 1000,
     validation: HeldOutOption = defaults.VALIDATION,
     plot: PlotOption = None,
@@ -92,8 +100,10 @@ def truncation(
     from latentedit.pretrained.hashing import weights_hash
 
     check_outputs(output, plot)
-    values = parse_numbers(psi, f"--psi {psi}: give numbers such as 0.5,0.75,1")
     generator, _ = load_generator(find_bundle(model))
+    values = tuple(each for each in _USUAL_PSI if each <= generator.most_psi)
+    if psi is not None:
+        values = parse_numbers(psi, f"--psi {psi}: give numbers such as 0.5,0.75,1")
     for value in values:
         generator.truncated(value)  # an impossible value is refused before work starts
 
@@ -125,10 +135,15 @@ def _measure(
     from latentedit.evaluation.figures import plots as drawing
     from latentedit.evaluation.generators import report as evaluation
     from latentedit.evaluation.generators.curves import measure_curve
-    from latentedit.pretrained.bundles import find_bundle, load_classifier
+    from latentedit.pretrained.model import Bundle
 
     evaluation.check_extras()
-    classifier, _ = load_classifier(find_bundle(model))
+    bundle = Bundle.find(model)
+    classifier = bundle.classifier()
+    if classifier is None:
+        raise LatentEditError(
+            f"model {bundle.name} has no classifier: give --model one that has, such as faces128"
+        )
     real = evaluation.describe_real_faces(
         open_face_data(data),
         classifier,

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from generator_runs import TINY, train
+from tiny_generators import mobilestylegan
 from typer.testing import CliRunner
 
 from latentedit.classifiers.attributes import AttributeClassifier
@@ -20,6 +21,7 @@ from latentedit.errors import LatentEditError
 from latentedit.evaluation.generators.curves import Render, measure_curve
 from latentedit.evaluation.generators.report import RealFaces, describe_real_faces
 from latentedit.io.images import UInt8Array
+from latentedit.pretrained.bundles import save_generator
 
 N, HELD_OUT = 12, 10
 
@@ -144,6 +146,17 @@ def test_the_commands_draw_curves(face_file: Path, tiny_bundle: Path, tmp_path: 
         assert plot.stat().st_size > 5000
     settings = json.loads((tmp_path / "truncation.json").read_text())["settings"]
     assert settings["generator_hash"] == FaceEditor.load(tiny_bundle).generator_hash
+
+
+def test_a_model_without_judges_is_seen_by_the_embedded_one(
+    face_file: Path, tmp_path: Path
+) -> None:
+    save_generator(tmp_path / "mapped", mobilestylegan(), {})
+    report = tmp_path / "truncation.json"
+    common = ("--data", face_file, "-n", N, "--validation", HELD_OUT)
+    invoke("evaluate", "truncation", *common, "--model", tmp_path / "mapped", "--json", report)
+    psis = [point["truncation"] for point in json.loads(report.read_text())["points"]]
+    assert psis == [0.5, 0.6, 0.7, 0.8, 0.9, 1]  # a mapping network takes no more
 
 
 def test_a_run_and_the_larger_one_that_grew_from_it_make_one_curve(
