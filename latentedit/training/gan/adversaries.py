@@ -27,6 +27,10 @@ _BETAS = (0.0, 0.99)
 _BETAS_ALONE = (0.9, 0.99)
 """The same without discriminators: what a student learns from stays the same, so momentum helps."""
 
+_YOUNG, _GROWN = 0.05, 0.1
+"""Longest half-life of an average, in shares of all images seen (as in StyleGAN2-ADA), and of those
+since the newest block came: its first weights are random, and must be forgotten soon."""
+
 _ON_FEATURES = ("projected", "imagenet", "people")
 """Discriminators on frozen features; they have a learning rate of their own."""
 
@@ -152,7 +156,8 @@ class Adversaries:
             figures = learn(*tensors)
         if not freeze:
             for kimg, weights in zip(self.options.ema_kimg, self._following.values(), strict=True):
-                _follow(weights, self._learning, kimg, self.options.batch_size, images)
+                half_life = min(kimg * 1000, _YOUNG * images, _GROWN * phase.age)
+                _follow(weights, self._learning, half_life, self.options.batch_size)
         return figures
 
     def _learn(
@@ -239,11 +244,9 @@ class Adversaries:
 
 
 @torch.no_grad()
-def _follow(
-    average: list[Tensor], weights: list[Tensor], ema_kimg: float, batch: int, seen: int
-) -> None:
-    half_life = min(ema_kimg * 1000, 0.05 * seen)  # short at first, as in StyleGAN2-ADA
-    torch._foreach_lerp_(average, weights, 1 - 0.5 ** (batch / half_life))
+def _follow(average: list[Tensor], weights: list[Tensor], half_life: float, batch: int) -> None:
+    share = 1 - 0.5 ** (batch / half_life) if half_life > 0 else 1.0
+    torch._foreach_lerp_(average, weights, share)
 
 
 def _trained(network: nn.Module) -> list[Tensor]:

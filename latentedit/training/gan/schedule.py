@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from latentedit.errors import LatentEditError
 
@@ -15,10 +15,13 @@ class Phase:
     Attributes:
         resolution: edge of the pictures now.
         alpha: weight of the newest block; 1 when it has faded in.
+        age: images since the newest block began to fade in; infinite if it is the first. Phases of
+            different ages are equal.
     """
 
     resolution: int
     alpha: float
+    age: float = field(default=math.inf, compare=False)
 
 
 @dataclass(frozen=True)
@@ -59,15 +62,16 @@ class Schedule:
 
     def at(self, images: int) -> Phase:
         """Return the phase after `images` images."""
-        left, resolution, index = images / 1000, self.start, 0
+        left, resolution, index, age = images / 1000, self.start, 0, math.inf
         while resolution < self.final:
             left -= self.stable[min(index, len(self.stable) - 1)]
             if left < 0:
-                return Phase(resolution, 1.0)
+                return Phase(resolution, 1.0, age)
             resolution *= 2
+            age = left * 1000
             fade = self.fade[min(index, len(self.fade) - 1)]
             if left < fade:
-                return Phase(resolution, left / fade)
+                return Phase(resolution, left / fade, age)
             left -= fade
             index += 1
-        return Phase(resolution, 1.0)
+        return Phase(resolution, 1.0, age)

@@ -94,3 +94,14 @@ def test_lengths_that_are_none_are_refused(kimg: tuple[float, ...]) -> None:
     for stable, fade in ((kimg, (1.0,)), ((1.0,), kimg)):
         with pytest.raises(LatentEditError, match="thousands of images"):
             Schedule(8, 16, stable, fade)
+
+
+@given(schedules(), st.integers(0, 30_000))
+def test_the_newest_block_is_as_old_as_its_resolution(schedule: Schedule, images: int) -> None:
+    phase = schedule.at(images)
+    if phase.resolution == schedule.start:
+        assert phase.age == math.inf
+    else:
+        began = images - phase.age
+        assert schedule.at(math.ceil(began + 1e-6)).resolution == phase.resolution
+        assert began < 1 or schedule.at(math.floor(began - 1e-6)).resolution < phase.resolution

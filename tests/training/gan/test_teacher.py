@@ -152,6 +152,21 @@ def test_discriminators_join_later(teacher: Teacher, tmp_path: Path) -> None:
     assert not all(torch.equal(first[key], whole[key]) for key in judges)
 
 
+def test_averages_forget_a_new_blocks_first_weights(
+    teacher: Teacher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("latentedit.training.gan.adversaries._YOUNG", 1e9)  # as late in a long run
+    options = replace(TAUGHT, adversarial_weight=0, ema_kimg=(10,), total_kimg=0.2, decay_kimg=0)
+    options = replace(options, stable_kimg=(0.04,), fade_kimg=(0.04,), learning_rate=0.01)
+    teach(teacher, tmp_path / "run", options)
+    state, _ = contents(tmp_path / "run")
+    torch.manual_seed(options.seed)
+    key = "painter.blocks.2.conv1.weight"
+    first = ProgressiveW(teacher.student_config(options)).state_dict()[key]
+    now, average = state[f"generator.{key}"], state[f"average_10000.{key}"]
+    assert (average - now).norm() < 0.3 * (first - now).norm()
+
+
 def test_a_student_comes_nearer_to_its_teacher(teacher: Teacher, tmp_path: Path) -> None:
     options = replace(
         TAUGHT, start=8, stable_kimg=(1,), total_kimg=3, adversarial_weight=0, save_kimg=1
