@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from latentedit.training.gan.meter import Report
     from latentedit.training.gan.teacher import Teacher
+    from latentedit.training.runs import Run
 
 LENIENT = {"ignore_unknown_options": True, "allow_extra_args": True}
 """Settings that let options of old versions reach `_refuse_extra`, which says what to write now."""
@@ -149,15 +150,13 @@ def generator(
     features = open_face_data(feature_data) if feature_data else None
     check_options(options, features, judge, taught=teacher is not None)
     run = Run(output)
-    if launch().leads:
-        run.hold()  # before pairs are drawn
     begun = run.read_options() if resume else {}
     if validation is None:
         validation = begun.get(VALIDATION, defaults.VALIDATION)
     with progress_bar() as bar:
         shown = _Shown(bar)
         folder = pairs_folder or Path(begun.get(PAIRS_FOLDER, output / "pairs"))
-        known = _teacher(teacher, folder, options, shown.on_pairs)
+        known = _teacher(teacher, folder, options, run, shown.on_pairs)
         passed = (time.monotonic() - started) / 60
         train_generator(
             known.faces if known else open_face_data(data or ""),
@@ -234,6 +233,7 @@ def _teacher(
     model: str | None,
     folder: Path,
     options: GeneratorOptions,
+    run: Run,
     on_pairs: Callable[[int, int], None],
 ) -> Teacher | None:
     """Return the teacher with its pairs, or None if no model is named."""
@@ -243,8 +243,10 @@ def _teacher(
     from latentedit.training.gan.teacher import open_teacher
 
     bundle = Bundle.find(model)
-    card = bundle.cards.get("generator", {})
-    return open_teacher(bundle.name, bundle.generator(), card, folder, options, on_pairs)
+    generator, card = bundle.generator(), bundle.cards.get("generator", {})
+    if launch().leads:
+        run.hold()  # before pairs are drawn
+    return open_teacher(bundle.name, generator, card, folder, options, on_pairs)
 
 
 def _refuse_extra(context: typer.Context) -> None:
