@@ -78,9 +78,10 @@ def finish(report: dict[str, Any], output: Path, model: str | None, part: str | 
     """Write the report; if a part is named, write the figures into its card too."""
     from latentedit.io.cards import update_card
     from latentedit.io.files import write_json
-    from latentedit.pretrained.bundles import weights_file
+    from latentedit.pretrained.bundles import find_bundle, weights_file
     from latentedit.pretrained.model import Bundle
 
     write_json(output, report)
     if part:
-        update_card(weights_file(Bundle.find(model).homes[part], part), {"figures": report})
+        home = Bundle.find(model).homes.get(part) or find_bundle(model, part)
+        update_card(weights_file(home, part), {"figures": report})
