@@ -130,8 +130,8 @@ def generator(
     """
     from latentedit.cli.progress import progress_bar
     from latentedit.data.face_file import open_face_data
-    from latentedit.training.gan.adversarial import VALIDATION, train_generator
-    from latentedit.training.gan.networks import PAIRS_FOLDER
+    from latentedit.training.gan.adversarial import train_generator
+    from latentedit.training.gan.networks import PAIRS_FOLDER, VALIDATION
     from latentedit.training.gan.starts import check_options
     from latentedit.training.runs import Run
 

@@ -57,9 +57,6 @@ from latentedit.training.state import (
 )
 from latentedit.training.workers import Workers
 
-VALIDATION = "validation"
-"""Entry of a run's options: how many faces are held out."""
-
 LOG_EVERY = 1000
 """Images between two records of the log."""
 
@@ -137,7 +134,7 @@ def train_generator(
             resume=resume,
             before=start.history,
             device=device_name(workers.device),
-            facts={**generator_facts(adversaries.generator, teacher), VALIDATION: validation},
+            facts=generator_facts(adversaries.generator, teacher, validation),
         )
     return _train(run, options, faces, source, adversaries, workers, start, until, on_step)
 

@@ -21,8 +21,8 @@ _BUILD: dict[str, Callable[[Mapping[str, Any]], Growing]] = {
 """How to build each kind of generator that is trained here."""
 
 
-PAIRS_FOLDER = "pairs_folder"
-"""Entry of a run's options: the folder of its teacher's pairs."""
+VALIDATION, PAIRS_FOLDER = "validation", "pairs_folder"
+"""Entries of a run's options: how many faces are held out, and its teacher's folder of pairs."""
 
 
 def new_generator(options: GeneratorOptions, teacher: Teacher | None) -> Growing:
@@ -38,10 +38,11 @@ def new_generator(options: GeneratorOptions, teacher: Teacher | None) -> Growing
     return student
 
 
-def generator_facts(generator: Growing, teacher: Teacher | None) -> dict[str, Any]:
-    """Return what a run's folder says about its generator and its teacher."""
+def generator_facts(generator: Growing, teacher: Teacher | None, validation: int) -> dict[str, Any]:
+    """Return what a run's folder says about its generator, its teacher and the held-out faces."""
     facts: dict[str, Any] = {
-        "generator": {"network": generator.kind, "config": asdict(generator.config)}
+        "generator": {"network": generator.kind, "config": asdict(generator.config)},
+        VALIDATION: validation,
     }
     if teacher is not None:
         facts["teacher"] = {"name": teacher.name, "generator_hash": teacher.hash}
