@@ -108,7 +108,6 @@ assert torch.allclose(ratio, torch.ones_like(ratio), rtol=1e-3), ratio
 """
 
 
-TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
 ACCELERATE = (
     *("-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1"),
     *("--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"),
@@ -150,8 +149,7 @@ def logs(face_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Logs:
     pytest.importorskip("accelerate")
     folder = tmp_path_factory.mktemp("workers")
     one = run(folder / "one", SHADES + GENERATOR, face_file)
-    # torchrun tells nobody that there is no GPU
-    two = run(folder / "two", SHADES + GENERATOR, face_file, TORCHRUN, "auto")
+    two = run(folder / "two", SHADES + GENERATOR, face_file, ACCELERATE)
     runs = (one, two)
 
     def read(name: str) -> list[list[dict[str, float]]]:
