@@ -34,6 +34,8 @@ class GeneratorOptions:
         decay_kimg: thousands of images at the end, over which the learning rates fall to zero.
         batch_size: pictures a step.
         learning_rate: Adam's, for the generator.
+        matrix_learning_rate: Muon's, for the generator's weight matrices while a student learns
+            without discriminators, see `matrices`; at 0 Adam trains them, too.
         discriminator_learning_rate: Adam's, for the pixel discriminator.
         projected_learning_rate: Adam's, for the heads of the projected discriminators.
         projected_weight: weight of the projected discriminator's losses beside the pixel one's.
@@ -63,9 +65,11 @@ class GeneratorOptions:
         alone_kimg: thousands of images at the start that a student learns from its teacher's
             pictures alone, before the discriminators join.
         distil_pixels: weight of the difference from the teacher's pictures, at each of
-            `distillation.SCALES`. This and the next two count only if a run has a teacher.
+            `distillation.SCALES`. This and the next three count only if a run has a teacher.
         distil_features: weight of the difference of the classifier's features, if one is given.
         distil_imagenet: weight of the difference of features learned on ImageNet; 0 for none.
+        distil_detail: weight of the difference in how strong fine detail is, see
+            `distillation.detail_distance`; 0 for none.
         pairs: least number of pictures that the teacher draws, with the latents that made them.
         pairs_size: edge at which these pictures are kept.
         pairs_mixed: share of these pictures that are made from two latents each. They are only
@@ -92,6 +96,7 @@ class GeneratorOptions:
     decay_kimg: float = 40
     batch_size: int = 16
     learning_rate: float = 2e-3
+    matrix_learning_rate: float = 0
     discriminator_learning_rate: float = 2e-3
     projected_learning_rate: float = 1e-3
     projected_weight: float = 0.15
@@ -110,6 +115,7 @@ class GeneratorOptions:
     distil_pixels: float = 1
     distil_features: float = 0.5
     distil_imagenet: float = 0
+    distil_detail: float = 0
     pairs: int = 35_000
     pairs_size: int = 256
     pairs_mixed: float = 0.5

@@ -15,6 +15,7 @@ from latentedit.inference.devices import autocast, place
 from latentedit.training.gan.batches import Batch
 from latentedit.training.gan.distillation import Distillation
 from latentedit.training.gan.losses import Inputs, Objective
+from latentedit.training.gan.matrices import MatrixMuon
 from latentedit.training.gan.recorded import Recorder
 from latentedit.training.gan.schedule import Phase
 from latentedit.training.options import GeneratorOptions
@@ -68,11 +69,18 @@ class Adversaries:
             average.requires_grad_(False)
         self._trained = {name: _trained(network) for name, network in self._networks.items()}
         records = workers.device.type == "cuda" and workers.count == 1 and options.cuda_graphs
+        records = records and options.matrix_learning_rate == 0  # Muon's steps cannot be recorded
         self._recorder = Recorder() if records else None
         adam = partial(torch.optim.Adam, betas=_BETAS, fused=True, capturable=records)
-        self._optimizers = {"generator_optimizer": adam(self._learning, options.learning_rate)}
+        self._optimizers: dict[str, torch.optim.Optimizer] = {
+            "generator_optimizer": adam(self._learning, options.learning_rate)
+        }
         if objective is not None:
             self._optimizers["discriminator_optimizer"] = adam(self._rates_of_discriminators())
+        self._muon: MatrixMuon | None = None
+        if options.matrix_learning_rate > 0:
+            self._muon = MatrixMuon(self._learning, options.matrix_learning_rate)
+            self._optimizers["matrix_optimizer"] = self._muon
         for group in self._groups:
             group["peak"] = group["lr"]
             if records:  # a recorded step reads the rate from memory
@@ -194,6 +202,8 @@ class Adversaries:
             optimizer.zero_grad(set_to_none=True)
             torch.stack(losses).sum().backward()
             self._workers.average_gradients(self._learning)
+            if objective is None and self._muon is not None:
+                self._muon.step_matrices()
             optimizer.step()
         return figures
 

@@ -157,7 +157,7 @@ def check_options(
             raise LatentEditError(f"{name} must be a finite number")
     if not 0 <= options.seed <= defaults.MAX_SEED:
         raise LatentEditError(f"seed cannot be {options.seed}: give 0 to {defaults.MAX_SEED}")
-    for name in ("learning_rate", "discriminator_learning_rate", "projected_learning_rate"):
+    for name in (name for name in asdict(options) if name.endswith("learning_rate")):
         if getattr(options, name) < 0:
             raise LatentEditError(f"{name} cannot be below 0")
     if people is not None and people.config.attributes != QUESTIONS:

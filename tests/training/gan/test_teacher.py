@@ -106,6 +106,7 @@ def test_a_run_leaves_what_others_leave_and_goes_on(
             raise KeyboardInterrupt
 
     options = replace(TAUGHT, adversarial_weight=weight, total_kimg=0.16, batch_size=8)
+    options = replace(options, matrix_learning_rate=0.01)
     with pytest.raises(KeyboardInterrupt):
         teach(teacher, tmp_path / "cut", options, classifier=tiny_classifier, on_step=stop)
     teach(teacher, tmp_path / "cut", options, classifier=tiny_classifier, resume=True)
@@ -135,6 +136,7 @@ def test_discriminators_join_later(teacher: Teacher, tmp_path: Path) -> None:
             raise KeyboardInterrupt
 
     options = replace(TAUGHT, alone_kimg=0.04, frozen_kimg=0.016, save_kimg=0.02)
+    options = replace(options, matrix_learning_rate=0.01)
     with pytest.raises(KeyboardInterrupt):  # before the discriminators have learnt anything
         teach(teacher, tmp_path / "cut", options, on_step=stop)
     teach(teacher, tmp_path / "cut", options, resume=True)
@@ -167,11 +169,15 @@ def test_averages_forget_a_new_blocks_first_weights(
     assert (average - now).norm() < 0.3 * (first - now).norm()
 
 
-def test_a_student_comes_nearer_to_its_teacher(teacher: Teacher, tmp_path: Path) -> None:
+@pytest.mark.parametrize("matrices", [0, 0.01])
+def test_a_student_comes_nearer_to_its_teacher(
+    teacher: Teacher, tmp_path: Path, matrices: float
+) -> None:
     options = replace(
         TAUGHT, start=8, stable_kimg=(1,), total_kimg=3, adversarial_weight=0, save_kimg=1
     )
-    teach(teacher, tmp_path / "run", replace(options, batch_size=16, learning_rate=0.005))
+    options = replace(options, learning_rate=0.005, matrix_learning_rate=matrices)
+    teach(teacher, tmp_path / "run", replace(options, batch_size=16))
     records = Run(tmp_path / "run").read_log()
     assert [record["images"] for record in records][-1] >= 2900
     assert records[-1]["distil_pixels"] < 0.8 * records[0]["distil_pixels"]
