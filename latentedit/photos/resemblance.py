@@ -6,6 +6,7 @@ pictures.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -116,3 +117,8 @@ def feature_distance(found: Tensor, wanted: Tensor) -> Tensor:
     features' power (their mean square)."""
     power = wanted.square().mean((1, 2, 3)).clamp_min(LEAST)
     return (found - wanted).square().mean((1, 2, 3)) / power
+
+
+def decibels(error: float) -> float:
+    """PSNR of a mean square error between pictures in [-1, 1], in dB."""
+    return round(10 * math.log10(4 / max(error, 1e-10)), 2)

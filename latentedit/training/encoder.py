@@ -7,7 +7,6 @@ photo, by pixels, the classifier's features and identity (Tov et al. 2021; Alalu
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict
@@ -30,7 +29,7 @@ from latentedit.io.files import atomic_path
 from latentedit.io.images import to_tensor
 from latentedit.io.resampling import resize
 from latentedit.photos.encoder import Encoder, EncoderConfig
-from latentedit.photos.resemblance import Resemblance
+from latentedit.photos.resemblance import Resemblance, decibels
 from latentedit.training.encoder_stages import FaceStage, PairStage
 from latentedit.training.options import EncoderOptions
 from latentedit.training.pairs import Pairs, render_pairs
@@ -239,7 +238,7 @@ def measure(
     return {
         "validation": sum(losses) / sum(nothing),
         "mse": error,
-        "psnr": round(10 * math.log10(4 / max(error, 1e-10)), 2),
+        "psnr": decibels(error),
         **({"apart": float(np.mean(apart))} if apart else {}),
     }
 

@@ -28,6 +28,7 @@ from latentedit.generators.previews import PreviewHead, PreviewHeads, PreviewHea
 from latentedit.inference.devices import autocast, keep_memory, pick_device
 from latentedit.io.files import atomic_path, make_folder, read_json, write_json
 from latentedit.io.resampling import downsample
+from latentedit.photos.resemblance import decibels
 from latentedit.pretrained.hashing import weights_hash
 from latentedit.training.options import PreviewOptions
 from latentedit.training.runs import Run, read_network
@@ -284,11 +285,6 @@ def measure(head: PreviewHead, examples: Examples, options: PreviewOptions) -> f
         drawn = head(features.float(), w).clamp(-1, 1)
         values.append(decibels(float(F.mse_loss(inside(drawn), inside(pixels)))))
     return round(float(np.mean(values)), 2)
-
-
-def decibels(error: float) -> float:
-    """PSNR of a mean square error between pictures in [-1, 1], in dB."""
-    return round(10 * math.log10(4 / max(error, 1e-10)), 2)
 
 
 def load_previews_run(run_folder: str | Path) -> PreviewHeads:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -198,10 +199,17 @@ def read_generator_options(run: Run) -> GeneratorOptions:
     """Return the options a generator's run was started with.
 
     Raises:
-        LatentEditError: it is not a generator's run.
+        LatentEditError: it is not a generator's run, or one of a newer version.
     """
     try:
-        return config_from_json(GeneratorOptions, run.read_options()["options"])
+        options = run.read_options()["options"]
+        newer = set(options) - {field.name for field in fields(GeneratorOptions)}
+        if newer and "objective" in options:
+            raise LatentEditError(
+                f"{run.folder} has settings that this version does not know, such as "
+                f"{min(newer)}: update latentedit"
+            )
+        return config_from_json(GeneratorOptions, options)
     except (TypeError, KeyError):
         raise LatentEditError(f"{run.folder} is not a generator's run") from None
 

@@ -291,6 +291,9 @@ def test_what_is_no_generators_run_is_refused(tmp_path: Path) -> None:
     (tmp_path / "options.json").write_text('{"options": {"epochs": 3}}')
     with pytest.raises(LatentEditError, match="is not a generator's run"):
         load_generator_run(tmp_path)
+    (tmp_path / "options.json").write_text('{"options": {"objective": "r1", "later": 3}}')
+    with pytest.raises(LatentEditError, match="does not know, such as later: update"):
+        load_generator_run(tmp_path)
     (tmp_path / "options.json").write_text('{"options": {}}')
     with pytest.raises(LatentEditError, match="is not a training state"):
         load_generator_run(tmp_path)
