@@ -160,7 +160,8 @@ def name_by_attributes(
 
     Args:
         editor: with a classifier.
-        directions: from `find_directions`.
+        directions: from `find_directions`, in the coordinates that edits move in, see
+            `FaceEditor.as_edited`.
         seeds: faces to look at.
         most: attributes named for each.
         track: shows progress over the directions.
@@ -171,7 +172,7 @@ def name_by_attributes(
     z, moves = editor.sample(seeds), []
     rows = list(zip(directions.names, directions.normals, strict=True))
     for name, row in track(rows, len(rows), "Naming directions"):
-        move = directions.moves(row)
+        move = directions.moves(row * directions.spread(row))
         ends = [(z + step * move).astype(np.float32) for step in (-NAMING_STEP, NAMING_STEP)]
         low, high = (editor.score(editor.render(end, editor.judged_size)).mean(0) for end in ends)
         change = high - low

@@ -70,9 +70,10 @@ def _find(
     editor = FaceEditor.load(model)
     directions = find_directions(editor, method, k)
     first = defaults.EVALUATION_FIRST_SEED
-    moves = name_by_attributes(editor, directions, range(first, first + faces), track=track)
+    edited = editor.as_edited(directions)
+    moves = name_by_attributes(editor, edited, range(first, first + faces), track=track)
     labels = [[f"{name} {change:+.2f}" for name, change in each.changes] for each in moves]
-    save_image(sheet, direction_sheet(editor, directions, labels, seed))
+    save_image(sheet, direction_sheet(editor, edited, labels, seed))
     directions.save(output, {**card_entries(moves), "commands": [command_line()]})
     for name, texts in zip(directions.names, labels, strict=True):
         print(f"{name}: {', '.join(texts)}")

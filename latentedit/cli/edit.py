@@ -220,6 +220,7 @@ def edit(
     kind = find_output(asked)
     check_writable(asked.path)
     inputs = {"photo": photo, "file of latents": latents, "recipe": recipe}
+    inputs["file of boundaries"] = boundaries
     check_replaces_none(asked.path, inputs, force=force)
     if photo is None:
         _only_for({"--face": face, "--refine": refine}, "photos: name a photo, or leave it out")

@@ -69,7 +69,7 @@ def invert(
     from latentedit.editing.outputs.photo import found
     from latentedit.editing.photos import PhotoEditor, as_photograph
     from latentedit.generators.latents import check_latents_path, save_latents
-    from latentedit.io.files import check_writable
+    from latentedit.io.files import check_replaces_none, check_writable
     from latentedit.io.images import grid, save_image
     from latentedit.photos.faces import choose_faces
 
@@ -78,6 +78,7 @@ def invert(
     check_writable(output)
     if picture is not None:
         check_picture(picture)
+        check_replaces_none(picture, {"photo": photo})
     opened = as_photograph(photo)
     photos = PhotoEditor.load(model)
     faces = choose_faces(opened.pixels, which)
@@ -118,7 +119,8 @@ def info(
     if as_json:
         print(json.dumps({"recipe": recipe, "digital_source_type": marks.source_type}))
         return
-    print(f"{picture} was {_made(marks.source_type)} by latentedit")
+    by = "latentedit" if recipe is not None else "a program that it does not name"
+    print(f"{picture} was {_made(marks.source_type)} by {by}")
     if marks.source_type is not None:
         print(f"digital source type: {marks.source_type}")
     if recipe is not None:

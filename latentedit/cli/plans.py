@@ -331,7 +331,8 @@ def _within_safe_ranges(
     steps, notes = clamp(boundaries, recipe.steps)
     goals = recipe.to
     if goals:
-        ways, stopped = clamp(boundaries, steps_to_reach(boundaries, z, recipe))
+        shortened = replace(recipe, steps=steps)
+        ways, stopped = clamp(boundaries, steps_to_reach(boundaries, z, shortened))
         if stopped:
             steps, goals, notes = {**steps, **ways}, {}, [*notes, *stopped]
     advice = [f"{note}; --force goes past" for note in notes]

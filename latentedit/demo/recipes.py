@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -18,15 +18,11 @@ from latentedit.demo.sitters import Sitter, photo_recipe
 from latentedit.editing.displacement import steps_to_reach
 from latentedit.editing.editor import FaceEditor
 from latentedit.editing.recipes import HASH_SHOWN, EditRecipe
-from latentedit.editing.strips import read_origin
 from latentedit.errors import LatentEditError
 from latentedit.photos.photograph import read_marks
 
-MAX_UPLOAD_BYTES = 16_000_000
-MAX_UPLOAD_PIXELS = 16_000_000
-
-_JPEG = b"\xff\xd8\xff"
-_PNG = b"\x89PNG\r\n\x1a\n"
+MAX_RECIPE_BYTES = 16_000_000
+"""Largest JSON that is read as a recipe."""
 
 
 def recipe_of(editor: FaceEditor, view: View) -> EditRecipe:
@@ -83,7 +79,12 @@ def recipe_json(editor: FaceEditor, view: View, sitter: Sitter | None = None) ->
         return recipe.to_json()
     if sitter is not None:
         return json.dumps({"photo": sitter.upload.name or None, "edits": []})
-    origin = {"model": editor.name, "generator_hash": editor.generator_hash, "seeds": [view.seed]}
+    origin: dict[str, Any] = {
+        "model": editor.name,
+        "generator_hash": editor.generator_hash,
+        "seeds": [view.seed],
+    }
+    origin |= {} if editor.psi is None else {"psi": editor.psi}
     return json.dumps({"sample": origin})
 
 
@@ -131,6 +132,7 @@ def view_of(editor: FaceEditor, controls: Mapping[str, Control], data: bytes) ->
     origin = _sample(text)
     if origin is not None:
         _check_model(editor, origin.get("generator_hash"), origin.get("model"))
+        _check_psi(editor, origin.get("psi"))
         seeds = origin.get("seeds")
         if not isinstance(seeds, list) or not seeds:
             raise LatentEditError("this picture does not say which face it shows")
@@ -161,11 +163,8 @@ def view_of_photo(
 
 def _check_recipe(editor: FaceEditor, recipe: EditRecipe) -> None:
     _check_model(editor, recipe.generator_hash, recipe.model)
-    if recipe.psi is not None and recipe.psi != editor.generator.truncation:
-        raise LatentEditError(
-            f"this face was sampled with psi {recipe.psi:g}: start the page with "
-            f"'latentedit demo --psi {recipe.psi:g}'"
-        )
+    if recipe.seeds is not None:
+        _check_psi(editor, recipe.psi)
     if recipe.layers is not None:
         raise LatentEditError(
             "this edit moves some layers only, which the page does not show: use 'latentedit edit'"
@@ -186,24 +185,17 @@ def _restored(
 
 
 def _recipe_text(data: bytes) -> str:
-    if len(data) > MAX_UPLOAD_BYTES:
-        raise LatentEditError(
-            f"this file has more than {MAX_UPLOAD_BYTES // 1_000_000} MB: no picture or recipe "
-            "saved here is that large"
-        )
-    if data.startswith(_PNG):
-        return read_origin(io.BytesIO(data), max_pixels=MAX_UPLOAD_PIXELS)
-    if data.startswith(_JPEG) and (recipe := read_marks(data).recipe):
-        return recipe
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        text = ""
-    if not text.lstrip().startswith("{"):
-        raise LatentEditError(
-            "this is neither a PNG with a recipe nor a recipe's JSON: open a file saved here"
-        )
-    return text
+    """Return the JSON that a file is or carries; pictures and films are not decoded."""
+    with suppress(LatentEditError, UnicodeDecodeError):
+        if data.lstrip()[:1] != b"{":
+            if recipe := read_marks(data).recipe:
+                return recipe
+        elif len(data) <= MAX_RECIPE_BYTES:
+            return data.decode("utf-8-sig")
+    raise LatentEditError(
+        "this is neither a picture or film with a recipe nor a recipe's JSON: open a file that "
+        "was saved here"
+    )
 
 
 def _sample(text: str) -> dict[str, Any] | None:
@@ -230,6 +222,19 @@ def _check_model(editor: FaceEditor, generator_hash: Any, model: Any) -> None:
         f"this was made with another model, {str(model)[:40]}, and the page runs {editor.name}: "
         f"start it with 'latentedit demo --model {str(model)[:40]}'"
     )
+
+
+def _check_psi(editor: FaceEditor, psi: Any) -> None:
+    """Refuse a face that was sampled with another psi than the page's; None is the model's own."""
+    if psi is None:
+        psi = editor.own_psi
+    if not isinstance(psi, int | float):
+        raise LatentEditError("the psi of this face is not a number: make the picture again")
+    if psi != editor.generator.truncation:
+        raise LatentEditError(
+            f"this face was sampled with psi {psi:g}: start the page with "
+            f"'latentedit demo --psi {psi:g}'"
+        )
 
 
 def _check_names(editor: FaceEditor, recipe: EditRecipe) -> None:

@@ -15,7 +15,6 @@ import numpy as np
 from latentedit.demo.controls import WORDS, make_controls
 from latentedit.demo.limits import share_left
 from latentedit.demo.recipes import (
-    MAX_UPLOAD_BYTES,
     asked_recipe,
     carried,
     faces_of,
@@ -193,13 +192,8 @@ class Studio:
         Raises:
             LatentEditError: see `view_of`.
         """
-        if len(data) > MAX_UPLOAD_BYTES:
-            raise LatentEditError(
-                f"this file has more than {MAX_UPLOAD_BYTES // 1_000_000} MB: no picture or recipe "
-                "saved here is that large"
-            )
         view = view_of(self.editor, self.controls, data)
-        session, reply = self._turn(session.push(view), {})
+        session, reply = self._turn(replace(session.push(view), wanted=None), {})
         count = faces_of(carried(data))
         message = "Opened: face, sliders and locks are back."
         if count > 1:
@@ -217,14 +211,18 @@ class Studio:
                 f"{self.editor.name} draws no photos: get ffhq1024 once with "
                 "'latentedit models pull ffhq1024', and choose it on the page"
             )
-        session = replace(session, upload=upload)
-        if len(upload.faces) > 1 and session.wanted is None:
+        wanted = session.wanted
+        if wanted is not None and wanted.came_in(upload.data):  # it is edited as it is
+            wanted = None
+        session = replace(session, upload=upload, wanted=wanted)
+        named = wanted is not None and wanted.photo in ("", upload.name)
+        if len(upload.faces) > 1 and not named:
             return session, {
                 "choose": {"picture": picture_of(upload.shown.pixels), "faces": outlines(upload)}
             }
         number = upload.faces[0].number
-        if session.wanted is not None and session.wanted.face <= len(upload.faces):
-            number = session.wanted.face
+        if wanted is not None and wanted.face <= len(upload.faces):
+            number = wanted.face
         return self._seat(session, {"face": number})
 
     # ---- the tab Compare
@@ -289,7 +287,7 @@ class Studio:
     def _pick(self, session: Session, request: Mapping[str, Any]) -> tuple[Session, Reply]:
         seed = secrets.randbelow(DICE) if request.get("dice") is True else request.get("seed")
         view = with_seed(session.view, seed, keep=request.get("keep") is True)
-        return self._turn(session.push(view), request)
+        return self._turn(replace(session.push(view), wanted=None), request)
 
     def _seat(self, session: Session, request: Mapping[str, Any]) -> tuple[Session, Reply]:
         """Go on to one face of the uploaded photo; if an edit waits for the photo, apply it."""
@@ -303,15 +301,20 @@ class Studio:
         session = replace(session.seat(sitter), wanted=None)
         message = ""
         if wanted is not None:
-            view = view_of_photo(self.editor, self.controls, session.view, wanted.edit, sitter)
-            session = session.push(view)
-            message = "Opened: sliders and locks are back on this photo."
+            try:
+                view = view_of_photo(self.editor, self.controls, session.view, wanted.edit, sitter)
+            except LatentEditError as error:
+                message = f"The photo is here, but without its edit. {self.plain(str(error))}"
+            else:
+                session = session.push(view)
+                message = "Opened: sliders and locks are back on this photo."
         session, reply = self._turn(session, request)
         return session, {**reply, **({"message": message} if message else {})}
 
     def _reset(self, session: Session, request: Mapping[str, Any]) -> tuple[Session, Reply]:
         view = session.view
-        return self._turn(session.push(View(view.seed, photo=view.photo)), request)
+        session = session.push(View(view.seed, photo=view.photo))
+        return self._turn(replace(session, wanted=None), request)
 
     def _turn(self, session: Session, request: Mapping[str, Any]) -> tuple[Session, Reply]:
         shown = self._shown(session, session.view, request)

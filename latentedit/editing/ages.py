@@ -127,7 +127,12 @@ def search_age(
             steps.setdefault(name, np.zeros(len(z)))[rows] = found
         steps |= kept
         after = faces.logits(faces.seen(steps), tuple(keeps))
-    holds = {name: faces.holds[name] for name in steps}
+    # a discount of 0 changes no direction; it marks what moves only to stay as it is
+    marked = {name: 0.0 for name in kept if name in steps}
+    holds = {
+        name: dict(faces.holds[name]) if name in kept else {**marked, **faces.holds[name]}
+        for name in steps
+    }
     return FoundAges(steps, holds, goals, before, reached, which_lost(own, after))
 
 
@@ -181,7 +186,8 @@ def _with_help(
         )
         # every attribute changes the face more: use one only where it is needed and helps enough
         nearer = (np.abs(missing) > NEAR) & (np.abs(missing) - np.abs(goals - ages) > NEAR)
-        nearer &= sum(moved != 0 for moved in steps.values()) <= HELPERS
+        helping = (moved != 0 for other, moved in steps.items() if other != AGE_ATTRIBUTE)
+        nearer &= sum(helping, np.zeros(len(goals), np.int64)) < HELPERS
         steps[name] = np.where(nearer, found, 0.0)
         reached = np.where(nearer, ages, reached)
     return steps, reached

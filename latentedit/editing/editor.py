@@ -70,6 +70,7 @@ class FaceEditor:
         renderer: samples and draws.
         judges: look at pictures.
         bundle: see above, or None.
+        own_psi: the truncation of the bundle's generator, or of the given one.
 
     Raises:
         LatentEditError: the boundaries belong to another generator, no such device, or one that
@@ -102,6 +103,8 @@ class FaceEditor:
             device=device,
             batch_size=batch_size,
         )
+        self.own_psi = self.renderer.generator.truncation
+        self._reshaped = False
         self._boundaries = boundaries
         if boundaries is not None and bundle is None:
             check_boundaries(boundaries, self.generator_hash, self.space)
@@ -161,6 +164,7 @@ class FaceEditor:
     ) -> Self:
         """Load the parts of a bundle; see `load`."""
         generator = bundle.generator()
+        own_psi = generator.truncation
         known = _known_boundaries(bundle, boundaries, space)
         if space is not None:
             generator = generator.in_space(space)
@@ -178,6 +182,8 @@ class FaceEditor:
             precision=precision,
             bundle=bundle,
         )
+        editor.own_psi = own_psi
+        editor._reshaped = psi is not None and generator.truncation != psi
         if boundaries is not None and known is not None:
             check_boundaries(known, editor.generator_hash, editor.space)
         return editor
@@ -319,6 +325,12 @@ class FaceEditor:
     def generator(self) -> FaceGenerator:
         """The generator, in eval mode."""
         return self.renderer.generator
+
+    @property
+    def psi(self) -> float | None:
+        """The truncation that this editor samples with, or None if it is the model's own."""
+        psi = self.generator.truncation
+        return None if psi == self.own_psi else psi
 
     @property
     def generator_hash(self) -> str:
@@ -466,8 +478,20 @@ class FaceEditor:
                 f"model {self.name} has no boundaries: make them with 'latentedit pool build' "
                 "and 'latentedit boundaries fit'"
             )
+        if self._reshaped:
+            raise LatentEditError(
+                f"another psi makes model {self.name} another generator, because it has no space "
+                "W, and its boundaries do not hold there: leave psi out"
+            )
         check_boundaries(self._boundaries, self.generator_hash, self.space)
         return self._boundaries
+
+    def as_edited(self, directions: Boundaries) -> Boundaries:
+        """Return plain directions in the coordinates in which edits move along them.
+
+        There a step is one standard deviation of the model's latents.
+        """
+        return directions.rebased(self.boundaries.whitening) if self.has_boundaries else directions
 
     def lay_out(self, z: ArrayLike, layers: Sequence[int] | None = None) -> NDArray[np.float32]:
         """Check latents, and return them in the form in which they are edited.
@@ -553,8 +577,12 @@ class FaceEditor:
         layers: Sequence[int] | None = None,
         psi: float | None = None,
     ) -> EditRecipe:
-        """Describe an edit so that it can be made again; see `recipes.make_recipe`."""
+        """Describe an edit so that it can be made again; see `recipes.make_recipe`.
+
+        The recipe of seeds has this editor's psi where none is given.
+        """
         check_layers(layers, self.layers)
+        psi = self.psi if psi is None and seeds is not None else psi
         return recipes.make_recipe(
             self.boundaries,
             steps,

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from latentedit import defaults
+from latentedit.attributes import find_side
 from latentedit.editing.editor import FaceEditor
 from latentedit.editing.holds import Hold
 from latentedit.io.images import UInt8Array
@@ -212,14 +213,16 @@ def safe_steps(
     Args:
         editor: the model.
         z: latents [N, D], or [N, L, D].
-        name: the attribute.
+        name: the attribute, or a word for one of its sides.
         reach: multiple of the safe range.
         layers: those that move; all by default.
     """
     boundaries = editor.boundaries
     low, high = (reach * end for end in boundaries.safe_range(name))
-    row = boundaries.index(name)
+    known, side = find_side(name, boundaries.names)
+    row = boundaries.index(known)
     ahead = editor.distances(z, layers=layers)[:, row] - boundaries.distances_of_mean[row]
+    ahead = side * ahead
     lows = np.clip(low - np.minimum(ahead, 0), low, 0)
     highs = np.clip(high - np.maximum(ahead, 0), 0, high)
     return np.stack((lows, highs), axis=1)

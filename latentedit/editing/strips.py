@@ -188,7 +188,7 @@ def direction_sheet(
     """Draw one face moved along each direction, one film strip for each direction.
 
     Args:
-        directions: K of them, without holds.
+        directions: K of them, without holds, see `FaceEditor.as_edited`.
         labels: for each direction a few words, drawn under the middle of its strip.
         seed: of the face.
         frames: odd, so that the middle one is the face itself.
@@ -201,9 +201,10 @@ def direction_sheet(
     z = editor.sample([seed])[0]
     rows, captions = [], []
     for name, normal, words in zip(directions.names, directions.normals, labels, strict=True):
+        step = directions.moves(normal * directions.spread(normal))
         rows.append(
             editor.render(
-                (z + steps[:, None] * directions.moves(normal)).astype(np.float32),
+                (z + steps[:, None] * step).astype(np.float32),
                 editor.judged_size,
             )
         )

@@ -154,13 +154,13 @@ def check_writable(path: str | Path) -> None:
 
 
 def check_replaces_none(
-    path: str | Path, inputs: Mapping[str, str | Path | None], *, force: bool = False
+    path: str | Path, inputs: Mapping[str, str | Path | None], *, force: bool | None = None
 ) -> None:
     """Refuse an output path that is one of the inputs.
 
     Args:
         inputs: paths of the inputs by what they are, such as "photo".
-        force: allow it.
+        force: allow it; None if the command has no such option.
 
     Raises:
         LatentEditError: the path is one of the inputs.
@@ -168,10 +168,8 @@ def check_replaces_none(
     for what, given in inputs.items():
         with suppress(OSError):  # one of the two does not exist
             if given is not None and not force and os.path.samefile(path, given):
-                raise LatentEditError(
-                    f"{path} is the {what} itself: give another name with -o, or --force to "
-                    "replace it"
-                )
+                or_force = "" if force is None else ", or --force to replace it"
+                raise LatentEditError(f"{path} is the {what} itself: give another name{or_force}")
 
 
 def reason(error: OSError) -> str:

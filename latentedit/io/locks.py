@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -42,7 +43,8 @@ def claimed(path: str | Path, *, waits: bool = False) -> Iterator[bool]:
     try:
         yield True
     finally:
-        Path(lock.lock_file).unlink(missing_ok=True)
+        if os.name != "nt":  # there an open file cannot be removed, so filelock does it itself
+            Path(lock.lock_file).unlink(missing_ok=True)
         lock.release()
 
 

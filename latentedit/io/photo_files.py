@@ -21,6 +21,8 @@ _LEFT_OUT: Mapping[str, tuple[str, ...]] = {
     "half-finished downloads": (".crdownload", ".part", ".partial", ".download", ".tmp"),
 }
 _HIDDEN = "hidden files and folders"
+_LINKED = "links to folders, name these folders themselves"
+_DANGLING = "links that lead nowhere"
 _SYSTEM = frozenset(("thumbs.db", "desktop.ini", "icon\r", "__macosx"))
 _FEW = 3
 
@@ -42,9 +44,12 @@ def find_photos(folder: Path) -> FolderPhotos:
     photos: list[Path] = []
     left_out: dict[str, list[Path]] = {}
     for path in sorted(folder.rglob("*")):
-        if not path.is_file():
+        if path.is_file():
+            what = None if path.suffix.lower() in PHOTO_ENDINGS else _what_else(path)
+        elif path.is_symlink():
+            what = _LINKED if path.is_dir() else _DANGLING
+        else:
             continue
-        what = None if path.suffix.lower() in PHOTO_ENDINGS else _what_else(path)
         parts = path.relative_to(folder).parts
         if any(part.startswith(".") or part.lower() in _SYSTEM for part in parts):
             what = _HIDDEN

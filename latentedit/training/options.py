@@ -34,8 +34,8 @@ class GeneratorOptions:
         decay_kimg: thousands of images at the end, over which the learning rates fall to zero.
         batch_size: pictures a step.
         learning_rate: Adam's, for the generator.
-        matrix_learning_rate: Muon's, for the generator's weight matrices while a student learns
-            without discriminators, see `matrices`; at 0 Adam trains them, too.
+        matrix_learning_rate: Muon's, for the generator's weight matrices, see `matrices`; at 0
+            Adam trains them, too.
         discriminator_learning_rate: Adam's, for the pixel discriminator.
         projected_learning_rate: Adam's, for the heads of the projected discriminators.
         projected_weight: weight of the projected discriminator's losses beside the pixel one's.

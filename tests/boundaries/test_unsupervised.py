@@ -19,11 +19,13 @@ from latentedit.boundaries.unsupervised import (
     pca,
     sefa,
 )
+from latentedit.boundaries.whitening import Whitening
 from latentedit.editing.editor import FaceEditor
 from latentedit.errors import LatentEditError
 from latentedit.generators.adapters import adapt
 from latentedit.generators.progressive import Generator
 from latentedit.generators.stylegan2 import StyleGAN2Config, StyleGAN2Generator
+from latentedit.pretrained.hashing import weights_hash
 
 
 @pytest.fixture
@@ -84,6 +86,32 @@ def test_directions_are_boundaries(tiny_bundle: Path, tmp_path: Path) -> None:
     held = both.edit(z, {"sefa_02": 2.0}, {"Young": 1.0})
     change = both.distances(held) - both.distances(z)
     np.testing.assert_allclose(change[:, both.boundaries.index("Young")], 0, atol=1e-5)
+
+
+def test_in_w_a_step_is_a_standard_deviation_on_sheets_as_in_edits(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    config = StyleGAN2Config(widths=(8, 8), mapping=(16, 16, 16), space="w")
+    generator = StyleGAN2Generator(config).eval()
+    w = FaceEditor(generator).sample(range(2000))
+    own = Boundaries(
+        ("Young",),
+        np.eye(1, 16),
+        np.zeros(1),
+        weights_hash(generator),
+        space="w",
+        whitening=Whitening.of(w),
+    )
+    editor = FaceEditor(generator, boundaries=own)
+    found = find_directions(editor, "sefa", 3)
+    edited = editor.as_edited(found)
+    joined = FaceEditor(generator, boundaries=own.merged(found))
+    z = joined.sample([0])
+    for name, row, plain in zip(found.names, edited.normals, found.normals, strict=True):
+        step = edited.moves(row * edited.spread(row))
+        moved = joined.edit(z, {name: 1.0}, "none") - z
+        np.testing.assert_allclose(moved[0], step, atol=1e-4)
+        assert np.linalg.norm(step) == pytest.approx(np.std(w @ plain), rel=0.01)
+    assert FaceEditor(generator).as_edited(found) is found
 
 
 def test_names_are_measured(tiny_bundle: Path) -> None:

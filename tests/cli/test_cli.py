@@ -170,6 +170,19 @@ def test_edits_stop_where_faces_break_unless_forced(run: Run, tiny_bundle: Path)
     assert "for 2 of 2 faces" in far.err
 
 
+def test_a_distance_is_reached_after_another_step_was_cut_short(
+    run: Run, tiny_bundle: Path
+) -> None:
+    words = ("--attr", "Young", "--step", -9, "--attr", "Male", "--to", 6, "--hold", "none")
+    done = run("edit", *words, "--seeds", 3, "--frames", 2, "--json", "--model", tiny_bundle)
+    recipe = json.loads(done.out)["recipe"]
+    assert recipe["steps"]["Young"] == -3
+    assert "Male stops" in done.err
+    cut = ("--attr", "Young", "--step", -3, *words[4:])
+    same = run("edit", *cut, "--seeds", 3, "--frames", 2, "--json", "--model", tiny_bundle)
+    assert json.loads(same.out)["recipe"] == recipe
+
+
 def test_what_moves_is_not_held_and_that_is_said(run: Run, tiny_bundle: Path) -> None:
     options = ("--attr", "Young", "--step", 1, "--frames", 2, "--model", tiny_bundle)
     assert run("edit", *options, "--hold", "young=0.5,Male").err == (

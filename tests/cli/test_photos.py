@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,8 @@ from photo_models import draw_photo, write_bundle
 from PIL import Image
 
 from latentedit.io.images import open_image
+from latentedit.photos.marks import GENERATED, Marks
+from latentedit.photos.photograph import save_marked
 
 pytest.importorskip("dlib", reason="dlib is missing: pip install 'latentedit[photos]'")
 pytest.importorskip("face_recognition_models", reason="pip install 'latentedit[photos]'")
@@ -95,7 +98,24 @@ def test_the_photo_itself_is_not_written_over(run: Run, bundle: Path, photo: Pat
     refused = run("edit", photo, *words, "-o", photo)
     assert (refused.code, "--force" in refused.err) == (2, True)
     assert photo.read_bytes() == kept
+    words = ("-o", "me.npy", "--picture", photo, "--refine", 0, "--model", bundle)
+    refused = run("invert", photo, *words)
+    assert (refused.code, "photo itself" in refused.err) == (2, True)
+    assert "--force" not in refused.err
+    assert photo.read_bytes() == kept
+    words = ("--attr", "Male", "--step", 1, "--refine", 0, "--model", bundle)
     assert run("edit", photo, *words, "-o", photo, "--force").code == 0
+
+
+def test_a_file_of_boundaries_is_not_written_over(run: Run, tiny_bundle: Path) -> None:
+    mine = Path("mine.safetensors")
+    for name in ("safetensors", "json"):
+        shutil.copy(tiny_bundle / f"boundaries.{name}", f"mine.{name}")
+    kept = mine.read_bytes()
+    words = ("--attr", "Young", "--step", 1, "--boundaries", mine, "--model", tiny_bundle)
+    refused = run("edit", *words, "-o", mine)
+    assert (refused.code, "file of boundaries itself" in refused.err) == (2, True)
+    assert mine.read_bytes() == kept
 
 
 def test_latents_of_a_photo_go_on(run: Run, bundle: Path, photo: Path) -> None:
@@ -160,3 +180,11 @@ def test_info_of_what_says_nothing(run: Run, photo: Path) -> None:
     done = run("info", photo)
     assert done.code == 2
     assert "says nothing" in done.err
+
+
+def test_info_names_latentedit_only_where_there_is_a_recipe(run: Run, photo: Path) -> None:
+    save_marked(Path("drawn.jpg"), open_image(photo), Marks(None, GENERATED))
+    done = run("info", "drawn.jpg")
+    assert done.code == 0, done.err
+    assert "was drawn by a program that it does not name" in done.out
+    assert "latentedit" not in done.out

@@ -19,7 +19,7 @@ from PIL import Image, PngImagePlugin
 
 from latentedit.attributes import ATTRIBUTES
 from latentedit.demo.controls import Control, make_controls
-from latentedit.demo.recipes import MAX_UPLOAD_BYTES, latent_of, recipe_json, recipe_of, view_of
+from latentedit.demo.recipes import MAX_RECIPE_BYTES, latent_of, recipe_json, recipe_of, view_of
 from latentedit.demo.session import View
 from latentedit.demo.takeaways import Shown, take
 from latentedit.editing.editor import FaceEditor
@@ -220,21 +220,49 @@ def refused(editor: FaceEditor, data: bytes) -> str:
 
 
 def test_files_that_are_no_recipes(editor: FaceEditor) -> None:
-    assert "too large" in refused(editor, bomb())
-    assert "too large" in refused(editor, png(size=(4001, 4000)))
-    assert "MB" in refused(editor, b"{" + b" " * MAX_UPLOAD_BYTES)
     for junk in (
         b"",
         b"hello, I am called face.png",
         jpeg(),
         b"\xff\xfe\x00",
         b"[1]",
+        b"{" + b" " * MAX_RECIPE_BYTES,
+        png(),
+        bomb(),
+        png("{}")[:60],
+        jpeg()[:200],
     ):
-        assert "neither a PNG" in refused(editor, junk)
-    assert "damaged" in refused(editor, png("{}")[:60])
-    assert "damaged" in refused(editor, jpeg()[:200])
-    assert "carries no recipe" in refused(editor, png())
+        assert "neither a picture or film with a recipe" in refused(editor, junk)
     assert "recipe" in refused(editor, png("not JSON"))
+
+
+def test_a_picture_of_any_size_is_opened_undecoded(
+    editor: FaceEditor, controls: dict[str, Control]
+) -> None:
+    seed = recipe_json(editor, View(7))
+    assert view_of(editor, controls, png(seed, size=(4001, 4000))) == View(7)
+
+
+def test_a_face_of_another_psi_is_another_face(
+    editor: FaceEditor, controls: dict[str, Control], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def sample(**origin: Any) -> bytes:
+        values = json.loads(recipe_json(editor, View(3)))
+        values["sample"] |= origin
+        return json.dumps(values).encode()
+
+    assert view_of(editor, controls, sample(psi=1)) == View(3)  # the model's own
+    for asked in ({"psi": 0.3}, {"psi": "x"}):
+        assert "psi" in refused(editor, sample(**asked))
+    assert "demo --psi 0.4" in refused(editor, recipe(editor, psi=0.4))
+
+    monkeypatch.setattr(editor, "own_psi", 0.7)  # the page was started with --psi 1
+    for view in (View(3), View(3, {"Young": -2.0}, auto=False)):
+        saved = recipe_json(editor, view)
+        assert '"psi": 1' in saved
+        assert view_of(editor, controls, saved.encode()) == view
+    assert "demo --psi 0.7" in refused(editor, sample(psi=0.7))
+    monkeypatch.undo()
 
 
 def test_recipes_that_do_not_fit(editor: FaceEditor) -> None:

@@ -225,7 +225,35 @@ def test_an_edited_photo_asks_for_the_photo_and_goes_on(
         assert "back on this photo" in opened["message"]
     twice = Page(desk)
     twice.post("file", edited, x_name="me-edited.jpg")
-    assert twice.post("file", edited, x_name="me-edited.jpg")["face"]["kind"] == "photo"
+    again = twice.post("file", edited, x_name="me-edited.jpg")  # the file itself is a photo
+    assert (again["face"]["kind"], again["view"]["steps"]) == ("photo", {})
+
+
+def test_an_edit_that_does_not_fit_leaves_the_photo_without_it(page: Page, photo: bytes) -> None:
+    page.post("file", photo, x_name="me.jpg")
+    page.act("move", steps={"Smiling": 1.5})
+    values = json.loads(page.ask("take", {"what": "recipe"}).content)
+    values["edits"][0]["layers"] = [0, 1]
+    assert page.post("file", json.dumps(values).encode())["wants"]
+    opened = page.post("file", photo, x_name="me.jpg")
+    assert "without its edit" in opened["message"]
+    assert "some layers only" in opened["message"]
+    assert (opened["face"]["kind"], opened["view"]["steps"]) == ("photo", {})
+    assert "message" not in page.post("file", photo, x_name="me.jpg")  # nothing waits any more
+
+
+def test_an_edit_no_longer_waits_for_its_photo_once_another_face_is_chosen(
+    page: Page, photo: bytes
+) -> None:
+    page.post("file", photo, x_name="me.jpg")
+    page.act("move", steps={"Smiling": 1.5})
+    recipe = page.ask("take", {"what": "recipe"}).content
+    assert page.post("file", recipe)["wants"]
+    page.act("face", seed=3)
+    assert page.post("file", photo, x_name="other.jpg")["view"]["steps"] == {}
+    assert page.post("file", recipe)["wants"]
+    asked = page.post("file", jpeg(2), x_name="we.jpg")  # another photo: whose face?
+    assert len(asked["choose"]["faces"]) == 2
 
 
 def test_of_several_faces_one_is_chosen(page: Page) -> None:

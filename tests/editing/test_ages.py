@@ -163,6 +163,11 @@ def test_glasses_stay_on(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert (kept[before < 0.5] == 0).all()
     assert (kept > 0).any()
     assert (after[kept > 0] > bare[kept > 0]).all()
+    # it moves only to stay as it is, whatever Young holds
+    assert "Eyeglasses" in moved.balancing
+    alone = search_age(editor, z, by=40, hold="Male").recipe(editor)
+    assert "Eyeglasses" in alone.balancing
+    assert "Eyeglasses" not in alone.wanted
     drawn = editor.render(editor.apply(moved, z))
     np.testing.assert_allclose(found.reached, editor.age(drawn), rtol=1e-5)
     for face in range(len(z)):

@@ -79,6 +79,8 @@ def test_a_face_on_the_way_stops_where_the_mean_face_would(editor: FaceEditor) -
     np.testing.assert_allclose(
         safe_steps(editor, older, "Young", 2), [[2 * low + 1, 2 * high]], atol=1e-4
     )
+    # the same limits by the word for the other side
+    np.testing.assert_allclose(safe_steps(editor, older, "older"), [[-high, -low - 1]], atol=1e-4)
 
 
 def test_the_measure_may_be_anything(editor: FaceEditor) -> None:

@@ -67,3 +67,20 @@ def test_few_names() -> None:
 def test_a_heic_photo_is_named_with_the_extra(tmp_path: Path, monkeypatch) -> None:
     (tmp_path / "IMG_1.HEIC").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
     assert find_photos(tmp_path).photos == [tmp_path / "IMG_1.HEIC"]
+
+
+def test_links_are_followed_to_files_and_named_otherwise(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    PICTURE.save(tmp_path / "elsewhere" / "face.png")
+    top = tmp_path / "top"
+    top.mkdir()
+    for name, goal in {
+        "face.png": "../elsewhere/face.png",
+        "more": "../elsewhere",
+        "x": "y",
+    }.items():
+        (top / name).symlink_to(goal)
+    found = find_photos(top)
+    assert found.photos == [top / "face.png"]
+    left = {what.split(",")[0]: paths for what, paths in found.left_out.items()}
+    assert left == {"links to folders": [top / "more"], "links that lead nowhere": [top / "x"]}

@@ -37,7 +37,7 @@ async function next() {
     const reply = request.run ? await request.run() : await post("act", { ...request, has: now.original });
     if (reply) draw(reply, request);
   } catch (error) {
-    if (error.gone) await begin(error.message);
+    if (error.gone) await begin(error.message).catch(({ message }) => notice(message, true));
     else if (!request.idle) notice(error.message, true);
     if (!request.idle) waiting = [];
   }
@@ -52,6 +52,7 @@ async function begin(message = "") {
   draw(reply, {});
   if (message) notice(message);
 }
+session.begin = begin;
 
 // ---- drawing replies
 
@@ -196,7 +197,7 @@ let resting = 0;
 function rest() {
   clearTimeout(resting);
   resting = setTimeout(() => {
-    if (busy || waiting.length || document.hidden) return;
+    if (busy || waiting.length || document.hidden || page.hasAttribute("data-choosing")) return;
     const { kind, done, version } = now.face;
     const looking = kind === "photo" && done < 1;
     const name = toLearn();
@@ -666,15 +667,16 @@ $(".search").addEventListener("keydown", (event) => {
 for (const input of $$("#edit input[type=file]")) {
   input.addEventListener("change", () => { open(input.files[0]); input.value = ""; });
 }
-const dragsFile = (event) => event.dataTransfer && [...event.dataTransfer.types].includes("Files") && !page.hidden;
+// On other tabs a file that misses its place does nothing; else the browser would leave the page.
+const dragsFile = (event) => event.dataTransfer && [...event.dataTransfer.types].includes("Files");
 const over = (on) => page.toggleAttribute("data-dropping", on);
-document.addEventListener("dragover", (event) => { if (dragsFile(event)) { event.preventDefault(); over(true); } });
+document.addEventListener("dragover", (event) => { if (dragsFile(event)) { event.preventDefault(); over(!page.hidden); } });
 document.addEventListener("dragleave", (event) => { if (!event.relatedTarget) over(false); });
 document.addEventListener("drop", (event) => {
   if (!dragsFile(event)) return;
   event.preventDefault();
   over(false);
-  open(event.dataTransfer.files[0]);
+  if (!page.hidden) open(event.dataTransfer.files[0]);
 });
 document.addEventListener("paste", (event) => {
   const file = [...(event.clipboardData?.files || [])][0];

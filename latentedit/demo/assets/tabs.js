@@ -16,6 +16,7 @@ export const make = (tag, attributes = {}, ...children) => {
 export const session = {
   model: "",
   controls: new Map(),
+  begin: null, // begins anew, see page.js
   get token() { return sessionStorage.getItem("visitor") || ""; },
   set token(token) { sessionStorage.setItem("visitor", token); },
 };
@@ -41,6 +42,17 @@ async function ask(path, body, headers = {}) {
   if (answer.ok && !answer.headers.has("x-refused")) return answer;
   const said = await answer.json().catch(() => ({}));
   throw Object.assign(new Error(said.message || "The server refused this: reload the page."), { gone: said.gone });
+}
+
+// If an error says that the server has forgotten this page, begin anew, which draws the open tab again.
+async function anew(error) {
+  if (!error.gone) return false;
+  try {
+    await session.begin(error.message);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 export const post = async (path, body, headers) => unpack(await (await ask(path, body, headers)).arrayBuffer());
@@ -168,7 +180,7 @@ async function compare() {
     const html = await answer.text();
     if (mine === comparing) result.innerHTML = html;
   } catch (error) {
-    result.textContent = error.message;
+    if (mine === comparing && !(await anew(error))) result.textContent = error.message;
   }
 }
 
@@ -180,16 +192,21 @@ far.addEventListener("change", compare);
 const found = $("#portrait .found");
 const convention = $("#portrait select");
 let last = null; // the file that is judged again when the convention changes
+let judging = 0;
 
 async function judge(file) {
   last = file;
+  const mine = (judging += 1);
   found.textContent = file || !$("#edit .mine").hidden ? "Looking ..." : "";
   if (!found.textContent) return;
   try {
     const answer = await ask("portrait", file || new Blob([]), { "x-name": encodeURIComponent(file ? file.name : ""), "x-for": convention.value });
-    found.innerHTML = await answer.text();
+    const html = await answer.text();
+    if (mine === judging) found.innerHTML = html;
   } catch (error) {
-    found.textContent = error.message;
+    if (mine !== judging) return;
+    if (!(await anew(error))) found.textContent = error.message;
+    else if (file) judge(file);
   }
 }
 

@@ -126,7 +126,7 @@ class Desk:
         picture = await run_in_threadpool(self.ahead.picture, request.path_params["seed"])
         if picture is None:
             return Response("not here", status_code=404, media_type="text/plain")
-        headers = {"cache-control": "private, max-age=3600"}
+        headers = {"cache-control": "no-store"}  # another model has other faces of these seeds
         return Response(picture.content, media_type=picture.type, headers=headers)
 
     # ---- shared steps

@@ -181,7 +181,8 @@ def evaluate_age(
     low, high = editor.boundaries.safe_range(AGE_ATTRIBUTE)
     moves = Moves(editor, hold, keep)
     card = _card(moves, judges, first)
-    folder = ResumableFolder(work, _CARD, card, content="measurement")
+    before = {"psi": moves.editor.own_psi}
+    folder = ResumableFolder(work, _CARD, card, content="measurement", before=before)
     frontier = None
     ends = (-float(step), float(step)) if step else (low, high)
     if step is None:
@@ -408,6 +409,7 @@ def _card(moves: Moves, judges: SlowJudges, first: int) -> dict[str, Any]:
         "generator_hash": editor.generator_hash,
         "classifier_hash": editor.classifier_hash,
         "age_hash": editor.age_hash,
+        "psi": editor.generator.truncation,
         "boundaries": editor.boundaries.normals_hash,
         "holds": dict(sorted(moves.holds.items())),
         "ways": [judges.independent, "descriptors" if judges.dlib else None, judges.faces],

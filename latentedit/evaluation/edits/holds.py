@@ -111,9 +111,14 @@ class HoldSearch:
         self._missed = self._logits - surrogate.rest(self._first)
         normals = boundaries.normals
         self._cosines = torch.from_numpy(normals @ normals.T)
+        self._covariances = self._cosines
+        if boundaries.whitening is not None:
+            self._covariances = torch.from_numpy(
+                normals @ boundaries.whitening.covariance @ normals.T
+            )
         self._along = torch.from_numpy(
             normals @ surrogate.first.weight.double().numpy().T
-        )  # of one step along each normal, [A, width + K]
+        )  # of each normal, [A, width + K]
 
     def holds(self, attribute: str, reach: tuple[float, float]) -> dict[str, float]:
         """Return the holds with the least predicted leakage.
@@ -185,7 +190,9 @@ class HoldSearch:
         column = self._column(self.boundaries.names[own])
         rows = slice(0, _GRID_FACES)
         side = _sides(self._logits[rows, column])
-        after = self._after(rows, self._along[own].float(), side * step)[:, column]
+        alone = torch.zeros(len(self._along), dtype=torch.float64)
+        alone[own] = 1.0
+        after = self._after(rows, self._step(alone), side * step)[:, column]
         return float(torch.sigmoid(side * after / _SOFTNESS).mean())
 
     def _descend(
@@ -213,7 +220,7 @@ class HoldSearch:
             before = self._logits[faces]
             side = _sides(before[:, column])
             at = torch.tensor(step, requires_grad=True)
-            along = (self._mixture(own, rows, odds) @ self._along).float()
+            along = self._step(self._mixture(own, rows, odds))
             after = self._after(faces, along, side * at)
             change = torch.sigmoid(after) - torch.sigmoid(before)
             leaked = (change.abs().mean(0) * weights).sum()
@@ -254,6 +261,14 @@ class HoldSearch:
         mixed[own] = 1.0
         mixed = mixed.index_put((torch.tensor(rows, dtype=torch.int64),), -taken)
         return mixed / torch.sqrt(mixed @ self._cosines @ mixed)
+
+    def _step(self, mixture: Tensor) -> Tensor:
+        """Return what one step along a mixture of normals [A] of unit length adds, [width + K].
+
+        A step is one standard deviation of latents, as in `projection.discounted_direction`.
+        """
+        spread = torch.sqrt(mixture @ self._covariances @ mixture)
+        return (mixture @ self._along * spread).float()
 
     def _after(self, faces: Tensor | slice, along: Tensor, steps: Tensor) -> Tensor:
         """Return logits [n, K] of some latents, each after its own step along a direction."""
@@ -370,7 +385,8 @@ def keep_candidates(
         kinds = np.array([_KINDS.index(kind) for kind in found])
         return {"kinds": kinds, "discounts": discounts, "steps": steps}
 
-    kept = folder.keep(f"candidates-{attribute}-{search.name}", find)
+    # found in standard deviations; older versions kept what they found by unit lengths
+    kept = folder.keep(f"candidates-{attribute}-{search.name}-deviations", find)
     return {
         _KINDS[kind]: Candidate(
             {name: float(g) for name, g in zip(names, row, strict=True) if not np.isnan(g)},

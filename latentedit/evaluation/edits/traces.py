@@ -273,7 +273,7 @@ class Traces:
             CARD,
             self._card(typical_seeds),
             content="measurement",
-            before={"precision": defaults.PRECISION},
+            before={"precision": defaults.PRECISION, "psi": self.editor.own_psi},
         )
         kept = self.folder.keep("typical", lambda: self._typical(typical_seeds))
         self.typical = Typical(
@@ -418,6 +418,7 @@ class Traces:
             "attributes": list(self.boundaries.names),
             "age": self.editor.age_hash,
             "precision": self.editor.precision_name,
+            "psi": self.editor.generator.truncation,
             "descriptors": "centred" if self.describe else False,
             "strangeness": "mean over places",
             "typical_seeds": [typical_seeds[0], typical_seeds[-1]],

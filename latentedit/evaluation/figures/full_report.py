@@ -345,7 +345,7 @@ def _make_directions(editor: FaceEditor, folder: Path, settings: Settings, track
     first = defaults.EVALUATION_FIRST_SEED
     report = {}
     for method in ("sefa", "pca"):
-        found = find_directions(editor, method, settings.directions)
+        found = editor.as_edited(find_directions(editor, method, settings.directions))
         moves = name_by_attributes(editor, found, range(first, first + 32))
         labels = [[f"{name} {change:+.2f}" for name, change in each.changes] for each in moves]
         sheet = direction_sheet(editor, found, labels, settings.seed)

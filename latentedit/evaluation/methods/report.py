@@ -255,7 +255,8 @@ def _standing(
         (leads if ours < theirs else loses).append(name)
         if row["against"]["interval"][0] > 0 or row["against"]["interval"][1] < 0:
             sure.append(name)
-        less.append(1 - ours / theirs)
+        if theirs > 0:
+            less.append(1 - ours / theirs)
     return {
         "leads": leads,
         "loses": loses,

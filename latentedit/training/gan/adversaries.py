@@ -28,6 +28,9 @@ _BETAS = (0.0, 0.99)
 _BETAS_ALONE = (0.9, 0.99)
 """The same without discriminators: what a student learns from stays the same, so momentum helps."""
 
+_MOMENTUM, _MOMENTUM_ALONE = 0.0, 0.95
+"""Muon's momentum, with discriminators and without them, as for Adam."""
+
 _YOUNG, _GROWN = 0.05, 0.1
 """Longest half-life of an average, in shares of all images seen (as in StyleGAN2-ADA), and of those
 since the newest block came: its first weights are random, and must be forgotten soon."""
@@ -150,6 +153,8 @@ class Adversaries:
         objective = None if alone else self.objective
         for group in self._optimizers["generator_optimizer"].param_groups:
             group["betas"] = _BETAS if objective else _BETAS_ALONE
+        for group in self._muon.param_groups if self._muon else ():
+            group["momentum"] = _MOMENTUM if objective else _MOMENTUM_ALONE
         if objective is not None:
             objective.before_step(number)
         learn = partial(self._learn, objective=objective, phase=phase, number=number, freeze=freeze)
@@ -202,7 +207,7 @@ class Adversaries:
             optimizer.zero_grad(set_to_none=True)
             torch.stack(losses).sum().backward()
             self._workers.average_gradients(self._learning)
-            if objective is None and self._muon is not None:
+            if self._muon is not None:
                 self._muon.step_matrices()
             optimizer.step()
         return figures

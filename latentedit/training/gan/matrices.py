@@ -28,7 +28,7 @@ class MatrixMuon(torch.optim.Muon):
     """
 
     def __init__(self, weights: Iterable[Tensor], learning_rate: float) -> None:
-        self._weights = [each for each in weights if each.ndim > 1 and len(each) >= LEAST_ROWS]
+        self._weights = [each for each in weights if _is_matrix(each)]
         super().__init__(
             [as_matrix(each.detach(), each) for each in self._weights],
             lr=learning_rate,
@@ -43,6 +43,10 @@ class MatrixMuon(torch.optim.Muon):
             matrix.grad = None if weight.grad is None else as_matrix(weight.grad, weight)
             weight.grad = None
         self.step()  # type: ignore[no-untyped-call]
+
+
+def _is_matrix(weight: Tensor) -> bool:
+    return weight.ndim in (2, 4) and len(weight) >= LEAST_ROWS  # a bias may be [O, 1, 1]
 
 
 def as_matrix(values: Tensor, weight: Tensor) -> Tensor:

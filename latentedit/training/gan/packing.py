@@ -31,8 +31,8 @@ def pack_run(
     """Write a smaller copy of a run; training can go on from it, but not exactly the same.
 
     Networks become float16. Only one average of the generator is kept, and the generator begins
-    again from it. First moments are left out: with Adam's beta1 of 0 the next gradient replaces
-    them. Of second moments only the means of rows and columns are kept (Shazeer & Stern 2018,
+    again from it. First moments are left out: where they matter, some ten steps make them anew. Of
+    second moments only the means of rows and columns are kept (Shazeer & Stern 2018,
     Adafactor); a few hundred steps replace them.
 
     Args:
@@ -56,7 +56,7 @@ def pack_run(
         if slot.endswith(".exp_avg_sq") and value.dim() > 1:
             tensors[f"{key}_rows"], tensors[f"{key}_columns"] = factor(value)
         elif name.endswith("optimizer"):
-            if not slot.endswith(".exp_avg"):
+            if not slot.endswith((".exp_avg", ".momentum_buffer")):
                 tensors[key] = value
         elif name == average_name(ema_kimg) or not (name == "generator" or is_average(name)):
             tensors[key] = _halved(value)

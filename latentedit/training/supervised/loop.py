@@ -149,8 +149,9 @@ def fit(
         outputs = predict(averaged, validation.images, workers.device, bf16=options.bf16)
         figures = task.metrics(outputs, validation.targets)
         mean_loss = workers.mean(at.losses / steps)
-        stale = 0 if figures["score"] > at.best else at.stale + 1
-        at = Place(at.epoch + 1, max(at.best, figures["score"]), stale)
+        score = workers.mean(figures["score"])  # batch norms differ, but all must stop together
+        stale = 0 if score > at.best else at.stale + 1
+        at = Place(at.epoch + 1, max(at.best, score), stale)
         if workers.leads:
             seconds = round(time.perf_counter() - started, 1)
             run.write_log({"epoch": at.epoch, "loss": mean_loss, **figures, "seconds": seconds})

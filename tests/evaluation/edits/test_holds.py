@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -11,6 +12,7 @@ import pytest
 import torch
 
 from latentedit.boundaries.model import Boundaries
+from latentedit.boundaries.whitening import Whitening
 from latentedit.editing.projection import discounted_direction
 from latentedit.errors import LatentEditError
 from latentedit.evaluation.edits.holds import (
@@ -108,6 +110,23 @@ def test_what_is_not_scored_can_be_held_but_not_moved() -> None:
     assert "n1" in blind.holds("n0", reach=(2.5, 0.8))
     with pytest.raises(LatentEditError, match="does not score n1"):
         blind.flip("n1", {})
+
+
+def test_steps_are_standard_deviations_where_boundaries_are_whitened() -> None:
+    known, search = planted()
+    eye = np.eye(COUNT)
+    wide = Whitening(np.zeros(COUNT), eye, 9 * eye)  # latents vary by 3 in every direction
+    whitened = replace(known, whitening=wide)
+    z = 3 * np.random.RandomState(3).standard_normal((800, COUNT)).astype(np.float32)
+    logits = (2 / 3 * z @ known.normals.T).astype(np.float32)
+    with torch.no_grad():
+        search.surrogate.first.weight[2:] /= 3
+    stretched = HoldSearch(search.surrogate, whitened, range(COUNT), ALIKE, z, logits)
+    found = stretched.holds("n0", reach=(2.5, 0.8))
+    with torch.no_grad():
+        search.surrogate.first.weight[2:] *= 3
+    plain = HoldSearch(search.surrogate, known, range(COUNT), ALIKE, z / 3, logits)
+    assert found == pytest.approx(plain.holds("n0", reach=(2.5, 0.8)), abs=0.002)
 
 
 def test_candidates_are_different() -> None:

@@ -41,6 +41,7 @@ def test_a_steps_rows_are_about_orthogonal(layout: torch.memory_format) -> None:
 
 def test_vectors_and_layers_of_few_outputs_are_left() -> None:
     layers = nn.ModuleDict({"colours": nn.Conv2d(8, 3, 1), "dense": nn.Linear(8, 8)})
+    layers["dense"].register_parameter("shift", nn.Parameter(torch.zeros(8, 1, 1)))
     before = {name: value.clone() for name, value in layers.state_dict().items()}
     optimizer = MatrixMuon(layers.parameters(), 0.1)
     for weight in layers.parameters():
@@ -49,4 +50,4 @@ def test_vectors_and_layers_of_few_outputs_are_left() -> None:
     changed = [name for name, value in layers.state_dict().items() if not value.equal(before[name])]
     assert changed == ["dense.weight"]
     left = {name for name, weight in layers.named_parameters() if weight.grad is not None}
-    assert left == {"colours.weight", "colours.bias", "dense.bias"}
+    assert left == {"colours.weight", "colours.bias", "dense.bias", "dense.shift"}
