@@ -320,5 +320,5 @@ def test_an_edit_imports_nothing_that_it_does_not_need() -> None:
 def test_boundaries_do_not_hold_where_psi_changes_the_generator(tiny_bundle: Path) -> None:
     assert FaceEditor.load(tiny_bundle, psi=1).has_boundaries
     other = FaceEditor.load(tiny_bundle, psi=0.5)
-    with pytest.raises(LatentEditError, match="another psi makes .* leave psi out"):
+    with pytest.raises(LatentEditError, match=r"another psi makes .* leave psi out"):
         _ = other.boundaries
