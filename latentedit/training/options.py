@@ -65,11 +65,9 @@ class GeneratorOptions:
         alone_kimg: thousands of images at the start that a student learns from its teacher's
             pictures alone, before the discriminators join.
         distil_pixels: weight of the difference from the teacher's pictures, at each of
-            `distillation.SCALES`. This and the next three count only if a run has a teacher.
+            `distillation.SCALES`. This and the next two count only if a run has a teacher.
         distil_features: weight of the difference of the classifier's features, if one is given.
         distil_imagenet: weight of the difference of features learned on ImageNet; 0 for none.
-        distil_detail: weight of the difference in how strong fine detail is, see
-            `distillation.detail_distance`; 0 for none.
         pairs: least number of pictures that the teacher draws, with the latents that made them.
         pairs_size: edge at which these pictures are kept.
         pairs_mixed: share of these pictures that are made from two latents each. They are only
@@ -115,7 +113,6 @@ class GeneratorOptions:
     distil_pixels: float = 1
     distil_features: float = 0.5
     distil_imagenet: float = 0
-    distil_detail: float = 0
     pairs: int = 35_000
     pairs_size: int = 256
     pairs_mixed: float = 0.5

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from latentedit.io.resampling import downsample
@@ -17,12 +16,6 @@ SCALES = (1, 2, 4, 8)
 
 SMALLEST = 4
 """Edge of the smallest pictures that are compared, in pixels."""
-
-WINDOW = 8
-"""Edge of the squares over which the strength of detail is measured, in pixels; they overlap."""
-
-FAINT = 0.01
-"""Strength of detail that counts as none, of pixels in a range of 2."""
 
 SEEN_FROM = 32
 """Edge of the smallest pictures that are compared by features, in pixels."""
@@ -67,14 +60,11 @@ class Distillation(nn.Module):
         pixels: weight of the mean absolute difference at each of `SCALES`, of pixels in a range
             of 2.
         views: distances of features, for pictures of at least `SEEN_FROM` pixels.
-        detail: weight of `detail_distance`, for such pictures, too.
     """
 
-    def __init__(
-        self, pixels: float, views: Sequence[FeatureDistance] = (), detail: float = 0
-    ) -> None:
+    def __init__(self, pixels: float, views: Sequence[FeatureDistance] = ()) -> None:
         super().__init__()
-        self.pixels, self.detail = pixels, detail
+        self.pixels = pixels
         self.views = nn.ModuleList(views)
 
     def forward(self, fake: Tensor, wanted: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
@@ -93,10 +83,6 @@ class Distillation(nn.Module):
                 distance = view(fake, wanted)
                 loss = loss + view.weight * distance
                 figures[f"distil_{view.name}"] = distance.detach()
-            if self.detail > 0:
-                distance = detail_distance(fake, wanted)
-                loss = loss + self.detail * distance
-                figures["distil_detail"] = distance.detach()
         return loss, figures
 
 
@@ -108,43 +94,3 @@ def pixel_distance(fake: Tensor, wanted: Tensor) -> Tensor:
     scales = [scale for scale in SCALES if fake.shape[-1] // scale >= SMALLEST] or [1]
     difference = fake - wanted
     return torch.stack([downsample(difference, scale).abs().mean() for scale in scales])
-
-
-def detail_distance(fake: Tensor, wanted: Tensor) -> Tensor:
-    """Return how much the strength of detail differs, a scalar.
-
-    Strands of hair that lie one pixel beside the wanted ones are as good as those, but by pixels
-    blurred hair would be better. So only the strength of detail within a window is compared: the
-    statistics of Portilla & Simoncelli 2000 that local textures look alike by, as Freeman &
-    Simoncelli 2011 pool them. Detail is what Haar's three filters find, at every pixel (without
-    the usual halving), in pictures of three sizes.
-
-    Args:
-        fake: [N, 3, r, r], about [-1, 1].
-        wanted: of the same shape.
-    """
-    apart = [
-        (strength(downsample(fake, scale)) - strength(downsample(wanted, scale))).abs().mean()
-        for scale in SCALES
-        if fake.shape[-1] // scale >= 2 * WINDOW
-    ]
-    return torch.stack(apart).sum()
-
-
-def strength(images: Tensor) -> Tensor:
-    """Return the root mean square of detail within windows, [N, 9, h, w], of pictures [N, 3, r, r].
-
-    Smaller strengths than `FAINT` count less and less.
-    """
-    left, right = images[..., :-1], images[..., 1:]
-    sums, differences = left + right, left - right
-    found = torch.cat(
-        (
-            sums[..., :-1, :] - sums[..., 1:, :],
-            differences[..., :-1, :] + differences[..., 1:, :],
-            differences[..., :-1, :] - differences[..., 1:, :],
-        ),
-        1,
-    )
-    power = F.avg_pool2d((found / 4).square(), WINDOW, WINDOW // 2)
-    return (power + FAINT**2).sqrt()

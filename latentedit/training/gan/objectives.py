@@ -95,7 +95,7 @@ def build_distillation(
         network = place(load_efficientnet(), device)
         stages, most = range(len(network.widths)), network.resolution
         views.append(FeatureDistance("imagenet", network, options.distil_imagenet, stages, most))
-    return Distillation(options.distil_pixels, views, options.distil_detail)
+    return Distillation(options.distil_pixels, views)
 
 
 def _by_pixels(
