@@ -17,7 +17,7 @@ from latentedit.evaluation.figures.slides import boundary_rows
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument(
-    "model", nargs="?", help="a bundle's name or folder; the shipped one by default"
+    "model", nargs="?", help="a bundle's name or folder; by default the model that 'edit' uses"
 )
 editor = FaceEditor.load(parser.parse_args().model)
 for name, row in boundary_rows(editor.boundaries).items():

@@ -21,7 +21,7 @@ from typing import Any
 from torch import Tensor
 
 from latentedit.checkpoints.accounting import Reading, Shape, account, size_of
-from latentedit.checkpoints.objects import Settings
+from latentedit.checkpoints.objects import Settings, in_short
 from latentedit.checkpoints.progressive import Layers, build
 from latentedit.errors import LatentEditError
 
@@ -113,7 +113,7 @@ def _check_options(config: Any, what: str) -> bool:
         value = config.get(name, allowed[0])
         if value not in allowed:
             raise LatentEditError(
-                f"{what} was trained with {name}={str(value)[:40]}; only "
+                f"{what} was trained with {name}={in_short(value, 40)}; only "
                 f"{' or '.join(map(str, allowed))} can be read"
             )
     if config.get("alpha", 0) not in (0, 0.0):

@@ -8,6 +8,7 @@ pickled, nor NVIDIA's snapshots, which hold source code (``torch_utils.persisten
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -226,4 +227,13 @@ def _to_tensor(storage: Storage) -> Tensor:
 
 
 def _key(key: Any) -> str:
-    return str(key.target) if isinstance(key, Call) else str(key)[:80]
+    return str(key.target) if isinstance(key, Call) else in_short(key)
+
+
+def in_short(value: Any, most: int = 80) -> str:
+    """Describe a value of a file in a few letters; nested values that share parts may be huge."""
+    return _SHORT.repr(value)[:most] if not isinstance(value, str) else value[:most]
+
+
+_SHORT = reprlib.Repr()
+_SHORT.maxlevel = 2

@@ -128,6 +128,8 @@ def _one_mean(mean: Any) -> Any:
     """Return the mean of W [D], also if W+ repeats it for every layer (pSp, e4e); else None."""
     if not isinstance(mean, Tensor) or mean.ndim < 2:
         return mean
+    if mean.numel() * mean.element_size() > mean.untyped_storage().nbytes():
+        return mean  # larger than what the file holds: `account` refuses it
     rows = mean.flatten(0, -2)
     return rows[0].clone() if len(rows) and bool((rows == rows[0]).all()) else None
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from latentedit.checkpoints.ir import read_graph
 from latentedit.checkpoints.ir_files import pairs
 from latentedit.checkpoints.kinds import kind_of
-from latentedit.checkpoints.objects import resolve
+from latentedit.checkpoints.objects import in_short, resolve
 from latentedit.checkpoints.pickles import Call, Name, is_call, read_pickle, to_array
 from latentedit.checkpoints.torch_files import MOST_OPCODES, TorchFile, mapped, names_of, open_torch
 from latentedit.errors import LatentEditError
@@ -109,19 +109,22 @@ def _network(state: Any, what: str) -> PickledNetwork:
             "authors' tools first"
         )
     variables: dict[str, NDArray[Any]] = {}
+    arrays: dict[int, NDArray[Any]] = {}  # variables may share one, which is read once
     pairs = state["variables"]
     for pair in pairs if isinstance(pairs, list | tuple) else [None]:
         if not (isinstance(pair, tuple | list) and len(pair) == 2 and isinstance(pair[0], str)):
             raise LatentEditError(f"{what} has no list of named variables: give a whole network")
-        array = to_array(pair[1], what)
+        if id(pair[1]) not in arrays:
+            arrays[id(pair[1])] = to_array(pair[1], what)
+        array = arrays[id(pair[1])]
         if array.dtype.kind != "f":
             raise LatentEditError(f"{what}: variable {pair[0][:60]!r} holds no floating point")
         variables[pair[0]] = array
     options = state.get("static_kwargs")
     options = options.items if isinstance(options, Call) else options
     return PickledNetwork(
-        name=str(state.get("name"))[:60],
-        function=str(state.get("build_func_name", "G_paper"))[:60],
+        name=in_short(state.get("name"), 60),
+        function=in_short(state.get("build_func_name", "G_paper"), 60),
         options=options if isinstance(options, dict) else {},
         variables=variables,
     )

@@ -62,7 +62,8 @@ def _find(
     from latentedit.editing.editor import FaceEditor
     from latentedit.editing.strips import direction_sheet
     from latentedit.io.files import check_writable
-    from latentedit.io.images import save_image
+    from latentedit.photos.marks import GENERATED, Marks
+    from latentedit.photos.photograph import save_marked
 
     sheet = sheet or output.with_suffix(".png")
     check_writable(check_path(output))
@@ -73,7 +74,7 @@ def _find(
     edited = editor.as_edited(directions)
     moves = name_by_attributes(editor, edited, range(first, first + faces), track=track)
     labels = [[f"{name} {change:+.2f}" for name, change in each.changes] for each in moves]
-    save_image(sheet, direction_sheet(editor, edited, labels, seed))
+    save_marked(sheet, direction_sheet(editor, edited, labels, seed), Marks(None, GENERATED))
     directions.save(output, {**card_entries(moves), "commands": [command_line()]})
     for name, texts in zip(directions.names, labels, strict=True):
         print(f"{name}: {', '.join(texts)}")

@@ -108,7 +108,7 @@ KeepOption = Annotated[
     typer.Option(
         "--keep",
         help="Let the classifier look at each edited face, and bring back glasses or gender that "
-        "it lost; --age always does. Takes some seconds.",
+        "it lost; --age does so too, except with --hold none. Takes some seconds.",
     ),
 ]
 LayersOption = Annotated[

@@ -28,12 +28,14 @@ def sample(
     """Show the faces of some seeds in a grid."""
     from latentedit.editing.editor import FaceEditor
     from latentedit.generators import latents
-    from latentedit.io.images import MAX_PIXELS, RECIPE_KEY, grid, save_image
+    from latentedit.io.images import MAX_PIXELS, grid
+    from latentedit.photos.marks import GENERATED, Marks
+    from latentedit.photos.photograph import save_marked
 
     numbers = latents.parse_seeds(seeds)
     if save_latents:
         latents.check_latents_path(save_latents)
-    keeps = check_picture(output)
+    check_picture(output)
     editor = FaceEditor.load(model, psi=psi)
     most = MAX_PIXELS // editor.resolution**2
     if len(numbers) > most:
@@ -50,6 +52,5 @@ def sample(
     if save_latents:
         latents.save_latents(save_latents, z, origin)
     pictures = grid(editor.render(z), columns=columns)
-    metadata = {RECIPE_KEY: json.dumps({"sample": origin})} if keeps else None
-    save_image(output, pictures, metadata=metadata)
+    save_marked(output, pictures, Marks(json.dumps({"sample": origin}), GENERATED))
     print(f"{faces_in_words(len(z))} in {output}{whose(editor, model)}")

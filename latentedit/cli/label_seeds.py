@@ -22,7 +22,10 @@ def label_seeds(
         str, typer.Option("--name", help="What the attribute is called, such as wink.")
     ],
     n: Annotated[
-        int, typer.Option("--n", min=1, help="How many labels are enough; then the page says so.")
+        int,
+        typer.Option(
+            "--n", min=defaults.LABELS, help="How many labels are enough; then the page says so."
+        ),
     ] = defaults.LABELS,
     at_random: Annotated[
         bool,
@@ -54,7 +57,6 @@ def label_seeds(
     --scores' reads. After 50 answers, half of the faces are those that a quick fit of the answers
     is least sure of, so that a rare attribute needs fewer labels.
     """
-    from latentedit.boundaries.fitting import MIN_POOL
     from latentedit.boundaries.labels import LabelFile
     from latentedit.boundaries.samples import named_attributes
 
@@ -69,8 +71,6 @@ def label_seeds(
     from latentedit.io.files import check_writable
     from latentedit.io.locks import claimed
 
-    if n < MIN_POOL:
-        raise LatentEditError(f"'boundaries fit' needs {MIN_POOL} labels: give --n {MIN_POOL}")
     (attribute,) = named_attributes([name])
     check_writable(output)
     with claimed(output) as free:

@@ -230,7 +230,7 @@ def _pull_from_hub(name: str, folder: Path, file: str | None, revision: str | No
 
     if file is None:
         hub.pull(name, folder, revision=revision)
-        check(str(folder))
+        check(str(folder.resolve()))  # its name alone may be that of a shipped model
         return
     path = hub.download_file(name, file, revision=revision)
 

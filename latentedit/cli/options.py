@@ -50,11 +50,8 @@ PsiOption = Annotated[
 ]
 
 
-def check_picture(output: Path) -> bool:
+def check_picture(output: Path) -> None:
     """Refuse, before work starts, a picture that cannot be written.
-
-    Returns:
-        Whether the picture can keep a recipe: a PNG can.
 
     Raises:
         LatentEditError: the name ends in none of `PICTURES`, or the file cannot be written.
@@ -64,4 +61,3 @@ def check_picture(output: Path) -> bool:
     if output.suffix.lower() not in PICTURES:
         raise LatentEditError(f"cannot save {output}: end its name in {' or '.join(PICTURES)}")
     check_writable(output)
-    return output.suffix.lower() == ".png"

@@ -70,8 +70,10 @@ def invert(
     from latentedit.editing.photos import PhotoEditor, as_photograph
     from latentedit.generators.latents import check_latents_path, save_latents
     from latentedit.io.files import check_replaces_none, check_writable
-    from latentedit.io.images import grid, save_image
+    from latentedit.io.images import grid
     from latentedit.photos.faces import choose_faces
+    from latentedit.photos.marks import COMPOSITE, Marks
+    from latentedit.photos.photograph import save_marked
 
     which = parse_face(face)
     check_latents_path(output)
@@ -88,7 +90,7 @@ def invert(
     if picture is not None:
         size = photos.editor.resolution
         pairs = [each for p in portraits for each in (p.aligned(size), p.reconstruction)]
-        save_image(picture, grid(np.stack(pairs), columns=2))
+        save_marked(picture, grid(np.stack(pairs), columns=2), Marks(None, COMPOSITE))
     if as_json:
         print(json.dumps({"file": str(output), "faces": [found(each) for each in portraits]}))
         return
@@ -104,6 +106,7 @@ def info(
 
     Its recipe is printed as JSON.
     """
+    from latentedit.editing.recipes import parse_json
     from latentedit.photos.photograph import read_marks
 
     marks = read_marks(picture)
@@ -113,8 +116,8 @@ def info(
             "another program has removed the recipe"
         )
     try:
-        recipe = None if marks.recipe is None else json.loads(marks.recipe)
-    except json.JSONDecodeError:
+        recipe = None if marks.recipe is None else parse_json(marks.recipe)
+    except ValueError:
         raise LatentEditError(f"{picture} carries a recipe that is damaged") from None
     if as_json:
         print(json.dumps({"recipe": recipe, "digital_source_type": marks.source_type}))

@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from latentedit.data.face_file import create_face_data
-from latentedit.data.photos import PhotoReport
+from latentedit.data.photos import NAMED, PhotoReport
 from latentedit.errors import LatentEditError
 from latentedit.io.files import check_writable
 from latentedit.io.images import open_image
 from latentedit.io.photo_files import find_photos
+from latentedit.photos.align import check_detector, check_points
 from latentedit.photos.faces import choose_faces
 
 
@@ -39,7 +40,12 @@ def prepare_aligned(
     check_writable(output)
     files = [(Path(folder), path) for folder in folders for path in photos_of(Path(folder))]
     report, kept = PhotoReport(resolution=resolution), Counter[Path]()
-    names = "; ".join(f"{Path(folder).resolve().name}" for folder in folders)
+    check_detector()
+    check_points()
+    named = [Path(folder).resolve().name for folder in folders]
+    names = "; ".join(named[:NAMED])
+    if further := named[NAMED:]:
+        names += f"; and {len(further)} more folders"
     source = f"photos of {names} ({len(files)} files), aligned as FFHQ"
     with create_face_data(output, resolution=resolution, label_names=(), source=source) as writer:
         for (root, _), path in zip(

@@ -181,7 +181,7 @@ def _is_picture(name: str) -> bool:
 
 def _numbered(stems: set[str]) -> bool:
     """Whether pictures are numbered as CelebA-HQ's, from 0; CelebA's numbers have six digits."""
-    return bool(stems) and all(stem.isdigit() and len(stem) != 6 for stem in stems)
+    return bool(stems) and all(_is_number(stem) and len(stem) != 6 for stem in stems)
 
 
 def _first_stems(listing: Path) -> set[str]:
@@ -238,7 +238,10 @@ def _text_rows(lines: list[str], path: Path) -> Iterator[tuple[int, list[str]]]:
 
 
 def _csv_rows(lines: list[str], path: Path) -> Iterator[tuple[int, list[str]]]:
-    rows = list(csv.reader(lines, delimiter=";" if ";" in "".join(lines[:1]) else ","))
+    try:
+        rows = list(csv.reader(lines, delimiter=";" if ";" in "".join(lines[:1]) else ","))
+    except csv.Error as error:
+        raise LatentEditError(f"{path} is damaged ({error}): download it again") from None
     header = [cell.strip() for cell in rows[0]] if rows else []
     missing = [name for name in ATTRIBUTES if name not in header]
     if missing:
@@ -282,12 +285,12 @@ def _as_there(
         names = tuple(f"{hq}.jpg" for hq, _ in pairs)
         labels = labels[[row for _, row in pairs]]
         notes.append(f"labels are CelebA's by {MAPPING}")
-    numbers = {int(stem): name for stem, name in stems.items() if stem.isdigit()}
+    numbers = {int(stem): name for stem, name in stems.items() if _is_number(stem)}
     hq = _numbered(set(stems))
     found = []
     for name in names:
         stem = name.partition(".")[0]
-        by_number = numbers.get(int(stem)) if hq and stem.isdigit() else None
+        by_number = numbers.get(int(stem)) if hq and _is_number(stem) else None
         found.append(name if name in files else stems.get(stem) or by_number or name)
     return tuple(found), labels, tuple(notes)
 
@@ -300,7 +303,7 @@ def _read_mapping(path: Path) -> Iterator[tuple[str, str]]:
         raise LatentEditError(f"cannot read {path}: {error}") from None
     for line in lines[1:]:
         fields = line.split()
-        if len(fields) >= 3 and fields[0].isdigit():
+        if len(fields) >= 3 and _is_number(fields[0]):
             yield fields[0], fields[-1].partition(".")[0]
 
 
@@ -380,3 +383,7 @@ def _first_resolution(celeba: CelebA) -> int:
         except LatentEditError as error:
             first = first or error
     raise LatentEditError(f"no picture in {celeba.images} can be read, the first: {first}")
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdecimal()

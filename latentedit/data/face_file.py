@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from latentedit.errors import LatentEditError
 from latentedit.io.files import atomic_path
 
+_SIZES = 1000  # of the header, for all that is not a name
 _HEADER_BYTES = 8192  # the JSON header is padded with spaces to this, as the format allows
 
 
@@ -173,7 +174,7 @@ class FaceDataWriter:
         self._file.write(ids.tobytes())
         text = json.dumps(header, separators=(",", ":")).encode()
         if len(text) > _HEADER_BYTES - 8:
-            raise ValueError("label names and source are too long for the header")
+            raise AssertionError("`create_face_data` checks the length of names")
         self._file.seek(0)
         self._file.write(struct.pack("<Q", _HEADER_BYTES - 8) + text.ljust(_HEADER_BYTES - 8))
 
@@ -185,8 +186,11 @@ def create_face_data(
     """Write a training file row by row; it appears at `path` only if the block ends without error.
 
     Raises:
-        LatentEditError: `path` cannot be written, or no face was appended.
+        LatentEditError: `path` cannot be written, no face was appended, or the names of labels and
+            of the source are too long.
     """
+    if len(json.dumps([source, *label_names]).encode()) > _HEADER_BYTES - _SIZES:
+        raise LatentEditError(f"{path} cannot name all its sources: name fewer labels or folders")
     with atomic_path(path) as temporary, open(temporary, "wb") as file:
         file.seek(_HEADER_BYTES)
         writer = FaceDataWriter(file, resolution)

@@ -25,7 +25,7 @@ SHARPNESS = 0.85
 MIN_SCORE = 0.3
 MAX_MISFIT = 0.06
 _CELL, _SHOWN = 96, 48
-_NAMED = 8
+NAMED = 8
 """Most folders that a card names; a file's header has no room for more, nor has a reader."""
 
 
@@ -105,8 +105,8 @@ def prepare_faces(
 
 def _name(sources: Sequence[_Source]) -> str:
     """Return what a card says of all folders: the first ones by name, and how many more."""
-    named = [source.description for source in sources[:_NAMED]]
-    if further := sources[_NAMED:]:
+    named = [source.description for source in sources[:NAMED]]
+    if further := sources[NAMED:]:
         count = sum(len(source.files) for source in further)
         named.append(f"{len(further)} more folders ({count} files)")
     return "; ".join(named)

@@ -28,7 +28,7 @@ from latentedit.data.wflw import WFLW, flags_as, is_wflw, open_wflw
 from latentedit.errors import LatentEditError
 from latentedit.io.files import check_writable
 from latentedit.io.images import CELEBA_SIZE, UInt8Array, is_celeba_crop, open_image
-from latentedit.photos.align import cut, find_faces
+from latentedit.photos.align import check_detector, cut, find_faces
 from latentedit.portrait.degradations import KINDS, POOR_FROM, compress, degrade
 
 STRENGTHS = ("blur", "occlusion", "illumination", "pose")
@@ -178,6 +178,7 @@ class _CelebASource:
         )
         self.notes = celeba.notes
         self.used = {*(celeba.images / name for name in celeba.names), *celeba.lists}
+        check_detector()  # each portrait has a pose
 
     def __len__(self) -> int:
         return len(self.celeba.names)

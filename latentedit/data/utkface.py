@@ -86,7 +86,8 @@ def _chip(image: NDArray[np.uint8], edge: int, path: Path) -> NDArray[np.uint8]:
     if not faces:
         raise LatentEditError(f"{path}: no face is found in it")
     frame, top, left = _margins(edge)
-    return align(image, faces[0], frame)[max(0, top) : max(0, top) + edge, left : left + edge]
+    top = min(max(0, top), frame - edge)  # a chip reaches below the shared frame
+    return align(image, faces[0], frame)[top : top + edge, left : left + edge]
 
 
 def _margins(edge: int) -> tuple[int, int, int]:

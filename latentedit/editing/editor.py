@@ -40,6 +40,7 @@ from latentedit.pretrained.model import (
     PARTS,
     Bundle,
     kept_entries,
+    remove_leftovers,
     save_companions,
     save_networks,
 )
@@ -265,6 +266,14 @@ class FaceEditor:
         save_companions(folder, self.bundle, self.generator_hash)
         if self.has_boundaries:
             self.boundaries.save(folder / BOUNDARIES_FILE, cards["boundaries"])
+        written = {
+            "generator": True,
+            "classifier": judges.scores,
+            "age": judges.estimates_age,
+            "boundaries": self.has_boundaries,
+        }
+        parts = {part for part, is_written in written.items() if is_written}
+        remove_leftovers(folder, self.bundle, self.generator.suffix, parts)
         name = repo_id or folder.resolve().name
         with atomic_path(folder / "README.md") as readme:
             readme.write_text(model_card(folder, name), encoding="utf-8")

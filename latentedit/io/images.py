@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 from PIL import (
+    ExifTags,
     Image,
     ImageCms,
     ImageDraw,
@@ -63,8 +64,19 @@ def open_image(path: str | Path | bytes, *, max_pixels: int = MAX_PIXELS) -> UIn
         LatentEditError: missing, not an image, truncated, or too large.
     """
     with opened(path, max_pixels=max_pixels) as image:
-        rgb, alpha = to_rgb(ImageOps.exif_transpose(image))
+        rgb, alpha = to_rgb(upright(image))
     return rgb if alpha is None else over_white(rgb, alpha)
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """Turn a picture, in place, by its EXIF orientation, also where other EXIF is damaged."""
+    try:
+        ImageOps.exif_transpose(image, in_place=True)
+    except Exception:  # Pillow turns the picture first, and then writes all of EXIF anew
+        if ExifTags.Base.Orientation in image.getexif():
+            raise
+        image.info.pop("xmp", None)  # it may have the orientation, too
+    return image
 
 
 @contextmanager
@@ -275,7 +287,7 @@ def _write(
         )
     try:
         image.save(target, format=format_name, **options)
-    except (ValueError, KeyError) as error:  # some encoders refuse this kind of picture
+    except (ValueError, KeyError, RuntimeError) as error:  # encoders refuse some pictures
         raise LatentEditError(f"cannot save {name} ({error}): save as .png or .jpg") from None
 
 

@@ -137,6 +137,15 @@ def check_detector() -> None:
     _dlib()
 
 
+def check_points() -> None:
+    """Raise early if the points of a face cannot be found.
+
+    Raises:
+        LatentEditError: the extra ``photos`` is not installed.
+    """
+    _predictor_68()
+
+
 def find_faces(
     image: UInt8Array, *, threshold: float = 0.0, edge: int = LOOKED_AT, points: bool = False
 ) -> list[Face]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import io
 import os
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps, PngImagePlugin
+from PIL import ExifTags, Image, PngImagePlugin
 
 from latentedit.errors import LatentEditError
 from latentedit.io.film_marks import is_film, read_xmp
@@ -24,6 +24,7 @@ from latentedit.io.images import (
     opened,
     over_white,
     to_rgb,
+    upright,
     write_image,
 )
 from latentedit.photos.jpeg import JpegSettings, jpeg_settings, with_edit
@@ -37,7 +38,8 @@ _MARKED = frozenset(("JPEG", "PNG", "WEBP", "TIFF", "AVIF", "HEIF"))
 _WITH_ALPHA = frozenset(("PNG", "WEBP", "TIFF", "AVIF", "HEIF"))
 _LOSSLESS_TIFF = frozenset(("raw", "tiff_lzw", "tiff_adobe_deflate", "packbits", "zstd"))
 _TIFF_XMP = 700
-_MOST_XMP = 65_533 - 29  # in one segment of a JPEG
+_MOST_EXIF = 65_533  # in one segment of a JPEG
+_MOST_XMP = _MOST_EXIF - 29
 
 _TIFF_WORDS = (270, 271, 272, 282, 283, 296, 305, 306, 315, 33432, 34665, 34853)
 """Tags of a TIFF that describe the photo, not how its pixels lie in the file: description, make,
@@ -113,7 +115,7 @@ def open_photograph(path: str | Path | bytes, *, max_pixels: int = MAX_PHOTO_PIX
             data = path if isinstance(path, bytes) else path.read_bytes()
         raw = jpeg_settings(image, data), _segments(image), image.format or ""
         deep = _is_deep(image)
-        ImageOps.exif_transpose(image, in_place=True)
+        image = upright(image)
         pixels, alpha = to_rgb(image)
         if alpha is not None and alpha.min() == 255:
             alpha = None
@@ -121,7 +123,10 @@ def open_photograph(path: str | Path | bytes, *, max_pixels: int = MAX_PHOTO_PIX
             pixels[alpha == 0] = 255
         if deep:
             notes.append(Note("depth", "it has more than 8 bits a channel; the result has 8"))
-        kept = _kept(image, *raw)
+        exif, whole = _exif(image, raw[-1])
+        if not whole:
+            notes.append(Note("metadata", "some of its EXIF is damaged and was left out"))
+        kept = _kept(image, exif, *raw)
     from_file = None if isinstance(path, bytes) else path
     return Photograph(pixels, alpha, from_file, kept, tuple(notes))
 
@@ -204,7 +209,7 @@ def _prepared(
     marks = Marks(recipe, source_type)
     try:
         xmp = write_marks(kept.xmp, marks)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         notes.append(Note("metadata", f"the photo's XMP is damaged ({error}) and was replaced"))
         xmp = write_marks(None, marks)
     if format_name == "JPEG" and len(xmp) > _MOST_XMP:
@@ -212,6 +217,11 @@ def _prepared(
         xmp = write_marks(None, marks)
         if len(xmp) > _MOST_XMP:
             raise LatentEditError(f"the recipe is too long for {path}: save as .png")
+    if format_name == "JPEG" and len(kept.exif or b"") > _MOST_EXIF:
+        notes.append(Note("metadata", "the photo's EXIF is too long for a JPEG and was left out"))
+        kept = replace(kept, exif=None)
+    if format_name == "WEBP":  # it has no grey
+        image = image.convert("RGBA" if image.mode.endswith("A") else "RGB")
     icc = kept.icc if _fits(kept.icc, image.mode) else None
     if kept.icc and not icc:
         notes.append(Note("colours", "the photo's colour profile does not fit and was left out"))
@@ -317,7 +327,8 @@ def _is_deep(image: Image.Image) -> bool:
     """Whether pixels have more than 8 bits in the file, even if Pillow decodes only 8 of them."""
     tile = getattr(image, "tile", None)
     arguments = str(tile[0][-1]) if tile else ""
-    return image.mode[0] in "IF" or ";16" in arguments or "16B" in arguments
+    deeper = image.info.get("bit_depth", 8) > 8  # of HEIC
+    return deeper or image.mode[0] in "IF" or ";16" in arguments or "16B" in arguments
 
 
 def _segments(image: Image.Image) -> bytes:
@@ -331,7 +342,9 @@ def _segments(image: Image.Image) -> bytes:
     return kept
 
 
-def _kept(image: Image.Image, jpeg: JpegSettings | None, segments: bytes, name: str) -> Kept:
+def _kept(
+    image: Image.Image, exif: bytes | None, jpeg: JpegSettings | None, segments: bytes, name: str
+) -> Kept:
     """Return what an upright, decoded picture passes on to the edited file."""
     xmp, icc, dpi = (image.info.get(key) for key in ("xmp", "icc_profile", "dpi"))
     grey = image.mode in ("1", "L", "LA", "La", "F") or image.mode.startswith("I")
@@ -343,7 +356,7 @@ def _kept(image: Image.Image, jpeg: JpegSettings | None, segments: bytes, name: 
         format={"MPO": "JPEG"}.get(name, name),
         grey=grey,
         icc=icc if isinstance(icc, bytes) else None,
-        exif=_exif(image, name),
+        exif=exif,
         xmp=xmp.encode() if isinstance(xmp, str) else xmp,
         jpeg=jpeg,
         segments=segments,
@@ -353,8 +366,8 @@ def _kept(image: Image.Image, jpeg: JpegSettings | None, segments: bytes, name: 
     )
 
 
-def _exif(image: Image.Image, name: str) -> bytes | None:
-    """Return EXIF without orientation and thumbnail, or None if there is none."""
+def _exif(image: Image.Image, name: str) -> tuple[bytes | None, bool]:
+    """Return EXIF without orientation and thumbnail, None if there is none; and if it is whole."""
     try:
         exif = image.getexif()
         if name == "TIFF":
@@ -364,9 +377,28 @@ def _exif(image: Image.Image, name: str) -> bytes | None:
                     directory = tag in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo)
                     exif[tag] = described.get_ifd(tag) if directory else described[tag]
         exif.pop(ExifTags.Base.Orientation, None)
-        return exif.tobytes() if len(exif) else None  # this leaves the thumbnail out
+        whole = _written(exif)
+        if whole is None:
+            for tag in [tag for tag in exif if not _can_be_written(exif, tag)]:
+                del exif[tag]
+        return whole or _written(exif) or None, whole is not None
     except Exception:  # EXIF is often damaged, and Pillow then raises many types
-        return image.info.get("exif")
+        return None, False
+
+
+def _written(exif: Image.Exif) -> bytes | None:
+    """Return EXIF as bytes without a thumbnail, empty if it has no entry; None if Pillow fails."""
+    try:
+        return exif.tobytes() if len(exif) else b""
+    except Exception:  # see `_exif`
+        return None
+
+
+def _can_be_written(exif: Image.Exif, tag: int) -> bool:
+    alone = Image.Exif()
+    directory = tag in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo)
+    alone[tag] = exif.get_ifd(tag) if directory else exif[tag]
+    return _written(alone) is not None
 
 
 def _image(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from latentedit.errors import LatentEditError
+from latentedit.generators.onnx_files import external_files
 from latentedit.io.files import reason, temporary_beside
 from latentedit.pretrained.model_card import PICTURE
 
@@ -107,8 +108,10 @@ def upload(
         The commit's address.
 
     Raises:
-        LatentEditError: see `download`, or the push is not allowed.
+        LatentEditError: see `download`, the push is not allowed, or an ONNX file has weights in
+            other files.
     """
+    _check_one_file(Path(folder) / "generator.onnx")
     api = _hub().HfApi(token=token)
 
     def push() -> str:
@@ -124,6 +127,15 @@ def upload(
         return str(commit.commit_url)
 
     return _ask(name, push)
+
+
+def _check_one_file(onnx: Path) -> None:
+    """Refuse an ONNX generator with weights in further files: `download` would not fetch them."""
+    if onnx.is_file() and (beside := external_files(onnx, onnx.read_bytes())):
+        raise LatentEditError(
+            f"{onnx} keeps weights in {beside[0]}, which the Hub's copy would lack: save the "
+            "generator as one ONNX file (onnx.save), and convert that"
+        )
 
 
 def require() -> None:

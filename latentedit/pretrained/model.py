@@ -5,7 +5,7 @@ This module does not read boundaries; it only knows where their file lies.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -14,6 +14,7 @@ from latentedit.classifiers.age import AgeEstimator
 from latentedit.classifiers.attributes import AttributeClassifier
 from latentedit.errors import LatentEditError
 from latentedit.generators.base import FaceGenerator
+from latentedit.generators.registry import SUFFIXES
 from latentedit.io.cards import load_card
 from latentedit.io.files import copy_file, read_json
 from latentedit.io.weights import build_network
@@ -193,6 +194,30 @@ def save_companions(folder: Path, bundle: Bundle | None, generator_hash: str) ->
             if target.exists() and target.samefile(source):
                 continue
             copy_file(source, target)
+
+
+def remove_leftovers(
+    folder: Path, bundle: Bundle | None, suffix: str, written: Collection[str]
+) -> None:
+    """Remove what a new bundle's folder holds from another bundle: parts that were not written.
+
+    Nothing is removed where a bundle is written into its own folder.
+
+    Args:
+        folder: see `save_networks`.
+        bundle: the bundle that the parts are from, if they are from one.
+        suffix: of the generator's file; generators with other suffixes are removed.
+        written: the parts that were written.
+    """
+    if bundle is not None and bundle.folder.exists() and bundle.folder.samefile(folder):
+        return
+    for other in SUFFIXES:
+        if other != suffix:
+            (folder / f"generator{other}").unlink(missing_ok=True)
+    for part in (*PARTS, "effects"):
+        if part not in written:
+            for ending in (".safetensors", ".json"):
+                (folder / f"{part}{ending}").unlink(missing_ok=True)
 
 
 def kept_entries(card: Mapping[str, Any]) -> dict[str, Any]:

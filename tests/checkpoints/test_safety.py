@@ -18,6 +18,7 @@ import pytest
 import torch
 
 from latentedit.checkpoints import convert
+from latentedit.checkpoints.objects import in_short
 from latentedit.checkpoints.pickles import NUMPY_NAMES, Name, read_pickle, to_array
 from latentedit.checkpoints.tensors import load_torch
 from latentedit.errors import LatentEditError
@@ -260,6 +261,14 @@ def test_damage_is_never_a_traceback(tmp_path, kind):
             messages.append(str(error))
     assert len(messages) > 5
     assert "\n" not in "".join(messages)
+
+
+def test_a_key_of_shared_parts_is_named_in_short():
+    key = ("x",)
+    for _ in range(60):
+        key = (key, key)  # written out, it would have 2 ** 60 letters
+    assert len(in_short((key,), 50)) <= 50
+    assert in_short("a name", 60) == "a name"
 
 
 def test_torch_sees_options_as_entries_only(tmp_path):

@@ -188,3 +188,10 @@ def test_info_names_latentedit_only_where_there_is_a_recipe(run: Run, photo: Pat
     assert done.code == 0, done.err
     assert "was drawn by a program that it does not name" in done.out
     assert "latentedit" not in done.out
+
+
+@pytest.mark.parametrize("recipe", ["[" * 3000, "9" * 5000, "{"])
+def test_info_of_a_damaged_recipe(run: Run, photo: Path, recipe: str) -> None:
+    save_marked(Path("drawn.png"), open_image(photo), Marks(recipe, GENERATED))
+    done = run("info", "drawn.png")
+    assert (done.code, "damaged" in done.err, done.err.count("\n")) == (2, True, 1)

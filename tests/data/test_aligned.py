@@ -51,6 +51,14 @@ def test_the_command(run: Run, folder: Path) -> None:
     assert "broken.jpg" in done.err
 
 
+def test_a_card_names_only_the_first_of_many_folders(folder: Path, tmp_path: Path) -> None:
+    output = tmp_path / "faces.safetensors"
+    prepare_aligned([folder / "one"] * 12, output, resolution=16)
+    assert open_face_data(output).source.startswith(
+        "photos of " + "one; " * 8 + "and 4 more folders"
+    )
+
+
 def test_folders_without_photos(tmp_path: Path) -> None:
     with pytest.raises(LatentEditError, match="not a folder"):
         prepare_aligned([tmp_path / "nowhere"], tmp_path / "faces.safetensors")

@@ -131,6 +131,15 @@ def test_a_list_that_is_not_celebas_is_refused(
     assert said in refused(celeba_folder, tmp_path / "faces")
 
 
+def test_a_table_that_never_ends_a_cell_is_refused(celeba_folder: Path, tmp_path: Path) -> None:
+    path = listing(celeba_folder)
+    rows = [line.split() for line in path.read_text().splitlines()[1:]]
+    table = [",".join(["image_id", *rows[0]]), '"' + ",".join(rows[1]), "x" * 200_000]
+    path.with_suffix(".csv").write_text("\n".join(table))
+    path.unlink()
+    assert "damaged" in refused(celeba_folder, tmp_path / "faces")
+
+
 def test_a_list_in_another_encoding_is_refused(celeba_folder: Path, tmp_path: Path) -> None:
     listing(celeba_folder).write_bytes(b"\xff\xfe\x00")
     assert "cannot read" in refused(celeba_folder, tmp_path / "faces")

@@ -258,6 +258,22 @@ def test_utkface_in_the_wild_is_searched_for_faces(tmp_path: Path, monkeypatch) 
     assert images[0, 0, 0, 0] == round(0.520 * 28 - 0.303 * 20)  # the chip's place in the frame
 
 
+@pytest.mark.parametrize("resolution", [16, 20, 64, 100])
+def test_chips_from_the_wild_are_square_at_any_size(
+    tmp_path: Path, monkeypatch, resolution: int
+) -> None:
+    names = {f"part1/{age}_0_0_{age}.jpg": (60, 40) for age in (20, 30)}
+    monkeypatch.setattr("latentedit.data.utkface.find_faces", lambda image: ["face"])
+    monkeypatch.setattr(
+        "latentedit.data.utkface.align",
+        lambda image, face, size: np.zeros((size, size, 3), np.uint8),
+    )
+    output = tmp_path / "found"
+    assert (
+        prepare_utkface(chips(tmp_path / "utk", names), output, resolution=resolution).written == 2
+    )
+
+
 # WFLW -----------------------------------------------------------------------------------------
 
 

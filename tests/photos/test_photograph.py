@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import os
+import struct
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -346,3 +348,47 @@ def test_in_memory_it_is_what_a_file_would_hold(tmp_path: Path, ending: str) -> 
     assert read_marks(content) == Marks(RECIPE, COMPOSITE)
     with pytest.raises(LatentEditError, match="pixels"):
         photograph_bytes("c.jpg", pixels[1:], in_memory)
+
+
+def odd_exif() -> bytes:
+    """Words, a turn to the right, and a resolution unit that Pillow reads but cannot write."""
+    entries = ((0x010E, 2, 4, b"odd\0"), (0x0112, 3, 1, b"\6\0\0\0"), (0x0128, 2, 2, b"x\0\0\0"))
+    rows = b"".join(struct.pack("<HHI4s", *entry) for entry in entries)
+    return b"Exif\0\0II*\0\x08\0\0\0" + struct.pack("<H", len(entries)) + rows + bytes(4)
+
+
+def test_a_tag_that_cannot_be_written_costs_only_itself(tmp_path: Path) -> None:
+    path = saved(tmp_path / "me.jpg", scene(), exif=odd_exif())
+    photo = open_photograph(path)
+    assert photo.pixels.shape == (128, 96, 3)  # turned
+    assert open_image(path).shape == (128, 96, 3)
+    assert kinds(photo.notes) == ["metadata"]
+    found = Image.Exif()
+    found.load(photo.kept.exif or b"")
+    assert dict(found) == {0x010E: "odd"}
+
+
+def test_exif_too_long_for_a_jpeg_is_left_out_with_a_note(tmp_path: Path) -> None:
+    tags = Image.Exif()
+    tags[0x010E] = "a" * 70_000
+    photo = open_photograph(saved(tmp_path / "me.png", scene(), exif=tags))
+    assert kinds(save_photograph(tmp_path / "out.jpg", photo.pixels, photo)) == ["metadata"]
+    assert not Image.open(tmp_path / "out.jpg").getexif()
+
+
+def test_xmp_nested_without_end_is_replaced(tmp_path: Path) -> None:
+    photo = open_photograph(saved(tmp_path / "me.png", scene()))
+    deep = replace(photo, kept=replace(photo.kept, xmp=b"<a>" * 3000 + b"</a>" * 3000))
+    notes = save_photograph(tmp_path / "out.png", photo.pixels, deep)
+    assert kinds(notes) in (["metadata"], [])
+    assert read_marks(tmp_path / "out.png").source_type == COMPOSITE
+
+
+def test_a_grey_profile_does_not_go_into_a_webp(tmp_path: Path) -> None:
+    grey = Image.fromarray(scene()).convert("L")
+    profile = bytearray(SRGB)
+    profile[16:20] = b"GRAY"
+    photo = open_photograph(saved(tmp_path / "me.png", grey, icc_profile=bytes(profile)))
+    notes = save_photograph(tmp_path / "out.webp", photo.pixels, photo)
+    assert "colours" in kinds(notes)
+    assert "icc_profile" not in Image.open(tmp_path / "out.webp").info

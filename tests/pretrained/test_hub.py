@@ -98,6 +98,29 @@ def test_what_belongs_to_the_generator_goes_with_it(tmp_path: Path, tiny_bundle:
     assert not list((tmp_path / "saved").glob("encoder*"))  # it was of another generator
 
 
+def test_nothing_of_another_bundle_stays(tmp_path: Path, tiny_bundle: Path) -> None:
+    folder = tmp_path / "saved"
+    folder.mkdir()
+    for name in ("generator.onnx", "age.json", "age.safetensors", "effects.json", "mine.txt"):
+        (folder / name).write_text("{}")
+    editor = FaceEditor.load(tiny_bundle, device="cpu")
+    assert not editor.estimates_age
+    editor.save_pretrained(folder)
+    assert_same(editor, FaceEditor.load(folder, device="cpu"))
+    names = {path.name for path in folder.iterdir()}
+    assert not names & {"generator.onnx", "age.json", "age.safetensors", "effects.json"}
+    assert "mine.txt" in names
+
+
+def test_a_generator_in_several_files_is_not_pushed(
+    tmp_path: Path, remote: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub, "external_files", lambda path, data: [Path("big.onnx.data")])
+    (tmp_path / "generator.onnx").write_bytes(b"large")
+    with pytest.raises(LatentEditError, match=r"weights in big\.onnx\.data.*one ONNX file"):
+        hub.upload(tmp_path, NAME)
+
+
 def test_pushed_and_fetched(tiny_bundle: Path, remote: Path) -> None:
     editor = FaceEditor.load(tiny_bundle, device="cpu")
     assert editor.push_to_hub(NAME, private=True).startswith(f"hub/{NAME}/")
