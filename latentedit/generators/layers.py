@@ -45,6 +45,26 @@ class UpsampleConv2d(EqualizedConv2d):
         return F.conv_transpose2d(x, kernel.flip(2, 3), self.bias, stride=2, padding=1)
 
 
+class Smooth(nn.Module):
+    """A [1, 2, 1] x [1, 2, 1] / 16 filter of every channel.
+
+    After nearest-neighbour doubling it makes the doubling bilinear (Karras et al. 2019, sec. 2).
+    Without it a fine grid can stay in the pictures.
+    """
+
+    kernel: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        line = torch.tensor([1.0, 2.0, 1.0]) / 4
+        self.register_buffer("kernel", line[:, None] * line, persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        channels = x.shape[1]
+        kernel = self.kernel.to(x.dtype).expand(channels, 1, 3, 3)
+        return F.conv2d(x, kernel, padding=1, groups=channels)
+
+
 class DownsampleConv2d(EqualizedConv2d):
     """A 3x3 convolution, then 2x2 average pooling, in one exact step of stride 2."""
 

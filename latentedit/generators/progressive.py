@@ -16,6 +16,7 @@ from latentedit.generators.base import FaceGenerator, LatentSpace, at_size
 from latentedit.generators.layers import (
     EqualizedConv2d,
     EqualizedLinear,
+    Smooth,
     UpsampleConv2d,
     normalized_leaky_relu,
     pixel_norm,
@@ -37,6 +38,7 @@ class GeneratorConfig:
         bias_per_pixel: the first layer has a bias for each of its 4x4 pixels instead of one per
             channel, as in pytorch_GAN_zoo.
         normalises: latents are pixel-normalised first, so only their direction matters.
+        smooths: features are smoothed after each doubling (Karras et al. 2019, sec. 2).
     """
 
     resolution: int = 64
@@ -46,6 +48,7 @@ class GeneratorConfig:
     widths: tuple[int, ...] | None = None
     bias_per_pixel: bool = False
     normalises: bool = True
+    smooths: bool = False
 
     def __post_init__(self) -> None:
         if self.resolution < 4 or self.resolution & (self.resolution - 1):
@@ -100,13 +103,14 @@ class FirstBlock(nn.Module):
 class GrowBlock(nn.Module):
     """Features [N, I, r, r] -> [N, O, 2r, 2r]."""
 
-    def __init__(self, inputs: int, outputs: int) -> None:
+    def __init__(self, inputs: int, outputs: int, *, smooths: bool = False) -> None:
         super().__init__()
         self.conv0 = UpsampleConv2d(inputs, outputs, 3)
+        self.smooth = Smooth() if smooths else nn.Identity()
         self.conv1 = EqualizedConv2d(outputs, outputs, 3)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = normalized_leaky_relu(self.conv0(x))
+        x = normalized_leaky_relu(self.smooth(self.conv0(x)))
         return normalized_leaky_relu(self.conv1(x))
 
 
@@ -135,7 +139,7 @@ class Generator(FaceGenerator):
                 )
             ]
         )
-        self.blocks.extend(GrowBlock(a, b) for a, b in pairwise(widths))
+        self.blocks.extend(GrowBlock(a, b, smooths=config.smooths) for a, b in pairwise(widths))
         self.to_rgb = nn.ModuleList(EqualizedConv2d(width, 3, 1, gain=1.0) for width in widths)
 
     @property

@@ -31,6 +31,7 @@ class ProgressiveWConfig:
         mapping: lengths of the vectors along the mapping network, from z to w.
         space: the latent space that the generator is used in, ``w`` or ``z``.
         truncation: psi; samples are moved towards the mean: ``mean + psi * (w - mean)``.
+        smooths: see `GeneratorConfig`.
     """
 
     resolution: int = 128
@@ -39,6 +40,7 @@ class ProgressiveWConfig:
     mapping: tuple[int, ...] = (512,) * 9
     space: Literal["w", "z"] = "w"
     truncation: float = 0.7
+    smooths: bool = False
 
     def __post_init__(self) -> None:
         if self.space not in ("w", "z"):
@@ -57,6 +59,7 @@ class ProgressiveWConfig:
             fmap_base=self.fmap_base,
             fmap_max=self.fmap_max,
             normalises=False,
+            smooths=self.smooths,
         )
 
     @property

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from latentedit.generators.base import at_size
-from latentedit.generators.layers import EqualizedConv2d, UpsampleConv2d, box_kernel
+from latentedit.generators.layers import EqualizedConv2d, Smooth, UpsampleConv2d, box_kernel
 from latentedit.generators.progressive import FirstBlock, Generator
 from latentedit.generators.progressive_w import ProgressiveW
 from latentedit.inference.openvino import Compiled, Writer, as_array
@@ -95,7 +95,10 @@ class _Graph(Writer):
             if step == 0:
                 x = self.first(block, x)
             elif step % 2 == 0:
-                x = self.leaky(self.doubled(block.conv0, x), LEAK)
+                x = self.doubled(block.conv0, x)
+                if network.config.smooths:
+                    x = self.smoothed(block.smooth, x)
+                x = self.leaky(x, LEAK)
             else:
                 conv = block.conv if step == 1 else block.conv1
                 x = self.leaky(self.convolution(conv, x), LEAK)
@@ -127,6 +130,12 @@ class _Graph(Writer):
         one, two = [1, 1], [2, 2]
         x = self.ops.convolution_backprop_data(x, weight, two, None, one, one, one)
         return self.ops.add(x, as_array(layer.bias)[None, :, None, None])
+
+    def smoothed(self, layer: Smooth, x: Any) -> Any:
+        """The same filter of every channel."""
+        channels, one = x.get_output_shape(0)[1], [1, 1]
+        weight = np.tile(as_array(layer.kernel), (channels, 1, 1, 1, 1))
+        return self.ops.group_convolution(x, weight, one, one, one, one)
 
     def normed(self, x: Any) -> tuple[Any, float]:
         """Pixel norm without its factor, and the factor, which goes into the next weights."""

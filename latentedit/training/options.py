@@ -25,6 +25,7 @@ class GeneratorOptions:
         resolution: final edge of the pictures.
         fmap_base: see `GeneratorConfig`.
         fmap_max: see `GeneratorConfig`.
+        smooths: see `GeneratorConfig`.
         discriminator_fmap_base: the pixel discriminator's `fmap_base`.
         discriminator_fmap_max: the pixel discriminator's `fmap_max`.
         start: first resolution.
@@ -85,6 +86,7 @@ class GeneratorOptions:
     resolution: int = 64
     fmap_base: int = 1024
     fmap_max: int = 256
+    smooths: bool = False
     discriminator_fmap_base: int = 768
     discriminator_fmap_max: int = 96
     start: int = 8
@@ -132,7 +134,12 @@ class GeneratorOptions:
         """The generator's shape."""
         from latentedit.generators.progressive import GeneratorConfig
 
-        return GeneratorConfig(self.resolution, fmap_base=self.fmap_base, fmap_max=self.fmap_max)
+        return GeneratorConfig(
+            self.resolution,
+            fmap_base=self.fmap_base,
+            fmap_max=self.fmap_max,
+            smooths=self.smooths,
+        )
 
     @property
     def discriminator(self) -> GeneratorConfig:

@@ -56,6 +56,18 @@ def test_upsampling_convolution_is_doubling_then_3x3(
 
 
 @few
+@given(edges, edges, st.integers(1, 4), st.integers(1, 3))
+def test_smoothed_doubling_is_bilinear(height: int, width: int, channels: int, count: int) -> None:
+    x = noise(count, channels, height, width)
+    doubled = x.repeat_interleave(2, 2).repeat_interleave(2, 3)
+    smoothed = layers.Smooth().double()(doubled)
+    bilinear = F.interpolate(x, scale_factor=2, mode="bilinear")
+    inner = (..., slice(1, -1), slice(1, -1))  # outside the picture there are zeros
+    assert smoothed.shape == bilinear.shape
+    torch.testing.assert_close(smoothed[inner], bilinear[inner], rtol=0, atol=1e-12)
+
+
+@few
 @given(edges, edges, st.booleans(), st.integers(1, 4), st.integers(1, 4))
 def test_downsampling_convolution_is_3x3_then_pooling(
     height: int, width: int, odd: bool, inputs: int, outputs: int

@@ -97,6 +97,11 @@ def rendered(network: Generator, z: Tensor, resolution: int, alpha: float) -> Te
     def double(x: Tensor) -> Tensor:
         return x.repeat_interleave(2, -1).repeat_interleave(2, -2)
 
+    def smooth(x: Tensor) -> Tensor:
+        x = F.pad(x, (1, 1, 1, 1))
+        x = (x[:, :, :-2] + 2 * x[:, :, 1:-1] + x[:, :, 2:]) / 4
+        return (x[..., :-2] + 2 * x[..., 1:-1] + x[..., 2:]) / 4
+
     dense = weights["blocks.0.dense.weight"] * (math.sqrt(2) / 4 / math.sqrt(z.shape[1]))
     x = normalised(z) @ dense.T
     x = activated(x.reshape(len(z), -1, 4, 4) + weights["blocks.0.bias"])
@@ -104,7 +109,8 @@ def rendered(network: Generator, z: Tensor, resolution: int, alpha: float) -> Te
     images = conv(x, "to_rgb.0", gain=1)
     for level in range(1, int(math.log2(resolution)) - 1):
         small = images
-        x = activated(conv(double(x), f"blocks.{level}.conv0"))
+        x = conv(double(x), f"blocks.{level}.conv0")
+        x = activated(smooth(x) if network.config.smooths else x)
         x = activated(conv(x, f"blocks.{level}.conv1"))
         images = conv(x, f"to_rgb.{level}", gain=1)
     if resolution > 4:
@@ -137,6 +143,15 @@ def test_it_renders_what_the_paper_describes(
     mine = network(z, resolution=resolution, alpha=alpha)
     assert mine.shape == (3, 3, resolution, resolution)
     torch.testing.assert_close(mine, rendered(network, z, resolution, alpha), rtol=0, atol=1e-10)
+
+
+def test_smoothing_is_what_its_paper_describes(z: Tensor) -> None:
+    torch.manual_seed(6)
+    network = Generator(GeneratorConfig(16, 64, 64, 16, smooths=True)).double()
+    plain = Generator(GeneratorConfig(16, 64, 64, 16)).double()
+    plain.load_state_dict(network.state_dict())
+    torch.testing.assert_close(network(z), rendered(network, z, 16, 1.0), rtol=0, atol=1e-10)
+    assert not torch.allclose(network(z), plain(z), atol=1e-2)
 
 
 def test_a_new_block_starts_as_the_enlarged_picture_before_it(

@@ -70,13 +70,12 @@ def difference(a: Tensor, b: Tensor) -> int:
 
 
 @fast
-@pytest.mark.parametrize("bias_per_pixel", [False, True])
+@pytest.mark.parametrize("option", ["bias_per_pixel", "smooths", None])
 @pytest.mark.parametrize("resolution", [4, 8, 64])
 @torch.inference_mode()
-def test_progressive_pictures(resolution: int, bias_per_pixel: bool) -> None:
-    generator = random_generator(
-        resolution=resolution, fmap_base=512, fmap_max=48, bias_per_pixel=bias_per_pixel
-    )
+def test_progressive_pictures(resolution: int, option: str | None) -> None:
+    options = {option: True} if option else {}
+    generator = random_generator(resolution=resolution, fmap_base=512, fmap_max=48, **options)
     prepared = prepare(generator)
     expected = generator(z(3))
     images = prepared(z(3))

@@ -71,6 +71,7 @@ class Teacher:
             options.fmap_max,
             mapping=self._mapping,
             truncation=self.generator.truncation,
+            smooths=options.smooths,
         )
 
     @torch.inference_mode()
