@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -44,14 +45,23 @@ class Calibration:
             raise LatentEditError("a calibration is damaged: measure the boundaries again")
 
     def probability(self, step: float) -> float:
-        """Expected probability of the attribute after `step`, 0 to 1."""
+        """Expected probability of the attribute after `step`, 0 to 1.
+
+        Raises:
+            LatentEditError: `step` is NaN.
+        """
+        _check(step)
         return float(np.interp(step, self.steps, self.probabilities))
 
     def step(self, probability: float) -> float:
         """Return the step nearest to 0 after which `probability` is expected.
 
         For a probability that is out of reach, it is the outermost knot on that side.
+
+        Raises:
+            LatentEditError: `probability` is NaN.
         """
+        _check(probability)
         knots, heights = np.array(self.steps), np.array(self.probabilities)
         goal = float(np.clip(probability, heights[0], heights[-1]))
         first, last = np.flatnonzero(heights >= goal)[0], np.flatnonzero(heights <= goal)[-1]
@@ -81,3 +91,8 @@ class Calibration:
             probabilities=tuple(float(p) for p in values["probabilities"]),
             years=None if years is None else tuple(float(year) for year in years),
         )
+
+
+def _check(number: float) -> None:
+    if math.isnan(number):
+        raise LatentEditError("NaN is no step and no probability: give a number")

@@ -352,10 +352,13 @@ class Boundaries:
         }
         save_with_card(check_path(path), lambda file: save_file(tensors, file), KIND, entries)
 
-    def save_over(self, path: str | Path, command: str) -> None:
+    def save_over(
+        self, path: str | Path, command: str, entries: Mapping[str, Any] | None = None
+    ) -> None:
         """Replace saved boundaries by these, which are the same ones with more measurements.
 
-        The card's further entries stay, and `command` is added to its commands.
+        The card's further entries stay but for new ones in `entries`, and `command` is added to its
+        commands.
 
         Raises:
             LatentEditError: the file holds no boundaries, or the path cannot be written.
@@ -363,7 +366,7 @@ class Boundaries:
         known = load_card(check_path(path), KIND)
         kept = {key: value for key, value in known.items() if key not in _ENTRIES}
         commands = [line for line in kept.get("commands", []) if line != command]
-        self.save(path, {**kept, "commands": [*commands, command]})
+        self.save(path, {**kept, **(entries or {}), "commands": [*commands, command]})
 
     @classmethod
     def load(cls, path: str | Path) -> Boundaries:

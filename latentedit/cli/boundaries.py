@@ -76,7 +76,8 @@ def fit(
     check_writable(check_path(output))
     if as_json:
         check_writable(as_json)
-        check_report(as_json)
+        check_report(as_json, output)
+    _refuse_unused(scores, pool, model)
     if name and (scores is None or scores.suffix.lower() != ".npy"):
         raise LatentEditError("--name is for the columns of a .npy: give one as --scores")
     samples = _own_samples(scores, pool, name, model) if scores else _pool_samples(pool)
@@ -113,6 +114,15 @@ def fit(
             f"{', '.join(weak)}: {advice}"
         )
     print(f"{len(found.names)} boundaries in {output}")
+
+
+def _refuse_unused(scores: Path | None, pool: Path | None, model: str | None) -> None:
+    """Refuse a pool where seeds say which latents, and a model where a pool says which one."""
+    seeds = scores is not None and scores.suffix.lower() == ".csv"
+    if seeds and pool is not None:
+        raise LatentEditError("a .csv names its latents by seed: leave out --pool")
+    if not seeds and model is not None and pool is not None:
+        raise LatentEditError("a pool knows its model: leave out --model")
 
 
 def _pool_samples(folder: Path | None) -> Samples:
@@ -197,9 +207,12 @@ MeasuredOption = Annotated[
     ),
 ]
 HoldFacesOption = Annotated[
-    int,
+    int | None,
     typer.Option(
-        "--hold-faces", "--lock-faces", min=8, help="Other faces, on which holds are chosen."
+        "--hold-faces",
+        "--lock-faces",
+        min=8,
+        help=f"Other faces, on which holds are chosen [default: {defaults.HOLDS_FACES}].",
     ),
 ]
 SearchPoolOption = Annotated[
@@ -209,10 +222,11 @@ SearchPoolOption = Annotated[
     ),
 ]
 SearchLatentsOption = Annotated[
-    int,
+    int | None,
     typer.Option(
         min=defaults.SEARCH_LEAST,
-        help="Without --pool: how many latents are scored to search holds.",
+        help="Without --pool: how many latents are scored to search holds "
+        f"[default: {defaults.SEARCH_LATENTS}].",
     ),
 ]
 KeepHoldsOption = Annotated[
@@ -233,9 +247,9 @@ def measure(
     faces: Annotated[
         int, typer.Option(min=8, help="Faces that effects are reported on.")
     ] = defaults.EFFECTS_FACES,
-    hold_faces: HoldFacesOption = defaults.HOLDS_FACES,
+    hold_faces: HoldFacesOption = None,
     pool: SearchPoolOption = None,
-    search_latents: SearchLatentsOption = defaults.SEARCH_LATENTS,
+    search_latents: SearchLatentsOption = None,
     typical: Annotated[
         int, typer.Option(min=50, help="Unedited faces that show what is typical.")
     ] = defaults.TYPICAL_FACES,
@@ -282,6 +296,11 @@ def measure(
     from latentedit.pretrained.bundles import find_bundle
     from latentedit.pretrained.model import BOUNDARIES_FILE
 
+    searches = {"--pool": pool, "--search-latents": search_latents, "--hold-faces": hold_faces}
+    if keep_holds and (given := [name for name, value in searches.items() if value is not None]):
+        raise LatentEditError(f"--keep-holds chooses no holds: leave out {' and '.join(given)}")
+    if pool is not None and search_latents is not None:
+        raise LatentEditError("holds are searched with a --pool or --search-latents: give one")
     modes = find_modes(compare.split(","))
     folder = find_bundle(model)
     if not dry_run:
@@ -290,7 +309,12 @@ def measure(
         check_writable(plot)
         check_plot(plot)
     editor = FaceEditor.load(model, precision=precision)
-    plan = measuring.Plan(faces, hold_faces, modes, search_latents=search_latents)
+    plan = measuring.Plan(
+        faces,
+        hold_faces or defaults.HOLDS_FACES,
+        modes,
+        search_latents=search_latents or defaults.SEARCH_LATENTS,
+    )
     if not dry_run:
         chosen = measuring.measured_attributes(editor.boundaries, editor.attributes, attr)
         facts = measuring.describe_plan(editor, editor.boundaries, plan)

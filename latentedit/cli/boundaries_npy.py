@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from latentedit.cli.convert import Space
+from latentedit.cli.invocation import command_line
 
 
 def import_npy(
@@ -75,7 +76,11 @@ def import_npy(
             component=component,
         )
         earlier = read_json(output.with_suffix(".json")).get("imported_from", []) if known else []
-        boundaries.save(output, card_entries([*earlier, source], model=folder.name))
+        entries = card_entries([*earlier, source], model=folder.name)
+        if known:
+            boundaries.save_over(output, command_line(), entries)
+        else:
+            boundaries.save(output, {**entries, "commands": [command_line()]})
     print(f"{boundaries.names[-1]} in {output}, space {space.value}, for model {folder.name}")
     for note in read_direction(source, component).notes:
         print(f"note: {note}")

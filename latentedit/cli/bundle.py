@@ -43,6 +43,7 @@ def bundle(
     Each network gets a card.
     """
     from latentedit.training.bundles import (
+        LOADERS,
         bundle_age_estimator,
         bundle_classifier,
         bundle_encoder,
@@ -56,13 +57,17 @@ def bundle(
             "nothing to bundle: give --generator, --classifier, --age, --portrait, --previews "
             "or --encoder"
         )
-    if generator is not None:
-        bundle_generator(generator, output, ema_kimg=ema_kimg, snapshots=_ends(snapshots), psi=psi)
-    elif (ema_kimg, snapshots, psi) != (None, None, None):
+    if generator is None and (ema_kimg, snapshots, psi) != (None, None, None):
         raise LatentEditError(
             "--ema-kimg, --snapshots and --psi are for a generator: give --generator, or leave "
             "them out"
         )
+    runs = (classifier, age, portrait, previews, encoder)
+    for load, run in zip(LOADERS.values(), runs, strict=True):
+        if run is not None:
+            load(run)  # a wrong run is refused before anything is written
+    if generator is not None:
+        bundle_generator(generator, output, ema_kimg=ema_kimg, snapshots=_ends(snapshots), psi=psi)
     if classifier is not None:
         bundle_classifier(classifier, output)
     if age is not None:

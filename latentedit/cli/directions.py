@@ -74,8 +74,8 @@ def _find(
     edited = editor.as_edited(directions)
     moves = name_by_attributes(editor, edited, range(first, first + faces), track=track)
     labels = [[f"{name} {change:+.2f}" for name, change in each.changes] for each in moves]
-    save_marked(sheet, direction_sheet(editor, edited, labels, seed), Marks(None, GENERATED))
     directions.save(output, {**card_entries(moves), "commands": [command_line()]})
+    save_marked(sheet, direction_sheet(editor, edited, labels, seed), Marks(None, GENERATED))
     for name, texts in zip(directions.names, labels, strict=True):
         print(f"{name}: {', '.join(texts)}")
     print(f"{k} directions in {output}, shown in {sheet}")

@@ -133,7 +133,7 @@ def _look_at_cache(found: Findings) -> None:
         found.cache = {"folder": None, "writable": False}
         found.advice.append(str(error))
         return
-    there = next(each for each in (folder, *folder.parents) if each.exists())
+    there = next(each for each in (folder, *folder.parents) if os.path.exists(each))
     writable = there.is_dir() and os.access(there, os.W_OK)
     found.cache = {"folder": str(folder), "exists": folder.is_dir(), "writable": writable}
     if not writable:

@@ -190,7 +190,8 @@ def edit(
     from latentedit.editing.saved import read_recipe
     from latentedit.io.files import check_replaces_none, check_writable
 
-    asked = Asked(output or _default_output(photo), frames, face_only, photo is not None, force)
+    target = output or _default_output(context, photo)
+    asked = Asked(target, frames, face_only, photo is not None, force)
     wanted: EditRequest | SavedRecipe
     if recipe is None:
         held, order = defaults.HOLD if hold is None else hold, context.obj
@@ -308,19 +309,27 @@ def _frames(asked: Asked, kind: Output, saved: EditRecipe | None) -> int:
     return 2 if still else defaults.FRAMES
 
 
-def _default_output(photo: Path | None) -> Path:
+def _default_output(context: typer.Context, photo: Path | None) -> Path:
     from latentedit.editing.outputs import PICTURES
 
     if photo is None:
-        return _free("edit", ".png")
+        return _free(context, "edit", ".png")
     ending = photo.suffix if photo.suffix.lower() in PICTURES.endings else ".png"
-    return _free(f"{photo.stem}-edited", ending)
+    return _free(context, f"{photo.stem}-edited", ending)
 
 
-def _free(stem: str, ending: str) -> Path:
-    """Return a name that no file here has yet: ``edit.png``, ``edit-2.png``, ``edit-3.png`` ..."""
-    names = (Path(f"{stem}{'' if n == 1 else f'-{n}'}{ending}") for n in count(1))
-    return next(name for name in names if not name.exists())
+def _free(context: typer.Context, stem: str, ending: str) -> Path:
+    """Return a name that no file here has yet: ``edit.png``, ``edit-2.png``, ``edit-3.png`` ...
+
+    Until the command ends, no other edit is given the same name.
+    """
+    from latentedit.io.locks import claimed
+
+    for n in count(1):
+        name = Path(f"{stem}{'' if n == 1 else f'-{n}'}{ending}")
+        if not name.exists() and context.with_resource(claimed(name)) and not name.exists():
+            return name
+    raise AssertionError
 
 
 def _only_for(options: Mapping[str, object], what: str) -> None:

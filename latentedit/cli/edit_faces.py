@@ -104,6 +104,10 @@ def _faces(source: FaceSource) -> tuple[FaceEditor, NDArray[np.float32], list[in
     if seeds is not None:
         return editor, editor.sample(seeds), seeds
     assert source.latents is not None
+    if source.psi is not None and editor.space == "w":
+        raise LatentEditError(
+            "psi moves samples, and a file of latents of w is drawn as it is: leave --psi out"
+        )
     z, notes = fit_latents(source.latents, editor.generator, editor.generator_hash, editor.name)
     say(notes)
     return editor, z, None

@@ -16,6 +16,17 @@ def command_line() -> str:
     return shlex.join(["latentedit", *sys.argv[1:]])
 
 
+def finite(number: float | None) -> float | None:
+    """Refuse NaN and infinity, which the parser takes for numbers.
+
+    Raises:
+        LatentEditError: `number` is one of them.
+    """
+    if number is not None and not math.isfinite(number):
+        raise LatentEditError(f"{number} is no number that can be used here: give a finite one")
+    return number
+
+
 def parse_numbers(text: str, advice: str) -> tuple[float, ...]:
     """Read numbers that are separated by commas.
 

@@ -66,13 +66,14 @@ def label(
         ),
     ] = None,
     threshold: Annotated[
-        float,
+        float | None,
         typer.Option(
             min=0,
             max=1,
-            help="With several photos, name the attributes that are more probable than this.",
+            help="With several photos, name the attributes that are more probable than this "
+            f"[default: {THRESHOLD:g}].",
         ),
-    ] = THRESHOLD,
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list.")] = False,
     as_csv: Annotated[
         bool, typer.Option("--csv", help="Print CSV, a column for each attribute.")
@@ -90,6 +91,8 @@ def label(
 
     if as_json and as_csv:
         raise LatentEditError("give only one of --json and --csv")
+    if threshold is not None and (as_json or as_csv or attributes):
+        raise LatentEditError("--threshold is for names: leave it out, or ask for no probabilities")
     judges = Judges.load(model)
     words = None if attributes is None else attributes.split(",")
     chosen = words and list(dict.fromkeys(find_attribute(w, judges.attributes) for w in words))
@@ -103,7 +106,7 @@ def label(
     elif as_csv:
         _print_csv(rows, seen.refused, chosen or list(judges.attributes))
     elif rows:
-        _print_table(rows, chosen, threshold)
+        _print_table(rows, chosen, THRESHOLD if threshold is None else threshold)
     seen.finish("labelled")
 
 

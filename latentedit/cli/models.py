@@ -172,18 +172,27 @@ def push(
     The model's terms are published with it: read in them whether you may publish it. You need to
     be logged in: 'hf auth login'.
     """
+    import shutil
     import tempfile
 
     from latentedit.editing.editor import FaceEditor
     from latentedit.errors import LatentEditError
+    from latentedit.io.files import temporary_beside
     from latentedit.pretrained import hub
 
     if name.count("/") != 1 or not all(name.split("/")):
         raise LatentEditError(f"{name!r} is no name on the Hub: write OWNER/NAME")
     if output is not None:
+        if public or branch is not None:
+            raise LatentEditError("--public and --branch are for a push: leave them out with -o")
         if output.exists():
             raise LatentEditError(f"{output} exists: give another folder with -o")
-        _write_published(FaceEditor.load(model), output, name)
+        part = temporary_beside(output)
+        try:
+            _write_published(FaceEditor.load(model), part, name)
+            part.rename(output)
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
         print(f"what would be pushed to {name} is in {output}")
         return
     hub.require()

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from latentedit import defaults
+from latentedit.cli.options import check_picture
 from latentedit.errors import LatentEditError
 
 app = typer.Typer(
@@ -88,13 +89,19 @@ def portraits(
     folder: Annotated[Path, typer.Argument(help="CelebA's folder, or WFLW's.")],
     output: OutputOption,
     variants: Annotated[
-        int, typer.Option(min=1, help="Portraits of each CelebA face; all but one are spoilt.")
-    ] = 3,
+        int | None,
+        typer.Option(
+            min=1, help="Portraits of each CelebA face; all but one are spoilt [default: 3]."
+        ),
+    ] = None,
     resolution: Annotated[int, typer.Option(min=32, max=MAX_EDGE, help="Edge in pixels.")] = 96,
     limit: Annotated[int | None, typer.Option(min=1, help="Stop after so many faces.")] = None,
     seed: Annotated[
-        int, typer.Option(min=0, max=defaults.MAX_SEED, help="Seed of the degradations.")
-    ] = 0,
+        int | None,
+        typer.Option(
+            min=0, max=defaults.MAX_SEED, help="Seed of CelebA's degradations [default: 0]."
+        ),
+    ] = None,
 ) -> None:
     """Cut portraits, flag qualities, and spoil some.
 
@@ -141,8 +148,10 @@ def faces(
     from latentedit.cli.progress import track
     from latentedit.data.photos import prepare_faces
 
-    if contact_sheet and contact_sheet.resolve() == output.resolve():
-        raise LatentEditError(f"{output} cannot be both faces and sheet: give two names")
+    if contact_sheet:
+        if contact_sheet.resolve() == output.resolve():
+            raise LatentEditError(f"{output} cannot be both faces and sheet: give two names")
+        check_picture(contact_sheet)
     report = prepare_faces(
         folders,
         output,
@@ -179,6 +188,7 @@ def aligned(
         progress=lambda files, total: track(files, total, "Aligning"),
     )
     _say(report.written, report.resolution, output, report.bad)
+    _account((), report.left_out)
     for reason, count in report.dropped.most_common():
         print(f"dropped {count}: {reason}")
 

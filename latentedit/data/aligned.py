@@ -11,7 +11,7 @@ from latentedit.data.photos import NAMED, PhotoReport
 from latentedit.errors import LatentEditError
 from latentedit.io.files import check_writable
 from latentedit.io.images import open_image
-from latentedit.io.photo_files import find_photos
+from latentedit.io.photo_files import find_photos, in_words
 from latentedit.photos.align import check_detector, check_points
 from latentedit.photos.faces import choose_faces
 
@@ -38,8 +38,12 @@ def prepare_aligned(
             ``photos`` is missing.
     """
     check_writable(output)
-    files = [(Path(folder), path) for folder in folders for path in photos_of(Path(folder))]
     report, kept = PhotoReport(resolution=resolution), Counter[Path]()
+    files: list[tuple[Path, Path]] = []
+    for folder in map(Path, folders):
+        photos, others = photos_of(folder)
+        files += [(folder, path) for path in photos]
+        report.left_out += others
     check_detector()
     check_points()
     named = [Path(folder).resolve().name for folder in folders]
@@ -70,15 +74,15 @@ def prepare_aligned(
     return report
 
 
-def photos_of(folder: Path) -> list[Path]:
-    """Return the photos in a folder and its sub-folders, by name.
+def photos_of(folder: Path) -> tuple[list[Path], list[str]]:
+    """Return the photos in a folder and its sub-folders, by name, and a line for each other kind.
 
     Raises:
         LatentEditError: it is not a folder, or has no photo.
     """
     if not folder.is_dir():
         raise LatentEditError(f"{folder} is not a folder: give a folder of photos")
-    found = find_photos(folder).photos
+    found, others = find_photos(folder)
     if not found:
         raise LatentEditError(f"no photo in {folder}: give a folder with .jpg or .png files")
-    return found
+    return found, in_words(others, folder)

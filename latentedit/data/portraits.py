@@ -66,10 +66,10 @@ def prepare_portraits(
     folder: str | Path,
     output: str | Path,
     *,
-    variants: int = 3,
+    variants: int | None = None,
     resolution: int = 96,
     limit: int | None = None,
-    seed: int = 0,
+    seed: int | None = None,
     progress: Callable[[Iterator[int], int], Iterator[int]] = lambda rows, total: rows,
 ) -> PortraitReport:
     """Write the portraits of CelebA or of WFLW.
@@ -83,10 +83,11 @@ def prepare_portraits(
     Args:
         folder: CelebA's or WFLW's.
         output: the training file.
-        variants: rows for each face of CelebA: one shows the face as taken, the others are spoilt.
+        variants: rows for each face of CelebA, by default 3: one shows the face as taken, the
+            others are spoilt.
         resolution: edge in pixels.
         limit: stop after this many faces.
-        seed: seed of the degradations.
+        seed: seed of CelebA's degradations, by default 0.
         progress: wraps the iterator over faces (a progress bar).
 
     Raises:
@@ -96,9 +97,13 @@ def prepare_portraits(
     check_writable(output)
     source: _CelebASource | _WFLWSource
     if is_wflw(folder):
+        if (variants, seed) != (None, None):
+            raise LatentEditError(
+                "WFLW's faces are not spoilt: leave out the variants and the seed"
+            )
         source = _WFLWSource(open_wflw(folder), resolution)
     elif is_celeba(folder):
-        source = _CelebASource(open_celeba(folder), resolution, variants, seed)
+        source = _CelebASource(open_celeba(folder), resolution, variants or 3, seed or 0)
     else:
         raise LatentEditError(f"{folder} is neither CelebA's folder nor WFLW's: check the path")
     count = min(len(source), limit or len(source))

@@ -11,7 +11,7 @@ from latentedit.boundaries.model import Boundaries, Float64Array
 from latentedit.editing.layers import check_layers, mean_over_layers
 from latentedit.editing.projection import Direction, discounted_direction
 from latentedit.editing.recipes import EditRecipe, check_generator
-from latentedit.editing.steps import Step
+from latentedit.editing.steps import Step, step_by_face
 from latentedit.errors import LatentEditError
 
 
@@ -99,12 +99,8 @@ def _stepped(
     """Displacement by the recipe's steps, in the coordinates of the normals. [N, D]."""
     moved = np.zeros_like(latents)
     for name in sorted(recipe.steps):
-        step = np.atleast_1d(recipe.steps[name])[:, None]  # [1, 1] or [N, 1]
-        if len(step) not in (1, len(latents)):
-            raise LatentEditError(
-                f"the recipe has steps for {len(step)} faces, {len(latents)} are given"
-            )
-        moved += step * directions[name].vector
+        step = step_by_face(recipe.steps[name], len(latents))
+        moved += step[:, None] * directions[name].vector
     return moved
 
 

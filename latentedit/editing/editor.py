@@ -6,7 +6,7 @@ It consists of a renderer, judges, boundaries and, where it was loaded, a bundle
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
 from pathlib import Path
@@ -44,7 +44,7 @@ from latentedit.pretrained.model import (
     save_companions,
     save_networks,
 )
-from latentedit.pretrained.model_card import model_card
+from latentedit.pretrained.model_card import is_model_card, model_card
 
 
 class FaceEditor:
@@ -106,7 +106,7 @@ class FaceEditor:
         )
         self.own_psi = self.renderer.generator.truncation
         self._reshaped = False
-        self._boundaries = boundaries
+        self._boundaries = self._saved_boundaries = boundaries
         if boundaries is not None and bundle is None:
             check_boundaries(boundaries, self.generator_hash, self.space)
 
@@ -240,7 +240,8 @@ class FaceEditor:
         """Write this model as a bundle, with the README.md that the Hub shows.
 
         Args:
-            save_directory: made if it is missing; a bundle in it is replaced.
+            save_directory: made if it is missing; a bundle in it is replaced. A README.md that
+                you wrote stays.
             repo_id: ``OWNER/NAME`` on the Hub; by default the folder's name.
             push_to_hub: push it there too.
             options: see `push_to_hub`.
@@ -250,8 +251,12 @@ class FaceEditor:
 
         Raises:
             LatentEditError: a generator or an age estimator that no bundle can hold, a folder that
-                cannot be written, or see `push_to_hub`.
+                cannot be written, options without `push_to_hub`, or see `push_to_hub`.
         """
+        if options and not push_to_hub:
+            raise LatentEditError(
+                f"{', '.join(options)}: only for models that are pushed; give push_to_hub=True too"
+            )
         folder = Path(save_directory)
         known = self.bundle.cards if self.bundle else {}
         cards = {part: kept_entries(known.get(part, {})) for part in PARTS}
@@ -265,7 +270,8 @@ class FaceEditor:
         )
         save_companions(folder, self.bundle, self.generator_hash)
         if self.has_boundaries:
-            self.boundaries.save(folder / BOUNDARIES_FILE, cards["boundaries"])
+            assert self._saved_boundaries is not None
+            self._saved_boundaries.save(folder / BOUNDARIES_FILE, cards["boundaries"])
         written = {
             "generator": True,
             "classifier": judges.scores,
@@ -275,8 +281,10 @@ class FaceEditor:
         parts = {part for part, is_written in written.items() if is_written}
         remove_leftovers(folder, self.bundle, self.generator.suffix, parts)
         name = repo_id or folder.resolve().name
-        with atomic_path(folder / "README.md") as readme:
-            readme.write_text(model_card(folder, name), encoding="utf-8")
+        readme = folder / "README.md"
+        if is_model_card(readme):
+            with atomic_path(readme) as part:
+                part.write_text(model_card(folder, name), encoding="utf-8")
         return hub.upload(folder, name, **options) if push_to_hub else None
 
     def push_to_hub(self, repo_id: str, **options: Any) -> str:
@@ -325,7 +333,22 @@ class FaceEditor:
         """
         check_boundaries(boundaries, self.generator_hash, self.space)
         other = copy(self)
-        other._boundaries = boundaries
+        other._boundaries = other._saved_boundaries = boundaries
+        return other
+
+    def with_ranges(self, change: Callable[[Boundaries], Boundaries]) -> Self:
+        """The same model, sharing its networks, with other safe ranges.
+
+        `save_pretrained` writes the ranges from before.
+
+        Args:
+            change: gives boundaries other safe ranges. It gets those that are saved, so ranges are
+                never changed twice.
+        """
+        other = copy(self)
+        if self.has_boundaries:
+            assert self._saved_boundaries is not None
+            other._boundaries = change(self._saved_boundaries)
         return other
 
     # ---- latents and pictures
@@ -487,7 +510,7 @@ class FaceEditor:
                 f"model {self.name} has no boundaries: make them with 'latentedit pool build' "
                 "and 'latentedit boundaries fit'"
             )
-        if self._reshaped:
+        if self._reshaped and self._boundaries.generator_hash != self.generator_hash:
             raise LatentEditError(
                 f"another psi makes model {self.name} another generator, because it has no space "
                 "W, and its boundaries do not hold there: leave psi out"
@@ -611,11 +634,15 @@ def _known_boundaries(
     """Return a bundle's boundaries with those of a further file; None if of another space."""
     own = bundle.boundaries_file
     known = Boundaries.load(own) if own else None
-    if more is not None:
-        further = Boundaries.load(more)
-        fits = known and known.generator_hash == further.generator_hash
-        known = known.merged(further) if known and fits else further
-    return None if known and space and known.space != space else known
+    if known and space and known.space != space:
+        known = None
+    if more is None:
+        return known
+    further = Boundaries.load(more)
+    if space and further.space != space:
+        return known
+    fits = known and known.generator_hash == further.generator_hash
+    return known.merged(further) if known and fits else further
 
 
 def check_boundaries(boundaries: Boundaries, generator_hash: str, space: str = "z") -> None:

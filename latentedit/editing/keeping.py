@@ -20,6 +20,7 @@ from latentedit.editing.holds import Hold, resolve_holds
 from latentedit.editing.projection import discounted_direction
 from latentedit.editing.recipes import EditRecipe
 from latentedit.editing.search import Float64Array, Look, find_enough
+from latentedit.editing.steps import step_by_face
 from latentedit.editing.watched import Rows, Steps, WatchedFaces, recipe_of, rows_of
 from latentedit.errors import LatentEditError
 
@@ -93,10 +94,7 @@ def keep_faces(
         )
     z = editor.lay_out(z, recipe.layers)
     ways = steps_to_reach(editor.boundaries, z, recipe) if recipe.to else {}
-    steps = {
-        name: np.broadcast_to(np.asarray(step, np.float64), len(z)).copy()
-        for name, step in {**recipe.steps, **ways}.items()
-    }
+    steps = {name: step_by_face(step, len(z)) for name, step in {**recipe.steps, **ways}.items()}
     names = [name for name in known if name not in recipe.edited]
     holds = {**{name: known[name] for name in names}, **recipe.holds}
     faces = WatchedFaces(editor, z, look, recipe.layers, holds)

@@ -6,6 +6,7 @@ plain data. Every edit is a call with that portrait; there is no hidden state.
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -40,8 +41,14 @@ from latentedit.photos.inversion import (
     Refinement,
     invert,
 )
+from latentedit.photos.notes import Note
 from latentedit.photos.paste import Ground
-from latentedit.photos.photograph import Photograph, open_photograph
+from latentedit.photos.photograph import (
+    Photograph,
+    check_pixels,
+    open_photograph,
+    save_photograph,
+)
 from latentedit.photos.regions import keeps_skin, region
 from latentedit.photos.resemblance import Resemblance
 from latentedit.photos.sketch import Sketch
@@ -133,9 +140,7 @@ class PhotoEditor:
                 f"model {editor.name} does not draw faces as FFHQ aligns them, and photos are "
                 "aligned so: use ffhq1024 (latentedit models pull ffhq1024)"
             )
-        if editor.has_boundaries:
-            editor = editor.with_boundaries(photo_ranges(editor.boundaries))
-        self.editor = editor
+        self.editor = editor = editor.with_ranges(photo_ranges)
         self.has_encoder = encoder is not None
         encoder = encoder or _untrained(editor)
         self.encoder = place(encoder, editor.device).eval().requires_grad_(False)
@@ -289,6 +294,34 @@ class PhotoEditor:
         latents = self.editor.apply(recipe, portrait.latents[None])[0]
         return self.put_back(portrait, latents, recipe.edited)
 
+    def save(
+        self,
+        path: str | Path,
+        portrait: Portrait,
+        recipe: EditRecipe,
+        *,
+        force: bool = False,
+    ) -> tuple[Note, ...]:
+        """Make a recipe's edit and save the photo with its metadata and the marks of an edit.
+
+        ``latentedit edit --recipe`` and the page can make the edit again from this file.
+
+        Args:
+            path: see `save_photograph`.
+            portrait: see `open`.
+            recipe: see `FaceEditor.recipe`.
+            force: see `save_photograph`.
+
+        Returns:
+            what the file could not keep of the photo.
+
+        Raises:
+            LatentEditError: see `FaceEditor.apply` and `save_photograph`.
+        """
+        pixels = self.apply(portrait, recipe)
+        made = json.dumps(photo_recipe(portrait.photo, [(portrait, recipe)]))
+        return save_photograph(path, pixels, portrait.photo, recipe=made, force=force)
+
     def put_back(
         self,
         portrait: Portrait,
@@ -366,10 +399,20 @@ class PhotoEditor:
 
     @cached_property
     def _resemblance(self) -> Resemblance:
-        device = self.editor.device
-        return Resemblance(
-            self.editor.classifier, self.editor.generator.frame, descriptor_network().to(device)
-        )
+        editor = self.editor
+        network = descriptor_network(editor.device)
+        return Resemblance(editor.classifier, editor.generator.frame, network)
+
+
+def photo_recipe(photo: Photograph, edits: Iterable[tuple[Portrait, EditRecipe]]) -> dict[str, Any]:
+    """Return the recipe of a photo's edits as JSON values; `saved.read_recipe` reads it."""
+    return {
+        "photo": None if photo.path is None else photo.path.name,
+        "edits": [
+            {"face": portrait.face.number, **recipe.as_dict(), "inversion": dict(portrait.origin)}
+            for portrait, recipe in edits
+        ],
+    }
 
 
 def ground_of(portrait: Portrait, drawn: UInt8Array | None = None) -> Ground:
@@ -419,9 +462,8 @@ def as_photograph(photo: str | Path | Photograph | UInt8Array) -> Photograph:
         return photo
     if isinstance(photo, str | Path):
         return open_photograph(photo)
-    if photo.dtype != np.uint8 or photo.ndim != 3 or photo.shape[2] != 3:
-        raise LatentEditError(f"a photo is uint8 [H, W, 3], got {photo.dtype} {list(photo.shape)}")
-    return Photograph(pixels=photo)
+    check_pixels(photo)
+    return Photograph(pixels=photo.copy())  # the caller may use the array again
 
 
 def origin_of(found: Inversion) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from latentedit.editing.holds import Hold, resolve_holds
 from latentedit.editing.layers import layer_numbers
 from latentedit.editing.steps import Step, read_moves, read_number, read_step, with_sides
 from latentedit.errors import LatentEditError
-from latentedit.generators.latents import MAX_SEED
+from latentedit.generators.latents import MAX_SEED, check_seeds
 
 RECIPE_VERSION = 1
 HASH_SHOWN = 8
@@ -190,11 +191,11 @@ def make_recipe(
     return EditRecipe(
         model=model,
         generator_hash=boundaries.generator_hash,
-        seeds=None if seeds is None else tuple(int(seed) for seed in seeds),
+        seeds=None if seeds is None else tuple(check_seeds(seeds)),
         steps=moved,
         to=goals,
         holds={name: resolve_holds(boundaries, name, edited, hold) for name in edited},
-        frames=frames,
+        frames=int(frames) if isinstance(frames, Integral) else frames,
         layers=None if layers is None else layer_numbers(layers),
         psi=psi,
     )
@@ -204,9 +205,9 @@ def check_frames(frames: int) -> None:
     """Refuse numbers of frames that no strip or film can have.
 
     Raises:
-        LatentEditError: fewer than 2, or more than `MAX_FRAMES`.
+        LatentEditError: no whole number, fewer than 2, or more than `MAX_FRAMES`.
     """
-    if not 2 <= frames <= MAX_FRAMES:
+    if not (isinstance(frames, Integral) and 2 <= frames <= MAX_FRAMES):
         raise LatentEditError(f"a film strip has 2 to {MAX_FRAMES} frames, not {frames}")
 
 

@@ -12,6 +12,7 @@ from latentedit import defaults
 from latentedit.attributes import find_side
 from latentedit.editing.editor import FaceEditor
 from latentedit.editing.holds import Hold
+from latentedit.errors import LatentEditError
 from latentedit.io.images import UInt8Array
 
 Float64Array = NDArray[np.float64]
@@ -75,7 +76,7 @@ def search_steps(
         layers: those that move; see `FaceEditor.edit`.
 
     Raises:
-        LatentEditError: see `FaceEditor.edit`.
+        LatentEditError: a goal that is not finite, or see `FaceEditor.edit`.
     """
     z = editor.lay_out(z, layers)
 
@@ -85,6 +86,8 @@ def search_steps(
 
     before = measured(np.zeros(len(z)))
     wanted = np.broadcast_to(np.asarray(goals, np.float64), before.shape).copy()
+    if not np.isfinite(wanted).all():
+        raise LatentEditError("goals must be finite numbers")
     if limits is None:
         ends = safe_steps(editor, z, attribute, layers=layers)
     else:

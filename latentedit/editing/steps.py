@@ -8,6 +8,7 @@ from numbers import Real
 from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from latentedit.attributes import find_side
 from latentedit.boundaries.model import Boundaries
@@ -39,6 +40,17 @@ def read_number(value: Any, label: str, low: float = -MAX_STEP, high: float = MA
     raise LatentEditError(
         f"{label} cannot be {value!r}: give a number from {low:.10g} to {high:.10g}"
     )
+
+
+def step_by_face(step: Step, count: int) -> NDArray[np.float64]:
+    """Return a step as float64 [count]: one number counts for all faces.
+
+    Raises:
+        LatentEditError: several numbers, for another number of faces.
+    """
+    if isinstance(step, tuple) and len(step) != count:
+        raise LatentEditError(f"the recipe has steps for {len(step)} faces, {count} are given")
+    return np.broadcast_to(np.asarray(step, np.float64), count).copy()
 
 
 def read_step(value: Any, label: str) -> Step:

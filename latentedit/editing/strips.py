@@ -32,7 +32,7 @@ MAX_PICTURES = 2000
 """Most pictures in one film strip, faces times frames; no program opens a larger sheet."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class EditStrip:
     """An edit and the frames on the way to it.
 

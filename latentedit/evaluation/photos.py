@@ -22,7 +22,7 @@ from latentedit.editing.photos import PhotoEditor, Portrait, as_photograph
 from latentedit.errors import LatentEditError
 from latentedit.evaluation.classifiers.independent_age import independent_ages
 from latentedit.inference.descriptors import ONE_PERSON, describe
-from latentedit.io.images import UInt8Array, grid, reduced, save_image, to_tensor
+from latentedit.io.images import UInt8Array, grid, reduced, to_tensor
 from latentedit.photos.faces import choose_faces
 
 EDITS = {"Smiling": 2.0, "Young": -2.0, "Eyeglasses": 3.0}
@@ -42,25 +42,26 @@ def evaluate_photos(
     paths: Sequence[Path],
     *,
     steps: int | None = None,
-    sheet: str | Path | None = None,
     track: Track = lambda items, total: items,
-) -> dict[str, Any]:
+) -> tuple[dict[str, Any], UInt8Array]:
     """Invert and edit the largest face of each photo.
 
     Args:
         photos: the model. Without an encoder, one refining step from the mean takes its place.
         paths: photos; those without a face are named under ``left_out``.
         steps: of refining; see `PhotoEditor.open`.
-        sheet: a picture to draw: each photo, its inversion, and its edits, a row each.
         track: wraps the iterator over photos (a progress bar).
 
     Returns:
         Plain data: ``photos``, a row each; ``means`` over photos, with the share ``within`` dlib's
-        distance of one person; ``left_out``, photos that could not be used, and why.
+        distance of one person; ``left_out``, photos that could not be used, and why. And a sheet:
+        each photo, its inversion, and its edits, a row each.
 
     Raises:
         LatentEditError: no photo has a face, or an extra is missing.
     """
+    if find_spec("torchmetrics") is None:
+        raise LatentEditError("evaluating needs an extra: pip install 'latentedit[evaluate]'")
     rows, shown, left_out = [], [], {}
     for path in track(iter(paths), len(paths)):
         try:
@@ -68,7 +69,8 @@ def evaluate_photos(
             (face,) = choose_faces(opened.pixels)
             alone = photos.invert(opened, face, 0 if photos.has_encoder else 1)
         except LatentEditError as error:
-            left_out[path.name] = str(error)
+            name = path.name if path.name not in left_out else str(path)
+            left_out[name] = str(error)
             continue
         begun = time.perf_counter()
         portrait = photos.invert(opened, face, steps)
@@ -79,10 +81,7 @@ def evaluate_photos(
     if not rows:
         reasons = "; ".join(f"{name}: {why}" for name, why in left_out.items())
         raise LatentEditError(f"no photo could be measured ({reasons[:200]})")
-    if sheet is not None:
-        flat = np.concatenate(shown)
-        save_image(sheet, grid(flat, columns=len(shown[0])))
-    return {
+    report = {
         "model": photos.editor.name,
         "generator_hash": photos.editor.generator_hash,
         "edits": {name: EDITS[name] for name in measured_edits(photos)},
@@ -92,6 +91,7 @@ def evaluate_photos(
         "photos": rows,
         "left_out": left_out,
     }
+    return report, grid(np.concatenate(shown), columns=len(shown[0]))
 
 
 def measured_edits(photos: PhotoEditor) -> list[str]:
@@ -154,7 +154,8 @@ def _edited(photos: PhotoEditor, portrait: Portrait, steps: dict[str, float]) ->
 
 def _apart(photos: PhotoEditor, one: UInt8Array, other: UInt8Array) -> float:
     """Return the distance between dlib's descriptors of two aligned pictures."""
-    a, b = describe(photos.editor.judges.cut(np.stack((one, other))))
+    faces = photos.editor.judges.cut(np.stack((one, other)))
+    a, b = describe(faces, device=str(photos.editor.device))
     return float(np.linalg.norm(a - b))
 
 

@@ -9,6 +9,7 @@ caller of `adapt` builds and runs it.
 from __future__ import annotations
 
 import hashlib
+import math
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -114,6 +115,8 @@ class AdaptedGenerator(Adapted):
         space: str,
     ) -> None:
         super().__init__()
+        if not normal:
+            check_sphere(space)
         self.module = module
         self.low, self.high = value_range
         self.latent_shape = latent_shape
@@ -207,7 +210,9 @@ def as_network(generator: object) -> FaceGenerator:
         )
     try:
         return ProtocolGenerator(generator).eval()
-    except (RuntimeError, TypeError, ValueError, AttributeError, IndexError) as error:
+    except LatentEditError:
+        raise
+    except Exception as error:  # the code is somebody else's
         detail = " ".join(str(error).split())[:160]
         raise LatentEditError(f"the generator fails on its own latents: {detail}") from None
 
@@ -231,7 +236,7 @@ def adapt(
         value_range: the values of black and white, such as (0, 1).
         latent_shape: ``vector`` if the module takes [N, D], ``map`` if it takes [N, D, 1, 1].
         normal: sample plain normal numbers instead of points on the sphere.
-        space: the latent space's name, kept with boundaries.
+        space: the latent space's name, kept with boundaries; ``w`` only with `normal`.
 
     The module is tried on a few latents first, see `trials.try_generator`. The result's ``notes``
     are hints for the user.
@@ -241,9 +246,7 @@ def adapt(
             pictures. Or its pictures are not finite, do not depend on the latent alone, or lie
             outside the value range.
     """
-    low, high = value_range
-    if not low < high:
-        raise LatentEditError(f"value range {value_range} is empty: give black, then white")
+    check_range(value_range)
     try:
         return AdaptedGenerator(
             module.eval(),
@@ -253,12 +256,38 @@ def adapt(
             normal=normal,
             space=space,
         ).eval()
-    except (RuntimeError, TypeError, AttributeError, IndexError) as error:
+    except LatentEditError:
+        raise
+    except Exception as error:  # the code is somebody else's
         detail = " ".join(str(error).split())[:160]
         raise LatentEditError(
             f"the module cannot render a latent of length {latent_dim}: {detail}; if it needs "
             "more inputs than the latent, wrap it in a module that adds them"
         ) from None
+
+
+def check_range(value_range: tuple[float, float]) -> None:
+    """Refuse values of black and white between which there is nothing.
+
+    Raises:
+        LatentEditError: black is not below white, or they are infinitely far apart.
+    """
+    low, high = value_range
+    if not 0 < high - low < math.inf:
+        raise LatentEditError(f"value range {value_range} is empty: give black, then white")
+
+
+def check_sphere(space: str) -> None:
+    """Refuse to sample on the sphere of z for a space W, whose latents lie elsewhere.
+
+    Raises:
+        LatentEditError: the space is ``w``.
+    """
+    if space == "w":
+        raise LatentEditError(
+            "samples are points on the sphere, which are no latents of space w: give space z or "
+            "another name, or a generator with a sample of its own"
+        )
 
 
 def picture_of(output: Any, count: int) -> Tensor:

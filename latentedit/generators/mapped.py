@@ -82,7 +82,8 @@ class MappedGenerator(FaceGenerator):
 
     def truncated(self, psi: float) -> Self:
         """Return this generator with another psi, 0 to 1; the weights are shared."""
-        return self._with(truncation=psi)
+        check_psi(psi)
+        return self._with(truncation=float(psi))
 
     def _with(self, **changes: Any) -> Self:
         other = copy.copy(self)

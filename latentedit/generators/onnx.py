@@ -14,7 +14,13 @@ import torch
 from torch import Tensor
 
 from latentedit.errors import LatentEditError
-from latentedit.generators.adapters import Adapted, AdaptedConfig, picture_of
+from latentedit.generators.adapters import (
+    Adapted,
+    AdaptedConfig,
+    check_range,
+    check_sphere,
+    picture_of,
+)
 from latentedit.generators.onnx_files import open_session
 from latentedit.generators.trials import FACES, try_generator
 from latentedit.io.weights import config_from_json, no_such_network
@@ -30,11 +36,11 @@ class OnnxGenerator(Adapted):
     Args:
         path: the file.
         value_range: the values of black and white.
-        space: the latent space's name, kept with boundaries.
+        space: the latent space's name, kept with boundaries; any but ``w``.
 
     Raises:
-        LatentEditError: ONNX Runtime is not installed, or the file is missing, damaged or
-            not such a generator.
+        LatentEditError: space w; ONNX Runtime is not installed; or the file is missing, damaged
+            or not such a generator.
     """
 
     kind: ClassVar[str] = "onnx"
@@ -49,10 +55,10 @@ class OnnxGenerator(Adapted):
         space: str = "z",
     ) -> None:
         super().__init__()
+        check_sphere(space)
         self.path = Path(path)
         self.low, self.high = value_range
-        if not self.low < self.high:
-            raise LatentEditError(f"value range {value_range} is empty: give black, then white")
+        check_range(value_range)
         self.session, data, self.beside = open_session(
             self.path,
             lambda error: LatentEditError(

@@ -49,8 +49,8 @@ def describe(
     Raises:
         LatentEditError: the extra ``evaluate`` is not installed, or its weight file is damaged.
     """
-    network, place = descriptor_network(), pick_device(device)
-    network = network.to(place)
+    place = pick_device(device)
+    network = descriptor_network(place)
     rows = [np.empty((0, WIDTH), np.float32)]
     with torch.inference_mode():
         for start in range(0, len(images), batch_size):
@@ -78,12 +78,12 @@ def cosine(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float32
 
 
 @cache
-def descriptor_network() -> DlibFaceNetwork:
-    """Return dlib's network, read once, at first on the CPU; see `describe`."""
+def descriptor_network(device: torch.device) -> DlibFaceNetwork:
+    """Return dlib's network on a device, where it stays; read once a device. See `describe`."""
     try:
         models = package_folder("face_recognition_models") / "models"
     except ImportError:
         raise LatentEditError(
             "face descriptors need an extra: pip install 'latentedit[evaluate]'"
         ) from None
-    return read_dlib_network(models / "dlib_face_recognition_resnet_model_v1.dat")
+    return read_dlib_network(models / "dlib_face_recognition_resnet_model_v1.dat").to(device)

@@ -68,6 +68,7 @@ class Renderer:
         """This renderer, sharing its generator, with another `batch_size`."""
         other = copy(self)
         other.batch_size = pick_batch_size(batch_size, self.device)
+        other.__dict__.pop("quick", None)  # it has the old one
         return other
 
     def with_precision(self, precision: str) -> Self:
@@ -78,7 +79,8 @@ class Renderer:
         """
         other = copy(self)
         other.precision = pick_precision(precision, self.device)
-        other.__dict__.pop("_fast", None)  # it computes in the old one
+        for old in ("_fast", "quick"):
+            other.__dict__.pop(old, None)
         return other
 
     @cached_property

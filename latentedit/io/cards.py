@@ -84,15 +84,21 @@ def card_path(weights: Path) -> Path:
     return weights.with_suffix(".json")
 
 
-def check_report(path: str | Path) -> None:
+def check_report(path: str | Path, weights_to_be: Path | None = None) -> None:
     """Refuse a report whose file would replace a card, or that is not named as JSON.
 
+    Args:
+        path: of the report.
+        weights_to_be: weights that the command is to write, with their card.
+
     Raises:
-        LatentEditError: `path` does not end in .json, or weights of the same name lie beside it.
+        LatentEditError: `path` does not end in .json, or weights of the same name lie, or are to
+            lie, beside it.
     """
     path = Path(path)
     if path.suffix != ".json":
         raise LatentEditError(f"a report is JSON: end the name of {path} in .json")
     for weights in (path.with_suffix(suffix) for suffix in (".safetensors", ".onnx")):
-        if weights.is_file():
+        is_to_be = weights_to_be is not None and weights.resolve() == weights_to_be.resolve()
+        if weights.is_file() or is_to_be:
             raise LatentEditError(f"{path} is the card of {weights}: choose another name or folder")

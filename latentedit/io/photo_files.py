@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -81,7 +82,7 @@ def named_photos(given: Sequence[Path]) -> NamedPhotos:
     empty: list[tuple[Path, str]] = []
     left_out: list[str] = []
     for path in given:
-        if not path.is_dir():
+        if not os.path.isdir(path):  # False where nobody may look
             files.append(path)
             continue
         inside, others = find_photos(path)

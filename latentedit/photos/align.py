@@ -66,7 +66,7 @@ class HeadPose:
     roll: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Face:
     """A face found in a picture.
 

@@ -46,7 +46,7 @@ Which = int | Literal["all"] | None
 """Which faces of a photo: None is the largest, n is the n-th from the left, "all" is each."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PhotoFace:
     """One face of a photo.
 

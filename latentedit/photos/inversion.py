@@ -12,6 +12,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from numbers import Integral, Real
 
 import numpy as np
 import torch
@@ -41,12 +42,15 @@ class InversionOptions:
     Attributes:
         passes: how often the encoder looks; each pass sees what the one before drew.
         steps: refining steps; None for as many as `seconds` allow.
-        seconds: time for refining, used if `steps` is None.
+        seconds: time for refining, above 0, used if `steps` is None.
         least: refining steps that are done even if `seconds` are over before, as on a slow
             computer: with fewer, the face is that of another person.
         learning_rate: Adam's, in standard deviations of the latents.
         spread: weight of the mean square distance of the layers' latents from their mean.
         far: weight of the mean square coordinate beyond `FAMILIAR`.
+
+    Raises:
+        LatentEditError: steps below 0, or seconds that are not above 0.
     """
 
     passes: int = 2
@@ -56,6 +60,15 @@ class InversionOptions:
     learning_rate: float = 0.04
     spread: float = 0.3
     far: float = 0.3
+
+    def __post_init__(self) -> None:
+        steps = 0 if self.steps is None else self.steps
+        if isinstance(steps, bool) or not isinstance(steps, Integral) or steps < 0:
+            raise LatentEditError(f"refining steps cannot be {self.steps}: give 0 or more")
+        if not (isinstance(self.seconds, Real) and self.seconds > 0):
+            raise LatentEditError(
+                f"seconds for refining cannot be {self.seconds}: give more than 0, or 0 steps"
+            )
 
 
 @dataclass(frozen=True)
@@ -210,7 +223,8 @@ class Refinement:
         """The best latents so far."""
         with torch.no_grad():
             latents = all_layers(self._parts[0], self._best)[0]
-        return Inversion(latents.detach().cpu().numpy(), self.step, self._best_loss)
+        loss = self._best_loss if self.step else float("nan")
+        return Inversion(latents.detach().cpu().numpy(), self.step, loss)
 
     def look(self) -> None:
         """The first half of a step: draw, and compare with the photo."""
@@ -271,8 +285,6 @@ class Refinement:
         options = self.options
         if options.steps is not None:
             return self.step / options.steps if options.steps > 0 else 1.0
-        if options.seconds <= 0:
-            return 1.0
         return min(self._spent / options.seconds, self.step / max(options.least, 1))
 
 

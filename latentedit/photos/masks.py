@@ -44,7 +44,7 @@ class MaskOptions:
 DEFAULT = MaskOptions()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Masks:
     """Where an edit goes; float32 [S, S] in 0 to 1 on the aligned square.
 

@@ -76,7 +76,7 @@ class Kept:
     comment: bytes | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Photograph:
     """A photo.
 
@@ -129,6 +129,22 @@ def open_photograph(path: str | Path | bytes, *, max_pixels: int = MAX_PHOTO_PIX
         kept = _kept(image, exif, *raw)
     from_file = None if isinstance(path, bytes) else path
     return Photograph(pixels, alpha, from_file, kept, tuple(notes))
+
+
+def check_pixels(pixels: object) -> None:
+    """Refuse what are no pixels of a photo.
+
+    Raises:
+        LatentEditError: no uint8 array [H, W, 3], or one without pixels.
+    """
+    if not isinstance(pixels, np.ndarray):
+        raise LatentEditError(
+            f"a photo is uint8 [H, W, 3], or a file, not a {type(pixels).__name__}"
+        )
+    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or not pixels.size:
+        raise LatentEditError(
+            f"a photo is uint8 [H, W, 3], got {pixels.dtype} {list(pixels.shape)}"
+        )
 
 
 def save_photograph(

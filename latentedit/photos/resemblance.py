@@ -44,7 +44,7 @@ class ResemblanceWeights:
     identity: float = 1.5
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Seen:
     """What the loss compares in pictures.
 

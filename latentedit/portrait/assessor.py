@@ -19,6 +19,7 @@ from latentedit.inference.devices import pick_device, place
 from latentedit.inference.judges import JUDGED_EDGE, Judges
 from latentedit.io.images import UInt8Array, open_image, to_tensor
 from latentedit.photos.align import PORTRAIT_EDGE, Face, HeadPose, align, cut, find_faces
+from latentedit.photos.photograph import check_pixels
 from latentedit.portrait.conventions import Convention, find_convention
 from latentedit.portrait.degradations import face_mask
 from latentedit.pretrained.bundles import EMBEDDED_BUNDLE, find_bundle, load_portrait
@@ -186,10 +187,7 @@ class PortraitAssessor:
         convention = find_convention(convention)
         if not isinstance(image, np.ndarray):
             image = open_image(image)
-        if image.ndim != 3 or image.shape[-1] != 3 or image.dtype != np.uint8:
-            raise LatentEditError(
-                f"a photo must be uint8 [H, W, 3], got {image.dtype} {list(image.shape)}"
-            )
+        check_pixels(image)
         found = find_faces(image)
         faces = [face for face in found if face.frame_edge >= PROMINENT * found[0].frame_edge]
         if len(faces) != 1:
@@ -251,7 +249,12 @@ class PortraitAssessor:
         """Return the share of faces in the shared frame, uint8 [N, R, R, 3], with nothing poor.
 
         The portrait frame is larger than the shared frame; what lies beyond is mirrored.
+
+        Raises:
+            LatentEditError: no faces.
         """
+        if not len(faces):
+            raise LatentEditError("no faces have no share of clean ones: give one or more")
         size, edge = self.network.config.resolution, faces.shape[1]
         centre = np.full(2, edge / 2)
         portraits = [cut(face, centre, PORTRAIT_EDGE * edge, size) for face in faces]

@@ -171,7 +171,7 @@ def save_networks(
 def save_companions(folder: Path, bundle: Bundle | None, generator_hash: str) -> None:
     """Copy the preview heads and the encoder that belong to a generator into its new bundle.
 
-    Where `bundle` has none for this generator, files that lie in `folder` from before are removed.
+    Where `bundle` has none for this generator, those that lie in `folder` from before are removed.
 
     Args:
         folder: see `save_networks`.
@@ -184,10 +184,12 @@ def save_companions(folder: Path, bundle: Bundle | None, generator_hash: str) ->
     for part in _COMPANIONS:
         card = bundle.cards.get(part, {}) if bundle else {}
         fits = card.get("generator_hash") == generator_hash
+        if not fits and _is_part(folder / f"{part}.json", part):
+            for suffix in (".json", ".safetensors"):
+                (folder / f"{part}{suffix}").unlink(missing_ok=True)
         for suffix in (".safetensors", ".json"):
             target = folder / f"{part}{suffix}"
             if not fits:
-                target.unlink(missing_ok=True)
                 continue
             assert bundle is not None
             source = bundle.homes[part] / target.name
@@ -201,7 +203,8 @@ def remove_leftovers(
 ) -> None:
     """Remove what a new bundle's folder holds from another bundle: parts that were not written.
 
-    Nothing is removed where a bundle is written into its own folder.
+    Nothing is removed where a bundle is written into its own folder. Files are removed only if
+    their card says that they are such a part.
 
     Args:
         folder: see `save_networks`.
@@ -215,9 +218,18 @@ def remove_leftovers(
         if other != suffix:
             (folder / f"generator{other}").unlink(missing_ok=True)
     for part in (*PARTS, "effects"):
-        if part not in written:
+        if part not in written and _is_part(folder / f"{part}.json", part):
             for ending in (".safetensors", ".json"):
                 (folder / f"{part}{ending}").unlink(missing_ok=True)
+
+
+def _is_part(card: Path, part: str) -> bool:
+    """Return whether a file is the card of a bundle's part."""
+    try:
+        entries = read_json(card)
+    except (LatentEditError, OSError):
+        return False
+    return isinstance(entries, dict) and entries.get("kind") == part
 
 
 def kept_entries(card: Mapping[str, Any]) -> dict[str, Any]:

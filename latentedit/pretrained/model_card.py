@@ -15,6 +15,8 @@ PICTURE = "sample.jpg"
 
 TAGS = ("gan", "face-editing", "latent-space", "interfacegan", "image-editing")
 
+_HEAD = ("---", "library_name: latentedit")
+
 _UNSTATED = "Not stated: ask whoever made the weights."
 
 Cards = Mapping[str, Mapping[str, Any]]
@@ -49,12 +51,23 @@ def model_card(folder: str | Path, name: str) -> str:
     return "\n".join(parts)
 
 
+def is_model_card(path: Path) -> bool:
+    """Return whether a file is missing or begins as `model_card` does, so that it may be replaced.
+
+    A README.md that somebody wrote does not.
+    """
+    if not path.exists():
+        return True
+    head = "\n".join(_HEAD).encode()
+    with path.open("rb") as file:
+        return file.read(len(head)) == head
+
+
 def _metadata(name: str, terms: list[str], *, has_picture: bool) -> list[str]:
     """Return YAML between dashes; `license_link` leads to the section Terms of the same page."""
     stated = any("non-commercial" in text for text in terms)
     return [
-        "---",
-        "library_name: latentedit",
+        *_HEAD,
         "license: other",
         f"license_name: {'non-commercial-research' if stated else 'see-terms'}",
         f"license_link: https://huggingface.co/{name}#terms",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,15 @@ from latentedit.training.supervised.age_task import load_age_run
 from latentedit.training.supervised.attribute_task import load_classifier_run
 from latentedit.training.supervised.calibration import read_calibration
 from latentedit.training.supervised.portrait_task import load_portrait_run
+
+LOADERS: Mapping[str, Callable[[str | Path], object]] = {
+    "classifier": load_classifier_run,
+    "age": load_age_run,
+    "portrait": load_portrait_run,
+    PREVIEWS: load_previews_run,
+    ENCODER: load_encoder_run,
+}
+"""How each part's run is read, but for a generator's, which has averages to choose from."""
 
 
 def bundle_generator(

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from latentedit.data.face_file import FaceData
 from latentedit.generators.base import FaceGenerator
-from latentedit.inference.devices import autocast
+from latentedit.inference.devices import autocast, computes_bfloat16
 from latentedit.io.images import to_tensor
 from latentedit.photos.encoder import Encoder
 from latentedit.photos.inversion import InversionOptions, prior
@@ -87,7 +87,8 @@ class FaceStage:
         self._encoder, self._optimizer, self._options = encoder, optimizer, options
         self._pairs, self._photos, self._resemblance = pairs, photos, resemblance
         self._prior = InversionOptions()
-        dtype = torch.bfloat16 if options.bf16 else torch.float32
+        halves = options.bf16 and computes_bfloat16(encoder.mean.device)
+        dtype = torch.bfloat16 if halves else torch.float32
         self._draw = Sketch(generator, encoder.config.resolution, dtype)
 
     def step(self, step: int) -> float:

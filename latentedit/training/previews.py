@@ -205,7 +205,8 @@ def train_previews(
     examples = {size: Examples(folder, size, options.pictures) for size in options.sizes}
     if not step:
         for size in options.sizes:
-            heads.head(size).scale_to(examples[size].features[: -options.validation].float())
+            # a tenth is enough for a mean square, and fits into memory
+            heads.head(size).scale_to(examples[size].features[: -options.validation : 10].float())
     if resume:
         run.rewind_log("step", step)
     started, keeper = time.perf_counter(), StateKeeper(run.state, **parts)

@@ -71,12 +71,19 @@ class Run:
             facts: further entries of ``options.json``.
 
         Raises:
-            LatentEditError: see `check` and `hold`, or the folder cannot be written.
+            LatentEditError: see `check` and `hold`, the folder cannot be written, or a resumed run
+                began with another generator.
         """
         self.check(resume)
         self.hold()
         if resume:
             begun = self.read_options()
+            whose = (facts or {}).get("generator_hash")
+            if begun.get("generator_hash") != whose:
+                raise LatentEditError(
+                    f"{self.folder} belongs to generator {begun.get('generator_hash')}, this one "
+                    f"is {whose}: give the model that it began with"
+                )
             before, commands = begun.get("before"), begun["commands"]
             commands = commands if command in commands else [*commands, command]
             devices = begun.get("devices", ["not noted"])

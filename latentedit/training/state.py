@@ -90,6 +90,8 @@ def save_state(
     tensors: dict[str, Tensor] = {"rng.cpu": torch.get_rng_state()}
     if torch.cuda.is_available():
         tensors["rng.cuda"] = torch.cuda.get_rng_state()
+    if torch.backends.mps.is_available():
+        tensors["rng.mps"] = torch.mps.get_rng_state()
     for name, network in networks.items():
         for key, value in network.state_dict().items():
             tensors[f"{name}.{key}"] = value.detach().contiguous().clone()
@@ -156,6 +158,9 @@ def load_state(
     cuda_state = tensors.pop("rng.cuda", None)
     if cuda_state is not None and torch.cuda.is_available():
         torch.cuda.set_rng_state(cuda_state)
+    mps_state = tensors.pop("rng.mps", None)
+    if mps_state is not None and torch.backends.mps.is_available():
+        torch.mps.set_rng_state(mps_state)
     tensors.pop("objective.sliced._step", None)  # in states of older versions
     for name, network in networks.items():
         _load(network, with_prefix(tensors, name), path)

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from latentedit.boundaries.calibration import Calibration
+from latentedit.errors import LatentEditError
 
 
 @given(
@@ -17,3 +18,10 @@ def test_the_step_of_a_probability_reaches_it(heights: list[float], share: float
     calibration = Calibration(tuple(range(-1, len(heights) - 1)), tuple(heights))
     goal = heights[0] + share * (heights[-1] - heights[0])
     assert calibration.probability(calibration.step(goal)) == pytest.approx(goal, abs=1e-9)
+
+
+def test_nan_is_no_step_and_no_probability() -> None:
+    calibration = Calibration((-1.0, 0.0, 1.0), (0.1, 0.5, 0.9))
+    for ask in (calibration.step, calibration.probability):
+        with pytest.raises(LatentEditError, match="NaN"):
+            ask(float("nan"))

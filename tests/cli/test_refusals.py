@@ -22,6 +22,8 @@ from latentedit.cli import progress
 from latentedit.cli.main import app
 from latentedit.editing.editor import FaceEditor
 from latentedit.errors import LatentEditError
+from latentedit.io.locks import claimed
+from latentedit.io.photo_files import named_photos
 
 
 def snapshot(*folders: Path) -> dict[Path, bytes]:
@@ -235,6 +237,9 @@ def test_pools_and_boundaries_that_cannot_be(run: Run, tiny_bundle: Path, face: 
     assert "unfinished" in words(*fit, "p", "-o", "b.safetensors")
     named = words(*fit, "p", "-o", "b.safetensors", "--name", "Hats")
     assert "--name is for the columns of a .npy" in named
+    assert "leave out --model" in words(*fit, "p", "-o", "b.safetensors", *model)
+    own = (*fit, "p", "-o", "b.safetensors", "--scores", "own.csv")
+    assert "leave out --pool" in words(*own)
 
 
 def test_folders_that_are_not_celeba_and_runs_that_are_none(run: Run, tiny_bundle: Path) -> None:
@@ -376,6 +381,46 @@ def test_a_report_takes_no_other_file_s_place(run: Run, name: str) -> None:
     assert result.code == 2
     assert "end the name of" in result.err
     assert Path(name).read_text() == "mine"
+
+
+def test_a_report_takes_no_card_s_place_that_is_to_be(run: Run) -> None:
+    words = ("boundaries", "fit", "--pool", "p", "-o", "b.safetensors", "--json", "b.json")
+    result = run(*words)
+    assert (result.code, "is the card of" in result.err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("train", "classifier", "--data", "f", "-o", "r", "--learning-rate", "inf"), "finite"),
+        (("train", "generator", "--data", "f", "-o", "r", "--minutes", "inf"), "finite"),
+        (("label", "face.jpg", "--threshold", "0.5", "--json"), "--threshold"),
+        (("models", "push", "a/b", "-o", "out", "--public"), "--public"),
+        (("evaluate", "photos", ".", "--json", "report.txt"), "end the name of"),
+        (("prepare", "faces", ".", "-o", "f.faces", "--contact-sheet", "s.txt"), "end its name in"),
+    ],
+)
+def test_numbers_and_options_without_a_meaning(
+    run: Run, tiny_bundle: Path, words: tuple[object, ...], message: str
+) -> None:
+    assert message in refuse(run, tiny_bundle, *words)
+
+
+def test_edits_at_once_get_names_of_their_own(run: Run, tiny_bundle: Path) -> None:
+    with claimed("edit.png"):
+        assert run("edit", *YOUNG, "--model", tiny_bundle).code == 0
+    assert not Path("edit.png").exists()
+    assert Path("edit-2.png").is_file()
+
+
+def test_a_folder_that_nobody_may_look_into_is_a_photo_that_cannot_be_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def denied(path: Path, **options: object) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "stat", denied)
+    assert named_photos([Path("locked/b.jpg")]).files == [Path("locked/b.jpg")]
 
 
 def test_faces_and_their_sheet_are_two_files(run: Run, make_celeba: Callable[..., Path]) -> None:

@@ -108,6 +108,12 @@ def test_what_cannot_be_searched(editor: FaceEditor, tiny_bundle: Path) -> None:
             search_age(editor, z, **words)
 
 
+@pytest.mark.parametrize("asked", [{"to": float("nan")}, {"by": float("inf")}])
+def test_years_are_finite(editor: FaceEditor, asked: dict[str, float]) -> None:
+    with pytest.raises(LatentEditError, match="years"):
+        search_age(editor, editor.sample([0]), **asked)
+
+
 def test_a_step_of_nothing_needs_no_search(editor: FaceEditor) -> None:
     z = editor.sample(range(2))
     found = search_age(editor, z, by=0.0)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from photo_models import write_bundle
 from torch import Tensor, nn
 
 from latentedit.attributes import ATTRIBUTES
@@ -322,3 +324,21 @@ def test_boundaries_do_not_hold_where_psi_changes_the_generator(tiny_bundle: Pat
     other = FaceEditor.load(tiny_bundle, psi=0.5)
     with pytest.raises(LatentEditError, match=r"another psi makes .* leave psi out"):
         _ = other.boundaries
+
+
+def test_boundaries_that_were_fitted_at_another_psi(tiny_bundle: Path) -> None:
+    other = FaceEditor.load(tiny_bundle, psi=0.5)
+    plain = FaceEditor.load(tiny_bundle).boundaries
+    own = replace(plain, generator_hash=other.generator_hash)
+    assert other.with_boundaries(own).boundaries is own
+
+
+def test_boundaries_of_another_space_are_left_out(tmp_path: Path) -> None:
+    folder = write_bundle(tmp_path / "model")
+    editor = FaceEditor.load(folder, device="cpu")
+    assert editor.space == "w"
+    replace(editor.boundaries, space="z").save(tmp_path / "z.safetensors")
+    both = FaceEditor.load(folder, boundaries=tmp_path / "z.safetensors", space="z", device="cpu")
+    assert both.boundaries.space == both.space == "z"
+    own = FaceEditor.load(folder, boundaries=tmp_path / "z.safetensors", space="w", device="cpu")
+    assert own.boundaries.names == editor.boundaries.names

@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from photo_models import draw_photo, write_bundle
+from PIL import Image
 from tiny_generators import stylegan2
 
 from latentedit import FaceEditor
 from latentedit.editing.photos import PhotoEditor, Portrait, ground_of
+from latentedit.editing.saved import read_recipe
 from latentedit.errors import LatentEditError
-from latentedit.io.images import reduced, save_image
+from latentedit.io.images import open_image, reduced, save_image
 from latentedit.photos.faces import ALL, choose_faces
 from latentedit.photos.photograph import Photograph
 
@@ -183,3 +185,45 @@ def test_what_was_drawn_already_is_not_drawn_again(photos: PhotoEditor, portrait
     for _ in range(2):  # a ground is the same after it was used
         found = photos.put_back(portrait, latents, drawn=drawn, ground=ground)
         np.testing.assert_array_equal(found, wanted)
+
+
+def test_a_photo_is_saved_with_a_recipe_that_makes_it_again(
+    photos: PhotoEditor, portrait: Portrait, tmp_path: Path
+) -> None:
+    recipe = photos.editor.recipe({"Smiling": 3.0}, hold="none")
+    photos.save(tmp_path / "smiling.png", portrait, recipe)
+    np.testing.assert_array_equal(
+        open_image(tmp_path / "smiling.png"), photos.apply(portrait, recipe)
+    )
+    saved = read_recipe(tmp_path / "smiling.png")
+    assert saved.of_photo
+    (edit,) = saved.edits
+    assert (edit.recipe, edit.face, edit.refined) == (recipe, portrait.face.number, 2)
+
+
+def test_ranges_of_photos_are_not_saved_and_not_narrowed_twice(
+    photos: PhotoEditor, tmp_path: Path
+) -> None:
+    ranges = {"Young": (-6.0, 4.5)}
+    wide = photos.editor.with_boundaries(replace(photos.editor.boundaries, safe_ranges=ranges))
+    narrow = PhotoEditor(wide, photos.encoder).editor
+    again = PhotoEditor(narrow, photos.encoder).editor
+    assert again.boundaries.safe_ranges == narrow.boundaries.safe_ranges != ranges
+    narrow.save_pretrained(tmp_path / "saved")
+    saved = FaceEditor.load(tmp_path / "saved", device="cpu")
+    assert saved.boundaries.safe_ranges == ranges
+
+
+def test_the_callers_pixels_may_be_used_again(
+    photos: PhotoEditor, photo: NDArray[np.uint8]
+) -> None:
+    frame = photo.copy()
+    opened = photos.open(frame, steps=0)
+    frame[:] = 0
+    np.testing.assert_array_equal(opened.photo.pixels, photo)
+
+
+def test_what_is_no_photo_is_refused(photos: PhotoEditor) -> None:
+    for pixels in (np.zeros((0, 0, 3), np.uint8), Image.new("RGB", (9, 9))):
+        with pytest.raises(LatentEditError, match="uint8"):
+            photos.open(pixels)  # type: ignore[arg-type]

@@ -203,3 +203,26 @@ json_values = st.recursive(
 def test_no_damage_raises_anything_else(entry: str, value: Any) -> None:
     with suppress(LatentEditError):
         EditRecipe.from_json(damaged(**{entry: value}))
+
+
+def test_seeds_are_those_of_samples() -> None:
+    made = make_recipe(BOUNDARIES, {"young": 1}, seeds="3-5,12")  # type: ignore[arg-type]
+    assert made.seeds == (3, 4, 5, 12)
+    for seeds in ([1.9], 7):
+        with pytest.raises(LatentEditError, match="seed"):
+            make_recipe(BOUNDARIES, {"young": 1}, seeds=seeds)  # type: ignore[arg-type]
+
+
+def test_frames_of_any_whole_type_and_of_no_other() -> None:
+    frames: Any = np.int64(5)
+    assert json.loads(make_recipe(BOUNDARIES, {"young": 1}, frames=frames).to_json())["frames"] == 5
+    with pytest.raises(LatentEditError, match="frames"):
+        make_recipe(BOUNDARIES, {"young": 1}, frames=2.5)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_steps_by_face_are_for_as_many_faces(count: int) -> None:
+    made = make_recipe(BOUNDARIES, {"young": [1.0] * count})
+    assert displacement(BOUNDARIES, np.tile(Z[:1], (count, 1)), made).shape[0] == count
+    with pytest.raises(LatentEditError, match="faces"):
+        displacement(BOUNDARIES, np.tile(Z[:1], (2, 1)), made)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from latentedit.editing.editor import FaceEditor
 from latentedit.editing.search import Float64Array, find_enough, safe_steps, search_steps
+from latentedit.errors import LatentEditError
 from latentedit.generators.latents import normalize
 
 
@@ -91,6 +92,11 @@ def test_the_measure_may_be_anything(editor: FaceEditor) -> None:
     moved = editor.render(editor.edit(z, {"Smiling": 1.2}, "none"))
     found = search_steps(editor, z, "Smiling", redness, redness(moved), hold="none")
     np.testing.assert_allclose(found.reached, redness(moved), atol=0.6)
+
+
+def test_goals_are_finite(editor: FaceEditor) -> None:
+    with pytest.raises(LatentEditError, match="finite"):
+        search_steps(editor, editor.sample([0]), "Young", lambda images: images.mean(), np.nan)
 
 
 # ---- enough

@@ -51,6 +51,9 @@ def test_the_table_of_a_folder(run: Run, tmp_path: Path) -> None:
     Path("report.json").write_text(json.dumps({**report, "generator_hash": "0" * 16}))
     done = run(*report_of, "--photos", "report.json")
     assert (done.code, "not of this generator" in done.err) == (2, True)
+    Path("report.json").write_text(json.dumps({"generator_hash": report["generator_hash"]}))
+    done = run(*report_of, "--photos", "report.json")
+    assert (done.code, "is no report of" in done.err) == (2, True)
 
 
 def test_a_folder_without_faces(run: Run, tmp_path: Path) -> None:

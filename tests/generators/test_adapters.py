@@ -134,3 +134,22 @@ def test_modules_that_are_no_generators(module, length, words):
 def test_empty_value_range():
     with pytest.raises(LatentEditError, match="is empty"):
         adapt(Tiny(), 10, value_range=(1, 1))
+
+
+def test_a_value_range_without_ends():
+    with pytest.raises(LatentEditError, match="value range"):
+        adapt(nn.Identity(), 8, value_range=(-float("inf"), float("inf")))
+
+
+def test_samples_on_the_sphere_are_no_latents_of_w():
+    with pytest.raises(LatentEditError, match="space w"):
+        adapt(nn.Identity(), 8, space="w")
+
+
+def test_any_failure_of_a_foreign_module_is_told():
+    class Strict(nn.Module):
+        def forward(self, latents):
+            assert latents.shape[1] == 4, "four numbers"
+
+    with pytest.raises(LatentEditError, match="four numbers"):
+        adapt(Strict(), 8)

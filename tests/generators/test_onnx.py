@@ -47,3 +47,8 @@ def test_onnx_runtime_is_asked_for(tmp_path, monkeypatch):
     monkeypatch.setattr("latentedit.generators.onnx_files.importlib.import_module", missing)
     with pytest.raises(LatentEditError, match=r"latentedit\[onnx\]"):
         OnnxGenerator(tmp_path / "a.onnx")
+
+
+def test_samples_on_the_sphere_are_no_latents_of_w():
+    with pytest.raises(LatentEditError, match="space w"):
+        OnnxGenerator("any.onnx", space="w")

@@ -100,3 +100,10 @@ def test_another_precision_shares_the_generator_and_draws_anew(
     assert exact.generator is rough.generator
     wanted = Renderer(mobilestylegan(), device="cpu").render(z)
     np.testing.assert_array_equal(exact.render(z), wanted)
+
+
+def test_quick_pictures_are_drawn_in_the_new_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(renderer_module, "computes_bfloat16", lambda device: True)
+    renderer = Renderer(mobilestylegan(), device="cpu", batch_size=64)
+    assert renderer.quick.batch_size == 64
+    assert renderer.with_batch_size(4).quick.batch_size == 4

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -161,3 +163,12 @@ def test_halves_of_steps_lead_to_the_same_latents(
     assert refining.progress.share == 1
     for each in (refining, other):
         np.testing.assert_array_equal(each.found.latents, invert(*parts, options).latents)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"steps": -1}, {"steps": 2.5}, {"seconds": 0}, {"seconds": -1}, {"seconds": float("nan")}],
+)
+def test_steps_and_seconds_that_cannot_be(options: dict[str, Any]) -> None:
+    with pytest.raises(LatentEditError, match="refining"):
+        InversionOptions(**options)

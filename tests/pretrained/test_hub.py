@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -101,7 +102,9 @@ def test_what_belongs_to_the_generator_goes_with_it(tmp_path: Path, tiny_bundle:
 def test_nothing_of_another_bundle_stays(tmp_path: Path, tiny_bundle: Path) -> None:
     folder = tmp_path / "saved"
     folder.mkdir()
-    for name in ("generator.onnx", "age.json", "age.safetensors", "effects.json", "mine.txt"):
+    for part in ("age", "effects"):
+        (folder / f"{part}.json").write_text(json.dumps({"kind": part}))
+    for name in ("generator.onnx", "age.safetensors", "encoder.json", "README.md"):
         (folder / name).write_text("{}")
     editor = FaceEditor.load(tiny_bundle, device="cpu")
     assert not editor.estimates_age
@@ -109,7 +112,15 @@ def test_nothing_of_another_bundle_stays(tmp_path: Path, tiny_bundle: Path) -> N
     assert_same(editor, FaceEditor.load(folder, device="cpu"))
     names = {path.name for path in folder.iterdir()}
     assert not names & {"generator.onnx", "age.json", "age.safetensors", "effects.json"}
-    assert "mine.txt" in names
+    for mine in ("encoder.json", "README.md"):  # no card of an encoder, and no model card
+        assert (folder / mine).read_text() == "{}"
+
+
+def test_options_of_a_push_need_one(tmp_path: Path, tiny_bundle: Path) -> None:
+    editor = FaceEditor.load(tiny_bundle, device="cpu")
+    with pytest.raises(LatentEditError, match=r"private.*push_to_hub"):
+        editor.save_pretrained(tmp_path / "saved", private=True)
+    assert not (tmp_path / "saved").exists()
 
 
 def test_a_generator_in_several_files_is_not_pushed(

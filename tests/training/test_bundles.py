@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import TINY_CLASSIFIER
+from conftest import TINY_CLASSIFIER, exit_code
 from generator_runs import TINY, train
 from safetensors.torch import load_file
 
@@ -109,6 +109,17 @@ def test_one_kind_of_run_is_not_bundled_as_the_other(
         with pytest.raises(LatentEditError, match="is not a training run"):
             make(tmp_path, bundle)
     assert not bundle.exists()
+
+
+def test_a_wrong_run_leaves_the_bundle_as_it_was(
+    generator_run: Path, classifier_run: Path, tmp_path: Path
+) -> None:
+    bundle = tmp_path / "bundle"
+    words = ("bundle", "--generator", generator_run, "-o", bundle)
+    assert exit_code(*words) == 0
+    before = {path.name: path.read_bytes() for path in bundle.iterdir()}
+    assert exit_code(*words, "--psi", 0.5, "--age", classifier_run) == 2
+    assert {path.name: path.read_bytes() for path in bundle.iterdir()} == before
 
 
 def test_another_average_of_the_same_run(generator_run: Path, tmp_path: Path) -> None:

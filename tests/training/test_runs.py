@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -150,3 +151,12 @@ def test_a_run_from_before_devices_were_noted_says_so(tmp_path: Path) -> None:
     run.state.touch()
     begin(run, resume=True, device="a GPU")
     assert run.origin()["devices"] == ["not noted", "a GPU"]
+
+
+def test_a_resumed_run_keeps_its_generator(tmp_path: Path) -> None:
+    begin = partial(Run(tmp_path).begin, {}, data="pictures", command="train")
+    begin(resume=False, facts={"generator_hash": "one"})
+    Run(tmp_path).state.write_bytes(b"")
+    with pytest.raises(LatentEditError, match="generator one, this one is two"):
+        begin(resume=True, facts={"generator_hash": "two"})
+    assert Run(tmp_path).read_options()["generator_hash"] == "one"

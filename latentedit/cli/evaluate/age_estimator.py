@@ -100,8 +100,9 @@ def age_estimator(
     if generated:
         first = defaults.EVALUATION_FIRST_SEED
         samples = editor.render(editor.sample(range(first, first + generated)))
+        cut = editor.judges.cut
         report["generated"] = {
-            **agreement(editor.age(samples), independent_ages(samples, looking)),
+            **agreement(editor.age(samples), independent_ages(cut(samples), looking)),
             "generator_hash": editor.generator_hash,
         }
     finish(report, output, model, "age" if card else None)

@@ -42,6 +42,7 @@ def classifier(
     from latentedit.evaluation.classifiers.attributes import evaluate_classifier
     from latentedit.evaluation.classifiers.labels import predict_folder
     from latentedit.evaluation.figures import plots as drawing
+    from latentedit.generators.base import SHARED_FRAME
 
     check_outputs(output, plot)
     faces, names = labelled(data)
@@ -50,7 +51,7 @@ def classifier(
     if missing:
         raise LatentEditError(f"{data} has no labels of {', '.join(missing[:3])}")
     found = predict_folder(
-        editor.score,
+        editor.judges.with_frame(SHARED_FRAME).score,  # faces of a training file stand there
         faces,
         resolution=editor.classifier.config.resolution,
         last=last,

@@ -14,7 +14,7 @@ from latentedit.cli.evaluate.shared import (
     check_outputs,
     finish,
 )
-from latentedit.cli.options import ModelOption
+from latentedit.cli.options import ModelOption, check_picture
 from latentedit.errors import LatentEditError
 
 if TYPE_CHECKING:
@@ -62,7 +62,6 @@ def generator(
     from latentedit.evaluation.figures import plots as drawing
     from latentedit.evaluation.generators import report as evaluation
     from latentedit.evaluation.generators.teaching import compare_pairs
-    from latentedit.io.files import check_writable
     from latentedit.io.images import save_image
 
     if (data is None) == (teacher is None):
@@ -72,7 +71,7 @@ def generator(
             raise LatentEditError(f"{option} is for real faces: leave it out with --teacher")
     check_outputs(output, plot)
     if neighbours:
-        check_writable(neighbours)
+        check_picture(neighbours)
     evaluation.check_extras()
     editor = FaceEditor.load(model)
     classifier = editor.classifier

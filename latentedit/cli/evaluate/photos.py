@@ -9,6 +9,7 @@ import typer
 
 from latentedit.cli.options import ModelOption, PrecisionOption, check_picture
 from latentedit.cli.photos import RefineOption
+from latentedit.cli.words import say
 from latentedit.defaults import PRECISION
 
 
@@ -33,23 +34,30 @@ def photos(
     from latentedit.data.aligned import photos_of
     from latentedit.editing.photos import PhotoEditor
     from latentedit.evaluation.photos import evaluate_photos
-    from latentedit.io.files import check_writable, write_json
+    from latentedit.io.cards import check_report
+    from latentedit.io.files import check_replaces_none, check_writable, write_json
+    from latentedit.io.images import save_image
 
     check_writable(output)
+    check_report(output)
+    paths, others = photos_of(folder)
     if sheet is not None:
         check_picture(sheet)
-    paths = photos_of(folder)
+        for path in paths:
+            check_replaces_none(sheet, {"photo": path})
     if limit is not None and limit < len(paths):
         paths = [paths[round(number * len(paths) / limit)] for number in range(limit)]
-    report = evaluate_photos(
+    report, rows = evaluate_photos(
         PhotoEditor.load(model, precision=precision),
         paths,
         steps=refine,
-        sheet=sheet,
         track=lambda items, total: track(items, total, "Photos"),
     )
     write_json(output, report)
     print_skipped(f"{name}: {why}" for name, why in report["left_out"].items())
+    say(f"left out of {folder}: {line}" for line in others)
+    if sheet is not None:
+        save_image(sheet, rows)
     _print(report)
 
 

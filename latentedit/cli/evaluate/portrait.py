@@ -46,10 +46,16 @@ def portrait(
     from latentedit.data.portraits import as_taken, split_faces
     from latentedit.evaluation.classifiers import portrait as evaluation
     from latentedit.portrait.assessor import PortraitAssessor
+    from latentedit.portrait.baseline import EDGE
     from latentedit.training.baselines.portraits import load_baselines, predict_slides
 
     check_outputs(output, None)
     faces = open_face_data(data)
+    if baselines and faces.resolution != EDGE:
+        raise LatentEditError(
+            f"the slides' networks take portraits of {EDGE} pixels: prepare them at this size, or "
+            "leave out --baselines"
+        )
     _, held_out = split_faces(faces, validation)
     flags = held_out.labels[:, : len(QUALITIES)]
     assessor = PortraitAssessor.load(model)

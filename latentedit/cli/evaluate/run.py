@@ -63,6 +63,11 @@ def run(
         origin = Run(folder).origin()
         before = origin.get("before", {}).get("images_seen", 0)
         for images in snapshot_files(folder):
+            if before + images in moments:
+                raise LatentEditError(
+                    f"{folder} and a run before it both have a snapshot at {before + images} "
+                    "images: give runs that went on from one another"
+                )
             moments[float(before + images)] = partial(load, folder, images)
             sources[float(before + images)] = origin["commands"][0]
     _measure(
@@ -96,6 +101,7 @@ def truncation(
 ) -> None:
     """Measure a generator's truncation: variety against quality."""
     from latentedit.editing.editor import FaceEditor
+    from latentedit.evaluation.generators.report import in_shared_frame
     from latentedit.pretrained.bundles import find_bundle, load_generator
     from latentedit.pretrained.hashing import weights_hash
 
@@ -109,7 +115,9 @@ def truncation(
 
     def load(value: float) -> Render:
         editor = FaceEditor(generator.truncated(value))
-        return lambda seeds: editor.render(editor.sample(seeds))
+        return lambda seeds: in_shared_frame(
+            editor, editor.render(editor.sample(seeds)), editor.resolution
+        )
 
     moments = {value: partial(load, value) for value in values}
     resolution = generator.resolution

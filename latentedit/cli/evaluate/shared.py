@@ -83,5 +83,6 @@ def finish(report: dict[str, Any], output: Path, model: str | None, part: str | 
 
     write_json(output, report)
     if part:
-        home = Bundle.find(model).homes.get(part) or find_bundle(model, part)
+        homes = {} if part == "portrait" else Bundle.find(model).homes
+        home = homes.get(part) or find_bundle(model, part)
         update_card(weights_file(home, part), {"figures": report})

@@ -71,7 +71,13 @@ def age(
         raise LatentEditError("--teacher and --unlabelled go together: give both or neither")
     teaching = None
     if teacher and unlabelled:
-        more, _ = open_face_data(unlabelled).split(defaults.VALIDATION)
+        more = open_face_data(unlabelled)
+        if len(more) <= defaults.VALIDATION:
+            raise LatentEditError(
+                f"{unlabelled} has {len(more)} faces, of which the last {defaults.VALIDATION} are "
+                "left out: give a file of more faces to --unlabelled"
+            )
+        more, _ = more.split(defaults.VALIDATION)
         teaching = AgeTeaching(load_age_estimator(teacher), more)
     start = load_backbone(init, load_age_estimator, load_classifier) if init else None
     if dry_run:

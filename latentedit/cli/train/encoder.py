@@ -54,6 +54,8 @@ def encoder(
 
     It learns from pairs first, then from photos.
     """
+    import torch
+
     from latentedit.cli.progress import progress_bar
     from latentedit.data.face_file import open_face_data
     from latentedit.errors import LatentEditError
@@ -80,7 +82,7 @@ def encoder(
             f"model {bundle.name} has no classifier, which is needed to compare faces: train one "
             "and add it (latentedit train classifier, latentedit bundle --classifier)"
         )
-    resemblance = Resemblance(classifier, generator.frame, descriptor_network())
+    resemblance = Resemblance(classifier, generator.frame, descriptor_network(torch.device("cpu")))
     with progress_bar() as bar:
         task = bar.add_task("Pairs", total=None, note="")
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from latentedit import defaults
-from latentedit.cli.invocation import command_line
+from latentedit.cli.invocation import command_line, finite
 from latentedit.cli.train.networks import load_classifier
 from latentedit.cli.train.options import ResumeOption, RunOption
 from latentedit.errors import LatentEditError
@@ -102,7 +102,9 @@ DeviceOption = Annotated[
 ]
 MinutesOption = Annotated[
     float | None,
-    typer.Option(min=0, help="Save and stop after so many minutes; --resume goes on."),
+    typer.Option(
+        min=0, callback=finite, help="Save and stop after so many minutes; --resume goes on."
+    ),
 ]
 
 
@@ -197,6 +199,8 @@ class _Shown:
 
     def on_step(self, report: Report) -> None:
         """Show how many images the run has seen, at which size and speed."""
+        if self.last is None:
+            self._bar.reset(self._task)  # the pairs are drawn
         self.last, phase = report, report.phase
         fade = f" fading {phase.alpha:.2f}" if phase.alpha < 1 else ""
         size = f"{phase.resolution}x{phase.resolution}{fade}"

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from latentedit import defaults
+from latentedit.cli.invocation import finite
 
 DataOption = Annotated[Path, typer.Option("--data", help="Training file from 'prepare'.")]
 RunOption = Annotated[Path, typer.Option("-o", "--output", help="The run's folder.")]
@@ -28,7 +29,8 @@ PatienceOption = Annotated[
     int, typer.Option(min=0, help="Stop after so many epochs without a better score; 0: never.")
 ]
 RateOption = Annotated[
-    float, typer.Option(min=0, help="Learning rate at the peak of the cosine schedule.")
+    float,
+    typer.Option(min=0, callback=finite, help="Learning rate at the peak of the cosine schedule."),
 ]
 SeedOption = Annotated[
     int,

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latentedit.editing.outputs.base import Asked, Edited, latents_origin
-from latentedit.editing.photos import PhotoEditor, Portrait
+from latentedit.editing.photos import PhotoEditor, Portrait, photo_recipe
 from latentedit.editing.recipes import EditRecipe
 from latentedit.editing.strips import edit_strip
 from latentedit.io.images import UInt8Array, film_strip, sheet, within
@@ -46,12 +46,7 @@ class EditedPhoto(Edited):
 
     @property
     def recipe(self) -> Mapping[str, Any]:
-        edits = [
-            {"face": portrait.face.number, **way.as_dict(), "inversion": dict(portrait.origin)}
-            for portrait, way in zip(self.portraits, self.ways, strict=True)
-        ]
-        name = None if self.photo.path is None else self.photo.path.name
-        return {"photo": name, "edits": edits}
+        return photo_recipe(self.photo, zip(self.portraits, self.ways, strict=True))
 
     @property
     def icc(self) -> bytes | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,13 +29,17 @@ _PHOTO_ROWS = {
 }
 
 
+_METHOD_KEYS = ("generator_hash", "boundaries", "methods", "attributes", "faces")
+_PHOTO_KEYS = ("generator_hash", "means", "edits", "n")
+
+
 def bring_methods(editor: FaceEditor, folder: Path, source: Path) -> None:
     """Copy what ``evaluate methods`` wrote to the report's folder.
 
     Raises:
         LatentEditError: its report is missing, or is of another generator or other boundaries.
     """
-    report = _checked(editor, source / "report.json", "evaluate methods")
+    report = _checked(editor, source / "report.json", "evaluate methods", _METHOD_KEYS)
     if report["boundaries"] != editor.boundaries.hash:
         raise LatentEditError(
             f"{source} was measured with other boundaries: run 'latentedit evaluate methods' again"
@@ -81,8 +85,9 @@ def bring_photos(editor: FaceEditor, folder: Path, source: Path) -> None:
     Raises:
         LatentEditError: the JSON file is missing, or is of another generator.
     """
+    report = _checked(editor, source, "evaluate photos", _PHOTO_KEYS)
     _copy(source.with_suffix(".png"), folder / "photos.png")
-    write_json(folder / "photos.json", _checked(editor, source, "evaluate photos"))
+    write_json(folder / "photos.json", report)
 
 
 def show_photos(folder: Path) -> Section:
@@ -118,11 +123,13 @@ def show_photos(folder: Path) -> Section:
     )
 
 
-def _checked(editor: FaceEditor, file: Path, command: str) -> dict[str, Any]:
+def _checked(editor: FaceEditor, file: Path, command: str, keys: Collection[str]) -> dict[str, Any]:
     if not file.is_file():
         raise LatentEditError(f"no {file}: make it with 'latentedit {command}'")
     report = read_json(file)
-    if not isinstance(report, dict) or report.get("generator_hash") != editor.generator_hash:
+    if not isinstance(report, dict) or not report.keys() >= set(keys):
+        raise LatentEditError(f"{file} is no report of 'latentedit {command}': give one")
+    if report["generator_hash"] != editor.generator_hash:
         raise LatentEditError(
             f"{file} is not of this generator, {editor.generator_hash}: measure it with "
             f"'latentedit {command} --model {editor.name}'"

@@ -137,6 +137,9 @@ def _chosen(parts: Sequence[str] | None, settings: Settings) -> Sequence[str]:
             raise LatentEditError(
                 f"the part {name} shows what 'latentedit evaluate {name}' wrote: give --{name}"
             )
+    for name in ("methods", "photos"):
+        if getattr(settings, name) is not None and name not in parts:
+            raise LatentEditError(f"--{name} is for the part {name}: leave it out, or add the part")
     return parts
 
 

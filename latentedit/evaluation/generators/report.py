@@ -25,6 +25,7 @@ from latentedit.classifiers.attributes import AttributeClassifier
 from latentedit.errors import LatentEditError
 from latentedit.evaluation.edits.traces import Track, no_bar
 from latentedit.evaluation.generators import distribution, pictures
+from latentedit.generators.base import SHARED_FRAME
 from latentedit.inference import descriptors
 from latentedit.inference.devices import place
 from latentedit.io.images import UInt8Array, to_tensor
@@ -333,12 +334,19 @@ def shrink(
     )
 
 
+def in_shared_frame(editor: FaceEditor, images: UInt8Array, edge: int) -> UInt8Array:
+    """Cut the shared frame, in which real faces stand, out of samples, and reduce it to `edge`."""
+    if editor.generator.frame != SHARED_FRAME:
+        images = editor.judges.cut(images)
+    return shrink(images, edge)
+
+
 def _render(editor: FaceEditor, seeds: range, edge: int, track: Track) -> UInt8Array:
     batches = []
     step = editor.batch_size
     for start in track(range(0, len(seeds), step), -(-len(seeds) // step), "Rendering"):
         z = editor.sample(seeds[start : start + step])
-        batches.append(shrink(editor.render(z), edge))
+        batches.append(in_shared_frame(editor, editor.render(z), edge))
     images = np.concatenate(batches)
     if images.shape[1] != edge:
         raise LatentEditError(
@@ -406,7 +414,8 @@ def _compare_pictures(real: RealFaces, samples: FaceSet, seed: int, track: Track
     for index in track(range(len(sides)), len(sides), "Comparing pictures"):
         side, images = sides[index]
         sliced[side] = pictures.sliced_wasserstein(reference, images, seed=seed)
-        alike[side] = pictures.ms_ssim(images)
+        # in random pairs: neighbours in a file may show one person
+        alike[side] = pictures.ms_ssim(np.random.RandomState(seed).permutation(images))
     return {
         "sliced_wasserstein": {
             level: {side: sliced[side][level] for side, _ in sides} for level in sliced["real"]

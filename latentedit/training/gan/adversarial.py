@@ -119,7 +119,7 @@ def train_generator(
         name: None if network is None else weights_hash(network) for name, network in frozen.items()
     }
     if resume:
-        start = resume_run(run, adversaries.parts, hashes)
+        start = resume_run(run, adversaries.parts, hashes, options)
         if workers.leads:
             run.rewind_log("images", start.images)
     else:
@@ -129,7 +129,7 @@ def train_generator(
     if workers.leads:
         run.begin(
             asdict(options),
-            data=faces.source + _seen_through(options, people),
+            data=faces.source + _seen_through(options, people, taught=teacher is not None),
             command=command,
             resume=resume,
             before=start.history,
@@ -156,14 +156,14 @@ def _train(
     everything else is the same in every run.
     """
     schedule, batch_size = options.schedule, options.batch_size
-    total = int(options.total_kimg * 1000)
+    total, judged = int(options.total_kimg * 1000), options.adversarial_weight > 0
     seen, step, meter = start.images, start.steps, Meter(start.images)
     keeper = StateKeeper(run.state, **adversaries.parts)
     while seen < total:
         phase = schedule.at(seen)
         adversaries.set_rate(min(1.0, (total - seen) / max(options.decay_kimg * 1000, 1)))
         alone = seen < options.alone_kimg * 1000
-        freeze = not alone and seen < (options.alone_kimg + options.frozen_kimg) * 1000
+        freeze = judged and not alone and seen < (options.alone_kimg + options.frozen_kimg) * 1000
         batch = source.draw(batch_size, phase)
         seen += batch_size
         images = start.images_before + seen
@@ -236,14 +236,14 @@ def _source(
     return TeachersPairs(faces, teacher.latents, teacher.paired, workers)
 
 
-def _seen_through(options: GeneratorOptions, people: AttributeClassifier | None) -> str:
+def _seen_through(
+    options: GeneratorOptions, people: AttributeClassifier | None, *, taught: bool
+) -> str:
     """Return words for the card: the other data sets whose features a run uses."""
-    words = ""
-    if options.adversarial_weight == 0:
-        return words
-    if options.imagenet_weight > 0:
+    words, judged = "", options.adversarial_weight > 0
+    if (judged and options.imagenet_weight > 0) or (taught and options.distil_imagenet > 0):
         words += "; seen through features learned on ImageNet"
-    if people is not None:
+    if judged and people is not None:
         words += "; seen through features learned on UTKFace"
     return words
 

@@ -9,13 +9,15 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from latentedit.data.face_file import FaceData
 from latentedit.generators.progressive_w import Growing
 from latentedit.io.files import make_folder
 from latentedit.io.images import grid, save_image, to_tensor, to_uint8
 from latentedit.io.resampling import downsample, upsample
-from latentedit.training.gan.batches import RunFaces, Source
+from latentedit.training.gan.batches import HELD_OUT_BATCH, MEASURED, RunFaces, Source
 from latentedit.training.gan.losses import Objective
 from latentedit.training.gan.schedule import Phase
 from latentedit.training.runs import Run
@@ -93,16 +95,34 @@ def memory_check(
     """
     if objective is None:
         return {}
+    both = run_faces.judged, run_faces.held_out
+    fewest = min(MEASURED, *map(len, both))
+    size = min(HELD_OUT_BATCH, fewest)
+    count = fewest // size * size  # as many of both, in batches of one size
     means = {}
-    for name, faces in (("on_training", run_faces.judged), ("on_held_out", run_faces.held_out)):
-        rows = np.linspace(0, len(faces) - 1, min(256, len(faces))).astype(int)
-        images = downsample(
-            to_tensor(faces.images[rows], device), max(1, faces.resolution // phase.resolution)
-        )
-        fading = images.shape[-1] == phase.resolution
-        scores = objective.networks["pixel"](images, alpha=phase.alpha if fading else 1.0)
-        means[name] = float(scores.float().mean())
+    for name, faces in zip(("on_training", "on_held_out"), both, strict=True):
+        rows = np.linspace(0, len(faces) - 1, count).astype(int)
+        scores = [
+            _judged(objective, faces, some, phase, device) for some in np.split(rows, count // size)
+        ]
+        means[name] = float(torch.cat(scores).mean())
     return means
+
+
+def _judged(
+    objective: Objective,
+    faces: FaceData,
+    rows: NDArray[np.int_],
+    phase: Phase,
+    device: torch.device,
+) -> Tensor:
+    """Return the pixel discriminator's scores of some faces."""
+    images = downsample(
+        to_tensor(faces.images[rows], device), max(1, faces.resolution // phase.resolution)
+    )
+    fading = images.shape[-1] == phase.resolution
+    scores: Tensor = objective.networks["pixel"](images, alpha=phase.alpha if fading else 1.0)
+    return scores.float()
 
 
 @torch.inference_mode()

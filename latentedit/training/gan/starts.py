@@ -84,18 +84,31 @@ def start_from(
     return Start(hashes, images_before=history["images_seen"], history=history)
 
 
-def resume_run(run: Run, parts: Mapping[str, Any], hashes: Mapping[str, str | None]) -> Start:
+def resume_run(
+    run: Run,
+    parts: Mapping[str, Any],
+    hashes: Mapping[str, str | None],
+    options: GeneratorOptions,
+) -> Start:
     """Load a run's last saved state.
 
     Args:
         run: the run to go on with.
         parts: networks and optimisers, as `state.load_state` takes them.
         hashes: of the frozen networks, see `Start`.
+        options: of the run from now on.
 
     Raises:
-        LatentEditError: no generator in the state, or the run began with other frozen networks.
+        LatentEditError: no generator in the state, the run began with other frozen networks, or
+            its generator computes otherwise.
     """
     _check_resumed(run, hashes)
+    # smoothing has no weights, so the state fits both ways
+    if run.read_options()["options"].get("smooths", False) != options.smooths:
+        raise LatentEditError(
+            f"smooths cannot change within a run: leave it as it was, or start another run from "
+            f"this one with --init {run.folder}"
+        )
     progress = load_state(run.state, **parts)
     return Start(hashes, progress.get("images_before", 0), progress["images"], progress["step"])
 

@@ -138,13 +138,15 @@ def test_holds_in_words() -> None:
     assert "nothing else" in holds_in_words("Young", {"share": 0.5, "none": alone, "auto": alone})
 
 
+SEARCH = ("--hold-faces", 8, "--search-latents", 100)
+
+
 @pytest.fixture
 def measured(
     tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> tuple[Path, tuple[object, ...]]:
     monkeypatch.chdir(tmp_path)
-    words = ("--attr", "Young", "--faces", 8, "--hold-faces", 8, "--typical", 50)
-    words += ("--search-latents", 100)
+    words = ("--attr", "Young", "--faces", 8, "--typical", 50)
     return tiny_bundle, ("boundaries", "measure", "--model", tiny_bundle, "--work", "w", *words)
 
 
@@ -152,6 +154,7 @@ def test_the_command_updates_the_bundle(
     measured: tuple[Path, tuple[object, ...]], capsys: pytest.CaptureFixture[str]
 ) -> None:
     bundle, command = measured
+    command = (*command, *SEARCH)
     before = json.loads((bundle / "boundaries.json").read_text())
     assert call(*command, "--dry-run") == 0
     assert json.loads((bundle / "boundaries.json").read_text()) == before
@@ -167,6 +170,15 @@ def test_the_command_updates_the_bundle(
     assert FaceEditor.load(bundle).boundaries.safe_range("Young") == tuple(
         card["safe_ranges"]["Young"]
     )
+
+
+def test_what_searches_no_holds_takes_no_search(
+    measured: tuple[Path, tuple[object, ...]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, command = measured
+    for words in (("--keep-holds", "--hold-faces", 8), ("--pool", "p", "--search-latents", 100)):
+        assert call(*command, *words) == 2
+        assert str(words[-2]) in capsys.readouterr().err
 
 
 def test_the_command_compares_what_is_asked(

@@ -198,6 +198,8 @@ def test_a_resume_that_does_not_fit_changes_nothing(
     assert "made with other options" in refused(
         data, run, wider, classifier=tiny_classifier, resume=True
     )
+    smooth = replace(short, smooths=True)
+    assert "smooths" in refused(data, run, smooth, classifier=tiny_classifier, resume=True)
     fewer = replace(short, objective="r1")
     assert "of more networks" in refused(data, run, fewer, classifier=tiny_classifier, resume=True)
     with torch.no_grad():
