@@ -25,26 +25,17 @@ from latentedit.editing.displacement import displacement
 from latentedit.editing.holds import Hold
 from latentedit.editing.layers import check_layers, mean_over_layers
 from latentedit.editing.recipes import EditRecipe
+from latentedit.editing.saving import save_model
 from latentedit.errors import LatentEditError
 from latentedit.generators.adapters import LatentGenerator
 from latentedit.generators.base import FaceGenerator, check_latents
 from latentedit.generators.latents import check_length
 from latentedit.inference.judges import JUDGED_EDGE, Judge, Judges
 from latentedit.inference.renderer import Renderer
-from latentedit.io.files import atomic_path
 from latentedit.io.images import UInt8Array
 from latentedit.pretrained import hub
 from latentedit.pretrained.bundles import bundle_names
-from latentedit.pretrained.model import (
-    BOUNDARIES_FILE,
-    PARTS,
-    Bundle,
-    kept_entries,
-    remove_leftovers,
-    save_companions,
-    save_networks,
-)
-from latentedit.pretrained.model_card import is_model_card, model_card
+from latentedit.pretrained.model import Bundle
 
 
 class FaceEditor:
@@ -258,33 +249,17 @@ class FaceEditor:
                 f"{', '.join(options)}: only for models that are pushed; give push_to_hub=True too"
             )
         folder = Path(save_directory)
-        known = self.bundle.cards if self.bundle else {}
-        cards = {part: kept_entries(known.get(part, {})) for part in PARTS}
+        name = repo_id or folder.resolve().name
         judges = self.judges
-        save_networks(
+        save_model(
             folder,
+            name,
+            self.bundle,
             self.generator,
             judges.classifier if judges.scores else None,
             judges.age_estimator if judges.estimates_age else None,
-            cards,
+            self._saved_boundaries if self.has_boundaries else None,
         )
-        save_companions(folder, self.bundle, self.generator_hash)
-        if self.has_boundaries:
-            assert self._saved_boundaries is not None
-            self._saved_boundaries.save(folder / BOUNDARIES_FILE, cards["boundaries"])
-        written = {
-            "generator": True,
-            "classifier": judges.scores,
-            "age": judges.estimates_age,
-            "boundaries": self.has_boundaries,
-        }
-        parts = {part for part, is_written in written.items() if is_written}
-        remove_leftovers(folder, self.bundle, self.generator.suffix, parts)
-        name = repo_id or folder.resolve().name
-        readme = folder / "README.md"
-        if is_model_card(readme):
-            with atomic_path(readme) as part:
-                part.write_text(model_card(folder, name), encoding="utf-8")
         return hub.upload(folder, name, **options) if push_to_hub else None
 
     def push_to_hub(self, repo_id: str, **options: Any) -> str:

@@ -28,8 +28,9 @@ _BETAS = (0.0, 0.99)
 _BETAS_ALONE = (0.9, 0.99)
 """The same without discriminators: what a student learns from stays the same, so momentum helps."""
 
-_MOMENTUM, _MOMENTUM_ALONE = 0.0, 0.95
-"""Muon's momentum, with discriminators and without them, as for Adam."""
+_MOMENTUM, _MOMENTUM_ALONE = 0.9, 0.95
+"""Muon's momentum, with discriminators and without them. Its steps go equally far in all
+directions, so without momentum those in which there is only one batch's noise count as much."""
 
 _YOUNG, _GROWN = 0.05, 0.1
 """Longest half-life of an average, in shares of all images seen (as in StyleGAN2-ADA), and of those
