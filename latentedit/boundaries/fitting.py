@@ -240,10 +240,11 @@ def _selections(scores: NDArray[np.float32]) -> list[tuple[NDArray[np.int64], in
     below = int((scores < scores[order[-1]]).sum()) or count // 2
     likely = int(np.clip((scores > 0.5).sum(), MIN_CLASS, count - MIN_CLASS))
     sizes = [(int(high * count), int(low * count)) for high, low in SELECTIONS]
-    if are_labels(scores):  # take all
-        sizes.clear()
+    sizes.append((likely, count - likely))
+    if are_labels(scores):
+        sizes = [(above, below)]  # take all
     found: dict[tuple[int, int], NDArray[np.int64]] = {}
-    for high, low in (*sizes, (likely, count - likely)):
+    for high, low in sizes:
         high = min(max(MIN_CLASS, high), MAX_CLASS, above)
         low = min(max(MIN_CLASS, low), MAX_CLASS, below)
         found[low, high] = np.concatenate((order[:low], order[count - high :]))

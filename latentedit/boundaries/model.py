@@ -140,7 +140,10 @@ class Boundaries:
 
     @property
     def distances_of_mean(self) -> Float64Array:
-        """Signed distances of the mean latent to all boundaries, float64 [K]; see `distances`."""
+        """Signed distances of the mean latent to all boundaries, float64 [K]; see `distances`.
+
+        Where nothing is whitened, the mean is taken to be 0, as in Z.
+        """
         return np.asarray(self.biases / self.spread(self.normals), dtype=np.float64)
 
     def coordinates(self, z: ArrayLike) -> Float64Array:
@@ -186,7 +189,11 @@ class Boundaries:
             normals = whitening.undone(self.normals)
             spreads = whitening.spread(self.normals @ whitening.basis)
             distances = (self.normals @ whitening.mean + self.biases) / spreads
-            return self._with_normals(normals, distances * whitening.spread(normals), whitening)
+            units = normals / np.linalg.norm(normals, axis=1, keepdims=True)
+            moves = whitening.moves(units * whitening.spread(units)[:, None])  # of one step
+            lengths = np.linalg.norm(moves, axis=1)
+            measured = self._with_steps(dict(zip(self.names, lengths.tolist(), strict=True)))
+            return measured._with_normals(normals, distances * whitening.spread(normals), whitening)
         plain = self.whitening.undone(self.normals)
         biases = self.biases + plain @ (whitening.mean - self.whitening.mean)
         return self._with_normals(plain @ whitening.basis, biases, whitening)
@@ -207,6 +214,18 @@ class Boundaries:
         length = side * float(np.linalg.norm(normal))
         bias = float(self.biases[row]) - float(normal @ self.whitening.mean)
         return normal / length, bias / length
+
+    def _with_steps(self, lengths: Mapping[str, float]) -> Boundaries:
+        """Return the same with ranges and calibrations in steps of other lengths, by name."""
+        ranges = {
+            name: (low / lengths[name], high / lengths[name])
+            for name, (low, high) in self.safe_ranges.items()
+        }
+        calibrations = {
+            name: replace(known, steps=tuple(step / lengths[name] for step in known.steps))
+            for name, known in self.calibrations.items()
+        }
+        return replace(self, safe_ranges=ranges, calibrations=calibrations)
 
     def _with_normals(
         self, normals: Float64Array, biases: Float64Array, whitening: Whitening

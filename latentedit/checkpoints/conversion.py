@@ -88,9 +88,10 @@ class ConvertedGenerator:
             save_generator(temporary, self.network, self.card)
             if existed:
                 made = sorted(temporary.iterdir(), key=lambda path: path.suffix == ".json")
-                for path in made:  # the card last
+                for path in made:
                     if (folder / path.name).exists():
                         raise LatentEditError(f"{folder} holds {path.name} already: choose another")
+                for path in made:  # the card last
                     os.replace(path, folder / path.name)
             else:
                 os.replace(temporary, folder)

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from latentedit.checkpoints.pickles import Call, Name, Persistent, is_call, to_array
-from latentedit.checkpoints.torch_files import Storage, TorchFile
+from latentedit.checkpoints.torch_files import MOST_OPCODES, Storage, TorchFile
 from latentedit.errors import LatentEditError
 
 if TYPE_CHECKING:
@@ -92,10 +92,33 @@ def resolve(file: TorchFile) -> Any:
         LatentEditError: the file is damaged, or a tensor is larger than its storage.
     """
     try:
-        return _Resolver(file).value(file.value)
+        value = _Resolver(file).value(file.value)
     except (ValueError, TypeError, RuntimeError, IndexError, OverflowError, MemoryError) as error:
         detail = " ".join(str(error).split())[:120]
         raise LatentEditError(f"{file.what} is damaged ({detail}): fetch it again") from None
+    _check_paths(value, file.what)
+    return value
+
+
+def _check_paths(value: Any, what: str) -> None:
+    """Refuse values that can be reached in more ways than a file has values.
+
+    A small file can name the same part again and again, level by level. Whoever walks through it
+    would never come to an end.
+
+    Raises:
+        LatentEditError: there are more than `MOST_OPCODES` ways.
+    """
+    waiting, ways = [value], 0
+    while waiting:
+        each = waiting.pop()
+        each = each.entries if isinstance(each, Settings) else each
+        inside = each.values() if isinstance(each, Mapping) else each
+        if isinstance(inside, list | tuple) or isinstance(each, Mapping):
+            ways += len(inside)
+            if ways > MOST_OPCODES:
+                raise LatentEditError(f"{what} is refused: it names the same parts too often")
+            waiting += inside
 
 
 class _Resolver:
@@ -208,13 +231,19 @@ class _Resolver:
 
     def flat(self, reference: Any) -> Tensor:
         """Return a storage as a tensor of one axis; a storage that tensors share is read once."""
-        key = reference.key[2] if isinstance(reference, Persistent) else id(reference)
+        key = reference.key[2] if isinstance(reference, Persistent) else _same(reference)
         if key not in self.storages:
             self.storages[key] = _to_tensor(self.file.storage(reference))
         return self.storages[key]
 
 
 _TENSORS = {Name("torch._utils", name) for name in ("_rebuild_tensor", "_rebuild_tensor_v2")}
+
+
+def _same(reference: Any) -> int:
+    """Return the identity of a storage's bytes, which several references may share."""
+    held = reference.arguments[0] if isinstance(reference, Call) and reference.arguments else None
+    return id(reference if held is None else held)
 
 
 def _to_tensor(storage: Storage) -> Tensor:

@@ -190,7 +190,11 @@ def open_torch(path: str | Path) -> Iterator[TorchFile]:
         with mapped(path) as view:
             yield _legacy(view, path.stat().st_size, what)
         return
-    with zipfile.ZipFile(path) as archive:
+    try:
+        opened = zipfile.ZipFile(path)
+    except Exception as error:
+        _damaged(what, " ".join(str(error).split())[:120])
+    with opened as archive:
         try:
             file = _archive(archive, path)
         except LatentEditError:

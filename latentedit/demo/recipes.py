@@ -17,7 +17,7 @@ from latentedit.demo.session import View, checked_steps, with_seed
 from latentedit.demo.sitters import Sitter, photo_recipe
 from latentedit.editing.displacement import steps_to_reach
 from latentedit.editing.editor import FaceEditor
-from latentedit.editing.recipes import HASH_SHOWN, EditRecipe
+from latentedit.editing.recipes import HASH_SHOWN, EditRecipe, check_names
 from latentedit.errors import LatentEditError
 from latentedit.photos.photograph import read_marks
 
@@ -91,7 +91,9 @@ def recipe_json(editor: FaceEditor, view: View, sitter: Sitter | None = None) ->
 def carried(data: bytes) -> Any:
     """Return the JSON object that a file is or carries; None if the file has none."""
     try:
-        is_json = data.lstrip()[:1] == b"{"
+        is_json = data[:64].lstrip()[:1] == b"{"
+        if is_json and len(data) > MAX_RECIPE_BYTES:
+            return None
         text = data.decode("utf-8-sig") if is_json else read_marks(data).recipe
         values = json.loads(text or "null")
     except (LatentEditError, ValueError, RecursionError):
@@ -169,7 +171,7 @@ def _check_recipe(editor: FaceEditor, recipe: EditRecipe) -> None:
         raise LatentEditError(
             "this edit moves some layers only, which the page does not show: use 'latentedit edit'"
         )
-    _check_names(editor, recipe)
+    check_names(editor.boundaries, recipe)
 
 
 def _restored(
@@ -237,13 +239,6 @@ def _check_psi(editor: FaceEditor, psi: Any) -> None:
         )
 
 
-def _check_names(editor: FaceEditor, recipe: EditRecipe) -> None:
-    known = editor.boundaries.names
-    for name in (*recipe.edited, *(held for holds in recipe.holds.values() for held in holds)):
-        if name not in known:
-            raise LatentEditError(f"the recipe names {name[:40]!r}, unknown to {editor.name}")
-
-
 def _steps(
     editor: FaceEditor, recipe: EditRecipe, latents: NDArray[np.float32] | None
 ) -> dict[str, float]:
@@ -261,6 +256,8 @@ def _with_holds(
     editor: FaceEditor, controls: Mapping[str, Control], view: View, recipe: EditRecipe
 ) -> View:
     """Return the view with the recipe's holds: in `held` if they fit exactly, else in `given`."""
+    if not view.steps:  # all its steps are 0
+        return view
     for auto in (True, False):
         plain = asked_recipe(editor, replace(view, auto=auto)).holds
         extra = {

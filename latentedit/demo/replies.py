@@ -46,12 +46,17 @@ class Picture:
         return data_uri(self.content, self.type)
 
 
-def picture_of(image: UInt8Array) -> Picture:
-    """Encode an image, uint8 [H, W, 3]; speed matters more than file size."""
-    if image.shape[0] * image.shape[1] <= SMALL:
+def picture_of(image: UInt8Array, icc: bytes | None = None) -> Picture:
+    """Encode an image, uint8 [H, W, 3]; speed matters more than file size.
+
+    Args:
+        image: to show.
+        icc: the colour profile that its numbers are meant in; sRGB by default.
+    """
+    if image.shape[0] * image.shape[1] <= SMALL and icc is None:
         return Picture(png_bytes(image), "image/png")
-    buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, format="JPEG", quality=QUALITY, subsampling=0)
+    buffer, options = io.BytesIO(), {"quality": QUALITY, "subsampling": 0, "icc_profile": icc}
+    Image.fromarray(image).save(buffer, format="JPEG", **options)
     return Picture(buffer.getvalue(), "image/jpeg")
 
 

@@ -14,7 +14,7 @@ from dataclasses import asdict
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
-from anyio import CapacityLimiter, to_thread
+from anyio import CapacityLimiter, fail_after, to_thread
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -46,6 +46,9 @@ MAX_REQUEST = 200_000
 
 AT_ONCE = 3
 """How many photos are read, or put together for a download, at the same time."""
+
+UPLOAD_SECONDS = 180
+"""How long a file may take to arrive; meanwhile it holds one of the places."""
 
 WAITING = 12
 """How many photos may be read or wait for it; more are refused, so that memory is bounded."""
@@ -171,14 +174,8 @@ class Desk:
     async def file(self, request: Request) -> Response:
         """Open a file that was dropped, pasted, chosen or shot: a photo, or a file saved here."""
         visitor = self._visitor(request)
-        if visitor.uploading:
-            raise LatentEditError("another photo of yours is still being read: wait a moment")
-        visitor.uploading = True
-        try:
-            with self._place():
-                return _packed(await self._received(visitor, request))
-        finally:
-            visitor.uploading = False
+        with self._uploading(visitor):
+            return _packed(await self._received(visitor, request))
 
     async def take(self, request: Request) -> Response:
         """Send a file to save, one of `takeaways.TYPES`."""
@@ -214,8 +211,8 @@ class Desk:
         visitor = self._visitor(request)
         if self.assessor is None:
             raise LatentEditError("no portrait network is here")
-        with self._place():
-            name, photo = _name(request), await _body(request, MAX_BYTES)
+        with self._uploading(visitor):
+            name, photo = _name(request), await _file(request)
             sitter = visitor.session.sitter
             if not photo and sitter is not None:
                 name, photo = sitter.upload.name, sitter.upload.data
@@ -278,7 +275,7 @@ class Desk:
         return {**reply, "milliseconds": round((time.perf_counter() - started) * 1000, 1)}
 
     async def _received(self, visitor: Visitor, request: Request) -> Reply:
-        data, name = await _body(request, MAX_BYTES), _name(request)
+        data, name = await _file(request), _name(request)
         if not data:
             raise LatentEditError("this file is empty: choose another")
         model = await self._reader(visitor, data)
@@ -332,6 +329,22 @@ class Desk:
     async def _heavily(self, function: Callable[..., Any], *args: Any) -> Any:
         """Run long work in a thread, without a turn; at most `AT_ONCE` at the same time."""
         return await to_thread.run_sync(function, *args, limiter=self._heavy)
+
+    @contextmanager
+    def _uploading(self, visitor: Visitor) -> Iterator[None]:
+        """Hold a place for a photo that a visitor sends, one at a time.
+
+        Raises:
+            LatentEditError: another one is on its way, or all places are taken.
+        """
+        if visitor.uploading:
+            raise LatentEditError("another photo of yours is still being read: wait a moment")
+        visitor.uploading = True
+        try:
+            with self._place():
+                yield
+        finally:
+            visitor.uploading = False
 
     @contextmanager
     def _place(self) -> Iterator[None]:
@@ -407,6 +420,22 @@ async def _body(request: Request, most: int) -> bytes:
             raise TooLongError
         parts.append(part)
     return b"".join(parts)
+
+
+async def _file(request: Request) -> bytes:
+    """Return the file in a request's body.
+
+    Raises:
+        TooLongError: it is larger than `MAX_BYTES`.
+        LatentEditError: it did not arrive within `UPLOAD_SECONDS`.
+    """
+    try:
+        with fail_after(UPLOAD_SECONDS):
+            return await _body(request, MAX_BYTES)
+    except TimeoutError:
+        raise LatentEditError(
+            f"the file did not arrive within {UPLOAD_SECONDS} seconds: send a smaller one"
+        ) from None
 
 
 def _name(request: Request) -> str:

@@ -37,6 +37,7 @@ class Visitor:
         expires: when the visitor is forgotten, by the clock of `Visitors`.
         seen: when the page last asked for something.
         uploading: whether a photo of this visitor is being read.
+        pages: how many pages show this visitor's session; a tab can be copied.
     """
 
     token: str
@@ -45,6 +46,7 @@ class Visitor:
     expires: float
     seen: float
     uploading: bool = False
+    pages: int = 1
 
     @property
     def session(self) -> Session:
@@ -110,6 +112,7 @@ class Visitors:
         with self._lock:
             known = self.find(token)
             if known is not None:
+                known.pages += 1
                 return known, True
             if len(self._here) >= MAX_VISITORS:
                 self._make_room()
@@ -135,10 +138,16 @@ class Visitors:
             return visitor
 
     def leave(self, token: str) -> None:
-        """Note that a page was closed or is loaded again: its visitor is forgotten soon."""
+        """Note that a page was closed or is loaded again.
+
+        Its visitor is forgotten soon if no other page, such as a copied tab, shows the same.
+        """
         with self._lock:
             visitor = self._here.get(token)
-            if visitor is not None:
+            if visitor is None:
+                return
+            visitor.pages = max(0, visitor.pages - 1)
+            if not visitor.pages:
                 visitor.expires = min(visitor.expires, self._clock() + GOODBYE_SECONDS)
 
     def forget_idle(self) -> None:

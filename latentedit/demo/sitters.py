@@ -20,7 +20,7 @@ from latentedit.editing.recipes import EditRecipe
 from latentedit.errors import LatentEditError
 from latentedit.photos.faces import ALL, PhotoFace, choose_faces
 from latentedit.photos.inversion import InversionOptions
-from latentedit.photos.photograph import Photograph, open_photograph
+from latentedit.photos.photograph import Kept, Photograph, open_photograph
 from latentedit.portrait.assessor import POOR, PortraitAssessor
 
 MAX_BYTES = 40_000_000
@@ -48,7 +48,7 @@ class Upload:
     Attributes:
         name: the file's name.
         data: the file's content.
-        shown: the photo without its metadata, made smaller for the page.
+        shown: the photo with its colour profile but no other metadata, made smaller for the page.
         faces: the faces that can be edited, from the left; their places are in the whole photo.
     """
 
@@ -141,7 +141,8 @@ def read_upload(name: str, data: bytes) -> Upload:
         )
     photo = open_photograph(data, max_pixels=MAX_PIXELS)
     faces = choose_faces(photo.pixels, ALL)
-    return Upload(name[:200], data, within(Photograph(photo.pixels), SHOWN_EDGE), faces)
+    plain = Photograph(photo.pixels, kept=Kept(icc=photo.kept.icc))
+    return Upload(name[:200], data, within(plain, SHOWN_EDGE), faces)
 
 
 def within(photo: Photograph, edge: int) -> Photograph:
@@ -152,7 +153,7 @@ def within(photo: Photograph, edge: int) -> Photograph:
         return photo
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     small = Image.fromarray(photo.pixels).resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
-    return Photograph(np.array(small))
+    return Photograph(np.array(small), kept=Kept(icc=photo.kept.icc))
 
 
 def whole(sitter: Sitter) -> Portrait:
@@ -194,6 +195,9 @@ def seat(
             work.move()
             sitter.share = 0.99 * work.progress.share
             yield True
+            if work.done:
+                work.finish()
+                yield True
             if work.step in REDRAWN_AT:
                 found = work.found
                 drawn = photos.editor.render(found.latents[None])[0]

@@ -215,14 +215,13 @@ class Studio:
         if wanted is not None and wanted.came_in(upload.data):  # it is edited as it is
             wanted = None
         session = replace(session, upload=upload, wanted=wanted)
-        named = wanted is not None and wanted.photo in ("", upload.name)
+        numbers = [face.number for face in upload.faces]
+        known = wanted is not None and wanted.face in numbers
+        named = known and wanted is not None and wanted.photo in ("", upload.name)
         if len(upload.faces) > 1 and not named:
-            return session, {
-                "choose": {"picture": picture_of(upload.shown.pixels), "faces": outlines(upload)}
-            }
-        number = upload.faces[0].number
-        if wanted is not None and wanted.face <= len(upload.faces):
-            number = wanted.face
+            picture = picture_of(upload.shown.pixels, upload.shown.kept.icc)
+            return session, {"choose": {"picture": picture, "faces": outlines(upload)}}
+        number = wanted.face if known and wanted is not None else numbers[0]
         return self._seat(session, {"face": number})
 
     # ---- the tab Compare
@@ -324,7 +323,9 @@ class Studio:
         index = request.get("index")
         if type(index) is not int:
             raise LatentEditError("there is no such frame")
-        picture = picture_of(frame(self.shown(session), index))
+        sitter = session.sitter
+        icc = None if sitter is None else sitter.upload.shown.kept.icc
+        picture = picture_of(frame(self.shown(session), index), icc)
         return session, {"frame": picture, "index": index}
 
     def _look(self, session: Session, request: Mapping[str, Any]) -> tuple[Session, Reply]:
@@ -368,6 +369,7 @@ class Studio:
             **{key: [] for key in ("changes", "fights", "held", "slipped")},
             "told": "",
             "together": 1.0,
+            "moved": bool(view.steps),
         }
         if not view.steps:
             return reply

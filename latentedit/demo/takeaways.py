@@ -20,13 +20,13 @@ from latentedit.demo.session import View
 from latentedit.demo.sitters import Sitter, whole, within
 from latentedit.editing.editor import FaceEditor
 from latentedit.editing.photos import PhotoEditor, ground_of
-from latentedit.editing.strips import EditStrip
+from latentedit.editing.strips import judged_strip
 from latentedit.errors import LatentEditError
 from latentedit.generators.latents import latents_bytes
 from latentedit.io.animations import animation_bytes
-from latentedit.io.images import UInt8Array, reduced
+from latentedit.io.images import UInt8Array, in_srgb, reduced
 from latentedit.photos.marks import COMPOSITE, GENERATED, Marks, write_marks
-from latentedit.photos.photograph import Photograph, photograph_bytes
+from latentedit.photos.photograph import Photograph, photograph_bytes, read_marks
 
 FILM_FRAMES = 9
 """Frames from the original to the edit, in the page's film and in animations."""
@@ -146,7 +146,7 @@ def _squares(shown: Shown, frames: int) -> UInt8Array:
         if shown.sitter is not None:
             portrait = shown.sitter.portrait
             portrait = portrait.within(Photograph(picture))
-            picture = portrait.aligned(256)
+            picture = in_srgb(portrait.aligned(256), shown.sitter.upload.shown.kept.icc)
         pictures.append(picture)
     return np.stack(pictures)
 
@@ -160,9 +160,12 @@ def _make_picture(shown: Shown, name: str) -> bytes:
     assert shown.photos is not None
     portrait = whole(shown.sitter)
     pixels = shown.photos.put_back(portrait, latents[0], shown.view.steps, drawn=drawn)
-    source = COMPOSITE if shown.view.steps else None
-    recipe = shown.recipe if shown.view.steps else None
-    return photograph_bytes(name, pixels, portrait.photo, recipe=recipe, source_type=source)[0]
+    marks = Marks(shown.recipe, COMPOSITE)
+    if not shown.view.steps:  # a photo that was edited before still says so
+        marks = read_marks(shown.sitter.upload.data)
+    return photograph_bytes(
+        name, pixels, portrait.photo, recipe=marks.recipe, source_type=marks.source_type
+    )[0]
 
 
 def _make_strip(shown: Shown, name: str) -> bytes:
@@ -171,30 +174,21 @@ def _make_strip(shown: Shown, name: str) -> bytes:
         recipe = replace(recipe_of(editor, shown.view), frames=defaults.FRAMES)
     images = _squares(shown, defaults.FRAMES)
     assert recipe is not None
-    judged = np.stack(
-        [_judged(editor, latents, shown.turn) for latents in _way(shown, len(images))]
-    )
+    looks = np.stack([_looks(shown, latents) for latents in _way(shown, len(images))])
     with shown.turn():
-        scores = editor.score(judged)
-        years = editor.age(judged) if editor.estimates_age else None
-    distances = np.zeros((1, len(images), len(editor.boundaries.names)))
-    strip = EditStrip(
-        recipe,
-        images[None],
-        scores[None],
-        distances,
-        editor.attributes,
-        editor.boundaries.names,
-        None if years is None else years[None],
-    )
+        strip = judged_strip(editor, recipe, images, looks)
     source = GENERATED if shown.sitter is None else COMPOSITE
     carried = recipe.to_json() if shown.sitter is None else shown.recipe
     return _marked(name, strip.draw(), carried, source)
 
 
-def _judged(editor: FaceEditor, latents: NDArray[np.float32], turn: Turn) -> UInt8Array:
-    with turn():
-        return editor.render(latents[None], editor.judged_size)[0]
+def _looks(shown: Shown, latents: NDArray[np.float32]) -> UInt8Array:
+    """Return what the judges look at: a drawn face, or a face in its photo."""
+    with shown.turn():
+        if shown.sitter is None:
+            return shown.editor.render(latents[None], shown.editor.judged_size)[0]
+        assert shown.photos is not None
+        return shown.photos.looks(shown.sitter.portrait)(latents[None], tuple(shown.view.steps))[0]
 
 
 def _make_film(shown: Shown, name: str) -> bytes:

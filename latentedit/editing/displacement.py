@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from latentedit.boundaries.model import Boundaries, Float64Array
 from latentedit.editing.layers import check_layers, mean_over_layers
 from latentedit.editing.projection import Direction, discounted_direction
-from latentedit.editing.recipes import EditRecipe, check_generator
+from latentedit.editing.recipes import EditRecipe, check_generator, check_names
 from latentedit.editing.steps import Step, step_by_face
 from latentedit.errors import LatentEditError
 
@@ -87,6 +87,7 @@ def _checked(boundaries: Boundaries, z: ArrayLike, recipe: EditRecipe) -> Float6
 
 
 def _directions(boundaries: Boundaries, recipe: EditRecipe) -> dict[str, Direction]:
+    check_names(boundaries, recipe)
     return {
         name: discounted_direction(boundaries, name, recipe.holds[name])
         for name in sorted(recipe.edited)

@@ -201,6 +201,20 @@ def make_recipe(
     )
 
 
+def check_names(boundaries: Boundaries, recipe: EditRecipe) -> None:
+    """Refuse a recipe with attributes that the boundaries do not know by these very names.
+
+    Other spellings, such as the page's words, would be read as the attribute's other side.
+
+    Raises:
+        LatentEditError: an unknown name.
+    """
+    held = (name for holds in recipe.holds.values() for name in holds)
+    for name in (*recipe.edited, *held):
+        if name not in boundaries.names:
+            raise LatentEditError(f"the recipe names {name[:40]!r}, unknown to {recipe.model:.40}")
+
+
 def check_frames(frames: int) -> None:
     """Refuse numbers of frames that no strip or film can have.
 

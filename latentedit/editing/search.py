@@ -13,6 +13,7 @@ from latentedit.attributes import find_side
 from latentedit.editing.editor import FaceEditor
 from latentedit.editing.holds import Hold
 from latentedit.errors import LatentEditError
+from latentedit.generators.mapped import MappedGenerator
 from latentedit.io.images import UInt8Array
 
 Float64Array = NDArray[np.float64]
@@ -200,6 +201,15 @@ def _brackets(grid: Float64Array, missing: Float64Array) -> tuple[Float64Array, 
     return near, far
 
 
+def _of_mean(editor: FaceEditor) -> Float64Array:
+    """Return signed distances of the model's mean latent to all boundaries, [K]."""
+    boundaries, generator = editor.boundaries, editor.generator
+    if boundaries.whitening is None and editor.space == "w":
+        assert isinstance(generator, MappedGenerator)
+        return boundaries.distances(generator.mean.cpu().numpy()[None])[0]
+    return boundaries.distances_of_mean
+
+
 def safe_steps(
     editor: FaceEditor,
     z: NDArray[np.float32],
@@ -224,7 +234,7 @@ def safe_steps(
     low, high = (reach * end for end in boundaries.safe_range(name))
     known, side = find_side(name, boundaries.names)
     row = boundaries.index(known)
-    ahead = editor.distances(z, layers=layers)[:, row] - boundaries.distances_of_mean[row]
+    ahead = editor.distances(z, layers=layers)[:, row] - _of_mean(editor)[row]
     ahead = side * ahead
     lows = np.clip(low - np.minimum(ahead, 0), low, 0)
     highs = np.clip(high - np.maximum(ahead, 0), 0, high)

@@ -176,6 +176,28 @@ def edit_strip(
     )
 
 
+def judged_strip(
+    editor: FaceEditor, recipe: EditRecipe, images: UInt8Array, looks: UInt8Array
+) -> EditStrip:
+    """Return the strip of one face, without distances, from pictures that are drawn already.
+
+    Args:
+        editor: with a classifier.
+        recipe: of the edit.
+        images: to show, uint8 [F, H, W, 3].
+        looks: the same for the judges, uint8 [F, S, S, 3].
+    """
+    return EditStrip(
+        recipe,
+        images[None],
+        editor.score(looks)[None],
+        np.zeros((1, len(images), len(editor.boundaries.names))),
+        editor.attributes,
+        editor.boundaries.names,
+        editor.age(looks)[None] if editor.estimates_age else None,
+    )
+
+
 def direction_sheet(
     editor: FaceEditor,
     directions: Boundaries,

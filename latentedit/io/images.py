@@ -95,6 +95,8 @@ def opened(path: str | Path | bytes, *, max_pixels: int = MAX_PIXELS) -> Iterato
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with _open(source) as image:
+                if image.format in NO_PICTURES:
+                    raise UnidentifiedImageError
                 if image.width * image.height > max_pixels:
                     raise LatentEditError(
                         f"{name} has {image.width} x {image.height} pixels, more than the "
@@ -116,6 +118,9 @@ def opened(path: str | Path | bytes, *, max_pixels: int = MAX_PIXELS) -> Iterato
     except Exception as error:  # decoders raise many types on damaged files
         raise LatentEditError(f"{name} is damaged or cut short ({error}): replace it") from None
 
+
+NO_PICTURES = ("MPEG", "HDF5", "GRIB", "BUFR", "EPS", "WMF", "FLI")
+"""Formats that Pillow opens and that hold no picture, or one that another program would draw."""
 
 _HEIF_BRANDS = frozenset((b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"))
 

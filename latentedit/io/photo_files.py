@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from PIL import Image
 
-from latentedit.io.images import PHOTO_ENDINGS
+from latentedit.io.images import NO_PICTURES, PHOTO_ENDINGS
 
 _LEFT_OUT: Mapping[str, tuple[str, ...]] = {
     "videos": (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv"),
@@ -110,7 +110,7 @@ def _what_else(path: Path) -> str | None:
                 if file.read(12)[4:8] == b"ftyp":
                     return None if _is_heif(path) else "videos"
             with Image.open(path) as image:
-                return None if image.format not in _NO_PHOTOS else "no pictures"
+                return None if image.format not in NO_PICTURES else "no pictures"
     except Exception:  # decoders raise many types on foreign files
         return "no pictures"
 
@@ -118,9 +118,6 @@ def _what_else(path: Path) -> str | None:
 def _is_heif(path: Path) -> bool:
     with open(path, "rb") as file:
         return file.read(12)[8:10] in (b"he", b"mi", b"ms", b"av")
-
-
-_NO_PHOTOS = ("MPEG", "HDF5", "GRIB", "BUFR", "EPS", "WMF", "FLI")
 
 
 def in_words(left_out: Mapping[str, Iterable[Path]], folder: Path) -> list[str]:

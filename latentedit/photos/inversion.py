@@ -152,6 +152,7 @@ def invert(
             refining.look()
             refining.move()
             on_step(refining.progress)
+        refining.finish()
     except KeyboardInterrupt:
         interrupted = True
     return replace(refining.found, interrupted=interrupted)
@@ -228,7 +229,7 @@ class Refinement:
 
     def look(self) -> None:
         """The first half of a step: draw, and compare with the photo."""
-        encoder, draw, resemblance = self._parts
+        resemblance = self._parts[2]
         with torch.enable_grad():
             if self._goal is None:
                 assert self._wanted is not None
@@ -236,8 +237,24 @@ class Refinement:
                     self._goal = resemblance.look(self._wanted)
                 self._wanted = None
                 self._begun = time.perf_counter()
-            drawn = draw(all_layers(encoder, self._moving))
-            self._loss = resemblance(drawn, self._goal)[0] + prior(self._moving, self.options)
+            self._loss = self._compared(self._goal)
+
+    def finish(self) -> None:
+        """Look at the latents of the last step, too; call it after all steps."""
+        if self._goal is not None:
+            with torch.no_grad():
+                self._keep_better(self._compared(self._goal))
+
+    def _compared(self, goal: Seen) -> Tensor:
+        """Return the loss of the present latents."""
+        encoder, draw, resemblance = self._parts
+        drawn = draw(all_layers(encoder, self._moving))
+        loss: Tensor = resemblance(drawn, goal)[0] + prior(self._moving, self.options)
+        return loss
+
+    def _keep_better(self, loss: Tensor) -> None:
+        if float(loss.detach()) < self._best_loss:
+            self._best, self._best_loss = self._moving.detach().clone(), float(loss.detach())
 
     def move(self) -> None:
         """The second half of a step: change the latents, so that they draw the photo better."""
@@ -245,8 +262,7 @@ class Refinement:
         assert loss is not None
         with torch.enable_grad():
             (grad,) = torch.autograd.grad(loss, [self._moving])  # not of the weights
-        if float(loss.detach()) < self._best_loss:
-            self._best, self._best_loss = self._moving.detach().clone(), float(loss.detach())
+        self._keep_better(loss)
         warm, cooled = (self.step + 1) / WARM_STEPS, max((1 - self._share) / COOLED, 0) + LAST_RATE
         self._descend(grad, self.options.learning_rate * min(1, warm, cooled))
         self.step += 1

@@ -29,6 +29,9 @@ _TAIL = '<?xpacket end="w"?>'
 MAX_XMP = 4_000_000
 """Longest XMP that is read, in bytes, since it becomes a tree in memory."""
 
+_DEEPEST = 100
+"""Most elements of XMP inside each other; those who walk through it call themselves."""
+
 
 @dataclass(frozen=True)
 class Marks:
@@ -103,17 +106,26 @@ def _parse(xmp: bytes) -> minidom.Document:
     """Return XMP as a tree.
 
     Raises:
-        ValueError: it is damaged, too long, or has a document type. XMP never has one, and it could
-            make the tree grow without limit.
+        ValueError: it is damaged, too long, not UTF-8, or has a document type. XMP never has one,
+            and it could make the tree grow without limit.
     """
     if len(xmp) > MAX_XMP:
         raise ValueError("too long")
+    xmp = xmp.strip(b"\0 \t\r\n")
+    if b"\0" in xmp:  # a document type could hide in UTF-16
+        raise ValueError("it is not UTF-8")
     if b"<!DOCTYPE" in xmp or b"<!ENTITY" in xmp:
         raise ValueError("it has a document type")
     try:
-        return minidom.parseString(xmp.strip(b"\0 \t\r\n"))
+        document = minidom.parseString(xmp)
     except (ExpatError, UnicodeError, LookupError) as error:
         raise ValueError(str(error)) from None
+    level: list[minidom.Node] = [document]
+    for _ in range(_DEEPEST):
+        level = [child for node in level for child in node.childNodes]
+    if level:
+        raise ValueError("its parts lie too deep")
+    return document
 
 
 def _rdf(document: minidom.Document) -> minidom.Element:

@@ -38,6 +38,7 @@ _MARKED = frozenset(("JPEG", "PNG", "WEBP", "TIFF", "AVIF", "HEIF"))
 _WITH_ALPHA = frozenset(("PNG", "WEBP", "TIFF", "AVIF", "HEIF"))
 _LOSSLESS_TIFF = frozenset(("raw", "tiff_lzw", "tiff_adobe_deflate", "packbits", "zstd"))
 _TIFF_XMP = 700
+_MOST_DPI = 65_535
 _MOST_EXIF = 65_533  # in one segment of a JPEG
 _MOST_XMP = _MOST_EXIF - 29
 
@@ -326,13 +327,14 @@ def marked_format(path: Path) -> str:
 
 def _said_of(image: Image.Image) -> list[Note]:
     notes = []
-    frames = getattr(image, "n_frames", 1)
-    if frames > 1 and image.format == "TIFF":
-        notes.append(Note("pages", f"it has {frames} pages, of which the first is used"))
-    elif frames > 1 and image.format == "MPO":
-        notes.append(Note("pages", f"its file holds {frames} pictures, of which the first is used"))
-    elif frames > 1:
-        notes.append(Note("animated", f"it is animated; of {frames} frames the first is used"))
+    # not `n_frames`: it reads the whole file, which can take minutes
+    if getattr(image, "is_animated", False):
+        if image.format == "TIFF":
+            notes.append(Note("pages", "it has several pages, of which the first is used"))
+        elif image.format == "MPO":
+            notes.append(Note("pages", "its file holds several pictures: the first is used"))
+        else:
+            notes.append(Note("animated", "it is animated; its first frame is used"))
     if image.mode in ("CMYK", "LAB"):
         mode = "CMYK" if image.mode == "CMYK" else "Lab"
         notes.append(Note("colours", f"it is {mode}; the result is sRGB"))
@@ -377,7 +379,7 @@ def _kept(
         jpeg=jpeg,
         segments=segments,
         compression=image.info.get("compression") if name == "TIFF" else None,
-        dpi=dpi if isinstance(dpi, tuple) and min(dpi) > 0 else None,
+        dpi=dpi if isinstance(dpi, tuple) and all(1 <= each <= _MOST_DPI for each in dpi) else None,
         comment=image.info.get("comment") if name in ("JPEG", "MPO") else None,
     )
 

@@ -207,7 +207,7 @@ class PortraitAssessor:
             "make-up": "heavy make-up: use less for a natural look",
             "illumination": illumination_advice(portrait),
             "expression": "relax the face and close the mouth for a calm expression",
-            "pose": pose_advice(face.pose),
+            "pose": pose_advice(face.pose, convention.most_degrees),
         }
         qualities = {
             name: _verdict(name, scores, edge, face, advice[name], convention) for name in QUALITIES
@@ -308,9 +308,16 @@ def illumination_advice(portrait: UInt8Array) -> str:
     return max(stops_off, key=lambda advice: stops_off[advice])
 
 
-def pose_advice(pose: HeadPose) -> str:
-    """Say how to hold the head."""
-    if abs(pose.roll) > abs(pose.yaw):
+def pose_advice(pose: HeadPose, most: Mapping[str, float] | None = None) -> str:
+    """Say how to hold the head.
+
+    Args:
+        pose: of the head.
+        most: a convention's limits in degrees, see `Convention`; what goes further beyond its limit
+            is named.
+    """
+    yaw, roll = (abs(getattr(pose, name)) / (most or {}).get(name, 1.0) for name in ("yaw", "roll"))
+    if roll > yaw:
         side = "right" if pose.roll > 0 else "left"
         return f"hold the head upright: it leans to the {side} of the picture"
     side = "right" if pose.yaw > 0 else "left"

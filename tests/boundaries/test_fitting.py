@@ -13,6 +13,7 @@ from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
 from latentedit.boundaries.fitting import (
     MIN_POOL,
     _best_threshold,
+    _selections,
     fit_boundaries,
     rare_attributes,
 )
@@ -72,6 +73,14 @@ def test_few_labels_are_all_learned_from() -> None:
     above = z @ learned.normals[0] + learned.biases[0] > 0
     assert (above == labels[:, 0]).mean() > 0.8
     assert learned.figures["Young"]["test_size"] == 120
+
+
+def test_labels_are_all_taken_though_few_have_one() -> None:
+    scores = np.zeros(1000, np.float32)
+    scores[:30] = 1
+    ((rows, low),) = _selections(scores)
+    assert sorted(rows) == list(range(1000))
+    assert low == 970
 
 
 def test_rare_attributes_are_known_before_boundaries_are_fitted(fitted: Any) -> None:

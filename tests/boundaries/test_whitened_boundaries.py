@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from latentedit.boundaries.calibration import Calibration
 from latentedit.boundaries.fitting import choose_whitening, fit_boundaries
 from latentedit.boundaries.model import Boundaries
 from latentedit.boundaries.whitening import Whitening
@@ -89,6 +90,22 @@ def test_plain_directions_go_on_leading_where_they_led() -> None:
     w = latents(3, 2)
     way = moved(joined, w, steps={"a": 1.0}, hold="none") - w
     np.testing.assert_allclose(way / np.linalg.norm(way, axis=1)[:, None] @ plain.normals[0], 1)
+
+
+def test_what_was_measured_along_plain_directions_keeps_its_way() -> None:
+    plain = replace(
+        whitened(),
+        whitening=None,
+        safe_ranges={"Young": (-3.0, 2.0)},
+        calibrations={"Young": Calibration((-2.0, 0.0, 2.0), (0.1, 0.5, 0.9))},
+    )
+    w = latents(3, 2)
+    whole = moved(plain, w, steps={"Young": 2.0}, hold="none") - w
+    rebased = plain.rebased(Whitening.of(latents(3000, 7)))
+    end = rebased.safe_range("Young")[1]
+    assert rebased.calibrations["Young"].steps[-1] == end != 2.0
+    way = moved(rebased, w, steps={"Young": end}, hold="none") - w
+    np.testing.assert_allclose(way, whole, atol=1e-6)
 
 
 def test_whitened_boundaries_do_not_join_plain_ones() -> None:

@@ -271,6 +271,23 @@ def test_a_key_of_shared_parts_is_named_in_short():
     assert in_short("a name", 60) == "a name"
 
 
+def test_parts_that_are_named_again_and_again_are_refused(tmp_path):
+    value = {}
+    for _ in range(5):
+        value = {str(key): value for key in range(300)}
+    torch.save(value, tmp_path / "shared.pt")
+    with pytest.raises(LatentEditError, match="too often"):
+        convert(tmp_path / "shared.pt")
+
+
+def test_an_old_file_with_an_archive_s_end_is_damaged(tmp_path):
+    torch.save({}, tmp_path / "old.pt", _use_new_zipfile_serialization=False)
+    path = tmp_path / "old.pt"
+    path.write_bytes(path.read_bytes()[:20] + bytes(200) + b"PK\x05\x06" + b"\xff" * 16 + bytes(2))
+    with pytest.raises(LatentEditError):
+        convert(path)
+
+
 def test_torch_sees_options_as_entries_only(tmp_path):
     writers.write_gan_zoo(tmp_path / "a.pth", writers.gan_zoo_state([4, 4]))
     before = set(torch.serialization.get_safe_globals())

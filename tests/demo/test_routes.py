@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 from photo_models import draw_photo, write_bundle
-from PIL import Image
+from PIL import Image, ImageCms
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
@@ -120,10 +120,12 @@ def page(desk: Desk) -> Page:
     return Page(desk)
 
 
-def jpeg(faces: int = 1, zoom: int = 1) -> bytes:
+def jpeg(faces: int = 1, zoom: int = 1, **options: Any) -> bytes:
     photo = Image.fromarray(draw_photo(faces))
     buffer = io.BytesIO()
-    photo.resize((photo.width * zoom, photo.height * zoom)).save(buffer, "JPEG", quality=92)
+    photo.resize((photo.width * zoom, photo.height * zoom)).save(
+        buffer, "JPEG", quality=92, **options
+    )
     return buffer.getvalue()
 
 
@@ -227,6 +229,40 @@ def test_an_edited_photo_asks_for_the_photo_and_goes_on(
     twice.post("file", edited, x_name="me-edited.jpg")
     again = twice.post("file", edited, x_name="me-edited.jpg")  # the file itself is a photo
     assert (again["face"]["kind"], again["view"]["steps"]) == ("photo", {})
+    copy = twice.ask("take", {"what": "jpeg"}).content  # nothing moved, but it was edited before
+    assert read_marks(copy) == read_marks(edited)
+
+
+def test_an_edit_of_a_face_that_is_not_there_goes_to_the_one_that_is(
+    page: Page, photo: bytes
+) -> None:
+    page.post("file", photo, x_name="me.jpg")
+    page.act("move", steps={"Smiling": 1.5})
+    values = json.loads(page.ask("take", {"what": "recipe"}).content)
+    values["edits"][0]["face"] = 3
+    page.post("file", json.dumps(values).encode())
+    opened = page.post("file", photo, x_name="me.jpg")
+    assert (opened["face"]["number"], opened["view"]["steps"]) == (1, {"Smiling": 1.5})
+
+
+def test_a_recipe_of_steps_of_nothing(page: Page, photo: bytes) -> None:
+    page.post("file", photo, x_name="me.jpg")
+    page.act("move", steps={"Smiling": 1.5})
+    values = json.loads(page.ask("take", {"what": "recipe"}).content)
+    values["edits"][0]["steps"] = {"Smiling": 0.0}
+    page.post("file", json.dumps(values).encode())
+    opened = page.post("file", photo, x_name="me.jpg")
+    assert opened["view"]["steps"] == {}
+    assert "without its edit" not in opened.get("message", "")
+
+
+def test_a_photos_colours_have_their_profile(page: Page) -> None:
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    page.post("file", jpeg(icc_profile=profile), x_name="me.jpg")
+    moved = page.move(Smiling=2.0)
+    for picture in (moved["edited"], page.act("frame", index=0)["frame"]):
+        with Image.open(io.BytesIO(picture.content)) as shown:
+            assert shown.info.get("icc_profile") == profile
 
 
 def test_an_edit_that_does_not_fit_leaves_the_photo_without_it(page: Page, photo: bytes) -> None:
@@ -274,7 +310,7 @@ def test_refining_goes_on_in_slices_and_the_page_hears_of_it(page: Page, photo: 
     assert "edited" not in before
     slices = refine(page)
     assert slices.count(False) == STEPS
-    assert len(slices) == 1 + 2 * STEPS + 2 * len(REDRAWN)
+    assert len(slices) == 1 + 2 * STEPS + 1 + 2 * len(REDRAWN)
     after = page.act("look", version=0)
     assert (after["face"]["done"], after["face"]["version"]) == (1, len(REDRAWN))
     assert after["original"] == opened["original"]  # the photo is the photo
@@ -436,6 +472,8 @@ def test_a_model_that_is_not_here_says_how_to_get_it(several: Desk) -> None:
         (b"", "empty"),
         (b"<html>", "not an image"),
         (b"\xff\xd8\xff" + b"0" * 100, "not an image|damaged"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n", "not an image"),
+        (b'{"edits": [' + b"[" * 16_000_000, "neither a picture"),
         (b"{not JSON", "not an edit recipe"),
         (b'{"edits": [3]}', "this version"),
         (b'{"edits": [{"face": 0}]}', "this version"),
@@ -518,6 +556,7 @@ def test_one_photo_at_a_time_and_few_in_all(
     assert visitor is not None
     visitor.uploading = True
     assert "still being read" in page.post("file", jpeg())["message"]
+    assert "still being read" in page.ask("portrait", jpeg()).text
     visitor.uploading = False
     monkeypatch.setattr(routes, "WAITING", 0)
     assert "try again" in page.post("file", jpeg())["message"]

@@ -91,6 +91,17 @@ def test_a_page_that_is_closed_is_forgotten_soon_and_one_that_reloads_is_not(
     assert visitors.find(reloaded.token) is reloaded
 
 
+def test_a_copied_tab_stays_when_the_other_is_closed(visitors: Visitors, clock: Clock) -> None:
+    visitor = visitors.enter()[0]
+    visitors.enter(visitor.token)
+    visitors.leave(visitor.token)
+    clock.now = GOODBYE_SECONDS + 1
+    assert visitors.find(visitor.token) is visitor
+    visitors.leave(visitor.token)
+    clock.now += GOODBYE_SECONDS + 1
+    assert visitors.find(visitor.token) is None
+
+
 def test_there_is_room_for_so_many(visitors: Visitors, clock: Clock) -> None:
     first = visitors.enter()[0]
     first.session = Session((View(0, photo=1),), sitters={1: with_photo()})

@@ -226,3 +226,10 @@ def test_steps_by_face_are_for_as_many_faces(count: int) -> None:
     assert displacement(BOUNDARIES, np.tile(Z[:1], (count, 1)), made).shape[0] == count
     with pytest.raises(LatentEditError, match="faces"):
         displacement(BOUNDARIES, np.tile(Z[:1], (2, 1)), made)
+
+
+@pytest.mark.parametrize("name", ["older", "young", "Unheard_Of"])
+def test_names_in_a_recipe_are_those_of_the_boundaries(name: str) -> None:
+    recipe = replace(RECIPE, steps={name: 2.0}, to={}, holds={name: {}}, seeds=None)
+    with pytest.raises(LatentEditError, match=name):
+        displacement(BOUNDARIES, Z, recipe)

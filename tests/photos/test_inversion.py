@@ -162,6 +162,7 @@ def test_halves_of_steps_lead_to_the_same_latents(
         other.move()
     assert refining.progress.share == 1
     for each in (refining, other):
+        each.finish()
         np.testing.assert_array_equal(each.found.latents, invert(*parts, options).latents)
 
 
@@ -172,3 +173,18 @@ def test_halves_of_steps_lead_to_the_same_latents(
 def test_steps_and_seconds_that_cannot_be(options: dict[str, Any]) -> None:
     with pytest.raises(LatentEditError, match="refining"):
         InversionOptions(**options)
+
+
+def test_the_last_step_counts(
+    photo: UInt8Array, encoder: Encoder, generator: MobileStyleGAN, resemblance: Resemblance
+) -> None:
+    parts = (photo, encoder, Sketch(generator, 32), resemblance)
+    refining = Refinement(*parts, InversionOptions(steps=1))
+    refining.look()
+    refining.move()
+    before = refining.found
+    np.testing.assert_array_equal(before.latents[:5], refining.first.latents[:5])
+    refining.finish()
+    assert refining.found.loss < before.loss
+    assert (refining.found.latents != before.latents).any()
+    assert np.isnan(Refinement(*parts, InversionOptions(steps=1)).found.loss)

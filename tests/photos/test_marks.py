@@ -64,7 +64,13 @@ def test_a_resource_is_a_value_too() -> None:
 BOMB = b'<!DOCTYPE a [<!ENTITY b "c"><!ENTITY d "&b;&b;">]><a>&d;</a>'
 
 
-@pytest.mark.parametrize("packet", [b"<a", b"<a/>", b"\xff\xfe", BOMB, b" " * 4_000_001])
+WIDE_BOMB = BOMB.decode().encode("utf-16")
+DEEP = b"<a>" * 3000 + b"</a>" * 3000
+
+
+@pytest.mark.parametrize(
+    "packet", [b"<a", b"<a/>", b"\xff\xfe", BOMB, WIDE_BOMB, DEEP, b" " * 4_000_001]
+)
 def test_damaged_and_hostile_packets(packet: bytes) -> None:
     assert read_xmp_marks(packet) == Marks()
     with pytest.raises(ValueError, match=r"."):

@@ -240,6 +240,12 @@ def test_advice_on_pose_names_the_larger_angle() -> None:
     assert pose_advice(HeadPose(5, 0, 30)).endswith("it leans to the right of the picture")
 
 
+def test_advice_on_pose_names_what_is_beyond_a_conventions_limit() -> None:
+    most = {"yaw": 15.0, "roll": 8.0}
+    assert "leans" in pose_advice(HeadPose(12, 0, 9), most)
+    assert "turn the head" in pose_advice(HeadPose(16, 0, 7), most)
+
+
 @pytest.mark.parametrize("degrees", [-20.0, 0.0, 15.0])
 def test_a_turned_picture_is_a_leaning_head(degrees: float) -> None:
     turned = cut(PHOTO, np.array((150.0, 160.0)), 320.0, 320, degrees=degrees)

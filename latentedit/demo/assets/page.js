@@ -102,7 +102,7 @@ function show(reply, request) {
   picture($(".le-edited .after"), reply.edited);
   $(".le-edited .after").alt = "The edited face. " + reply.told;
   drawFace(reply.face);
-  const moved = reply.changes.length > 0;
+  const moved = reply.moved;
   $(".hint").hidden = moved;
   $(".changes").hidden = !moved;
   $(".age").hidden = !reply.years;

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from latentedit.editing.outputs.base import Asked, Edited, latents_origin
 from latentedit.editing.photos import PhotoEditor, Portrait, photo_recipe
 from latentedit.editing.recipes import EditRecipe
-from latentedit.editing.strips import edit_strip
+from latentedit.editing.strips import EditStrip, judged_strip
 from latentedit.io.images import UInt8Array, film_strip, sheet, within
 from latentedit.photos.marks import COMPOSITE
 from latentedit.photos.photograph import Photograph, save_photograph
@@ -57,12 +57,17 @@ class EditedPhoto(Edited):
             return self._frame(self.photo.pixels, 1.0)
         frames = self.film(STRIP_EDGE, alone=False)
         if len(self.ways) == 1:
-            way, editor = self.ways[0], self.photos.editor
-            seen = edit_strip(editor, self.portraits[0].latents[None], way, editor.judged_size)
-            return replace(seen, images=frames[None]).draw()
+            return self._strip(frames).draw()
         captions = [f"{fraction:.0%}" for fraction in self.ways[0].fractions]
         captions[0] = "original"
         return film_strip([frames], captions=[captions], marked=0)
+
+    def _strip(self, frames: UInt8Array) -> EditStrip:
+        """Return the strip of a single face; the judges look at it in the photo."""
+        editor, way, portrait = self.photos.editor, self.ways[0], self.portraits[0]
+        latents = [_between(portrait, self._ends[0], float(share)) for share in way.fractions]
+        looks = self.photos.looks(portrait)(np.stack(latents), way.edited)
+        return judged_strip(editor, way, frames, looks)
 
     def save_picture(self, asked: Asked) -> list[str]:
         if not asked.whole_photo:

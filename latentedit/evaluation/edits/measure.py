@@ -111,7 +111,7 @@ def open_search(
         name = f"surrogate-{len(latents)}"
     else:
         latents, logits = pooled_latents(traces, pool)
-        name = f"surrogate-pool-{pool.first_seed}-{len(latents)}"
+        name = f"surrogate-pool-{pool.first_seed}-{len(latents)}-psi-{pool.truncation:g}"
     latents = boundaries.coordinates(latents).astype(np.float32)
 
     def fit() -> dict[str, FloatArray]:
@@ -160,6 +160,12 @@ def pooled_latents(traces: Traces, pool: Pool) -> tuple[FloatArray, FloatArray]:
                 f"pool {pool.folder} is of another model (other {part}): build one of this model, "
                 "or leave --pool out"
             )
+    own = traces.editor.generator.truncation
+    if pool.space == "z" and pool.truncation != own:  # w is truncated before it becomes a latent
+        raise LatentEditError(
+            f"pool {pool.folder} was drawn at psi {pool.truncation:g}, the model draws at {own:g}: "
+            "build one of this model, or leave --pool out"
+        )
     if len(pool.latents) < defaults.SEARCH_LEAST:
         raise LatentEditError(
             f"holds cannot be searched with {len(pool.latents)} latents: give a pool of at least "

@@ -56,6 +56,10 @@ def _given(
         )
     if named is not None and named.generator_hash != material.editor.generator_hash:
         raise LatentEditError(f"{path} is for generator {named.generator_hash}, not for this one")
+    if named is not None and named.space != material.editor.space:
+        raise LatentEditError(
+            f"{path} belongs to space {named.space}, the model is used in {material.editor.space}"
+        )
     if named is not None and attribute in named.names:
         return Found(material.scaled(rows[named.names.index(attribute)]), "by its name")
     return matched(material, attribute, rows)

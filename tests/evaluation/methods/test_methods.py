@@ -219,6 +219,9 @@ def test_directions_of_another_model_are_refused(material: Material, tmp_path: P
     other.save(tmp_path / "other.safetensors")
     with pytest.raises(LatentEditError, match="generator"):
         from_file("other", tmp_path / "other.safetensors").find(material, "Bald")
+    replace(material.boundaries, space="w").save(tmp_path / "w.safetensors")
+    with pytest.raises(LatentEditError, match="space w"):
+        from_file("w", tmp_path / "w.safetensors").find(material, "Bald")
 
 
 def test_methods_are_found_by_name_and_given_ones_join_them() -> None:

@@ -15,6 +15,10 @@ function load(seed) {
   if (!loaded.has(seed)) {
     const image = new Image();
     image.src = `labels/face/${seed}`;
+    image.addEventListener("error", () => { // it may be loaded again
+      loaded.delete(seed);
+      if (faces[0] === seed) failed();
+    }, { once: true });
     loaded.set(seed, image);
     if (loaded.size > 40) loaded.delete(loaded.keys().next().value);
   }
@@ -37,15 +41,16 @@ function show() {
       $(".wait").hidden = false;
       const over = () => { if (faces[0] === seed) $(".wait").hidden = true; };
       drawn.addEventListener("load", over, { once: true });
-      drawn.addEventListener("error", () => {
-        loaded.delete(seed);
-        over();
-        if (faces[0] === seed) notice("This face could not be loaded: answer 'Cannot tell', or load the page again.");
-      }, { once: true });
+      drawn.addEventListener("error", over, { once: true });
     }
   }
   faces.slice(1, AHEAD).forEach(load);
   for (const button of document.querySelectorAll("[data-says]")) button.disabled = seed === undefined;
+}
+
+function failed() {
+  notice("This face could not be loaded: answer 'Cannot tell', or load the page again.");
+  for (const button of document.querySelectorAll("[data-says=yes], [data-says=no]")) button.disabled = true;
 }
 
 function notice(text) {
@@ -107,6 +112,7 @@ let stopped = false;
 
 function answer(says) {
   if (stopped || !state || faces.length === 0 || !$(".wait").hidden) return;
+  if ($(`[data-says=${says}]`).disabled) return;
   const seed = faces.shift();
   $(".told").textContent = `${WORDS[says]}. ${state.yes + state.no + waiting + (says === "unsure" ? 0 : 1)} of ${state.wanted}.`;
   show();
