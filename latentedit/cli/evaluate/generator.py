@@ -66,9 +66,8 @@ def generator(
 
     if (data is None) == (teacher is None):
         raise LatentEditError("give the real faces: a training file by --data, or a --teacher")
-    for option, given in (("--neighbours", neighbours is not None), ("--card", card)):
-        if teacher is not None and given:
-            raise LatentEditError(f"{option} is for real faces: leave it out with --teacher")
+    if teacher is not None and neighbours is not None:
+        raise LatentEditError("--neighbours is for real faces: leave it out with --teacher")
     check_outputs(output, plot)
     if neighbours:
         check_picture(neighbours)

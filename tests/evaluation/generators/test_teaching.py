@@ -90,17 +90,17 @@ def test_command(teacher: FaceEditor, tmp_path: Path, monkeypatch: pytest.Monkey
     teacher.save_pretrained(tmp_path / "teacher")
     arguments = ["evaluate", "generator", "--model", str(student), "-n", "8", "--validation", "8"]
     arguments += ["--json", str(tmp_path / "report.json")]
-    result = CliRunner().invoke(
-        app, [*arguments, "--teacher", str(tmp_path / "teacher")], catch_exceptions=False
-    )
+    words = ["--teacher", str(tmp_path / "teacher"), "--card"]
+    result = CliRunner().invoke(app, [*arguments, *words], catch_exceptions=False)
     assert result.exit_code == 0
     assert "8 faces beside the teacher's" in result.stdout
     report = json.loads((tmp_path / "report.json").read_text())
     assert report["pairs"]["n"] == 8
+    assert json.loads((student / "generator.json").read_text())["figures"] == report
     assert f"seeds {defaults.TEACHER_FIRST_SEED:,}" in report["data"]["source"]
 
     neither = CliRunner().invoke(app, arguments)
     assert isinstance(neither.exception, LatentEditError)
     assert "--teacher" in str(neither.exception)
-    carded = CliRunner().invoke(app, [*arguments, "--teacher", "ffhq1024", "--card"])
-    assert "leave it out with --teacher" in str(carded.exception)
+    beside = CliRunner().invoke(app, [*arguments, *words, "--neighbours", "n.png"])
+    assert "leave it out with --teacher" in str(beside.exception)
