@@ -16,7 +16,6 @@ from latentedit.editing.holds import Hold, held_by_name, resolve_holds
 from latentedit.editing.keeping import Lost, keep, keepable, leaves_some, which_lost
 from latentedit.editing.recipes import EditRecipe
 from latentedit.editing.search import Float64Array, Look, find_steps
-from latentedit.editing.steps import read_number
 from latentedit.editing.watched import Steps, WatchedFaces, recipe_of, rows_of
 from latentedit.errors import LatentEditError
 
@@ -109,7 +108,8 @@ def search_age(
         )
     if (by is None) == (to is None):
         raise LatentEditError("give years to add, or an age to reach")
-    read_number(to if by is None else by, "a number of years")
+    if not np.isfinite([each for each in (by, to) if each is not None]).all():
+        raise LatentEditError("years must be a finite number")
     z = editor.lay_out(z, layers)
     keeps = {} if hold == "none" else keepable(editor, hold, held_by_name(editor.boundaries, hold))
     faces = WatchedFaces(editor, z, look, layers, {**_holds(editor, hold), **keeps})
