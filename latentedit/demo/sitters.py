@@ -58,6 +58,11 @@ class Upload:
     faces: tuple[PhotoFace, ...]
 
     @property
+    def icc(self) -> bytes | None:
+        """The photo's colour profile, in which all pictures of it are meant."""
+        return self.shown.kept.icc
+
+    @property
     def digest(self) -> str:
         """SHA-256 of the file, which tells photos apart."""
         return hashlib.sha256(self.data).hexdigest()

@@ -216,12 +216,12 @@ class Studio:
             wanted = None
         session = replace(session, upload=upload, wanted=wanted)
         numbers = [face.number for face in upload.faces]
-        known = wanted is not None and wanted.face in numbers
-        named = known and wanted is not None and wanted.photo in ("", upload.name)
+        number, named = numbers[0], False
+        if wanted is not None and wanted.face in numbers:
+            number, named = wanted.face, wanted.photo in ("", upload.name)
         if len(upload.faces) > 1 and not named:
-            picture = picture_of(upload.shown.pixels, upload.shown.kept.icc)
+            picture = picture_of(upload.shown.pixels, upload.icc)
             return session, {"choose": {"picture": picture, "faces": outlines(upload)}}
-        number = wanted.face if known and wanted is not None else numbers[0]
         return self._seat(session, {"face": number})
 
     # ---- the tab Compare
@@ -324,7 +324,7 @@ class Studio:
         if type(index) is not int:
             raise LatentEditError("there is no such frame")
         sitter = session.sitter
-        icc = None if sitter is None else sitter.upload.shown.kept.icc
+        icc = None if sitter is None else sitter.upload.icc
         picture = picture_of(frame(self.shown(session), index), icc)
         return session, {"frame": picture, "index": index}
 

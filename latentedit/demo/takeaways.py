@@ -146,7 +146,7 @@ def _squares(shown: Shown, frames: int) -> UInt8Array:
         if shown.sitter is not None:
             portrait = shown.sitter.portrait
             portrait = portrait.within(Photograph(picture))
-            picture = in_srgb(portrait.aligned(256), shown.sitter.upload.shown.kept.icc)
+            picture = in_srgb(portrait.aligned(256), shown.sitter.upload.icc)
         pictures.append(picture)
     return np.stack(pictures)
 
@@ -174,7 +174,7 @@ def _make_strip(shown: Shown, name: str) -> bytes:
         recipe = replace(recipe_of(editor, shown.view), frames=defaults.FRAMES)
     images = _squares(shown, defaults.FRAMES)
     assert recipe is not None
-    looks = np.stack([_looks(shown, latents) for latents in _way(shown, len(images))])
+    looks = _looks(shown, _way(shown, len(images)))
     with shown.turn():
         strip = judged_strip(editor, recipe, images, looks)
     source = GENERATED if shown.sitter is None else COMPOSITE
@@ -182,13 +182,20 @@ def _make_strip(shown: Shown, name: str) -> bytes:
     return _marked(name, strip.draw(), carried, source)
 
 
-def _looks(shown: Shown, latents: NDArray[np.float32]) -> UInt8Array:
-    """Return what the judges look at: a drawn face, or a face in its photo."""
-    with shown.turn():
-        if shown.sitter is None:
-            return shown.editor.render(latents[None], shown.editor.judged_size)[0]
+def _looks(shown: Shown, way: NDArray[np.float32]) -> UInt8Array:
+    """Return what the judges look at, [F, S, S, 3]: drawn faces, or a face in its photo."""
+    editor, in_photo = shown.editor, None
+    if shown.sitter is not None:
         assert shown.photos is not None
-        return shown.photos.looks(shown.sitter.portrait)(latents[None], tuple(shown.view.steps))[0]
+        in_photo = shown.photos.looks(shown.sitter.portrait)
+    looks = []
+    for latents in way:
+        with shown.turn():
+            if in_photo is None:
+                looks.append(editor.render(latents[None], editor.judged_size)[0])
+            else:
+                looks.append(in_photo(latents[None], tuple(shown.view.steps))[0])
+    return np.stack(looks)
 
 
 def _make_film(shown: Shown, name: str) -> bytes:

@@ -116,8 +116,7 @@ class Viewer:
         assert self._photos is not None
         if not view.steps:
             if "original" not in sitter.seen:
-                shown = sitter.upload.shown
-                picture = picture_of(shown.pixels, shown.kept.icc)
+                picture = picture_of(sitter.upload.shown.pixels, sitter.upload.icc)
                 face = sitter.portrait.aligned(self._editor.judged_size)
                 sitter.seen["original"] = self._scored(picture, face)
             original: ScoredFace = sitter.seen["original"]
@@ -128,7 +127,7 @@ class Viewer:
         ground = self._ground(sitter, portrait, size)
         pixels = self._photos.put_back(portrait, latents[0], view.steps, drawn=drawn, ground=ground)
         face = portrait.face.alignment.cut(pixels, self._editor.judged_size)
-        return self._scored(picture_of(pixels, sitter.upload.shown.kept.icc), face)
+        return self._scored(picture_of(pixels, sitter.upload.icc), face)
 
     def _ground(self, sitter: Sitter, portrait: Portrait, size: int) -> Ground:
         """Return what edited faces of a size are pasted into, see `ground_of`."""
