@@ -77,7 +77,8 @@ function draw(reply, request) {
 }
 
 function adopt(view) {
-  if (waiting.some((request) => request.do === "move")) return; // a newer move is on its way
+  // a newer move is on its way, or will be in a moment
+  if (settling || waiting.some((request) => request.do === "move")) return;
   Object.assign(model, view, { locks: new Set(view.locks) });
   if (!now.typing) seedField.value = model.seed;
   setWay(model.photo ? "photo" : "seed");
