@@ -28,6 +28,8 @@ class GeneratorOptions:
         smooths: see `GeneratorConfig`.
         discriminator_fmap_base: the pixel discriminator's `fmap_base`.
         discriminator_fmap_max: the pixel discriminator's `fmap_max`.
+        discriminator_hidden: edge of pictures; the pixel discriminator sees only finer detail than
+            they show. 0 shows it all.
         start: first resolution.
         stable_kimg: thousands of images of the stable phases before each growth.
         fade_kimg: thousands of images of each fade.
@@ -63,12 +65,16 @@ class GeneratorOptions:
             none.
         adversarial_weight: weight of all discriminators' losses in the generator's loss. At 0 there
             are no discriminators, and a student learns from its teacher's pictures alone.
+        balanced: for a student: `adversarial_weight` says how strongly discriminators pull at its
+            pictures, in shares of the pull of its teacher's pictures (Esser et al. 2021, eq. 7).
         alone_kimg: thousands of images at the start that a student learns from its teacher's
             pictures alone, before the discriminators join.
         distil_pixels: weight of the difference from the teacher's pictures, at each of
-            `distillation.SCALES`. This and the next two count only if a run has a teacher.
+            `distillation.SCALES`. This and the next three count only if a run has a teacher.
+        distil_faces: weight of the difference of the face alone.
         distil_features: weight of the difference of the classifier's features, if one is given.
-        distil_imagenet: weight of the difference of features learned on ImageNet; 0 for none.
+        distil_imagenet: weight of the difference of features learned on ImageNet, which see the
+            face alone, twice as large; 0 for none.
         pairs: least number of pictures that the teacher draws, with the latents that made them.
         pairs_size: edge at which these pictures are kept.
         pairs_mixed: share of these pictures that are made from two latents each. They are only
@@ -89,6 +95,7 @@ class GeneratorOptions:
     smooths: bool = False
     discriminator_fmap_base: int = 768
     discriminator_fmap_max: int = 96
+    discriminator_hidden: int = 0
     start: int = 8
     stable_kimg: tuple[float, ...] = (5, 12, 30)
     fade_kimg: tuple[float, ...] = (8, 10, 15)
@@ -111,8 +118,10 @@ class GeneratorOptions:
     save_kimg: float = 5
     snapshot_kimg: float = 10
     adversarial_weight: float = 1
+    balanced: bool = False
     alone_kimg: float = 0
     distil_pixels: float = 1
+    distil_faces: float = 0
     distil_features: float = 0.5
     distil_imagenet: float = 0
     pairs: int = 35_000

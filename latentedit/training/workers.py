@@ -71,6 +71,10 @@ class Workers:
         ):
             gradient.copy_(mean.view_as(gradient))
 
+    def average(self, value: torch.Tensor) -> torch.Tensor:
+        """Return the mean of a tensor over the processes."""
+        return value if self.count == 1 else self._reduce(value)
+
     def mean(self, value: float) -> float:
         """Return the mean of a figure over the processes."""
         if self.count == 1:

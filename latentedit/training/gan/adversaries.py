@@ -187,7 +187,7 @@ class Adversaries:
         freeze: bool,
     ) -> dict[str, Tensor]:
         figures: dict[str, Tensor] = {}
-        losses: list[Tensor] = []
+        judged = taught = None
         with torch.set_grad_enabled(not freeze), self._autocast():
             fake = self.generator(latents, resolution=phase.resolution, alpha=phase.alpha)
         if objective is not None:
@@ -195,23 +195,46 @@ class Adversaries:
             with parametrize.cached(), torch.set_grad_enabled(not freeze):
                 self._normalise()
                 with self._autocast():
-                    loss = objective.generator_loss(inputs, phase.alpha)
-            figures["generator_loss"] = loss.detach()
-            losses.append(self.options.adversarial_weight * loss)
+                    judged = objective.generator_loss(inputs, phase.alpha)
+            figures["generator_loss"] = judged.detach()
         if self.distillation is not None and wanted is not None:
             with torch.set_grad_enabled(not freeze), self._autocast():
-                loss, apart = self.distillation(fake, wanted)
-            figures |= {**apart, "distillation_loss": loss.detach()}
-            losses.append(loss)
+                taught, apart = self.distillation(fake, wanted)
+            figures |= {**apart, "distillation_loss": taught.detach()}
         if not freeze:
             optimizer = self._optimizers["generator_optimizer"]
             optimizer.zero_grad(set_to_none=True)
-            torch.stack(losses).sum().backward()
+            figures |= self._backward(fake, judged, taught)
             self._workers.average_gradients(self._learning)
             if self._muon is not None:
                 self._muon.step_matrices()
             optimizer.step()
         return figures
+
+    def _backward(
+        self, fake: Tensor, judged: Tensor | None, taught: Tensor | None
+    ) -> dict[str, Tensor]:
+        """Pass the gradient of the generator's losses to its weights; return figures.
+
+        Args:
+            fake: the generator's pictures.
+            judged: the discriminators' loss.
+            taught: the distance from the teacher's pictures.
+        """
+        weight = self.options.adversarial_weight
+        if judged is None or taught is None or not self.options.balanced:
+            losses = [] if judged is None else [weight * judged]
+            losses += [] if taught is None else [taught]
+            torch.stack(losses).sum().backward()
+            return {}
+        # discriminators that know the student well pull ever harder; so their pull is measured
+        (push,) = torch.autograd.grad(judged, fake)
+        (pull,) = torch.autograd.grad(taught, fake)
+        lengths = torch.stack([push.float().norm(), pull.float().norm()])
+        lengths = self._workers.average(lengths)
+        share = lengths[1] / lengths[0].clamp_min(torch.finfo(lengths.dtype).tiny)
+        fake.backward(weight * share.to(push.dtype) * push + pull)
+        return {"balance": share}
 
     def _judge(
         self,

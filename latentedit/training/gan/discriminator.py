@@ -51,11 +51,14 @@ class Discriminator(nn.Module):
 
     Args:
         config: resolution and widths; may be narrower than the generator's.
+        hidden: edge of pictures; what they show already is taken away from larger ones. So colours
+            and shapes are left to the pairs of a teacher, and detail, which is faint, is seen from
+            the first steps on. 0 hides nothing.
     """
 
-    def __init__(self, config: GeneratorConfig) -> None:
+    def __init__(self, config: GeneratorConfig, *, hidden: int = 0) -> None:
         super().__init__()
-        self.config = config
+        self.config, self.hidden = config, hidden
         widths = [config.channels(resolution) for resolution in config.resolutions]
         self.from_rgb = nn.ModuleList(EqualizedConv2d(3, width, 1) for width in widths)
         self.blocks = nn.ModuleList([LastBlock(widths[0])])
@@ -69,6 +72,8 @@ class Discriminator(nn.Module):
             alpha: weight of the newest block while it fades in, 0 to 1.
         """
         last = self.config.resolutions.index(images.shape[-1])
+        if 0 < self.hidden < images.shape[-1]:
+            images = _detail(images, images.shape[-1] // self.hidden)
         x = F.leaky_relu(self.from_rgb[last](images), 0.2)
         for index in range(last, -1, -1):
             x = self.blocks[index](x)
@@ -76,3 +81,9 @@ class Discriminator(nn.Module):
                 small = F.leaky_relu(self.from_rgb[last - 1](downsample(images)), 0.2)
                 x = torch.lerp(small, x, alpha)
         return x
+
+
+def _detail(images: Tensor, factor: int) -> Tensor:
+    """Take away what pictures show that are `factor` times as small."""
+    small = downsample(images.float(), factor)
+    return images - F.interpolate(small, scale_factor=factor, mode="bilinear", align_corners=False)

@@ -20,6 +20,12 @@ SMALLEST = 4
 SEEN_FROM = 32
 """Edge of the smallest pictures that are compared by features, in pixels."""
 
+FACE = (3 / 16, 5 / 16, 13 / 16, 15 / 16)
+"""Left, top, right, bottom of the face with some hair around it, in shares of the frame's edge."""
+
+FACE_SCALES = 3
+"""So many of `SCALES` also count for the face alone."""
+
 
 class FeatureDistance(nn.Module):
     """Mean square difference of a frozen network's features, divided by their mean square.
@@ -30,19 +36,32 @@ class FeatureDistance(nn.Module):
         weight: weight of the distance in the loss.
         stages: indices of the stages whose features count.
         most: largest edge in pixels; larger pictures are made smaller first.
+        close_up: look at the face alone, twice as large. Faces are told apart by eyes and mouth,
+            a small part of the frame.
     """
 
     def __init__(
-        self, name: str, network: FrozenNetwork, weight: float, stages: Sequence[int], most: int
+        self,
+        name: str,
+        network: FrozenNetwork,
+        weight: float,
+        stages: Sequence[int],
+        most: int,
+        *,
+        close_up: bool = False,
     ) -> None:
         super().__init__()
         self.name, self.network, self.weight = name, network, weight
-        self.stages, self.most = tuple(stages), most
+        self.stages, self.most, self.close_up = tuple(stages), most, close_up
 
     def forward(self, fake: Tensor, wanted: Tensor) -> Tensor:
         """Return the mean over stages and pictures [N, 3, r, r]: a scalar, 0 if they look alike."""
-        size = min(fake.shape[-1], self.most)
-        fake, wanted = (downsample(each, each.shape[-1] // size) for each in (fake, wanted))
+        if self.close_up:
+            fake, wanted = face_alone(fake), face_alone(wanted)
+            size = 2 * fake.shape[-1]
+        else:
+            size = min(fake.shape[-1], self.most)
+            fake, wanted = (downsample(each, each.shape[-1] // size) for each in (fake, wanted))
         with torch.no_grad():
             goals = self.network.features(wanted, size)
         maps = self.network.features(fake, size)
@@ -60,11 +79,14 @@ class Distillation(nn.Module):
         pixels: weight of the mean absolute difference at each of `SCALES`, of pixels in a range
             of 2.
         views: distances of features, for pictures of at least `SEEN_FROM` pixels.
+        faces: weight of the same difference of the face alone, for such pictures.
     """
 
-    def __init__(self, pixels: float, views: Sequence[FeatureDistance] = ()) -> None:
+    def __init__(
+        self, pixels: float, views: Sequence[FeatureDistance] = (), *, faces: float = 0
+    ) -> None:
         super().__init__()
-        self.pixels = pixels
+        self.pixels, self.faces = pixels, faces
         self.views = nn.ModuleList(views)
 
     def forward(self, fake: Tensor, wanted: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
@@ -79,11 +101,21 @@ class Distillation(nn.Module):
         loss = self.pixels * apart.sum()
         figures = {"distil_pixels": apart[0].detach()}
         if fake.shape[-1] >= SEEN_FROM:
+            if self.faces:
+                near = pixel_distance(face_alone(fake), face_alone(wanted))[:FACE_SCALES]
+                loss = loss + self.faces * near.sum()
+                figures["distil_faces"] = near[0].detach()
             for view in self.views:
                 distance = view(fake, wanted)
                 loss = loss + view.weight * distance
                 figures[f"distil_{view.name}"] = distance.detach()
         return loss, figures
+
+
+def face_alone(pictures: Tensor) -> Tensor:
+    """Cut `FACE` out of pictures [N, 3, r, r] in the shared frame, r a multiple of 16."""
+    left, top, right, bottom = (round(share * pictures.shape[-1]) for share in FACE)
+    return pictures[:, :, top:bottom, left:right]
 
 
 def pixel_distance(fake: Tensor, wanted: Tensor) -> Tensor:

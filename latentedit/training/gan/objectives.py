@@ -25,6 +25,10 @@ from latentedit.training.gan.projected import ProjectedDiscriminator
 from latentedit.training.gan.sliced import SlicedFeatures
 from latentedit.training.options import OBJECTIVES, PIXEL_OBJECTIVES, GeneratorOptions
 
+DISTILLED = (0, 1, 2)
+"""Stages of the network learned on ImageNet that compare a student with its teacher: those whose
+features are a quarter to a sixteenth as large as the picture."""
+
 
 def build_objective(
     options: GeneratorOptions,
@@ -93,9 +97,10 @@ def build_distillation(
         views.append(FeatureDistance("features", frozen, options.distil_features, STAGES, most))
     if options.distil_imagenet > 0:
         network = place(load_efficientnet(), device)
-        stages, most = range(len(network.widths)), network.resolution
-        views.append(FeatureDistance("imagenet", network, options.distil_imagenet, stages, most))
-    return Distillation(options.distil_pixels, views)
+        weight, most = options.distil_imagenet, network.resolution
+        view = FeatureDistance("imagenet", network, weight, DISTILLED, most, close_up=True)
+        views.append(view)
+    return Distillation(options.distil_pixels, views, faces=options.distil_faces)
 
 
 def _by_pixels(
@@ -109,7 +114,7 @@ def _by_pixels(
                 "give smaller ones"
             )
         config = replace(config, resolution=feature_resolution)
-    discriminator = Discriminator(config)
+    discriminator = Discriminator(config, hidden=options.discriminator_hidden)
     if name == "wgan-gp":
         return WassersteinGP(discriminator, augment=augment)
     return NonSaturatingR1(discriminator, options.r1_gamma, augment=augment)

@@ -105,3 +105,16 @@ def test_every_weight_of_the_resolution_learns(network: Discriminator) -> None:
         *("from_rgb.0", "from_rgb.1", "blocks.1.conv0", "blocks.1.conv1"),
         *("blocks.0.conv", "blocks.0.dense0", "blocks.0.dense1"),
     }
+
+
+def test_what_small_pictures_show_is_hidden(network: Discriminator) -> None:
+    network.hidden = 4
+    wide = F.interpolate(faces(edge=2), scale_factor=8, mode="bilinear")
+    coarse = F.interpolate(faces(edge=4), scale_factor=2, mode="nearest")
+    torch.testing.assert_close(network(faces() + 0.3), network(faces()))
+    difference = (network(faces() + 0.3 * wide) - network(faces())).abs().max()
+    network.hidden = 0
+    assert difference < 0.5 * (network(faces() + 0.3 * wide) - network(faces())).abs().max()
+    plain = network(coarse[..., :4, :4])
+    network.hidden = 4  # pictures of that size are seen as they are
+    torch.testing.assert_close(network(coarse[..., :4, :4]), plain)

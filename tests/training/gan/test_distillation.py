@@ -74,6 +74,31 @@ def test_features_of_large_pictures_are_those_of_smaller_ones(
     torch.testing.assert_close(view(a, b), view(*small))
 
 
+def test_faces_alone_can_count_more(tiny_classifier: AttributeClassifier) -> None:
+    options = replace(TINY, distil_features=0, distil_faces=2)
+    loss = build_distillation(options, tiny_classifier, CPU)
+    plain = build_distillation(replace(options, distil_faces=0), tiny_classifier, CPU)
+    wanted = pictures(64)
+    elsewhere, on_the_face = wanted.clone(), wanted.clone()
+    elsewhere[..., :8, :8] += 1
+    on_the_face[..., 36:44, 28:36] += 1
+    assert float(loss(elsewhere, wanted)[0]) == pytest.approx(float(plain(elsewhere, wanted)[0]))
+    assert float(loss(on_the_face, wanted)[0]) > 2 * float(plain(on_the_face, wanted)[0])
+    assert float(loss(on_the_face, wanted)[1]["distil_faces"]) > 0
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("edge", [32, 64])
+def test_a_close_up_shows_the_face_alone(tiny_classifier: AttributeClassifier, edge: int) -> None:
+    view = FeatureDistance("imagenet", tiny_classifier.eval(), 1, (0, 1), edge, close_up=True)
+    wanted = pictures(edge)
+    elsewhere, on_the_face = wanted.clone(), wanted.clone()
+    elsewhere[..., : edge // 4, :] += 1
+    on_the_face[..., edge // 2 :, edge // 2 : edge * 3 // 4] += 1
+    assert float(view(elsewhere, wanted)) == 0
+    assert float(view(on_the_face, wanted)) > 0.01
+
+
 def test_pictures_in_half_precision_are_compared(loss: Distillation) -> None:
     wanted = pictures(64, 1)
     with torch.autocast("cpu", torch.bfloat16):
