@@ -30,6 +30,13 @@ def bundle(
             help="Use the mean of the generator's snapshots between these thousands of images.",
         ),
     ] = None,
+    blend: Annotated[
+        Path | None,
+        typer.Option(
+            help="Another generator's run, such as the one that this run started from: use the "
+            "mean of both runs' weights."
+        ),
+    ] = None,
     psi: Annotated[
         float | None,
         typer.Option(
@@ -57,17 +64,24 @@ def bundle(
             "nothing to bundle: give --generator, --classifier, --age, --portrait, --previews "
             "or --encoder"
         )
-    if generator is None and (ema_kimg, snapshots, psi) != (None, None, None):
+    if generator is None and (ema_kimg, snapshots, blend, psi) != (None,) * 4:
         raise LatentEditError(
-            "--ema-kimg, --snapshots and --psi are for a generator: give --generator, or leave "
-            "them out"
+            "--ema-kimg, --snapshots, --blend and --psi are for a generator: give --generator, or "
+            "leave them out"
         )
     runs = (classifier, age, portrait, previews, encoder)
     for load, run in zip(LOADERS.values(), runs, strict=True):
         if run is not None:
             load(run)  # a wrong run is refused before anything is written
     if generator is not None:
-        bundle_generator(generator, output, ema_kimg=ema_kimg, snapshots=_ends(snapshots), psi=psi)
+        bundle_generator(
+            generator,
+            output,
+            ema_kimg=ema_kimg,
+            snapshots=_ends(snapshots),
+            psi=psi,
+            blend=blend,
+        )
     if classifier is not None:
         bundle_classifier(classifier, output)
     if age is not None:

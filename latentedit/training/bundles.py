@@ -11,7 +11,7 @@ from latentedit.pretrained.bundles import TERMS, save_generator, save_part
 from latentedit.pretrained.model import ENCODER, PREVIEWS
 from latentedit.training.encoder import load_encoder_run
 from latentedit.training.gan.adversarial import load_generator_run
-from latentedit.training.gan.snapshots import mean_of_snapshots
+from latentedit.training.gan.snapshots import mean_of_snapshots, mean_of_two
 from latentedit.training.previews import load_previews_run
 from latentedit.training.runs import Run
 from latentedit.training.state import read_progress
@@ -37,6 +37,7 @@ def bundle_generator(
     ema_kimg: float | None = None,
     snapshots: tuple[float, float] | None = None,
     psi: float | None = None,
+    blend: str | Path | None = None,
 ) -> None:
     """Write a run's averaged generator and its card.
 
@@ -50,10 +51,14 @@ def bundle_generator(
             instead. The card then describes the run up to the last of these snapshots.
         psi: see `Generator.truncated`; averaged weights may need more than 1. By default a student
             has its teacher's, and other generators stay as they are.
+        blend: another run, such as the one that this run started from; take the mean of both
+            generators' weights (Wang et al. 2018, ESRGAN, sec. 3.4). Of the other one, its first
+            average counts.
 
     Raises:
         LatentEditError: not a generator's run, `psi` is out of range, both `ema_kimg` and
-            `snapshots` are given, or the folder cannot be written; see `mean_of_snapshots` too.
+            `snapshots` are given, the other run's generator has another shape, or the folder cannot
+            be written; see `mean_of_snapshots` too.
     """
     if ema_kimg is not None and snapshots is not None:
         raise LatentEditError("an average has a half-life or snapshots: give one of the two")
@@ -68,6 +73,13 @@ def bundle_generator(
         seen = progress["images"]
     if ema_kimg is not None:
         taken["ema_kimg"] = ema_kimg
+    if blend is not None:
+        other, other_progress = load_generator_run(blend)
+        network = mean_of_two(network, other)
+        taken["blended_with"] = {
+            "commands": Run(blend).origin()["commands"],
+            "images_seen": other_progress.get("images_before", 0) + other_progress["images"],
+        }
     if psi is not None:
         network, taken["psi"] = network.truncated(psi), psi
     network = network.half().float()

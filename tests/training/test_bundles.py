@@ -151,6 +151,28 @@ def test_the_card_of_a_mean_of_snapshots_tells_of_the_run_until_the_last(
         bundle_generator(generator_run, tmp_path / "both", ema_kimg=0.001, snapshots=(0, 1))
 
 
+def test_a_generator_may_be_blended_with_that_of_another_run(
+    generator_run: Path, face_file: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    options = replace(TINY, resolution=8, total_kimg=0.04, seed=3)
+    train(open_face_data(face_file), other, options, command="the other command")
+    bundle_generator(generator_run, tmp_path / "bundle", blend=other)
+    network, card = load_generator(tmp_path / "bundle")
+    assert card["blended_with"] == {"commands": ["the other command"], "images_seen": 40}
+    ends = [load_generator_run(run)[0].state_dict() for run in (generator_run, other)]
+    for name, weight in network.state_dict().items():
+        mean = (ends[0][name] + ends[1][name]) / 2
+        torch.testing.assert_close(weight, mean, rtol=1e-3, atol=1e-4)  # half precision
+
+    wider = tmp_path / "wider"
+    train(open_face_data(face_file), wider, replace(options, fmap_base=128, fmap_max=16))
+    with pytest.raises(LatentEditError, match="different shapes have no mean"):
+        bundle_generator(generator_run, tmp_path / "none", blend=wider)
+    assert not (tmp_path / "none").exists()
+    assert exit_code("bundle", "--age", other, "--blend", other, "-o", tmp_path / "none") == 2
+
+
 def test_a_generator_may_be_bundled_wider(generator_run: Path, tmp_path: Path) -> None:
     bundle_generator(generator_run, tmp_path / "whole")
     bundle_generator(generator_run, tmp_path / "wide", psi=1.5)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import nn
+from torch import Tensor, nn
 
 from latentedit.errors import LatentEditError
 from latentedit.generators.progressive_w import Growing
@@ -135,7 +135,25 @@ def mean_of_snapshots(
             "later, with a snapshot at the final resolution"
         )
     states = [snapshot.generator.state_dict() for snapshot in snapshots]
-    generator.load_state_dict(
-        {name: torch.stack([state[name] for state in states]).mean(0) for name in states[0]}
-    )
+    generator.load_state_dict(_mean(states))
     return generator, chosen
+
+
+def mean_of_two(generator: Growing, other: Growing) -> Growing:
+    """Give a generator the mean of its weights and another one's, and return it.
+
+    The mean draws faces only if one of the two was trained from the other.
+
+    Raises:
+        LatentEditError: the two have different shapes.
+    """
+    if other.config != generator.config:
+        raise LatentEditError(
+            "generators of different shapes have no mean: blend a run with the one it started from"
+        )
+    generator.load_state_dict(_mean([generator.state_dict(), other.state_dict()]))
+    return generator
+
+
+def _mean(states: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    return {name: torch.stack([state[name] for state in states]).mean(0) for name in states[0]}
