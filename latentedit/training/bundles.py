@@ -57,8 +57,8 @@ def bundle_generator(
 
     Raises:
         LatentEditError: not a generator's run, `psi` is out of range, both `ema_kimg` and
-            `snapshots` are given, the other run's generator has another shape, or the folder cannot
-            be written; see `mean_of_snapshots` too.
+            `snapshots` are given, the other run's generator has another shape or another teacher,
+            or the folder cannot be written; see `mean_of_snapshots` too.
     """
     if ema_kimg is not None and snapshots is not None:
         raise LatentEditError("an average has a half-life or snapshots: give one of the two")
@@ -75,9 +75,10 @@ def bundle_generator(
         taken["ema_kimg"] = ema_kimg
     if blend is not None:
         other, other_progress = load_generator_run(blend)
+        _check_one_teacher(run, Run(blend))
         network = mean_of_two(network, other)
         taken["blended_with"] = {
-            "commands": Run(blend).origin()["commands"],
+            **Run(blend).origin(),
             "images_seen": other_progress.get("images_before", 0) + other_progress["images"],
         }
     if psi is not None:
@@ -92,6 +93,16 @@ def bundle_generator(
         "last_figures": log[-1] if log else {},
     }
     save_generator(folder, network, {"terms": TERMS, **card})
+
+
+def _check_one_teacher(run: Run, other: Run) -> None:
+    """Refuse to blend students of two teachers, which map z to w in their own ways."""
+    hashes = [each.origin().get("teacher", {}).get("generator_hash") for each in (run, other)]
+    if hashes[0] != hashes[1]:
+        raise LatentEditError(
+            f"{run.folder} and {other.folder} had other teachers: blend a run with the one it "
+            "started from"
+        )
 
 
 def bundle_classifier(run_folder: str | Path, folder: str | Path) -> None:

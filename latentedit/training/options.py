@@ -28,8 +28,8 @@ class GeneratorOptions:
         smooths: see `GeneratorConfig`.
         discriminator_fmap_base: the pixel discriminator's `fmap_base`.
         discriminator_fmap_max: the pixel discriminator's `fmap_max`.
-        discriminator_hidden: edge of pictures; the pixel discriminator sees only finer detail than
-            they show. 0 shows it all.
+        discriminator_hidden: edge in pixels; the pixel discriminator sees only detail that pictures
+            of this size lack. It is a power of two below `start`; 0 hides nothing.
         start: first resolution.
         stable_kimg: thousands of images of the stable phases before each growth.
         fade_kimg: thousands of images of each fade.
@@ -66,15 +66,16 @@ class GeneratorOptions:
         adversarial_weight: weight of all discriminators' losses in the generator's loss. At 0 there
             are no discriminators, and a student learns from its teacher's pictures alone.
         balanced: for a student: `adversarial_weight` says how strongly discriminators pull at its
-            pictures, in shares of the pull of its teacher's pictures (Esser et al. 2021, eq. 7).
+            pictures, in shares of the pull of its teacher's pictures (after Esser et al. 2021,
+            eq. 7, which measures both at the last layer instead).
         alone_kimg: thousands of images at the start that a student learns from its teacher's
             pictures alone, before the discriminators join.
         distil_pixels: weight of the difference from the teacher's pictures, at each of
             `distillation.SCALES`. This and the next three count only if a run has a teacher.
         distil_faces: weight of the difference of the face alone.
         distil_features: weight of the difference of the classifier's features, if one is given.
-        distil_imagenet: weight of the difference of features learned on ImageNet, which see the
-            face alone, twice as large; 0 for none.
+        distil_imagenet: weight of the difference of features learned on ImageNet, of the face
+            alone, shown twice as large; 0 for none.
         pairs: least number of pictures that the teacher draws, with the latents that made them.
         pairs_size: edge at which these pictures are kept.
         pairs_mixed: share of these pictures that are made from two latents each. They are only

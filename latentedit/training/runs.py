@@ -186,7 +186,7 @@ class Run:
 def select_origin(entries: Mapping[str, Any]) -> dict[str, Any]:
     """Return the entries of a card, or of a run's options, that say where weights come from."""
     names = ["data", "commands", "options", "devices", "images_seen", "hours", "before"]
-    names += ["teacher", "terms"]
+    names += ["teacher", "terms", "blended_with"]
     return {name: entries[name] for name in names if name in entries}
 
 

@@ -159,7 +159,9 @@ def test_a_generator_may_be_blended_with_that_of_another_run(
     train(open_face_data(face_file), other, options, command="the other command")
     bundle_generator(generator_run, tmp_path / "bundle", blend=other)
     network, card = load_generator(tmp_path / "bundle")
-    assert card["blended_with"] == {"commands": ["the other command"], "images_seen": 40}
+    assert card["blended_with"]["commands"] == ["the other command"]
+    assert card["blended_with"]["images_seen"] == 40
+    assert card["blended_with"]["options"]["seed"] == 3
     ends = [load_generator_run(run)[0].state_dict() for run in (generator_run, other)]
     for name, weight in network.state_dict().items():
         mean = (ends[0][name] + ends[1][name]) / 2
@@ -167,10 +169,14 @@ def test_a_generator_may_be_blended_with_that_of_another_run(
 
     wider = tmp_path / "wider"
     train(open_face_data(face_file), wider, replace(options, fmap_base=128, fmap_max=16))
-    with pytest.raises(LatentEditError, match="different shapes have no mean"):
+    with pytest.raises(LatentEditError, match="have no mean"):
         bundle_generator(generator_run, tmp_path / "none", blend=wider)
+    entries = json.loads((other / "options.json").read_text())
+    entries["teacher"] = {"name": "another", "generator_hash": "0" * 16}
+    (other / "options.json").write_text(json.dumps(entries))
+    with pytest.raises(LatentEditError, match="had other teachers"):
+        bundle_generator(generator_run, tmp_path / "none", blend=other)
     assert not (tmp_path / "none").exists()
-    assert exit_code("bundle", "--age", other, "--blend", other, "-o", tmp_path / "none") == 2
 
 
 def test_a_generator_may_be_bundled_wider(generator_run: Path, tmp_path: Path) -> None:

@@ -230,8 +230,8 @@ class Adversaries:
         # discriminators that know the student well pull ever harder; so their pull is measured
         (push,) = torch.autograd.grad(judged, fake)
         (pull,) = torch.autograd.grad(taught, fake)
-        lengths = torch.stack([push.float().norm(), pull.float().norm()])
-        lengths = self._workers.average(lengths)
+        squares = torch.stack([each.float().square().sum() for each in (push, pull)])
+        lengths = self._workers.average(squares).sqrt()
         share = lengths[1] / lengths[0].clamp_min(torch.finfo(lengths.dtype).tiny)
         fake.backward(weight * share.to(push.dtype) * push + pull)
         return {"balance": share}

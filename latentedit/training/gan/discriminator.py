@@ -51,9 +51,9 @@ class Discriminator(nn.Module):
 
     Args:
         config: resolution and widths; may be narrower than the generator's.
-        hidden: edge of pictures; what they show already is taken away from larger ones. So colours
-            and shapes are left to the pairs of a teacher, and detail, which is faint, is seen from
-            the first steps on. 0 hides nothing.
+        hidden: edge in pixels; from larger pictures, all that a picture of this size could show is
+            taken away. So colours and shapes are left to a teacher's pictures, and detail, which is
+            faint, is seen from the first steps on. 0 hides nothing.
     """
 
     def __init__(self, config: GeneratorConfig, *, hidden: int = 0) -> None:

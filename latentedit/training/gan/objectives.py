@@ -25,9 +25,12 @@ from latentedit.training.gan.projected import ProjectedDiscriminator
 from latentedit.training.gan.sliced import SlicedFeatures
 from latentedit.training.options import OBJECTIVES, PIXEL_OBJECTIVES, GeneratorOptions
 
-DISTILLED = (0, 1, 2)
-"""Stages of the network learned on ImageNet that compare a student with its teacher: those whose
-features are a quarter to a sixteenth as large as the picture."""
+DISTILLED = 3
+"""How many stages of the network learned on ImageNet compare a student with its teacher: those
+whose features are a quarter to a sixteenth as large as the picture."""
+
+CLOSE_UP = 160
+"""Largest edge of the close-ups that this network sees, in pixels."""
 
 
 def build_objective(
@@ -96,9 +99,9 @@ def build_distillation(
         most = classifier.config.resolution
         views.append(FeatureDistance("features", frozen, options.distil_features, STAGES, most))
     if options.distil_imagenet > 0:
-        network = place(load_efficientnet(), device)
-        weight, most = options.distil_imagenet, network.resolution
-        view = FeatureDistance("imagenet", network, weight, DISTILLED, most, close_up=True)
+        network = place(load_efficientnet(DISTILLED), device)
+        weight, stages = options.distil_imagenet, range(DISTILLED)
+        view = FeatureDistance("imagenet", network, weight, stages, CLOSE_UP, close_up=True)
         views.append(view)
     return Distillation(options.distil_pixels, views, faces=options.distil_faces)
 

@@ -145,11 +145,12 @@ def mean_of_two(generator: Growing, other: Growing) -> Growing:
     The mean draws faces only if one of the two was trained from the other.
 
     Raises:
-        LatentEditError: the two have different shapes.
+        LatentEditError: the two have different shapes, or one smooths and the other does not.
     """
     if other.config != generator.config:
         raise LatentEditError(
-            "generators of different shapes have no mean: blend a run with the one it started from"
+            "generators of different shapes or kinds have no mean: blend a run with the one it "
+            "started from"
         )
     generator.load_state_dict(_mean([generator.state_dict(), other.state_dict()]))
     return generator

@@ -103,12 +103,14 @@ def resume_run(
             its generator computes otherwise.
     """
     _check_resumed(run, hashes)
-    # smoothing has no weights, so the state fits both ways
-    if run.read_options()["options"].get("smooths", False) != options.smooths:
-        raise LatentEditError(
-            f"smooths cannot change within a run: leave it as it was, or start another run from "
-            f"this one with --init {run.folder}"
-        )
+    before = run.read_options()["options"]
+    # these have no weights, so the state fits both ways
+    for name, default in (("smooths", False), ("discriminator_hidden", 0)):
+        if before.get(name, default) != getattr(options, name):
+            raise LatentEditError(
+                f"{name} cannot change within a run: leave it as it was, or start another run from "
+                f"this one with --init {run.folder}"
+            )
     progress = load_state(run.state, **parts)
     return Start(hashes, progress.get("images_before", 0), progress["images"], progress["step"])
 
@@ -190,6 +192,19 @@ def check_options(
             "without discriminators there is nothing to learn from: raise adversarial_weight, set "
             "alone_kimg to 0, or give a --teacher"
         )
+    if options.balanced and not (taught and (options.distil_pixels or options.distil_faces)):
+        raise LatentEditError(
+            "balanced weighs discriminators against a teacher's pictures: give a --teacher and a "
+            "distil_pixels or distil_faces above 0, or leave it out"
+        )
+    hidden = options.discriminator_hidden
+    if hidden and (hidden < 1 or hidden & (hidden - 1) or hidden >= options.start):
+        raise LatentEditError(
+            f"discriminator_hidden cannot be {hidden}: give 0, or a power of two below start, "
+            f"which is {options.start}"
+        )
+    if hidden and feature_data is not None:
+        raise LatentEditError("discriminator_hidden is not for --feature-data: leave one out")
     if taught and feature_data is not None:
         raise LatentEditError(
             "a student learns from its teacher's pictures alone: leave out --feature-data"
@@ -233,8 +248,9 @@ def _copy(
 ) -> dict[str, Any]:
     """Copy the networks of a run, or the generator of a bundle; return where they come from.
 
-    Heads and queues begin anew if they are for features of another network. Narrower networks are
-    widened. Averages that a run did not keep begin as a copy of its first one.
+    Heads and queues begin anew if they are for features of another network, and a discriminator
+    does if it saw other detail. Narrower networks are widened. Averages that a run did not keep
+    begin as a copy of its first one.
 
     Raises:
         LatentEditError: neither a run nor a bundle, or networks that do not fit.
@@ -263,6 +279,11 @@ def _copy(
         ):
             if progress.get(name) != hashes[name]:
                 weights = {k: value for k, value in weights.items() if not k.startswith(theirs)}
+        pixel = networks.get("objective.pixel")
+        if run.read_options()["options"].get("discriminator_hidden", 0) != getattr(
+            pixel, "hidden", 0
+        ):
+            weights = {k: v for k, v in weights.items() if not k.startswith("objective.pixel.")}
         first = with_prefix(weights, average_name(choose_average(run, None)))
         for name in generators:
             if not with_prefix(weights, name):

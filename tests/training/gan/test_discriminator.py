@@ -111,7 +111,8 @@ def test_what_small_pictures_show_is_hidden(network: Discriminator) -> None:
     network.hidden = 4
     wide = F.interpolate(faces(edge=2), scale_factor=8, mode="bilinear")
     coarse = F.interpolate(faces(edge=4), scale_factor=2, mode="nearest")
-    torch.testing.assert_close(network(faces() + 0.3), network(faces()))
+    # detail is computed in single precision
+    torch.testing.assert_close(network(faces() + 0.3), network(faces()), rtol=0, atol=1e-5)
     difference = (network(faces() + 0.3 * wide) - network(faces())).abs().max()
     network.hidden = 0
     assert difference < 0.5 * (network(faces() + 0.3 * wide) - network(faces())).abs().max()

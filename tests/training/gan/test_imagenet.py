@@ -27,6 +27,15 @@ def test_four_stages_each_half_as_large(network: EfficientNetLite) -> None:
     assert network.widths == (24, 40, 112, 320)
 
 
+def test_later_layers_can_be_left_out(network: EfficientNetLite) -> None:
+    short = load_efficientnet(3)
+    assert len(short.stages) < len(network.stages)
+    for a, b in zip(
+        short.features(pictures(), 64), network.features(pictures(), 64)[:3], strict=True
+    ):
+        assert torch.equal(a, b)
+
+
 def test_pictures_of_any_size_are_resized(network: EfficientNetLite) -> None:
     shapes = [stage.shape[-1] for stage in network.features(pictures(40))]
     assert shapes == [32, 16, 8, 4]

@@ -16,7 +16,7 @@ from latentedit.data.face_file import FaceData
 from latentedit.errors import LatentEditError
 from latentedit.training.gan.adversarial import load_generator_run
 from latentedit.training.gan.losses import Inputs, NonSaturatingR1, Projected, WassersteinGP
-from latentedit.training.gan.objectives import build_objective
+from latentedit.training.gan.objectives import build_distillation, build_objective
 from latentedit.training.runs import Run
 from latentedit.training.state import write_state
 
@@ -97,6 +97,20 @@ def test_patches_let_smaller_faces_teach_all_but_the_finest_detail(
     train(data, tmp_path / "cut", replace(options, total_kimg=0.08, decay_kimg=0), **parts)
     train(data, tmp_path / "cut", options, resume=True, **parts)
     assert contents(tmp_path / "cut")[1]["images"] == 160
+
+
+def test_settings_reach_the_networks(tiny_classifier: AttributeClassifier) -> None:
+    options = replace(TINY, discriminator_hidden=4)
+    objective = build_objective(options, None)
+    assert objective is not None
+    assert objective.networks["pixel"].hidden == 4
+    taught = replace(TINY, distil_imagenet=0.5, distil_faces=0.25)
+    distillation = build_distillation(taught, tiny_classifier, torch.device("cpu"))
+    assert distillation.faces == 0.25
+    assert [view.name for view in distillation.views if view.close_up] == ["imagenet"]
+    loss, figures = distillation(torch.zeros(1, 3, 64, 64), torch.ones(1, 3, 64, 64))
+    assert float(figures["distil_imagenet"]) > 0
+    assert torch.isfinite(loss)
 
 
 def test_features_learned_on_imagenet_have_heads_of_their_own(

@@ -92,6 +92,20 @@ def test_discriminators_of_a_run_and_the_generator_of_a_bundle(
     assert progress["images_before"] == 7000
 
 
+def test_a_discriminator_that_saw_other_detail_learns_anew(data: FaceData, tmp_path: Path) -> None:
+    options = replace(
+        TINY, start=16, total_kimg=0.04, discriminator_hidden=4, discriminator_learning_rate=0.0
+    )
+    train(data, tmp_path / "first", options)
+    key = "objective.pixel.blocks.0.conv.weight"
+    first, _ = contents(tmp_path / "first")
+    for hidden in (0, 4, 8):
+        other = replace(options, seed=1, discriminator_hidden=hidden)
+        train(data, tmp_path / f"{hidden}", other, init=[tmp_path / "first"])
+        then, _ = contents(tmp_path / f"{hidden}")
+        assert torch.equal(first[key], then[key]) == (hidden == 4)
+
+
 def test_heads_that_looked_through_another_classifier_learn_anew(
     data: FaceData, tmp_path: Path, tiny_classifier: AttributeClassifier
 ) -> None:
@@ -198,8 +212,10 @@ def test_a_resume_that_does_not_fit_changes_nothing(
     assert "made with other options" in refused(
         data, run, wider, classifier=tiny_classifier, resume=True
     )
-    smooth = replace(short, smooths=True)
-    assert "smooths" in refused(data, run, smooth, classifier=tiny_classifier, resume=True)
+    for changed in ({"smooths": True}, {"discriminator_hidden": 4}):
+        otherwise = replace(short, **changed)
+        said = refused(data, run, otherwise, classifier=tiny_classifier, resume=True)
+        assert f"{next(iter(changed))} cannot change" in said
     fewer = replace(short, objective="r1")
     assert "of more networks" in refused(data, run, fewer, classifier=tiny_classifier, resume=True)
     with torch.no_grad():
@@ -222,6 +238,10 @@ def test_options_that_cannot_work_are_refused_before_a_folder_is_made(
     assert "cannot grow from 32 to 16" in refused(data, run, replace(TINY, start=32))
     for changes in ({"adversarial_weight": 0}, {"alone_kimg": 1}):
         assert "nothing to learn from" in refused(data, run, replace(TINY, **changes))
+    assert "give a --teacher" in refused(data, run, replace(TINY, balanced=True))
+    for hidden in (-4, 3, 8):
+        said = refused(data, run, replace(TINY, discriminator_hidden=hidden))
+        assert f"cannot be {hidden}: give 0, or a power of two below start" in said
     assert "projected, r1, wgan-gp" in refused(data, run, replace(TINY, objective="hinge"))
     assert "give --classifier" in refused(data, run, replace(TINY, objective="projected"))
     assert "total_kimg must" in refused(data, run, replace(TINY, total_kimg=float("inf")))
