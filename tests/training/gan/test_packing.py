@@ -11,12 +11,8 @@ from torch import Tensor
 
 from latentedit.classifiers.attributes import AttributeClassifier
 from latentedit.data.face_file import FaceData
-from latentedit.pretrained.bundles import find_bundle, load_classifier, save_part
+from latentedit.pretrained.bundles import save_part
 from latentedit.training.gan.adversarial import load_generator_run
-from latentedit.training.gan.objectives import build_objective
-from latentedit.training.runs import Run, read_generator_options
-
-PUBLISHED = Path(__file__).parents[3] / "training-state" / "faces128"
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -137,22 +133,3 @@ def test_discriminators_alone_do_not_go_on_by_themselves(
         capsys.readouterr()
         run_cli([*words, "-o", other], code=2)
         assert advice in " ".join(capsys.readouterr().err.split())
-
-
-def test_the_published_discriminators_are_those_of_their_options() -> None:
-    run, classifier = Run(PUBLISHED), load_classifier(find_bundle())[0]
-    published, progress = contents(PUBLISHED)
-    assert run.state.stat().st_size < 40e6
-    assert progress["images"] > 10_000
-    objective = build_objective(
-        read_generator_options(run), classifier, None, torch.device("cpu"), None
-    )
-    for part in ("pixel", "projected"):
-        mine = {
-            key.removeprefix(f"objective.{part}."): value.shape
-            for key, value in published.items()
-            if key.startswith(f"objective.{part}.")
-        }
-        assert mine
-        shapes = {key: each.shape for key, each in objective.networks[part].state_dict().items()}
-        assert mine == {key: shapes[key] for key in mine}
