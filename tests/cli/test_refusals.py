@@ -246,7 +246,8 @@ def test_folders_that_are_not_celeba_and_runs_that_are_none(run: Run, tiny_bundl
     line = refuse(run, tiny_bundle, "prepare", "celeba", tiny_bundle, "-o", "x.faces")
     assert "is not CelebA's folder" in line
     assert "nothing to bundle" in refuse(run, tiny_bundle, "bundle", "-o", "mine")
-    for alone in (("--psi", "1.2"), ("--snapshots", "1,2"), ("--blend", "run")):
+    generators = ("--psi", "1.2"), ("--snapshots", "1,2"), ("--ema-kimg", "5"), ("--blend", "run")
+    for alone in generators:
         said = refuse(run, tiny_bundle, "bundle", "--classifier", "run", *alone, "-o", "mine")
         assert "are for a generator: give --generator" in said
     assert refuse(run, tiny_bundle, "bundle", "--generator", tiny_bundle, "-o", "mine")

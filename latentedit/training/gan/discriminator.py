@@ -15,7 +15,7 @@ from latentedit.generators.layers import (
     minibatch_stddev,
 )
 from latentedit.generators.progressive import GeneratorConfig
-from latentedit.io.resampling import downsample
+from latentedit.io.resampling import downsample, resize
 
 
 class ShrinkBlock(nn.Module):
@@ -85,5 +85,4 @@ class Discriminator(nn.Module):
 
 def _detail(images: Tensor, factor: int) -> Tensor:
     """Take away what pictures show that are `factor` times as small."""
-    small = downsample(images.float(), factor)
-    return images - F.interpolate(small, scale_factor=factor, mode="bilinear", align_corners=False)
+    return images - resize(downsample(images.float(), factor), images.shape[-1])

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from latentedit.io.resampling import downsample
 from latentedit.photos.resemblance import feature_distance
-from latentedit.training.gan.losses import FrozenNetwork
+from latentedit.training.gan.losses import FrozenNetwork, cut_out
 
 SCALES = (1, 2, 4, 8)
 """Factors by which pictures are made smaller before they are compared."""
@@ -60,7 +60,7 @@ class FeatureDistance(nn.Module):
     def forward(self, fake: Tensor, wanted: Tensor) -> Tensor:
         """Return the mean over stages and pictures [N, 3, r, r]: a scalar, 0 if they look alike."""
         if self.close_up:
-            fake, wanted = _face_alone(fake), _face_alone(wanted)
+            fake, wanted = cut_out(fake, FACE_AND_HAIR), cut_out(wanted, FACE_AND_HAIR)
             size = max(min(2 * fake.shape[-1], self.most) // STEP, 1) * STEP
         else:
             size = min(fake.shape[-1], self.most)
@@ -105,7 +105,8 @@ class Distillation(nn.Module):
         figures = {"distil_pixels": apart[0].detach()}
         if fake.shape[-1] >= SEEN_FROM:
             if self.faces:
-                near = pixel_distance(_face_alone(fake), _face_alone(wanted))[:FACE_SCALES]
+                near = pixel_distance(cut_out(fake, FACE_AND_HAIR), cut_out(wanted, FACE_AND_HAIR))
+                near = near[:FACE_SCALES]
                 loss = loss + self.faces * near.sum()
                 figures["distil_faces"] = near[0].detach()
             for view in self.views:
@@ -113,12 +114,6 @@ class Distillation(nn.Module):
                 loss = loss + view.weight * distance
                 figures[f"distil_{view.name}"] = distance.detach()
         return loss, figures
-
-
-def _face_alone(pictures: Tensor) -> Tensor:
-    """Cut `FACE_AND_HAIR` out of pictures [N, 3, r, r] in the shared frame, r a multiple of 16."""
-    left, top, right, bottom = (round(share * pictures.shape[-1]) for share in FACE_AND_HAIR)
-    return pictures[:, :, top:bottom, left:right]
 
 
 def pixel_distance(fake: Tensor, wanted: Tensor) -> Tensor:

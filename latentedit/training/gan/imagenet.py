@@ -72,8 +72,8 @@ class EfficientNetLite(nn.Module):
         for stage in self.stages:
             x = stage(x)
             maps.append(x)
-        shown = [index for index in SHOWN if index < len(maps)]
-        return [maps[index] / spread for index, spread in zip(shown, SPREAD, strict=False)]
+        shown = zip(SHOWN, SPREAD, strict=True)
+        return [maps[index] / spread for index, spread in shown if index < len(maps)]
 
 
 class _Convolution(nn.Module):

@@ -338,10 +338,15 @@ def close_up_every_other(pictures: Tensor, faces: Tensor) -> Tensor:
         pictures: [N, 3, r, r]; every other one is kept.
         faces: [N, 3, r, r] in the shared frame; the close-ups are cut out of these.
     """
-    left, top, right, bottom = (round(share * faces.shape[-1]) for share in FACE)
     shown = pictures.clone()
-    shown[1::2] = resize(faces[1::2, :, top:bottom, left:right], faces.shape[-1])
+    shown[1::2] = resize(cut_out(faces[1::2], FACE), faces.shape[-1])
     return shown
+
+
+def cut_out(faces: Tensor, box: tuple[float, float, float, float]) -> Tensor:
+    """Cut a box out of faces [N, 3, r, r]: left, top, right, bottom in shares of the edge."""
+    left, top, right, bottom = (round(share * faces.shape[-1]) for share in box)
+    return faces[:, :, top:bottom, left:right]
 
 
 def _gradient(scores: Tensor, images: Tensor) -> Tensor:

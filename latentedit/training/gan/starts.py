@@ -19,7 +19,7 @@ from latentedit.pretrained.bundles import load_generator
 from latentedit.training.gan.teacher import Teacher
 from latentedit.training.gan.widening import copy_or_widen
 from latentedit.training.options import GeneratorOptions
-from latentedit.training.runs import Run, choose_average, select_origin
+from latentedit.training.runs import Run, choose_average, read_generator_options, select_origin
 from latentedit.training.state import (
     ALONE,
     average_name,
@@ -103,10 +103,9 @@ def resume_run(
             its generator computes otherwise.
     """
     _check_resumed(run, hashes)
-    before = run.read_options()["options"]
-    # these have no weights, so the state fits both ways
-    for name, default in (("smooths", False), ("discriminator_hidden", 0)):
-        if before.get(name, default) != getattr(options, name):
+    before = read_generator_options(run)
+    for name in ("smooths", "discriminator_hidden"):  # without weights, so the state fits both ways
+        if getattr(before, name) != getattr(options, name):
             raise LatentEditError(
                 f"{name} cannot change within a run: leave it as it was, or start another run from "
                 f"this one with --init {run.folder}"
@@ -279,10 +278,8 @@ def _copy(
         ):
             if progress.get(name) != hashes[name]:
                 weights = {k: value for k, value in weights.items() if not k.startswith(theirs)}
-        pixel = networks.get("objective.pixel")
-        if run.read_options()["options"].get("discriminator_hidden", 0) != getattr(
-            pixel, "hidden", 0
-        ):
+        hidden = getattr(networks.get("objective.pixel"), "hidden", 0)
+        if read_generator_options(run).discriminator_hidden != hidden:
             weights = {k: v for k, v in weights.items() if not k.startswith("objective.pixel.")}
         first = with_prefix(weights, average_name(choose_average(run, None)))
         for name in generators:
